@@ -1,0 +1,1 @@
+"""Networks: fully-connected architectures, activations and laws of the random initialization."""

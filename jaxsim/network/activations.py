@@ -1,0 +1,170 @@
+"""Activation functions, with what theory and quadrature must know of each.
+
+`flat` lists the closed intervals on which the activation is constant *and* its derivative, as
+JAX computes it, is exactly zero, ends included: a neuron whose pre-activation stays in a flat
+interval on the whole support of X is inactive and receives no gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxsim.errors import InputError
+
+INF = math.inf
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function A: R -> R.
+
+    Attributes:
+        name: its name in the registry.
+        function: A, elementwise, for any shape and floating dtype.
+        breakpoints: where A is not smooth.
+        flat: closed intervals on which A is constant with derivative exactly zero.
+        piecewise_linear: A is affine between neighbouring breakpoints.
+        non_negative: A >= 0 everywhere.
+    """
+
+    name: str
+    function: Callable[[Array], Array]
+    breakpoints: tuple[float, ...] = ()
+    flat: tuple[tuple[float, float], ...] = ()
+    piecewise_linear: bool = False
+    non_negative: bool = False
+
+
+def relu() -> Activation:
+    """max(x, 0), with derivative 0 at 0."""
+    return Activation("relu", jax.nn.relu, (0.0,), ((-INF, 0.0),), True, True)
+
+
+def clipped_relu(low: float = 0.0, high: float = 1.0) -> Activation:
+    """min(max(x, low), high), with derivative 0 at both ends."""
+    if not low < high:
+        raise InputError(f"low = {low} must be less than high = {high}")
+
+    def clip(x: Array) -> Array:
+        # jnp.clip and jax.nn.relu6 have derivative 1/2 at the ends; a `where` has 0.
+        return jnp.where(x <= low, low, jnp.where(x >= high, high, x))
+
+    flat = ((-INF, low), (high, INF))
+    return Activation("clipped_relu", clip, (low, high), flat, True, low >= 0)
+
+
+def relu6() -> Activation:
+    """min(max(x, 0), 6), with derivative 0 at 0 and 6 (jax.nn.relu6 has 1/2 there)."""
+    return clipped_relu(0.0, 6.0)
+
+
+def hard_tanh() -> Activation:
+    """min(max(x, -1), 1), with derivative 0 at -1 and 1."""
+    return clipped_relu(-1.0, 1.0)
+
+
+def relu_power(power: float = 2.0) -> Activation:
+    """max(x, 0)^power, for a power of at least 1."""
+    if power < 1:
+        raise InputError(f"power = {power} must be at least 1")
+    exponent = int(power) if float(power).is_integer() else power
+    return Activation(
+        "relu_power",
+        lambda x: jax.nn.relu(x) ** exponent,
+        (0.0,),
+        ((-INF, 0.0),),
+        piecewise_linear=power == 1,
+        non_negative=True,
+    )
+
+
+def leaky_relu(negative_slope: float = 0.01) -> Activation:
+    """x for x >= 0, else negative_slope * x."""
+    flat = ((-INF, 0.0),) if negative_slope == 0 else ()
+    if flat:
+        return Activation("leaky_relu", jax.nn.relu, (0.0,), flat, True, True)
+    return Activation(
+        "leaky_relu",
+        lambda x: jax.nn.leaky_relu(x, negative_slope),
+        (0.0,),
+        piecewise_linear=True,
+        non_negative=negative_slope < 0,
+    )
+
+
+def elu(alpha: float = 1.0) -> Activation:
+    """x for x > 0, else alpha (exp(x) - 1)."""
+    return Activation("elu", lambda x: jax.nn.elu(x, alpha), (0.0,))
+
+
+def selu() -> Activation:
+    """Scaled elu with the self-normalizing constants (Klambauer et al. 2017)."""
+    return Activation("selu", jax.nn.selu, (0.0,))
+
+
+def celu(alpha: float = 1.0) -> Activation:
+    """x for x > 0, else alpha (exp(x / alpha) - 1)."""
+    if alpha <= 0:
+        raise InputError(f"alpha = {alpha} must be positive")
+    return Activation("celu", lambda x: jax.nn.celu(x, alpha), (0.0,))
+
+
+def gelu(approximate: bool = False) -> Activation:
+    """x Phi(x); with `approximate` its tanh approximation (the default of jax.nn.gelu)."""
+    return Activation("gelu", lambda x: jax.nn.gelu(x, approximate=approximate))
+
+
+def softplus(beta: float = 1.0) -> Activation:
+    """log(1 + exp(beta x)) / beta."""
+    if beta <= 0:
+        raise InputError(f"beta = {beta} must be positive")
+    return Activation("softplus", lambda x: jax.nn.softplus(beta * x) / beta, non_negative=True)
+
+
+def squareplus(b: float = 4.0) -> Activation:
+    """(x + sqrt(x^2 + b)) / 2."""
+    if b < 0:
+        raise InputError(f"b = {b} must not be negative")
+    return Activation("squareplus", lambda x: jax.nn.squareplus(x, b), non_negative=True)
+
+
+def sine(frequency: float = 1.0) -> Activation:
+    """sin(frequency x)."""
+    return Activation("sine", lambda x: jnp.sin(frequency * x))
+
+
+def _smooth(name: str, function: Callable[[Array], Array], non_negative: bool = False):
+    def factory() -> Activation:
+        return Activation(name, function, non_negative=non_negative)
+
+    factory.__doc__ = f"{name}, as jax.nn defines it."
+    return factory
+
+
+ACTIVATIONS: dict[str, Callable[..., Activation]] = {
+    "relu": relu,
+    "clipped_relu": clipped_relu,
+    "relu6": relu6,
+    "hard_tanh": hard_tanh,
+    "relu_power": relu_power,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "selu": selu,
+    "celu": celu,
+    "gelu": gelu,
+    "silu": _smooth("silu", jax.nn.silu),
+    "mish": _smooth("mish", jax.nn.mish),
+    "softplus": softplus,
+    "squareplus": squareplus,
+    "tanh": _smooth("tanh", jnp.tanh),
+    "sigmoid": _smooth("sigmoid", jax.nn.sigmoid, non_negative=True),
+    "soft_sign": lambda: Activation("soft_sign", jax.nn.soft_sign, (0.0,)),
+    "sine": sine,
+    "identity": lambda: Activation("identity", lambda x: x, piecewise_linear=True),
+}

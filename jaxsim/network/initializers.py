@@ -1,0 +1,201 @@
+"""Laws of the random initialization, drawn in float64.
+
+A law draws the weights [fan_in, fan_out] or the biases [fan_out] of one layer from the fans of that
+layer. `scale` parameters are standard deviations or bounds, multiplied by fan_in^fan_in_power
+and fan_out^fan_out_power, so that every published scaling can be written down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import scipy.stats
+from jax import Array
+
+from jaxsim.errors import InputError
+
+Draw = Callable[[Array, int, int, tuple[int, ...]], Array]
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """The law of the weights or biases of a layer at initialization.
+
+    Attributes:
+        name: its name in the registry.
+        draw: (key, fan_in, fan_out, shape) -> float64 array of that shape; shape is
+            (fan_in, fan_out) for weights and (fan_out,) for biases.
+        marginal: (fan_in, fan_out) -> frozen scipy.stats law of one entry if the entries are
+            independent and identically distributed with a density; None otherwise.
+        draw_joint: for laws that draw weights and biases together, (key, fan_in, fan_out) ->
+            (weights, biases); None otherwise.
+        constant: the value if the law is deterministic, else None.
+    """
+
+    name: str
+    draw: Draw
+    marginal: Callable[[int, int], Any] | None = None
+    draw_joint: Callable[[Array, int, int], tuple[Array, Array]] | None = None
+    constant: float | None = None
+
+
+Scale = Callable[[int, int], float]
+
+
+def _normal(name: str, std: Scale) -> Initializer:
+    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+        return std(fan_in, fan_out) * jax.random.normal(key, shape, jnp.float64)
+
+    return Initializer(name, draw, lambda i, o: scipy.stats.norm(0.0, std(i, o)))
+
+
+def _uniform(name: str, bound: Scale) -> Initializer:
+    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+        b = bound(fan_in, fan_out)
+        return jax.random.uniform(key, shape, jnp.float64, -b, b)
+
+    return Initializer(name, draw, lambda i, o: scipy.stats.uniform(-bound(i, o), 2 * bound(i, o)))
+
+
+def _truncated(name: str, std: Scale, cut: float) -> Initializer:
+    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+        unit = jax.random.truncated_normal(key, -cut, cut, shape, jnp.float64)
+        return std(fan_in, fan_out) * unit
+
+    return Initializer(name, draw, lambda i, o: scipy.stats.truncnorm(-cut, cut, scale=std(i, o)))
+
+
+def _power(base: float, fan_in_power: float, fan_out_power: float, name: str) -> Scale:
+    if base <= 0:
+        raise InputError(f"{name} = {base} must be positive; use law = 'zero' for zeros")
+    return lambda fan_in, fan_out: base * fan_in**fan_in_power * fan_out**fan_out_power
+
+
+def normal(std: float = 1.0, fan_in_power: float = 0.0, fan_out_power: float = 0.0) -> Initializer:
+    """N(0, s^2) with s = std fan_in^fan_in_power fan_out^fan_out_power."""
+    return _normal("normal", _power(std, fan_in_power, fan_out_power, "std"))
+
+
+def uniform(
+    bound: float = 1.0, fan_in_power: float = 0.0, fan_out_power: float = 0.0
+) -> Initializer:
+    """U(-b, b) with b = bound fan_in^fan_in_power fan_out^fan_out_power."""
+    return _uniform("uniform", _power(bound, fan_in_power, fan_out_power, "bound"))
+
+
+def truncated_normal(
+    std: float = 1.0, cut: float = 2.0, fan_in_power: float = 0.0, fan_out_power: float = 0.0
+) -> Initializer:
+    """s Z with Z standard normal conditioned on |Z| <= cut, and s as in `normal`.
+
+    The standard deviation is smaller than s: that of Z is 0.8796 for cut = 2.
+    """
+    if cut <= 0:
+        raise InputError(f"cut = {cut} must be positive")
+    return _truncated("truncated_normal", _power(std, fan_in_power, fan_out_power, "std"), cut)
+
+
+def constant(value: float) -> Initializer:
+    """The same value for all entries."""
+    return Initializer(
+        "constant", lambda key, i, o, shape: jnp.full(shape, value, jnp.float64), constant=value
+    )
+
+
+def zero() -> Initializer:
+    """All entries zero."""
+    return constant(0.0)
+
+
+def orthogonal(scale: float = 1.0) -> Initializer:
+    """Uniformly distributed (semi-)orthogonal weights times a scale (Saxe et al. 2014)."""
+
+    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+        if len(shape) != 2:
+            raise InputError("law = 'orthogonal' is for weights, not for biases")
+        return jax.nn.initializers.orthogonal(scale)(key, shape, jnp.float64)
+
+    return Initializer("orthogonal", draw)
+
+
+def pytorch() -> Initializer:
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the default of torch.nn.Linear for weights and biases."""
+    return _uniform("pytorch", lambda fan_in, fan_out: fan_in**-0.5)
+
+
+def randomized_asymmetric() -> Initializer:
+    """Randomized asymmetric initialization of Lu, Shin, Su and Karniadakis (arXiv:1903.06733).
+
+    The augmented row (weights and bias of one neuron, fan_in + 1 entries) is drawn from
+    N(0, 0.6007^2 / fan_in), then one entry, chosen uniformly, is replaced by a Beta(2, 1) draw.
+    Draws the biases too: leave `biases` out.
+    """
+
+    def draw_joint(key: Array, fan_in: int, fan_out: int) -> tuple[Array, Array]:
+        rows, places, values = (jax.random.fold_in(key, i) for i in range(3))
+        v = jax.random.normal(rows, (fan_out, fan_in + 1), jnp.float64) * 0.6007 / fan_in**0.5
+        place = jax.random.randint(places, (fan_out,), 0, fan_in + 1)
+        # Beta(2, 1) has distribution function x^2: the root of a uniform draw.
+        beta = jnp.sqrt(jax.random.uniform(values, (fan_out,), jnp.float64))
+        v = v.at[jnp.arange(fan_out), place].set(beta)
+        return v[:, :-1].T, v[:, -1]
+
+    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+        if len(shape) != 2:
+            raise InputError(
+                "law = 'randomized_asymmetric' is set under `weights` and draws the biases too"
+            )
+        return draw_joint(key, fan_in, fan_out)[0]
+
+    return Initializer("randomized_asymmetric", draw, draw_joint=draw_joint)
+
+
+# A truncated law is rescaled to the stated variance, as in JAX and Keras.
+_TRUNCATED_STD = float(scipy.stats.truncnorm(-2, 2).std())
+_FANS: dict[str, Callable[[int, int], float]] = {
+    "he": lambda i, o: 2.0 / i,
+    "glorot": lambda i, o: 2.0 / (i + o),
+    "lecun": lambda i, o: 1.0 / i,
+}
+
+
+def _variance_scaling(name: str, shape: str) -> Callable[[], Initializer]:
+    variance = _FANS[name]
+
+    def factory() -> Initializer:
+        full = f"{name}_{shape}"
+        if shape == "normal":
+            return _normal(full, lambda i, o: math.sqrt(variance(i, o)))
+        if shape == "uniform":
+            return _uniform(full, lambda i, o: math.sqrt(3 * variance(i, o)))
+        return _truncated(full, lambda i, o: math.sqrt(variance(i, o)) / _TRUNCATED_STD, 2.0)
+
+    source = {
+        "he": "variance 2 / fan_in (He et al. 2015)",
+        "glorot": "variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)",
+        "lecun": "variance 1 / fan_in (LeCun et al. 1998)",
+    }
+    factory.__doc__ = f"{shape.replace('_', ' ')} law, {source[name]}."
+    return factory
+
+
+INITIALIZERS: dict[str, Callable[..., Initializer]] = {
+    "normal": normal,
+    "uniform": uniform,
+    "truncated_normal": truncated_normal,
+    "constant": constant,
+    "zero": zero,
+    "orthogonal": orthogonal,
+    "pytorch": pytorch,
+    "randomized_asymmetric": randomized_asymmetric,
+    **{
+        f"{name}_{shape}": _variance_scaling(name, shape)
+        for name in _FANS
+        for shape in ("normal", "uniform", "truncated_normal")
+    },
+}

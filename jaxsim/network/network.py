@@ -1,0 +1,218 @@
+"""Networks as pure functions of one flat parameter vector theta.
+
+The realization function N_theta and the law of Theta_0. All parameters of a member form one
+vector [P]: optimizers, shards and engines need to know no more of a network than its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from jaxsim.errors import InputError
+from jaxsim.network.activations import Activation
+from jaxsim.network.initializers import Initializer
+from jaxsim.network.module import FullyConnected
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Shape, law of initialization and trainability of one layer.
+
+    Attributes:
+        fan_in: inputs of the layer.
+        fan_out: outputs of the layer.
+        weights: law of the weights at initialization.
+        biases: law of the biases; None for a layer without biases.
+        multiplier: factor in front of the weights in the realization function.
+        train_weights: False keeps the weights at their initial values.
+        train_biases: False keeps the biases at their initial values.
+    """
+
+    fan_in: int
+    fan_out: int
+    weights: Initializer
+    biases: Initializer | None
+    multiplier: float = 1.0
+    train_weights: bool = True
+    train_biases: bool = True
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return self.fan_in * self.fan_out + (self.fan_out if self.biases is not None else 0)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A family of functions x -> N_theta(x), theta in R^P, with the law of Theta_0.
+
+    Attributes:
+        inputs: dimension of x.
+        hidden: widths of the hidden layers; empty for a user's own module.
+        outputs: dimension of N_theta(x).
+        activation: of the hidden layers; None for a user's own module.
+        size: the number of parameters P.
+        init: key -> theta [P], float64.
+        apply: (theta [P], x [batch, inputs]) -> [batch, outputs], in the dtype of theta.
+        unravel: theta [P] -> the parameters as the flax module has them.
+        layer_specs: of a fully-connected network, hidden layers first; else empty.
+        trainable: bool [P]; False entries keep their initial values.
+    """
+
+    inputs: int
+    hidden: tuple[int, ...]
+    outputs: int
+    activation: Activation | None
+    size: int
+    init: Callable[[Array], Array]
+    apply: Callable[[Array, Array], Array]
+    unravel: Callable[[Array], Any]
+    layer_specs: tuple[Layer, ...]
+    trainable: np.ndarray = field(repr=False)
+
+    @property
+    def fully_connected(self) -> bool:
+        """Whether the layers are known, as those of a user's own module are not."""
+        return bool(self.layer_specs)
+
+    def layers(self, theta: Array) -> tuple[tuple[Array, Array], ...]:
+        """Return the effective (weights [in, out], biases [out]) of every layer.
+
+        The multiplier of the parametrization is included; absent biases are zeros.
+        """
+        pairs = []
+        for spec, (weights, biases) in zip(
+            self.layer_specs, _split(theta, self.layer_specs), strict=True
+        ):
+            zeros = jnp.zeros(spec.fan_out, theta.dtype)
+            pairs.append((weights * spec.multiplier, zeros if biases is None else biases))
+        return tuple(pairs)
+
+
+def _split(theta: Array, specs: tuple[Layer, ...]) -> list[tuple[Array, Array | None]]:
+    """Cut theta into (weights, biases) per layer: weights first, in row-major order."""
+    pairs, start = [], 0
+    for spec in specs:
+        stop = start + spec.fan_in * spec.fan_out
+        weights = theta[start:stop].reshape(spec.fan_in, spec.fan_out)
+        biases = theta[stop : stop + spec.fan_out] if spec.biases is not None else None
+        start = stop + (spec.fan_out if spec.biases is not None else 0)
+        pairs.append((weights, biases))
+    return pairs
+
+
+def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Network:
+    """Build the fully-connected network with the given layers.
+
+    Example:
+        >>> from jaxsim.network.activations import relu
+        >>> from jaxsim.network.initializers import uniform
+        >>> network = fully_connected((Layer(1, 4, uniform(), uniform()),
+        ...                            Layer(4, 1, uniform(), uniform())), relu())
+        >>> network.size
+        13
+    """
+    module = FullyConnected(
+        widths=tuple(layer.fan_out for layer in layers),
+        activation=activation,
+        use_bias=tuple(layer.biases is not None for layer in layers),
+        multipliers=tuple(layer.multiplier for layer in layers),
+    )
+
+    def unravel(theta: Array) -> Any:
+        tree = {}
+        for number, (weights, biases) in enumerate(_split(theta, layers), start=1):
+            tree[f"layer{number}"] = {"kernel": weights}
+            if biases is not None:
+                tree[f"layer{number}"]["bias"] = biases
+        return {"params": tree}
+
+    def init(key: Array) -> Array:
+        parts = []
+        for number, layer in enumerate(layers):
+            layer_key = jax.random.fold_in(key, number)
+            weights_key, biases_key = (jax.random.fold_in(layer_key, i) for i in range(2))
+            shape = (layer.fan_in, layer.fan_out)
+            if layer.weights.draw_joint is not None:
+                weights, biases = layer.weights.draw_joint(weights_key, *shape)
+            else:
+                weights = layer.weights.draw(weights_key, *shape, shape)
+                biases = None
+            parts.append(weights.ravel())
+            if layer.biases is not None:
+                if biases is None:
+                    biases = layer.biases.draw(biases_key, *shape, (layer.fan_out,))
+                parts.append(biases)
+        return jnp.concatenate(parts)
+
+    mask = [
+        np.repeat(
+            [layer.train_weights, layer.train_biases],
+            [layer.fan_in * layer.fan_out, layer.fan_out if layer.biases is not None else 0],
+        )
+        for layer in layers
+    ]
+    return Network(
+        inputs=layers[0].fan_in,
+        hidden=tuple(layer.fan_out for layer in layers[:-1]),
+        outputs=layers[-1].fan_out,
+        activation=activation,
+        size=sum(layer.size for layer in layers),
+        init=init,
+        apply=lambda theta, x: module.apply(unravel(theta), x),  # pyright: ignore[reportReturnType]
+        unravel=unravel,
+        layer_specs=layers,
+        trainable=np.concatenate(mask).astype(bool),
+    )
+
+
+def from_flax(module: Any, inputs: int, outputs: int) -> Network:
+    """Wrap a user's own flax linen module; its own initializers are the law of Theta_0.
+
+    Raises:
+        InputError: if the module does not map [batch, inputs] to [batch, outputs].
+    """
+    example = jnp.zeros((2, inputs), jnp.float32)
+    try:
+        variables = jax.eval_shape(module.init, jax.random.key(0), example)
+    except Exception as error:
+        raise InputError(
+            f"network.module cannot be initialized on inputs of shape (2, {inputs}): {error}"
+        ) from error
+    if set(variables) != {"params"}:
+        raise InputError(
+            f"network.module has the variable collections {sorted(variables)}; accepted: only "
+            "'params' (no batch statistics, no dropout state)"
+        )
+    flat, unravel = ravel_pytree(jax.tree.map(lambda v: jnp.zeros(v.shape), variables))
+
+    def apply(theta: Array, x: Array) -> Array:
+        tree = jax.tree.map(lambda v: v.astype(theta.dtype), unravel(theta.astype(flat.dtype)))
+        return module.apply(tree, x)
+
+    shape = jax.eval_shape(apply, flat, example).shape
+    if shape != (2, outputs):
+        raise InputError(
+            f"network.module maps inputs of shape (2, {inputs}) to {shape}; accepted: "
+            f"(2, {outputs})"
+        )
+    return Network(
+        inputs=inputs,
+        hidden=(),
+        outputs=outputs,
+        activation=None,
+        size=flat.size,
+        init=lambda key: ravel_pytree(module.init(key, example))[0].astype(jnp.float64),
+        apply=apply,
+        unravel=unravel,
+        layer_specs=(),
+        trainable=np.ones(flat.size, bool),
+    )

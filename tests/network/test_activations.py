@@ -1,0 +1,121 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsim.errors import InputError
+from jaxsim.network.activations import ACTIVATIONS
+from jaxsim.registry import build
+
+GRID = np.linspace(-7.5, 7.5, 1201)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+FORMULAS = {
+    "relu": lambda x: np.where(x > 0, x, 0),
+    "clipped_relu": lambda x: np.clip(x, 0, 1),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "relu_power": lambda x: np.where(x > 0, x, 0) ** 2,
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "selu": lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)),
+    "celu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "gelu": lambda x: x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),
+    "silu": lambda x: x * sigmoid(x),
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "softplus": lambda x: np.log1p(np.exp(x)),
+    "squareplus": lambda x: (x + np.sqrt(x * x + 4)) / 2,
+    "tanh": np.tanh,
+    "sigmoid": sigmoid,
+    "soft_sign": lambda x: x / (1 + np.abs(x)),
+    "sine": np.sin,
+    "identity": lambda x: x,
+}
+
+
+def test_every_activation_has_a_reference():
+    assert set(FORMULAS) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_agrees_with_its_formula(name):
+    activation = build(ACTIVATIONS, name, "activation")
+    np.testing.assert_allclose(
+        activation.function(jnp.asarray(GRID)), FORMULAS[name](GRID), rtol=1e-13, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_keeps_the_dtype(name, dtype):
+    function = build(ACTIVATIONS, name, "activation").function
+    assert function(jnp.ones(3, dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [*ACTIVATIONS, {"name": "clipped_relu", "low": -0.5, "high": 2.0}],
+    ids=lambda s: s if isinstance(s, str) else "clipped",
+)
+def test_flat_intervals_are_constant_with_derivative_exactly_zero(spec):
+    activation = build(ACTIVATIONS, spec, "activation")
+    derivative = jax.vmap(jax.grad(activation.function))
+    for low, high in activation.flat:
+        ends = [e for e in (low, high) if math.isfinite(e)]
+        inside = np.linspace(max(low, -9.0), min(high, 9.0), 301)
+        x = jnp.asarray([*ends, *inside])
+        assert np.unique(activation.function(x)).size == 1
+        assert not np.asarray(derivative(x)).any()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_is_not_flat_outside_its_flat_intervals(name):
+    activation = build(ACTIVATIONS, name, "activation")
+    x = GRID + 0.0031
+    flat = np.zeros(x.shape, bool)
+    for low, high in activation.flat:
+        flat |= (x >= low) & (x <= high)
+    slope = np.asarray(jax.vmap(jax.grad(activation.function))(jnp.asarray(x)))
+    assert ((slope == 0) == flat).all()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_piecewise_linear_activations_are_affine_between_breakpoints(name):
+    activation = build(ACTIVATIONS, name, "activation")
+    second = np.diff(np.asarray(activation.function(jnp.asarray(GRID))), 2)
+    near = np.zeros(second.shape, bool)
+    for point in activation.breakpoints:
+        near |= np.abs(GRID[1:-1] - point) <= 0.0126
+    assert activation.piecewise_linear == (np.abs(second[~near]).max() < 1e-12)
+
+
+def test_non_negative_flag_is_true_to_the_values():
+    for name in ACTIVATIONS:
+        activation = build(ACTIVATIONS, name, "activation")
+        assert activation.non_negative == bool((activation.function(jnp.asarray(GRID)) >= 0).all())
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("rely", "network.activation = 'rely' is not known (did you mean 'relu'?)"),
+        ({"name": "relu", "slope": 1}, "network.activation.slope is not a parameter of 'relu'"),
+        ({"name": "clipped_relu", "low": 2.0}, "low = 2.0 must be less than high = 1.0"),
+        ({"name": "relu_power", "power": 0.5}, "power = 0.5 must be at least 1"),
+        ({"name": "relu_power", "power": "two"}, "network.activation.power = 'two'"),
+        ({"low": 1}, "lacks 'name'"),
+    ],
+)
+def test_bad_specifications_get_one_sentence(spec, sentence):
+    with pytest.raises(InputError) as error:
+        build(ACTIVATIONS, spec, "network.activation")
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
