@@ -68,7 +68,7 @@ def check_parameters(
         InputError: for a missing, unknown or ill-typed parameter.
     """
     signature = inspect.signature(factory)
-    hints = typing.get_type_hints(factory)
+    hints = typing.get_type_hints(factory, include_extras=True)
     accepted = list(signature.parameters)
     for given in parameters:
         if given not in accepted:

@@ -1,0 +1,276 @@
+"""The eleven methods of Do, Jentzen and Riekert (arXiv:2503.01660), with their variants.
+
+Each function documents a recursion Theta_t = Theta_{t-1} - lr_t d_t through its direction d_t,
+where g_t is the mini-batch gradient at Theta_{t-1}, all states start at zero and all operations are
+componentwise. Where the literature differs, `variant` chooses: "optax" (the default), "pytorch",
+"keras", or "paper" (the original papers, and the book of Jentzen, Kuckuck and von Wurstemberger,
+arXiv:2310.20360). A hyperparameter left out takes the variant's default. Every method in every
+variant leaves a component exactly where it is while all its gradients are zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import optax
+
+from jaxsim.errors import InputError
+from jaxsim.optimizer import transforms
+
+LearningRate = Any
+Make = Callable[[LearningRate], optax.GradientTransformation]
+Variant = Literal["optax", "pytorch", "keras", "paper"]
+
+
+def _descend(direction: Callable[[], optax.GradientTransformation]) -> Make:
+    """Return lr -> the method that moves by -lr times a direction."""
+    return lambda lr: optax.chain(direction(), optax.scale_by_learning_rate(lr))
+
+
+def _unit_interval(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise InputError(f"{name} = {value} is not accepted: it should be in [0, 1)")
+
+
+def _not_negative(**values: float) -> None:
+    for name, value in values.items():
+        if value < 0:
+            raise InputError(f"{name} = {value} is not accepted: it should not be negative")
+
+
+def _default(value: float | None, variant: str, **defaults: float) -> float:
+    return defaults.get(variant, defaults["optax"]) if value is None else value
+
+
+def sgd(variant: Variant = "optax") -> Make:
+    """d_t = g_t (Robbins and Monro 1951); all variants agree."""
+    return lambda lr: optax.sgd(lr)
+
+
+def momentum(variant: Variant = "optax", decay: float = 0.9) -> Make:
+    """d_t = g_t + decay d_{t-1} (Polyak 1964).
+
+    paper: d_t = decay d_{t-1} + (1 - decay) g_t, a moving average. keras: the learning rate stands
+    inside the sum, which matters under schedules only.
+    """
+    return _momentum(variant, decay, nesterov=False)
+
+
+def nesterov(variant: Variant = "optax", decay: float = 0.9) -> Make:
+    """d_t = g_t + decay m_t with m_t = g_t + decay m_{t-1} (Nesterov 1983; Sutskever et al. 2013).
+
+    paper: d_t = decay m_t + (1 - decay) g_t with m_t = decay m_{t-1} + (1 - decay) g_t. What all
+    variants iterate, and where the risk is read, is the look-ahead point at which gradients are
+    taken. keras: as for momentum.
+    """
+    return _momentum(variant, decay, nesterov=True)
+
+
+def _momentum(variant: str, decay: float, nesterov: bool) -> Make:
+    _unit_interval(decay=decay)
+    if variant == "paper":
+        return _descend(lambda: transforms.scale_by_average(decay, nesterov=nesterov))
+    if variant == "keras":
+        return lambda lr: optax.chain(
+            optax.scale_by_learning_rate(lr), optax.trace(decay, nesterov=nesterov)
+        )
+    return lambda lr: optax.sgd(lr, momentum=decay, nesterov=nesterov)
+
+
+def adagrad(
+    variant: Variant = "optax",
+    initial_accumulator: float | None = None,
+    eps: float | None = None,
+) -> Make:
+    """d_t = g_t / sqrt(S_t + eps), S_t = S_{t-1} + g_t^2 (Duchi, Hazan and Singer 2011).
+
+    optax and keras: S_0 = 0.1, eps = 1e-7. pytorch: g_t / (sqrt(S_t) + eps), S_0 = 0, eps = 1e-10.
+    paper: S_0 = 1e-10, eps = 0.
+    """
+    start = _default(initial_accumulator, variant, optax=0.1, pytorch=0.0, paper=1e-10)
+    eps = _default(eps, variant, optax=1e-7, pytorch=1e-10, paper=0.0)
+    _not_negative(initial_accumulator=start, eps=eps)
+    if variant == "pytorch":
+        return _descend(lambda: transforms.scale_by_adagrad_outer(start, eps))
+    return lambda lr: optax.adagrad(lr, initial_accumulator_value=start, eps=eps)
+
+
+def rmsprop(
+    variant: Variant = "optax",
+    decay: float | None = None,
+    eps: float | None = None,
+    momentum: float = 0.0,
+    centered: bool = False,
+    bias_correction: bool = False,
+) -> Make:
+    """d_t = g_t / sqrt(v_t + eps), v_t = decay v_{t-1} + (1 - decay) g_t^2 (Tieleman, Hinton 2012).
+
+    optax: decay = 0.9, eps = 1e-8; keras: eps = 1e-7; paper: eps = 1e-10. pytorch: decay = 0.99 and
+    g_t / (sqrt(v_t) + eps). With momentum the movement is accumulated as in `momentum`.
+    """
+    decay = _default(decay, variant, optax=0.9, pytorch=0.99)
+    eps = _default(eps, variant, optax=1e-8, keras=1e-7, paper=1e-10)
+    _unit_interval(decay=decay, momentum=momentum)
+    if eps <= 0:
+        raise InputError(f"eps = {eps} is not accepted: it should be positive")
+    return lambda lr: optax.rmsprop(
+        lr,
+        decay=decay,
+        eps=eps,
+        eps_in_sqrt=variant != "pytorch",
+        momentum=momentum or None,
+        centered=centered,
+        bias_correction=bias_correction,
+    )
+
+
+def adadelta(
+    variant: Variant = "optax", rho: float | None = None, eps: float | None = None
+) -> Make:
+    """d_t = sqrt(D_{t-1} + eps) / sqrt(v_t + eps) g_t, D_t = rho D_{t-1} + (1 - rho) d_t^2.
+
+    v_t = rho v_{t-1} + (1 - rho) g_t^2 (Zeiler, arXiv:1212.5701). The paper has no learning rate: 1
+    gives its recursion. optax and pytorch: rho = 0.9, eps = 1e-6; keras: 0.95, 1e-7; paper: 0.9,
+    1e-10.
+    """
+    rho = _default(rho, variant, optax=0.9, keras=0.95)
+    eps = _default(eps, variant, optax=1e-6, keras=1e-7, paper=1e-10)
+    _unit_interval(rho=rho)
+    if eps <= 0:
+        raise InputError(f"eps = {eps} is not accepted: at eps = 0 nothing ever moves")
+    return _descend(lambda: optax.scale_by_adadelta(rho=rho, eps=eps))
+
+
+def adam(
+    variant: Variant = "optax", b1: float = 0.9, b2: float = 0.999, eps: float | None = None
+) -> Make:
+    """d_t = m_t / (1 - b1^t) / ( sqrt(v_t / (1 - b2^t)) + eps ) (Kingma and Ba, arXiv:1412.6980).
+
+    eps = 1e-8; pytorch and paper agree. keras: sqrt(1 - b2^t) / (1 - b1^t) m_t / (sqrt(v_t) + eps)
+    with eps = 1e-7.
+    """
+    eps = _adam_eps(variant, b1, b2, eps)
+    if variant == "keras":
+        return _descend(lambda: transforms.scale_by_adam_epsilon_hat(b1, b2, eps))
+    return lambda lr: optax.adam(lr, b1=b1, b2=b2, eps=eps)
+
+
+def adamax(
+    variant: Variant = "optax", b1: float = 0.9, b2: float = 0.999, eps: float | None = None
+) -> Make:
+    """d_t = m_t / (1 - b1^t) / u_t, u_t = max(b2 u_{t-1}, |g_t| + eps) (Kingma and Ba 2014).
+
+    eps = 1e-8; pytorch agrees. keras: u_t = max(b2 u_{t-1}, |g_t|), divided by u_t + eps with
+    eps = 1e-7. paper: the same with eps = 0 and 0/0 = 0.
+    """
+    _unit_interval(b1=b1, b2=b2)
+    eps = _default(eps, variant, optax=1e-8, keras=1e-7, paper=0.0)
+    _not_negative(eps=eps)
+    if variant in ("keras", "paper"):
+        return _descend(lambda: transforms.scale_by_adamax_outer(b1, b2, eps))
+    if eps == 0:
+        raise InputError('eps = 0 is not accepted here: 0/0; use variant = "paper"')
+    return lambda lr: optax.adamax(lr, b1=b1, b2=b2, eps=eps)
+
+
+def nadam(
+    variant: Variant = "optax",
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float | None = None,
+    momentum_decay: float | None = None,
+) -> Make:
+    """d_t = [ b1 m_t / (1 - b1^(t+1)) + (1 - b1) g_t / (1 - b1^t) ] / ( sqrt(v_t/(1-b2^t)) + eps ).
+
+    Dozat (2016), with constant momentum; optax and paper agree, eps = 1e-8. pytorch and keras: the
+    momentum schedule mu_t = b1 (1 - 0.96^(momentum_decay t) / 2) with momentum_decay = 0.004
+    (pytorch) or 1 (keras, eps = 1e-7).
+    """
+    eps = _adam_eps(variant, b1, b2, eps)
+    if variant in ("pytorch", "keras"):
+        rate = _default(momentum_decay, variant, optax=0.0, pytorch=0.004, keras=1.0)
+        return _descend(lambda: transforms.scale_by_nadam_scheduled(b1, b2, eps, rate))
+    if momentum_decay is not None:
+        raise InputError(
+            f'momentum_decay = {momentum_decay} is for variant = "pytorch" and "keras" only'
+        )
+    return lambda lr: optax.nadam(lr, b1=b1, b2=b2, eps=eps)
+
+
+def nadamax(
+    variant: Variant = "optax",
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float | None = None,
+    lookahead_correction: bool = True,
+) -> Make:
+    """d_t = [ b1 m_t / (1 - b1^(t+1)) + (1 - b1) g_t / (1 - b1^t) ] / u_t: Nadam over Adamax.
+
+    u_t = max(b2 u_{t-1}, |g_t| + eps), eps = 1e-8 (Dozat 2015). Neither PyTorch nor Keras has it.
+    paper: u_t = max(b2 u_{t-1}, |g_t|) and 0/0 = 0. Without `lookahead_correction` both terms are
+    divided by 1 - b1^t, as some implementations do.
+    """
+    if variant in ("pytorch", "keras"):
+        raise InputError(f"variant = {variant!r} does not exist; accepted: optax, paper")
+    _unit_interval(b1=b1, b2=b2)
+    eps = _default(eps, variant, optax=1e-8, paper=0.0)
+    _not_negative(eps=eps)
+    inner = variant == "optax"
+    return _descend(
+        lambda: transforms.scale_by_nadamax(
+            b1, b2, eps, inner=inner, lookahead=lookahead_correction
+        )
+    )
+
+
+def amsgrad(
+    variant: Variant = "optax", b1: float = 0.9, b2: float = 0.999, eps: float | None = None
+) -> Make:
+    """d_t = m_t / (1 - b1^t) / ( sqrt(max_{s <= t} v_s / (1 - b2^s)) + eps ).
+
+    Reddi, Kale and Kumar (arXiv:1904.09237), eps = 1e-8. pytorch: the maximum of the v_s, divided
+    by 1 - b2^t afterwards. keras: as its Adam, with max v_s and eps = 1e-7. paper: no bias
+    corrections.
+    """
+    eps = _adam_eps(variant, b1, b2, eps)
+    if variant == "pytorch":
+        return _descend(lambda: transforms.scale_by_amsgrad_raw(b1, b2, eps))
+    if variant == "keras":
+        return _descend(lambda: transforms.scale_by_adam_epsilon_hat(b1, b2, eps, largest=True))
+    corrected = variant != "paper"
+    return lambda lr: optax.amsgrad(
+        lr, b1=b1, b2=b2, eps=eps, bias_correction_mu=corrected, bias_correction_nu=corrected
+    )
+
+
+def _adam_eps(variant: str, b1: float, b2: float, eps: float | None) -> float:
+    _unit_interval(b1=b1, b2=b2)
+    eps = _default(eps, variant, optax=1e-8, keras=1e-7)
+    if eps <= 0:
+        raise InputError(
+            f"eps = {eps} is not accepted: it should be positive, or parameters without gradients "
+            "become 0/0"
+        )
+    return eps
+
+
+METHODS: dict[str, Callable[..., Make]] = {
+    "sgd": sgd,
+    "momentum": momentum,
+    "nesterov": nesterov,
+    "adagrad": adagrad,
+    "rmsprop": rmsprop,
+    "adadelta": adadelta,
+    "adam": adam,
+    "adamax": adamax,
+    "nadam": nadam,
+    "nadamax": nadamax,
+    "amsgrad": amsgrad,
+}
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    name: ("optax", "paper") if name == "nadamax" else ("optax", "pytorch", "keras", "paper")
+    for name in METHODS
+}
