@@ -1,0 +1,1 @@
+"""Measurements of jaxsim against its peers, always as ratios within one run."""

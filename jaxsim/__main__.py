@@ -1,0 +1,5 @@
+"""`python -m jaxsim` is the command `jaxsim`."""
+
+from jaxsim.cli import main
+
+main()

@@ -1,0 +1,253 @@
+"""The command line: one function per command, nothing computed here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from jaxsim.errors import InputError
+
+app = typer.Typer(
+    name="jaxsim",
+    help="How often does training fail, and how sure are we?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A TOML file, or the name of a ready study.")
+]
+DirectoryArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A directory made by `jaxsim run`.")
+]
+SetOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study; may be repeated."),
+]
+CodeOption = Annotated[
+    bool,
+    typer.Option("--allow-code", help='Let the study import "module:function" references.'),
+]
+DevicesOption = Annotated[
+    int | None, typer.Option("--devices", min=1, help="Devices to use; all by default.")
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        from jaxsim.results.provenance import jaxsim_version
+
+        print(f"jaxsim {jaxsim_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Directory of the results; runs/NAME by default."),
+    ] = None,
+    settings: SetOption = [],  # noqa: B006
+    replicates: Annotated[
+        int | None, typer.Option("--replicates", min=1, help="In place of the study's.")
+    ] = None,
+    devices: DevicesOption = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes that share the work.")
+    ] = 1,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Verify finished shards, compute damaged ones again.")
+    ] = False,
+    plots: Annotated[bool, typer.Option(help="Draw the plots at the end.")] = True,
+    allow_code: CodeOption = False,
+) -> None:
+    """Run a study, or go on with it, and answer it."""
+    from jaxsim import runtime
+    from jaxsim.launch.simulate import simulate
+    from jaxsim.report.answer import write_report
+    from jaxsim.report.progress import ConsoleProgress
+    from jaxsim.study.study import Study
+
+    runtime.configure()
+    loaded = _load(study, settings, replicates, allow_code)
+    runtime.configure(None, loaded.spec.execution.matmul_precision)
+    directory = output or Path("runs") / loaded.spec.name
+    console = Console(stderr=True)
+    progress = ConsoleProgress(console, loaded.spec)
+    try:
+        results = simulate(
+            loaded, directory, devices=devices, workers=workers, repair=repair, progress=progress
+        )
+    except KeyboardInterrupt:
+        console.print(
+            "interrupted: finished shards are kept; run the same command again to go on, or "
+            f"`jaxsim report {directory}` to see what there is",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(130) from None
+    assert isinstance(loaded, Study)
+    write_report(results, loaded, directory, Console(), plots=plots)
+
+
+@app.command("list")
+def list_studies() -> None:
+    """List the ready studies."""
+    from rich.table import Table
+
+    from jaxsim.study.catalogue import READY, ready_table
+
+    table = Table("study", "what it shows", "experiments", box=None, pad_edge=False)
+    for name in READY:
+        from jaxsim.study.expand import variations
+        from jaxsim.study.read import study_spec
+
+        spec = study_spec(ready_table(name))
+        table.add_row(name, spec.title, str(len(variations(spec))))
+    Console().print(table)
+
+
+@app.command()
+def show(
+    study: StudyArgument,
+    settings: SetOption = [],  # noqa: B006
+    experiments: Annotated[
+        bool, typer.Option("--experiments", help="Show every experiment in full.")
+    ] = False,
+    allow_code: CodeOption = False,
+) -> None:
+    """Show a study as jaxsim understands it, with every default, as JSON."""
+    loaded = _load(study, settings, None, allow_code)
+    shown: dict[str, Any] = loaded.spec.model_dump(mode="json")
+    if experiments:
+        shown = {
+            "study": shown,
+            "experiments": [
+                {
+                    "label": e.label,
+                    "id": e.id,
+                    "parameters": e.network.size,
+                    "checkpoints": list(e.checkpoints),
+                    "optimum": e.optimum.describe(),
+                    **e.spec,
+                }
+                for e in loaded.experiments
+            ],
+        }
+    print(json.dumps(shown, indent=2))
+
+
+@app.command()
+def plan(
+    study: StudyArgument,
+    settings: SetOption = [],  # noqa: B006
+    replicates: Annotated[
+        int | None, typer.Option("--replicates", min=1, help="In place of the study's.")
+    ] = None,
+    devices: DevicesOption = None,
+    allow_code: CodeOption = False,
+) -> None:
+    """Show experiments, blocks, shards, memory and a time estimate from a short measurement."""
+    from jaxsim import runtime
+    from jaxsim.report.plan import print_plan
+
+    runtime.configure()
+    loaded = _load(study, settings, replicates, allow_code)
+    print_plan(loaded, devices, Console())
+
+
+@app.command()
+def report(
+    directory: DirectoryArgument,
+    plots: Annotated[bool, typer.Option(help="Draw the plots.")] = True,
+    settings: SetOption = [],  # noqa: B006
+    allow_code: CodeOption = False,
+) -> None:
+    """Answer a study from the results there are, also while it runs."""
+    from jaxsim import runtime
+    from jaxsim.launch.directory import reopen
+    from jaxsim.launch.simulate import open_results
+    from jaxsim.report.answer import write_report
+
+    runtime.configure()
+    opened = reopen(directory, allow_code)
+    study = opened.study.with_settings(settings) if settings else opened.study
+    write_report(open_results(opened), study, directory, Console(), plots=plots)
+
+
+@app.command()
+def replay(
+    directory: DirectoryArgument,
+    experiment: Annotated[str, typer.Argument(help="Label, id or number of an experiment.")],
+    replicate: Annotated[int, typer.Argument(min=0, help="Index of the replicate.")],
+    every: Annotated[int, typer.Option("--every", min=1, help="Steps between observations.")] = 1,
+    allow_code: CodeOption = False,
+) -> None:
+    """Run one replicate again, bit for bit, and write its full trajectory as CSV."""
+    from jaxsim import runtime
+    from jaxsim.launch.replay import replay as run_again
+    from jaxsim.report.replay import print_replay
+
+    runtime.configure()
+    print_replay(run_again(directory, experiment, replicate, every, allow_code), Console())
+
+
+@app.command()
+def doctor() -> None:
+    """Show devices, versions, precision and cache, and find clashes."""
+    from jaxsim.report.doctor import examine
+
+    raise typer.Exit(examine(Console()))
+
+
+@app.command()
+def export(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="A directory made by `jaxsim run`.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="csv, parquet, or schema (of the study format).")
+    ] = "csv",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File; DIR/results.FORMAT by default.")
+    ] = None,
+    allow_code: CodeOption = False,
+) -> None:
+    """Write the results as CSV or Parquet, or the JSON schema of the study format."""
+    from jaxsim.report.export import export as write
+
+    print(write(directory, form, output, allow_code))
+
+
+def _load(study: str, settings: list[str], replicates: int | None, allow_code: bool) -> Any:
+    from jaxsim.study.study import Study
+
+    if replicates is not None:
+        settings = [*settings, f"replicates={replicates}"]
+    return Study.load(study, settings, allow_code)
+
+
+def main() -> None:
+    """Run the command line: bad input ends with one sentence and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,58 @@
+"""Estimates of P(L(Theta_n) > inf L + eps) with honest intervals, bands, quantiles, comparisons."""
+
+from jaxsim.estimation.anytime import confidence_sequence
+from jaxsim.estimation.band import Band, band
+from jaxsim.estimation.counts import Counts, Outcome, classify, outcomes
+from jaxsim.estimation.coverage import coverage
+from jaxsim.estimation.exceedance import Estimate, estimates
+from jaxsim.estimation.histogram import RiskHistogram
+from jaxsim.estimation.intervals import (
+    INTERVALS,
+    Interval,
+    clopper_pearson,
+    interval_of,
+    lower_bound,
+    mid_p,
+    upper_bound,
+    wilson,
+)
+from jaxsim.estimation.paired import (
+    PairedComparison,
+    PairedCounts,
+    compare,
+    holm,
+    mcnemar,
+    pair_outcomes,
+)
+from jaxsim.estimation.quantiles import quantile, quantile_interval, quantile_ranks
+
+__all__ = [
+    "INTERVALS",
+    "Band",
+    "Counts",
+    "Estimate",
+    "Interval",
+    "Outcome",
+    "PairedComparison",
+    "PairedCounts",
+    "RiskHistogram",
+    "band",
+    "classify",
+    "clopper_pearson",
+    "compare",
+    "confidence_sequence",
+    "coverage",
+    "estimates",
+    "holm",
+    "interval_of",
+    "lower_bound",
+    "mcnemar",
+    "mid_p",
+    "outcomes",
+    "pair_outcomes",
+    "quantile",
+    "quantile_interval",
+    "quantile_ranks",
+    "upper_bound",
+    "wilson",
+]

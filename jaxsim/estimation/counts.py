@@ -1,0 +1,161 @@
+"""Which runs failed: exceedance counts that respect what is not known exactly.
+
+A run with true risk L fails at eps if L > inf L + eps. Known are a computed risk r with
+|r - L| <= e and a bracket lower <= inf L <= upper, hence a run
+
+    fails         if r - e > upper + eps,
+    passes        if r + e <= lower + eps,
+    is undecided  otherwise,
+
+and the number of runs that truly fail is between `failures` and `failures + undecided`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsim.errors import InputError
+
+
+class Outcome(IntEnum):
+    """What is known of one run at one eps."""
+
+    PASS = 0
+    FAIL = 1
+    UNDECIDED = 2
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Exceedance counts of one experiment; those of disjoint sets of runs add up with `+`.
+
+    Attributes:
+        failures: runs that certainly fail, diverged ones included, int64 [G, T].
+        undecided: runs of which it is not known, int64 [G, T].
+        runs: all runs.
+        diverged: runs whose risk is infinite or not a number, int64 [T].
+    """
+
+    failures: np.ndarray
+    undecided: np.ndarray
+    runs: int
+    diverged: np.ndarray
+
+    @classmethod
+    def zero(cls, thresholds: int, checkpoints: int) -> Counts:
+        """Return the counts of no runs, for G thresholds and T checkpoints."""
+        shape = (thresholds, checkpoints)
+        return cls(
+            np.zeros(shape, np.int64), np.zeros(shape, np.int64), 0, np.zeros(checkpoints, np.int64)
+        )
+
+    @property
+    def possible(self) -> np.ndarray:
+        """Runs that fail or may fail, [G, T]."""
+        return self.failures + self.undecided
+
+    def __add__(self, other: Counts) -> Counts:
+        if not isinstance(other, Counts):
+            return NotImplemented
+        if self.failures.shape != other.failures.shape:
+            raise InputError(
+                f"counts of shapes {self.failures.shape} and {other.failures.shape} do not add up: "
+                "the same thresholds and checkpoints are required"
+            )
+        return Counts(
+            self.failures + other.failures,
+            self.undecided + other.undecided,
+            self.runs + other.runs,
+            self.diverged + other.diverged,
+        )
+
+
+def classify(
+    risk: ArrayLike, error: ArrayLike, lower: float, upper: float, eps: ArrayLike
+) -> Counts:
+    """Return how many runs fail, are undecided and diverged.
+
+    A risk that is infinite or not a number is a divergence, and a failure at every eps. A finite
+    risk whose error bound is infinite or not a number is undecided.
+
+    Args:
+        risk: computed true risks, [R, T].
+        error: bounds on their numerical error, [R, T].
+        lower: lower end of the optimal risk's bracket.
+        upper: upper end.
+        eps: thresholds, [G].
+
+    Raises:
+        InputError: for an empty bracket, an eps that is not finite, a negative error, or arrays
+            whose shapes differ.
+
+    Example: the last but one run depends on where in [0, 0.5] the optimum is
+        >>> counts = classify([[0.1], [2.0], [1.2], [np.nan]], np.zeros((4, 1)), 0.0, 0.5, [1.0])
+        >>> counts.failures.tolist(), counts.undecided.tolist(), counts.diverged.tolist()
+        ([[2]], [[1]], [1])
+    """
+    thresholds = np.atleast_1d(np.asarray(eps, np.float64))
+    least, most, diverged = _bounds(risk, error, lower, upper, thresholds)
+    runs, checkpoints = least.shape
+    failures = np.empty((len(thresholds), checkpoints), np.int64)
+    passes = np.empty_like(failures)
+    # One threshold at a time: [G, R, T] booleans need not fit into memory.
+    for g, threshold in enumerate(thresholds):
+        failures[g] = np.count_nonzero(diverged | (least > upper + threshold), axis=0)
+        passes[g] = np.count_nonzero(most <= lower + threshold, axis=0)
+    lost = np.count_nonzero(diverged, axis=0).astype(np.int64)
+    return Counts(failures, runs - failures - passes, runs, lost)
+
+
+def outcomes(
+    risk: ArrayLike, error: ArrayLike, lower: float, upper: float, eps: float
+) -> np.ndarray:
+    """Return the `Outcome` of every run at one eps, int8 [R, T]; the rules are those of `classify`.
+
+    Raises:
+        InputError: as `classify`.
+
+    Example:
+        >>> outcomes([[0.1], [2.0], [1.2], [np.nan]], np.zeros((4, 1)), 0.0, 0.5, 1.0).tolist()
+        [[0], [1], [2], [1]]
+    """
+    least, most, diverged = _bounds(risk, error, lower, upper, np.asarray([eps], np.float64))
+    result = np.full(least.shape, Outcome.UNDECIDED, np.int8)
+    result[most <= lower + eps] = Outcome.PASS
+    result[diverged | (least > upper + eps)] = Outcome.FAIL
+    return result
+
+
+def _bounds(
+    risk: ArrayLike, error: ArrayLike, lower: float, upper: float, eps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return risk - error, risk + error, nan where either is not finite, and who diverged."""
+    risk, error = np.asarray(risk, np.float64), np.asarray(error, np.float64)
+    _check(risk, error, lower, upper, eps)
+    diverged = ~np.isfinite(risk)
+    # Comparisons with nan are false: such a run neither passes nor fails by comparison.
+    known = ~diverged & np.isfinite(error)
+    value, slack = np.where(known, risk, np.nan), np.where(known, error, np.nan)
+    return value - slack, value + slack, diverged
+
+
+def _check(
+    risk: np.ndarray, error: np.ndarray, lower: float, upper: float, eps: np.ndarray
+) -> None:
+    if risk.ndim != 2 or risk.shape != error.shape:
+        raise InputError(
+            f"risk of shape {risk.shape} and error of shape {error.shape} are not accepted: "
+            "both must be [runs, checkpoints]"
+        )
+    if not lower <= upper:
+        raise InputError(
+            f"the bracket [{lower}, {upper}] of the optimal risk is empty; accepted: lower <= upper"
+        )
+    if eps.ndim != 1 or not np.isfinite(eps).all():
+        raise InputError(f"eps = {eps.tolist()} is not accepted: a list of finite numbers is")
+    if (error < 0).any():
+        raise InputError(f"error = {np.nanmin(error):g} is not accepted: a bound >= 0 is")

@@ -1,0 +1,165 @@
+"""The estimate of P(L(Theta_n) > inf L + eps) with everything a reader needs to judge it.
+
+With F runs that certainly fail and U undecided ones, the number S of runs that truly fail is
+between F and F + U, and the ends of the interval are monotone in the count:
+
+    [lower(F), upper(F + U)] contains [lower(S), upper(S)].
+
+It therefore covers sampling, the numerical error of each risk and what is not known of the optimal
+risk together. That holds too if the bracket's upper end is the best true risk of the same runs: for
+every outcome it is above the infimum, so F <= S.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsim.errors import InputError
+from jaxsim.estimation.counts import Counts
+from jaxsim.estimation.intervals import Interval, interval_of
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An exceedance probability of one experiment at one step and one eps.
+
+    Attributes:
+        experiment: label.
+        step: number n of training steps.
+        eps: threshold above the optimal risk.
+        runs: replicates.
+        failures: replicates that certainly fail, diverged ones included.
+        undecided: replicates of which it is not known.
+        diverged: replicates whose risk is infinite or not a number.
+        estimate: failures / runs.
+        estimate_upper: (failures + undecided) / runs.
+        lower: lower end of the interval, from the failures.
+        upper: upper end, from failures and undecided.
+        confidence: of the two-sided interval, for this estimate alone.
+        method: name of the interval.
+        rigorous: whether the interval's coverage is at least `confidence` for every probability.
+        optimum_lower: lower end of the optimal risk's bracket.
+        optimum_upper: upper end.
+        optimum_reason: how they are known.
+        floor: provable lower bound on the probability, for every n.
+        floor_reason: what it rests on.
+    """
+
+    experiment: str
+    step: int
+    eps: float
+    runs: int
+    failures: int
+    undecided: int
+    diverged: int
+    estimate: float
+    estimate_upper: float
+    lower: float
+    upper: float
+    confidence: float
+    method: str
+    rigorous: bool
+    optimum_lower: float
+    optimum_upper: float
+    optimum_reason: str
+    floor: float
+    floor_reason: str
+
+
+class FloorLike(Protocol):
+    """A provable lower bound: `jaxsim.theory.Floor` is one."""
+
+    @property
+    def value(self) -> float:
+        """The bound."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """What it rests on."""
+        ...
+
+
+def estimates(
+    counts: Counts,
+    steps: ArrayLike,
+    eps: ArrayLike,
+    *,
+    experiment: str,
+    confidence: float,
+    interval: str | Interval = "clopper-pearson",
+    optimum_lower: float,
+    optimum_upper: float,
+    optimum_reason: str,
+    floors: Sequence[FloorLike] | None = None,
+) -> tuple[tuple[Estimate, ...], ...]:
+    """Return the estimates for G thresholds and T checkpoints, [G][T].
+
+    Args:
+        counts: of `classify`, with failures [G, T].
+        steps: training steps of the checkpoints, [T].
+        eps: thresholds, [G].
+        experiment: label.
+        confidence: of each two-sided interval.
+        interval: a name of `INTERVALS`, or a method.
+        optimum_lower: lower end of the bracket that the counts rest on.
+        optimum_upper: upper end.
+        optimum_reason: how the bracket is known.
+        floors: provable lower bounds, [G]; None if there are none.
+
+    Raises:
+        InputError: for an unknown interval, a bad confidence, or lengths that do not agree.
+
+    Example:
+        >>> from jaxsim.estimation.counts import classify
+        >>> counts = classify([[0.1], [2.0], [1.2]], np.zeros((3, 1)), 0.0, 0.5, [1.0])
+        >>> ((e,),) = estimates(
+        ...     counts, [100], [1.0], experiment="sgd", confidence=0.95,
+        ...     optimum_lower=0.0, optimum_upper=0.5, optimum_reason="stated",
+        ... )
+        >>> e.failures, e.undecided, f"{e.lower:.3f} {e.upper:.3f}"
+        (1, 1, '0.008 0.992')
+    """
+    method = interval if isinstance(interval, Interval) else interval_of(interval)
+    step = np.atleast_1d(np.asarray(steps, np.int64))
+    threshold = np.atleast_1d(np.asarray(eps, np.float64))
+    shape = (len(threshold), len(step))
+    if counts.failures.shape != shape or (floors is not None and len(floors) != len(threshold)):
+        raise InputError(
+            f"counts of shape {counts.failures.shape} do not belong to {shape[0]} values of eps, "
+            f"{shape[1]} steps and {'no' if floors is None else len(floors)} floors"
+        )
+    lower = method.function(counts.failures, counts.runs, confidence)[0]
+    upper = method.function(counts.possible, counts.runs, confidence)[1]
+    runs = max(counts.runs, 1)
+
+    def one(g: int, t: int) -> Estimate:
+        failures, undecided = int(counts.failures[g, t]), int(counts.undecided[g, t])
+        return Estimate(
+            experiment=experiment,
+            step=int(step[t]),
+            eps=float(threshold[g]),
+            runs=counts.runs,
+            failures=failures,
+            undecided=undecided,
+            diverged=int(counts.diverged[t]),
+            estimate=failures / runs,
+            estimate_upper=(failures + undecided) / runs if counts.runs else 1.0,
+            lower=float(lower[g, t]),
+            upper=float(upper[g, t]),
+            confidence=float(confidence),
+            method=method.name,
+            rigorous=method.rigorous,
+            optimum_lower=float(optimum_lower),
+            optimum_upper=float(optimum_upper),
+            optimum_reason=optimum_reason,
+            floor=0.0 if floors is None else float(floors[g].value),
+            floor_reason="no floor is known" if floors is None else floors[g].reason,
+        )
+
+    return tuple(tuple(one(g, t) for t in range(shape[1])) for g in range(shape[0]))

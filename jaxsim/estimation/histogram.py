@@ -1,0 +1,190 @@
+"""The distribution of millions of risks in bounded memory, mergeable over shards.
+
+A float64 is filed under its sign, exponent and first 12 bits of mantissa, the first 24 bits of its
+representation. The bins are thus fixed for all data, [x, x (1 + 2^-12)) or finer, so that shards
+can be added in any order with the same result; a distribution over ten decades fills at most
+140,000 bins. Whatever is read off is rounded outward to bin edges: coarser, never wrong.
+
+A risk that is known up to an error is filed three times: where it is, and where it is at least and
+at most. The k-th smallest true risk is between the k-th smallest of the two latter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsim.errors import InputError
+from jaxsim.estimation.quantiles import quantile_ranks, sample_rank
+
+_SHIFT = 40  # 64 bits - (1 sign + 11 exponent + 12 mantissa)
+_LEAST, _VALUE, _MOST = range(3)  # columns of the counts
+
+
+class RiskHistogram:
+    """Counts of float64 values in bins of relative width 2^-12.
+
+    Values that are infinite or not a number count as +inf, the risk of a diverged run.
+
+    Attributes:
+        total: number of values.
+
+    Example:
+        >>> h = RiskHistogram([0.5, 1.0, 2.0, float("nan")])
+        >>> h.total, float(h.quantile(0.5)), h.max
+        (4, 1.0001220703125, inf)
+    """
+
+    def __init__(self, values: ArrayLike = (), error: ArrayLike = 0.0) -> None:
+        self._keys = np.empty(0, np.int64)
+        self._counts = np.empty((0, 3), np.int64)
+        self._min = np.full(3, np.inf)
+        self._max = np.full(3, -np.inf)
+        self.total = 0
+        self.add(values, error)
+
+    @property
+    def min(self) -> float:
+        """Least value, exactly; +inf without values."""
+        return float(self._min[_VALUE])
+
+    @property
+    def max(self) -> float:
+        """Greatest value, exactly; -inf without values."""
+        return float(self._max[_VALUE])
+
+    def add(self, values: ArrayLike, error: ArrayLike = 0.0) -> RiskHistogram:
+        """Count values; return the histogram itself.
+
+        Args:
+            values: risks, any shape.
+            error: bounds on their numerical errors, which broadcast to the values. One that is
+                infinite or not a number leaves the true risk anywhere on the line.
+
+        Raises:
+            InputError: for a negative error or a shape that does not fit.
+        """
+        x = np.asarray(values, np.float64)
+        if np.size(error) > 1 and np.shape(error) != x.shape:
+            raise InputError(
+                f"error of shape {np.shape(error)} does not fit values of shape {x.shape}: one "
+                "error, or one for each value, is accepted"
+            )
+        slack = np.broadcast_to(np.asarray(error, np.float64), x.shape).ravel()
+        if (slack < 0).any():
+            raise InputError(f"error = {np.nanmin(slack):g} is not accepted: a bound >= 0 is")
+        x = np.where(np.isfinite(x), x, np.inf).ravel()
+        if x.size:
+            slack = np.where(np.isinf(x), 0.0, np.where(np.isnan(slack), np.inf, slack))
+            with np.errstate(over="ignore"):
+                columns = (x - slack, x, x + slack)
+            for column, y in enumerate(columns):
+                keys, counts = np.unique(_key(y), return_counts=True)
+                three = np.zeros((len(keys), 3), np.int64)
+                three[:, column] = counts
+                self._file(keys, three)
+                self._min[column] = min(self._min[column], y.min())
+                self._max[column] = max(self._max[column], y.max())
+            self.total += x.size
+        return self
+
+    def merge(self, other: RiskHistogram) -> RiskHistogram:
+        """Count what the other histogram counted; return the histogram itself."""
+        self._file(other._keys, other._counts)
+        self._min = np.minimum(self._min, other._min)
+        self._max = np.maximum(self._max, other._max)
+        self.total += other.total
+        return self
+
+    def __add__(self, other: RiskHistogram) -> RiskHistogram:
+        if not isinstance(other, RiskHistogram):
+            return NotImplemented
+        return RiskHistogram().merge(self).merge(other)
+
+    def bins(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (lower edges, upper edges, counts) of the bins that hold values, increasing.
+
+        Diverged runs are in the bin with both edges +inf.
+        """
+        counts = self._counts[:, _VALUE]
+        used = counts > 0
+        lower, upper = _edges(self._keys[used])
+        return lower, upper, counts[used]
+
+    def quantile(self, q: ArrayLike) -> Any:
+        """Return the sample quantile x_(ceil(n q)) up to the bin's width.
+
+        Raises:
+            InputError: for a level outside (0, 1), or without values.
+        """
+        if not self.total:
+            raise InputError("a histogram without values has no quantile")
+        lower, upper = self._bin_of(sample_rank(self.total, q), _VALUE)
+        with np.errstate(invalid="ignore"):
+            middle = np.where(np.isfinite(upper), lower + (upper - lower) / 2, lower)
+        # The bin at zero is subnormal: zero stands for it.
+        return np.where((lower <= 0) & (upper >= 0), 0.0, middle)[()]
+
+    def quantile_interval(self, q: ArrayLike, confidence: float) -> tuple[Any, Any]:
+        """Return an interval for the quantile of the true risk with coverage >= confidence.
+
+        It contains that of `jaxsim.estimation.quantile_interval` on the true risks: the ends are
+        rounded outward to bin edges, and infinite where there are too few values.
+
+        Raises:
+            InputError: for a level or confidence outside (0, 1).
+        """
+        first, last = quantile_ranks(self.total, q, confidence)
+        lower = np.where(first < 1, -np.inf, self._bin_of(first, _LEAST)[0])
+        upper = np.where(last > self.total, np.inf, self._bin_of(last, _MOST)[1])
+        return lower[()], upper[()]
+
+    def count_above(self, threshold: float) -> tuple[int, int]:
+        """Return how many values certainly are, and how many may be, greater than a threshold."""
+        least, greatest = _closed(self._keys)
+        certain = np.maximum(least, self._min[_LEAST]) > threshold
+        possible = np.minimum(greatest, self._max[_MOST]) > threshold
+        return int(self._counts[certain, _LEAST].sum()), int(self._counts[possible, _MOST].sum())
+
+    def __repr__(self) -> str:
+        return f"RiskHistogram(total={self.total}, min={self.min:g}, max={self.max:g})"
+
+    def _file(self, keys: np.ndarray, counts: np.ndarray) -> None:
+        merged, where = np.unique(np.concatenate([self._keys, keys]), return_inverse=True)
+        total = np.zeros((len(merged), 3), np.int64)
+        np.add.at(total, where, np.concatenate([self._counts, counts]))
+        self._keys, self._counts = merged, total
+
+    def _bin_of(self, rank: ArrayLike, column: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the edges around the rank-th smallest value, no wider than all values."""
+        if not self.total:
+            return np.full(np.shape(rank), -np.inf), np.full(np.shape(rank), np.inf)
+        rank = np.clip(np.asarray(rank), 1, self.total)
+        place = np.searchsorted(np.cumsum(self._counts[:, column]), rank, side="left")
+        lower, upper = _edges(self._keys[place])
+        return np.maximum(lower, self._min[column]), np.minimum(upper, self._max[column])
+
+
+def _key(x: np.ndarray) -> np.ndarray:
+    """Return bin numbers in the order of the values: 0, 1, ... from zero up, -1, -2, ... below."""
+    magnitude = np.abs(x).view(np.int64) >> _SHIFT
+    return np.where(x < 0, -1 - magnitude, magnitude)
+
+
+def _edges(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges of each bin, which neighbouring bins share."""
+    magnitude = np.where(keys < 0, -1 - keys, keys)
+    near = (magnitude << _SHIFT).view(np.float64)
+    # The pattern after the last finite one is that of infinity; after infinity come the nans.
+    far = ((magnitude + np.isfinite(near)) << _SHIFT).view(np.float64)
+    return np.where(keys < 0, -far, near), np.where(keys < 0, -near, far)
+
+
+def _closed(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the greatest float64 of each bin."""
+    lower, upper = _edges(keys)
+    finite = lower < upper
+    inner_lower = np.where(finite & (keys < 0), np.nextafter(lower, np.inf), lower)
+    return inner_lower, np.where(finite & (keys >= 0), np.nextafter(upper, -np.inf), upper)

@@ -1,0 +1,49 @@
+"""A worker process: `python -m jaxsim.launch.process DIR --index I --of N`.
+
+Takes its own part of what is missing first, then helps the others from the far end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+
+from jaxsim import runtime
+from jaxsim.errors import InputError
+from jaxsim.launch.directory import reopen
+from jaxsim.launch.worker import Task, work
+
+
+def share(tasks: list[Task], index: int, of: int) -> list[Task]:
+    """Return the tasks in the order in which worker `index` of `of` should try them."""
+    begin, end = (len(tasks) * i // of for i in (index, index + 1))
+    others = tasks[:begin] + tasks[end:]
+    return tasks[begin:end] + others[::-1]
+
+
+def main() -> int:
+    """Run the worker; exit code 0 when nothing of the plan is missing, 2 for bad input."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory")
+    parser.add_argument("--index", type=int, default=0)
+    parser.add_argument("--of", type=int, default=1)
+    parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--allow-code", action="store_true")
+    options = parser.parse_args()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        directory = reopen(options.directory, allow_code=options.allow_code)
+        runtime.configure(options.devices, directory.study.spec.execution.matmul_precision)
+        tasks = share(directory.missing(), options.index, options.of)
+        work(directory, tasks, runtime.choose_devices(options.devices), stop=stop)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

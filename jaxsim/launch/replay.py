@@ -1,0 +1,100 @@
+"""One replicate again, bit for bit, with its full trajectory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxsim import runtime
+from jaxsim.errors import InputError, unknown
+from jaxsim.launch.directory import Directory, reopen
+from jaxsim.launch.simulate import open_results
+from jaxsim.simulation.block import run_block
+from jaxsim.simulation.engine import vmap_engine
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.records import Records
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A replicate run again.
+
+    Attributes:
+        experiment: the replicate's experiment.
+        replicate: its index.
+        steps: where it was observed.
+        records: its one row, with the trajectory at `steps`.
+        agrees: whether the recorded risks are the same bits; None if its shard is not there.
+        directory: of the study.
+    """
+
+    experiment: Experiment
+    replicate: int
+    steps: tuple[int, ...]
+    records: Records
+    agrees: bool | None
+    directory: Path
+
+
+def find_experiment(directory: Directory, name: str) -> Experiment:
+    """Return the experiment with the given label, id or number (from 1).
+
+    Raises:
+        InputError: if there is none.
+    """
+    experiments = directory.study.experiments
+    for experiment in experiments:
+        if name in (experiment.label, experiment.id):
+            return experiment
+    if name.isdigit() and 1 <= int(name) <= len(experiments):
+        return experiments[int(name) - 1]
+    raise unknown("experiment", name, [e.label for e in experiments])
+
+
+def replay(
+    path: str | Path, experiment: str, replicate: int, every: int = 1, allow_code: bool = False
+) -> Replay:
+    """Run one replicate of a directory's study again and observe it every `every` steps.
+
+    The whole block is run, since its width is part of the bits.
+
+    Raises:
+        InputError: for an unknown experiment or a replicate that is not part of the plan.
+    """
+    directory = reopen(path, allow_code)
+    runtime.configure(None, directory.study.spec.execution.matmul_precision)
+    chosen = find_experiment(directory, experiment)
+    replicates = directory.study.spec.replicates
+    if not 0 <= replicate < replicates:
+        raise InputError(
+            f"replicate = {replicate} is not part of the study; accepted: 0 to {replicates - 1}"
+        )
+    width = directory.layouts[chosen.id].width
+    steps = tuple(sorted({*range(0, chosen.steps + 1, every), *chosen.checkpoints}))
+    first = replicate - replicate % width
+    with jax.default_device(jax.local_devices()[0]):
+        block = run_block(vmap_engine(chosen), chosen, first, width, checkpoints=steps)
+    row = Records(*(column[replicate - first : replicate - first + 1] for column in block))
+    return Replay(
+        chosen, replicate, steps, row, _agrees(directory, chosen, replicate, steps, row), Path(path)
+    )
+
+
+def _agrees(
+    directory: Directory,
+    experiment: Experiment,
+    replicate: int,
+    steps: tuple[int, ...],
+    row: Records,
+) -> bool | None:
+    results = open_results(directory)
+    for shard in results.finished(experiment):
+        if shard.first <= replicate < shard.stop:
+            recorded = results.store.read(shard)
+            there = recorded.risk[replicate - shard.first]
+            again = row.risk[0, np.searchsorted(steps, experiment.checkpoints)]
+            return there.tobytes() == again.tobytes()
+    return None

@@ -1,0 +1,172 @@
+"""From a study to its results, on the devices and worker processes of this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxsim import runtime
+from jaxsim.errors import InputError
+from jaxsim.launch.directory import Directory, bind
+from jaxsim.launch.worker import work
+from jaxsim.results.results import Results
+from jaxsim.results.store import DamagedShard, Shard
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.records import Records
+from jaxsim.study.plan import shards
+from jaxsim.study.study import Study
+
+
+class Progress:
+    """What a run reports while it goes; the base class reports nothing."""
+
+    def say(self, text: str) -> None:
+        """Say what is being done."""
+
+    def start(self, directory: Directory, missing: int, total: int) -> None:
+        """Begin with `missing` of `total` replicates."""
+
+    def shard(self, experiment: Experiment, shard: Shard, records: Records) -> None:
+        """Note a finished shard."""
+
+    def stop(self) -> None:
+        """End, in success or failure."""
+
+
+class Interrupted(NamedTuple):
+    """How much was there when the user interrupted."""
+
+    finished: int
+    planned: int
+
+
+def simulate(
+    study: Study | str | Path,
+    output: str | Path | None = None,
+    *,
+    replicates: int | None = None,
+    devices: int | None = None,
+    workers: int = 1,
+    repair: bool = False,
+    progress: Progress | None = None,
+) -> Results:
+    """Simulate a study and return its results; run again to resume.
+
+    Args:
+        study: a `Study`, the path of a study file, or the name of a ready study.
+        output: directory of the results; None for a temporary one, gone when Python ends.
+        replicates: in place of the study's.
+        devices: how many devices to use; None for all.
+        workers: processes to share the work; each uses `devices` devices.
+        repair: verify all shards first and compute damaged ones again.
+        progress: told what happens.
+
+    Raises:
+        InputError: for a study that cannot be run or a directory that cannot be used.
+    """
+    progress = progress or Progress()
+    if not isinstance(study, Study):
+        study = Study.load(study)
+    if replicates is not None:
+        study = study.with_settings([f"replicates={replicates}"])
+    directory = bind(study, output or _temporary(), progress.say)
+    if repair:
+        remove_damaged(directory, progress.say)
+    missing = directory.missing()
+    total = study.spec.replicates * len(study.experiments)
+    progress.start(directory, sum(s.stop - s.first for _, s in missing), total)
+    try:
+        if workers > 1:
+            _processes(directory, workers, devices, progress)
+        elif missing:
+            work(
+                directory,
+                missing,
+                runtime.choose_devices(devices),
+                lambda experiment, shard, records, _: progress.shard(experiment, shard, records),
+            )
+    finally:
+        progress.stop()
+    return open_results(directory)
+
+
+def open_results(directory: Directory) -> Results:
+    """Return the results of a directory, as far as they are finished."""
+    replicates = directory.study.spec.replicates
+    return Results(
+        store=directory.store,
+        experiments=directory.study.experiments,
+        planned={
+            e.id: list(shards(e, directory.layouts[e.id], replicates))
+            for e in directory.study.experiments
+        },
+    )
+
+
+def remove_damaged(
+    directory: Directory, announce: Callable[[str], None] = lambda text: None
+) -> list[Shard]:
+    """Verify all finished shards, delete the damaged ones and return them."""
+    removed = []
+    for _, shard in directory.planned():
+        if directory.store.has(shard):
+            try:
+                directory.store.read(shard)
+            except DamagedShard as damage:
+                announce(f"computing again: {damage}")
+                directory.store.path(shard).unlink()
+                removed.append(shard)
+    return removed
+
+
+def _processes(directory: Directory, workers: int, devices: int | None, progress: Progress) -> None:
+    """Run worker processes until the plan is finished, watching the store."""
+    base = [sys.executable, "-m", "jaxsim.launch.process", str(directory.store.directory)]
+    options = [] if devices is None else ["--devices", str(devices)]
+    if directory.study.allow_code:
+        options.append("--allow-code")
+    running = [
+        subprocess.Popen(
+            [*base, "--index", str(i), "--of", str(workers), *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(workers)
+    ]
+    waiting = directory.missing()
+    try:
+        while True:
+            alive = any(p.poll() is None for p in running)
+            there = [task for task in waiting if directory.store.has(task[1])]
+            for experiment, shard in there:
+                progress.shard(experiment, shard, directory.store.read(shard))
+            done = {shard for _, shard in there}
+            waiting = [task for task in waiting if task[1] not in done]
+            if not alive:
+                break
+            time.sleep(0.2)
+    finally:
+        for process in running:
+            process.terminate()
+    for process in running:
+        _, errors = process.communicate()
+        if waiting and process.returncode:
+            lines = errors.strip().splitlines()
+            last = lines[-1] if lines else f"exit code {process.returncode}"
+            raise InputError(last.removeprefix("error: "))
+
+
+def _temporary() -> Path:
+    directory = tempfile.TemporaryDirectory(prefix="jaxsim-")
+    _KEPT.append(directory)
+    return Path(directory.name)
+
+
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []
+"""Temporary directories live as long as the process: results refer to them."""

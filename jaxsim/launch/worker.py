@@ -1,0 +1,125 @@
+"""A worker: computes what the plan lists and the store lacks, one thread per device.
+
+Each device keeps to the experiments it has compiled for as long as there are any, then helps the
+others. Nothing depends on who computes what: a shard computed twice is replaced by the same bits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import jax
+
+from jaxsim.launch.directory import Directory
+from jaxsim.results.provenance import provenance
+from jaxsim.results.schema import concatenate, head
+from jaxsim.results.store import Shard
+from jaxsim.simulation.block import Stopped, run_block
+from jaxsim.simulation.engine import vmap_engine
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.records import Records
+from jaxsim.study.plan import blocks
+
+Task = tuple[Experiment, Shard]
+Observer = Callable[[Experiment, Shard, Records, float], None]
+
+
+@dataclass
+class Queue:
+    """Tasks grouped by experiment, handed out so that each device compiles few programs."""
+
+    tasks: Sequence[Task]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._groups: dict[str, deque[Task]] = {}
+        for task in self.tasks:
+            self._groups.setdefault(task[0].id, deque()).append(task)
+        self._fresh = deque(self._groups)
+        self._mine: dict[int, str] = {}
+
+    def take(self, owner: int) -> Task | None:
+        """Return the next task of a device, or None if all are handed out."""
+        with self.lock:
+            mine = self._groups.get(self._mine.get(owner, ""))
+            if mine:
+                return mine.popleft()
+            while self._fresh:
+                name = self._fresh.popleft()
+                if self._groups[name]:
+                    self._mine[owner] = name
+                    return self._groups[name].popleft()
+            # Everything has an owner: help where most is left, from the far end.
+            longest = max(self._groups.values(), key=len, default=None)
+            return longest.pop() if longest else None
+
+
+def work(
+    directory: Directory,
+    tasks: Sequence[Task],
+    devices: Sequence[jax.Device],
+    observe: Observer = lambda experiment, shard, records, seconds: None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Compute tasks on the given devices; return when all are done or `stop` is set.
+
+    Raises:
+        InputError: if results cannot be written; other errors of a thread are raised here too.
+    """
+    stop = stop or threading.Event()
+    queue = Queue(tasks)
+    failures: list[BaseException] = []
+
+    def serve(owner: int, device: jax.Device) -> None:
+        try:
+            with jax.default_device(device):
+                while not stop.is_set() and (task := queue.take(owner)) is not None:
+                    if not directory.store.has(task[1]):
+                        _compute(directory, *task, device, observe, stop)
+        except Stopped:
+            pass
+        except BaseException as error:
+            failures.append(error)
+            stop.set()
+
+    threads = [
+        threading.Thread(target=serve, args=(i, d), daemon=True) for i, d in enumerate(devices)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(timeout=0.2)
+    except KeyboardInterrupt:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=30)
+        raise
+    if failures:
+        raise failures[0]
+
+
+def _compute(
+    directory: Directory,
+    experiment: Experiment,
+    shard: Shard,
+    device: jax.Device,
+    observe: Observer,
+    stop: threading.Event,
+) -> None:
+    width = directory.layouts[experiment.id].width
+    engine = vmap_engine(experiment)
+    begin = time.perf_counter()
+    parts = [
+        run_block(engine, experiment, first, width, stop=stop.is_set)
+        for first in blocks(shard, width)
+    ]
+    records = head(concatenate(parts), shard.stop - shard.first)
+    seconds = time.perf_counter() - begin
+    directory.store.write(shard, records, provenance(device, width))
+    observe(experiment, shard, records, seconds)

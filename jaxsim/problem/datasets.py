@@ -1,0 +1,294 @@
+"""Data sets as laws of (X, Y): every row with the same probability, so that the true risk is a sum.
+
+By name those bundled with scikit-learn, which need no download; by path your own .npz file with the
+arrays x [n, d] and y, or .csv file with a header whose last column, or column named "label", is y.
+Columns of x are scaled, by default to mean 0 and standard deviation 1; constant ones become 0.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsim.errors import InputError, unknown
+from jaxsim.registry import check_parameters
+
+Scale = Literal["standardize", "unit", "none"]
+Task = Literal["auto", "classes", "regression"]
+
+MOST_CLASSES = 50
+"""Whole numbers with at most so many different values are classes unless the task is stated."""
+
+BUNDLED: dict[str, bool] = {
+    "breast_cancer": True,
+    "diabetes": False,
+    "digits": True,
+    "iris": True,
+    "wine": True,
+}
+"""scikit-learn's bundled data sets, and whether y is a class."""
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Points with labels.
+
+    Attributes:
+        name: of the data set, or of the file.
+        x: inputs [n, d], float64, scaled.
+        y: classes 0, 1, ... as int32 [n], or values as float64 [n, 1].
+        classes: number of classes; None for values.
+    """
+
+    name: str
+    x: NDArray[np.float64]
+    y: NDArray[Any]
+    classes: int | None
+
+
+def load_dataset(spec: str | Mapping[str, Any], key: str, base: Path | None) -> DataSet:
+    """Return the data set that a specification names.
+
+    Args:
+        spec: a name, or a table with "name" or "path" and perhaps
+            scale: "standardize" (mean 0, standard deviation 1), "unit" (to [0, 1]) or "none";
+            task: "classes" or "regression"; "auto" decides;
+            target_scale: the same for the values of a regression, "none" by default;
+            label: the column of a .csv file that is y.
+        key: where it stands in the study, for error messages.
+        base: directory that relative paths refer to; None for the current one.
+
+    Raises:
+        InputError: for an unknown name, a missing or malformed file, or what is not finite.
+
+    Example:
+        >>> iris = load_dataset("iris", "problem.data", None)
+        >>> iris.x.shape, iris.classes
+        ((150, 4), 3)
+    """
+    table = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if ("name" in table) == ("path" in table):
+        raise InputError(
+            f"{key} = {table!r} is not accepted: it should have either 'name' or 'path'"
+        )
+    factory: Callable[..., DataSet] = _bundled if "name" in table else _file
+    if "name" in table and table["name"] not in BUNDLED:
+        hint = str(table["name"]).endswith((".csv", ".npz"))
+        if hint:
+            raise InputError(
+                f"{key} = {table['name']!r} is no name; for a file of your own give "
+                f'{{ path = "{table["name"]}" }}'
+            )
+        raise unknown(key, table["name"], BUNDLED)
+    checked = check_parameters(factory, table, key, "name" if "name" in table else "path")
+    if "path" in checked and base is not None:
+        checked["path"] = str(base / checked["path"])
+    try:
+        return factory(**checked)
+    except InputError as error:
+        raise error.at(key) from None
+
+
+def _bundled(
+    name: str,
+    scale: Scale = "standardize",
+    task: Task = "auto",
+    target_scale: Scale = "none",
+) -> DataSet:
+    """Return a data set that comes with scikit-learn."""
+    # Imported here: it takes a second, and few studies need it.
+    from sklearn import datasets
+
+    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    if task == "auto":
+        task = "classes" if BUNDLED[name] else "regression"
+    return _prepare(name, np.asarray(x, float), np.asarray(y), scale, task, target_scale)
+
+
+def _file(
+    path: str,
+    scale: Scale = "standardize",
+    task: Task = "auto",
+    target_scale: Scale = "none",
+    label: str | None = None,
+) -> DataSet:
+    """Return the data set in a user's file."""
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"path = {path!r}: there is no such file")
+    if file.suffix not in (".csv", ".npz"):
+        raise InputError(f"path = {path!r} is not accepted: it should end with .csv or .npz")
+    if file.suffix == ".npz":
+        if label is not None:
+            raise InputError(f"label = {label!r} is not accepted for an .npz file, whose y is 'y'")
+        x, y = _read_npz(file)
+    else:
+        x, y = _read_csv(file, label)
+    return _prepare(file.name, x, y, scale, task, target_scale)
+
+
+def _read_npz(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            missing = [name for name in ("x", "y") if name not in arrays]
+            if missing:
+                raise InputError(
+                    f"{file.name} has no array {missing[0]!r}; it has "
+                    f"{', '.join(arrays.files) or 'none'}, accepted: x [n, d] and y [n]"
+                )
+            x, y = arrays["x"], arrays["y"]
+    except InputError:
+        raise
+    except Exception as error:  # zip, header or object arrays: whatever numpy raises
+        raise InputError(f"{file.name} cannot be read as .npz: {error}") from None
+    for name, array in (("x", x), ("y", y)):
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{file.name}: {name} has the type {array.dtype}; accepted: numbers")
+    if x.ndim == 0 or y.ndim == 0:
+        raise InputError(f"{file.name}: x or y is a single number; accepted: x [n, d] and y [n]")
+    x = x.reshape(len(x), math.prod(x.shape[1:])).astype(np.float64)
+    return x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _read_csv(file: Path, label: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (x, y) of a file with a header; y holds texts if no label is a number."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            rows = [(reader.line_num, row) for row in reader if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file.name} cannot be read as .csv: {error}") from None
+    if not rows:
+        raise InputError(f"{file.name} is empty; accepted: a header and one row per sample")
+    header = [name.strip() for name in rows[0][1]]
+    if len(header) < 2:
+        raise InputError(f"{file.name} has one column; accepted: at least one input and a label")
+    if all(_number(name) is not None for name in header):
+        raise InputError(f"{file.name} has no header; accepted: names of the columns in line 1")
+    target = _label_column(file, header, label)
+    for line, row in rows[1:]:
+        if len(row) != len(header):
+            raise InputError(
+                f"{file.name}, line {line} has {len(row)} cells; accepted: {len(header)}, as many "
+                "as the header"
+            )
+    texts = [row[target].strip() for _, row in rows[1:]]
+    named = bool(texts) and all(t and _number(t) is None for t in texts)
+    inputs = [i for i in range(len(header)) if i != target]
+    x = [[_cell(file, line, row, header, i) for i in inputs] for line, row in rows[1:]]
+    if named:
+        y = np.array(texts)
+    else:
+        y = np.array([_cell(file, line, row, header, target) for line, row in rows[1:]])
+    return np.array(x, float).reshape(len(rows) - 1, len(inputs)), y
+
+
+def _label_column(file: Path, header: list[str], label: str | None) -> int:
+    if label is None:
+        return header.index("label") if "label" in header else len(header) - 1
+    if label not in header:
+        raise InputError(
+            f"label = {label!r} is no column of {file.name}; accepted: {', '.join(header)}"
+        )
+    return header.index(label)
+
+
+def _cell(file: Path, line: int, row: list[str], header: list[str], column: int) -> float:
+    value = _number(row[column])
+    if value is None:
+        raise InputError(
+            f"{file.name}, line {line}, column {column + 1} ({header[column]}): "
+            f"{row[column][:40]!r} is not a number"
+        )
+    return value
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _prepare(
+    name: str, x: np.ndarray, y: np.ndarray, scale: Scale, task: Task, target_scale: Scale
+) -> DataSet:
+    """Return a data set after checks, with scaled columns and labels of the task."""
+    if len(x) != len(y):
+        raise InputError(f"{name} has {len(x)} rows of x, but {len(y)} of y")
+    if len(x) < 2:
+        raise InputError(f"{name} has {len(x)} rows; accepted: at least 2")
+    if not x.shape[1]:
+        raise InputError(f"{name} has no columns of x; accepted: at least one")
+    _finite(name, "x", x)
+    x = _scaled(x, scale)
+    if y.dtype.kind in "biuf":
+        _finite(name, "y", y)
+    if task == "classes" or (task == "auto" and _looks_like_classes(y)):
+        if target_scale != "none":
+            raise InputError(
+                f"target_scale = {target_scale!r} is not accepted for classes: it should be 'none'"
+            )
+        labels, classes = _classes(name, y)
+        return DataSet(name, x, labels, classes)
+    if y.dtype.kind not in "biuf":
+        raise InputError(f"task = 'regression' is not accepted: the labels of {name} are texts")
+    values = y.astype(np.float64)
+    values = values[:, None] if values.ndim == 1 else values.reshape(len(values), -1)
+    return DataSet(name, x, _scaled(values, target_scale), None)
+
+
+def _finite(name: str, what: str, array: np.ndarray) -> None:
+    wrong = np.argwhere(~np.isfinite(array))
+    if len(wrong):
+        place = ", ".join(
+            f"{axis} {i + 1}" for axis, i in zip(("row", "column"), wrong[0], strict=False)
+        )
+        raise InputError(
+            f"{name}: {what} is {array[tuple(wrong[0])]} in {place}; accepted: finite numbers"
+        )
+
+
+def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
+    """Return columns scaled; constant ones become 0."""
+    if scale == "none":
+        return values
+    low, high = values.min(0), values.max(0)
+    varies = high > low
+    if scale == "unit":
+        width = np.where(varies, high - low, 1.0)
+        return (values - low) / width
+    centred = np.where(varies, values - values.mean(0), 0.0)
+    # By the largest entry first: squares of large numbers overflow, those of small ones vanish.
+    size = np.where(varies, np.abs(centred).max(0), 1.0)
+    centred = centred / size
+    return centred / np.where(varies, centred.std(0), 1.0)
+
+
+def _looks_like_classes(y: np.ndarray) -> bool:
+    """Return whether labels are texts, truth values, or whole numbers with few different values."""
+    if y.ndim != 1:
+        return False
+    if y.dtype.kind in "Ub":
+        return True
+    return bool((y == np.round(y)).all()) and len(np.unique(y)) <= min(MOST_CLASSES, len(y) - 1)
+
+
+def _classes(name: str, y: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the labels 0, 1, ... [n] in the order of the given ones, and how many there are."""
+    if y.ndim != 1:
+        raise InputError(f"{name}: y has the shape {y.shape}; accepted for classes: [n]")
+    if y.dtype.kind == "f" and not (y == np.round(y)).all():
+        wrong = y[y != np.round(y)][0]
+        raise InputError(f"{name}: the label {wrong:g} is no class; accepted: whole numbers")
+    found, labels = np.unique(y, return_inverse=True)
+    if len(found) < 2:
+        raise InputError(f"{name} has one class only ({found[0]}); accepted: at least two")
+    return labels.astype(np.int32), len(found)

@@ -1,0 +1,426 @@
+"""Laws of the input X: how to draw from them, integrate against them, and where they live.
+
+    uniform   on the box [low_1, high_1] x ... x [low_d, high_d]
+    normal    N(mean, diag(std^2))
+    ball      uniform on {|x| <= r}:  X = r U^(1/d) G / |G|,  G standard normal, U uniform
+    sphere    uniform on {|x| = r}:   X = r G / |G|  (Muller 1959)
+    points    finitely many points with weights: sums in place of integrals
+
+Every law has
+    dimension, support      d, and a `jaxsim.problem.support` set
+    sample(key, batch, dtype) -> x [batch, d]
+    unit_dimension, from_unit(u [n, k]) -> x [n, d]
+                            the transport of uniform points of the cube, for quasi-Monte Carlo
+    finite                  None, or (points [n, d], weights [n]) of an exactly summable law
+    density_1d              ("uniform", low, high) or ("normal", mean, std) for d = 1, else None
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from scipy.special import ndtri
+
+from jaxsim.errors import InputError
+from jaxsim.problem.support import Ball, Box, Everything, Points, Support
+
+Density = tuple[Literal["uniform", "normal"], float, float]
+"""("uniform", low, high) or ("normal", mean, std)."""
+
+
+class InputLaw(Protocol):
+    """What every law of X offers (see the module's docstring)."""
+
+    @property
+    def dimension(self) -> int:
+        """Number of coordinates d of X."""
+        ...
+
+    @property
+    def support(self) -> Support:
+        """The smallest closed set that holds X."""
+        ...
+
+    @property
+    def unit_dimension(self) -> int:
+        """Coordinates k of the unit cube that `from_unit` uses."""
+        ...
+
+    @property
+    def finite(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(points [n, d], weights [n]) if the law has finitely many points."""
+        ...
+
+    @property
+    def density_1d(self) -> Density | None:
+        """The density, for d = 1."""
+        ...
+
+    def sample(self, key: Array, batch: int, dtype: Any) -> Array:
+        """Return independent draws [batch, d]."""
+        ...
+
+    def from_unit(self, u: np.ndarray) -> np.ndarray:
+        """Map uniform points [n, k] of the cube to points [n, d] of the law, in float64."""
+        ...
+
+
+@dataclass(frozen=True)
+class UniformLaw:
+    """The uniform law on a box."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    finite = None
+
+    @property
+    def dimension(self) -> int:
+        """Number of coordinates d."""
+        return len(self.low)
+
+    unit_dimension = dimension
+
+    @property
+    def support(self) -> Box:
+        """The box."""
+        return Box(self.low, self.high)
+
+    @property
+    def density_1d(self) -> Density | None:
+        """("uniform", low, high) for d = 1."""
+        return ("uniform", self.low[0], self.high[0]) if self.dimension == 1 else None
+
+    def sample(self, key: Array, batch: int, dtype: Any) -> Array:
+        """Return independent draws [batch, d]."""
+        low, high = jnp.asarray(self.low, dtype), jnp.asarray(self.high, dtype)
+        u = jax.random.uniform(key, (batch, self.dimension), dtype)
+        # Rounding could put low + (high - low) u beyond the upper end.
+        return jnp.clip(low + (high - low) * u, low, high)
+
+    def from_unit(self, u: np.ndarray) -> np.ndarray:
+        """Return low + (high - low) u for u [n, d]."""
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        return np.clip(low + (high - low) * np.asarray(u, np.float64), low, high)
+
+
+@dataclass(frozen=True)
+class NormalLaw:
+    """The normal law with independent coordinates."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dimension: int
+    finite = None
+
+    @property
+    def unit_dimension(self) -> int:
+        """One uniform per coordinate."""
+        return self.dimension
+
+    @property
+    def support(self) -> Everything:
+        """All of R^d."""
+        return Everything(self.dimension)
+
+    @property
+    def density_1d(self) -> Density | None:
+        """("normal", mean, std) for d = 1."""
+        return ("normal", self.mean[0], self.std[0]) if self.dimension == 1 else None
+
+    def sample(self, key: Array, batch: int, dtype: Any) -> Array:
+        """Return independent draws [batch, d]."""
+        z = jax.random.normal(key, (batch, self.dimension), dtype)
+        return jnp.asarray(self.mean, dtype) + jnp.asarray(self.std, dtype) * z
+
+    def from_unit(self, u: np.ndarray) -> np.ndarray:
+        """Return mean + std Phi^-1(u) for u [n, d]."""
+        return np.asarray(self.mean) + np.asarray(self.std) * _normals(u)
+
+
+@dataclass(frozen=True)
+class BallLaw:
+    """The uniform law on the ball of a radius around 0, for d >= 2."""
+
+    radius: float
+    dimension: int
+    finite = None
+    density_1d = None
+
+    @property
+    def unit_dimension(self) -> int:
+        """One for the distance, the others for the direction."""
+        return 1 + _direction_dimension(self.dimension)
+
+    @property
+    def support(self) -> Ball:
+        """The closed ball."""
+        return Ball(self.radius, self.dimension)
+
+    def sample(self, key: Array, batch: int, dtype: Any) -> Array:
+        """Return independent draws [batch, d]."""
+        direction, distance = jax.random.split(key)
+        u = jax.random.uniform(distance, (batch, 1), dtype)
+        return self.radius * u ** (1 / self.dimension) * _directions(direction, batch, self, dtype)
+
+    def from_unit(self, u: np.ndarray) -> np.ndarray:
+        """Return r u_0^(1/d) times the direction of the other coordinates, for u [n, k]."""
+        u = np.asarray(u, np.float64)
+        distance = self.radius * u[:, :1] ** (1 / self.dimension)
+        return distance * _unit_directions(u[:, 1:], self.dimension)
+
+
+@dataclass(frozen=True)
+class SphereLaw:
+    """The uniform law on the sphere of a radius around 0, for d >= 2."""
+
+    radius: float
+    dimension: int
+    finite = None
+    density_1d = None
+
+    @property
+    def unit_dimension(self) -> int:
+        """For the direction."""
+        return _direction_dimension(self.dimension)
+
+    @property
+    def support(self) -> Ball:
+        """The ball, on which affine functions have the same range as on its sphere."""
+        return Ball(self.radius, self.dimension)
+
+    def sample(self, key: Array, batch: int, dtype: Any) -> Array:
+        """Return independent draws [batch, d]."""
+        return self.radius * _directions(key, batch, self, dtype)
+
+    def from_unit(self, u: np.ndarray) -> np.ndarray:
+        """Return r times the direction of u [n, k]."""
+        return self.radius * _unit_directions(np.asarray(u, np.float64), self.dimension)
+
+
+@dataclass(frozen=True, eq=False)
+class PointsLaw:
+    """The law of finitely many points [n, d] with positive weights [n] of sum 1."""
+
+    points: np.ndarray
+    weights: np.ndarray
+    unit_dimension = 1
+    density_1d = None
+
+    @property
+    def dimension(self) -> int:
+        """Number of coordinates d."""
+        return self.points.shape[1]
+
+    @property
+    def support(self) -> Points:
+        """The points."""
+        return Points(self.points)
+
+    @property
+    def finite(self) -> tuple[np.ndarray, np.ndarray]:
+        """(points [n, d], weights [n])."""
+        return self.points, self.weights
+
+    def sample_index(self, key: Array, batch: int) -> Array:
+        """Return the indices [batch] of independent draws, int32; labels go with them."""
+        n = len(self.points)
+        if np.all(self.weights == self.weights[0]):
+            return jax.random.randint(key, (batch,), 0, n, jnp.int32)
+        # float64: a float32 uniform has steps of 2^-23, as large as a small weight.
+        u = jax.random.uniform(key, (batch,), jnp.float64)
+        index = jnp.searchsorted(jnp.asarray(self._table()), u, side="right")
+        return index.astype(jnp.int32)
+
+    def sample(self, key: Array, batch: int, dtype: Any) -> Array:
+        """Return independent draws [batch, d]."""
+        return jnp.asarray(self.points, dtype)[self.sample_index(key, batch)]
+
+    def from_unit(self, u: np.ndarray) -> np.ndarray:
+        """Return the point in whose share of [0, 1) u lies, for u [n, 1]."""
+        u = np.asarray(u, np.float64)[:, 0]
+        return self.points[np.searchsorted(self._table(), u, side="right")]
+
+    def _table(self) -> np.ndarray:
+        """Return the cumulative weights up to each point, the last without limit."""
+        table = np.cumsum(self.weights)
+        table[-1] = np.inf
+        return table
+
+
+def _normals(u: np.ndarray) -> np.ndarray:
+    """Return Phi^-1(u), finite also for u = 0."""
+    return ndtri(np.clip(np.asarray(u, np.float64), 2.0**-54, 1 - 2.0**-53))
+
+
+def _direction_dimension(d: int) -> int:
+    return d - 1 if d in (2, 3) else d
+
+
+def _unit_directions(u: np.ndarray, d: int) -> np.ndarray:
+    """Return uniform directions [n, d] for u [n, k].
+
+    An angle for d = 2, height and angle for d = 3 (Archimedes), else g / |g| with g = Phi^-1(u).
+    """
+    if d == 2:
+        angle = 2 * np.pi * u[:, 0]
+        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    if d == 3:
+        height, angle = 2 * u[:, 0] - 1, 2 * np.pi * u[:, 1]
+        across = np.sqrt((1 - height) * (1 + height))
+        return np.stack([across * np.cos(angle), across * np.sin(angle), height], axis=1)
+    g = _normals(u)
+    g[~g.any(axis=1), 0] = 1.0  # the centre of the cube has no direction of its own
+    return g / np.linalg.norm(g, axis=1, keepdims=True)
+
+
+def _directions(key: Array, batch: int, law: BallLaw | SphereLaw, dtype: Any) -> Array:
+    g = jax.random.normal(key, (batch, law.dimension), dtype)
+    norm = jnp.sqrt((g**2).sum(1, keepdims=True))
+    first = jnp.eye(1, law.dimension, dtype=dtype)
+    return jnp.where(norm > 0, g / jnp.where(norm > 0, norm, 1), first)
+
+
+Coordinates = float | tuple[float, ...]
+
+
+def uniform(
+    low: Coordinates = -1.0, high: Coordinates = 1.0, dimension: int | None = None
+) -> UniformLaw:
+    """Uniform on a box; numbers for all coordinates alike, or one per coordinate.
+
+    Example:
+        >>> uniform(0.0, 1.0, dimension=3).dimension
+        3
+
+    Raises:
+        InputError: if not low < high, or lengths do not agree.
+    """
+    d = _dimension(dimension, low=low, high=high)
+    lows, highs = _coordinates("low", low, d), _coordinates("high", high, d)
+    for a, b in zip(lows, highs, strict=True):
+        if not a < b:
+            raise InputError(f"low = {a} must be less than high = {b}")
+        if not math.isfinite(b - a):
+            raise InputError(f"low = {a} and high = {b} are too far apart for float64")
+    return UniformLaw(lows, highs)
+
+
+def normal(
+    mean: Coordinates = 0.0, std: Coordinates = 1.0, dimension: int | None = None
+) -> NormalLaw:
+    """Normal with independent coordinates; numbers for all alike, or one per coordinate.
+
+    Raises:
+        InputError: if a standard deviation is not positive, or lengths do not agree.
+    """
+    d = _dimension(dimension, mean=mean, std=std)
+    stds = _coordinates("std", std, d)
+    for value in stds:
+        _positive("std", value)
+    return NormalLaw(_coordinates("mean", mean, d), stds, d)
+
+
+def ball(radius: float = 1.0, dimension: int = 2) -> BallLaw | UniformLaw:
+    """Uniform on the ball of a radius around 0; the interval [-radius, radius] for dimension 1.
+
+    Raises:
+        InputError: if the radius is not positive.
+    """
+    _positive("radius", radius)
+    d = _dimension(dimension)
+    return BallLaw(float(radius), d) if d > 1 else uniform(-radius, radius)
+
+
+def sphere(radius: float = 1.0, dimension: int = 2) -> SphereLaw | PointsLaw:
+    """Uniform on the sphere of a radius around 0; -radius or radius for dimension 1.
+
+    Raises:
+        InputError: if the radius is not positive.
+    """
+    _positive("radius", radius)
+    d = _dimension(dimension)
+    return SphereLaw(float(radius), d) if d > 1 else points(((-radius,), (radius,)))
+
+
+def points(points: tuple[Coordinates, ...], weights: tuple[float, ...] | None = None) -> PointsLaw:
+    """Finitely many points, equally likely or in proportion to weights.
+
+    Args:
+        points: one list of coordinates per point; plain numbers in one dimension.
+        weights: positive, one per point; they are divided by their sum.
+
+    Example:
+        >>> points(((0.0, 1.0), (2.0, 3.0)), weights=(1.0, 3.0)).weights
+        array([0.25, 0.75])
+
+    Raises:
+        InputError: for no points, points of different lengths, or weights that do not fit.
+    """
+    rows = [tuple(p) if isinstance(p, tuple | list) else (p,) for p in points]
+    if not rows or not rows[0]:
+        raise InputError("points is empty; accepted: at least one point with one coordinate")
+    for i, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]):
+            raise InputError(
+                f"points: point {i} has {len(row)} coordinates, but point 1 has {len(rows[0])}"
+            )
+        for value in row:
+            _finite("points", value)
+    array = np.asarray(rows, np.float64)
+    if weights is None:
+        return PointsLaw(array, np.full(len(rows), 1 / len(rows)))
+    if len(weights) != len(rows):
+        raise InputError(f"weights has {len(weights)} entries; accepted: {len(rows)}, one a point")
+    for value in weights:
+        _positive("weights", value)
+    share = np.asarray(weights, np.float64) / max(weights)
+    share /= share.sum()
+    if not share.min() > 0:
+        raise InputError(f"weights = {min(weights)} is too small beside {max(weights)} for float64")
+    return PointsLaw(array, share)
+
+
+def _dimension(dimension: int | None, **coordinates: Coordinates) -> int:
+    """Return d as stated or as the lists of coordinates have it."""
+    lengths = {k: len(v) for k, v in coordinates.items() if isinstance(v, tuple | list)}
+    d = dimension if dimension is not None else next(iter(lengths.values()), 1)
+    if d < 1:
+        name = next(iter(lengths)) if dimension is None else "dimension"
+        raise InputError(f"{name} gives {d} coordinates; accepted: at least 1")
+    for name, length in lengths.items():
+        if length != d:
+            raise InputError(f"{name} has {length} entries; accepted: a number, or {d} of them")
+    return d
+
+
+def _coordinates(name: str, value: Coordinates, d: int) -> tuple[float, ...]:
+    values = value if isinstance(value, tuple | list) else (value,) * d
+    return tuple(_finite(name, v) for v in values)
+
+
+def _finite(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise InputError(f"{name} = {value} must be finite")
+    return float(value)
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"{name} = {value} must be positive and finite")
+
+
+INPUT_LAWS: dict[str, Callable[..., InputLaw]] = {
+    "uniform": uniform,
+    "normal": normal,
+    "ball": ball,
+    "sphere": sphere,
+    "points": points,
+}
+"""Laws of the input by name."""

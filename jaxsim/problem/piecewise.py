@@ -1,0 +1,375 @@
+"""Where a formula of one variable is smooth, and where it is a polynomial.
+
+The formula's tree is followed from its leaves: every node becomes a list of pieces of [a, b], each
+with a polynomial or the statement that it is none. abs, relu, sign, step, min, max, clip, where and
+comparisons cut pieces at the roots of their arguments. Those of polynomials are all found; those
+of other arguments are looked for on a fine grid, and the answer says that it may be incomplete.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.polynomial import polynomial as algebra
+
+from jaxsim.errors import InputError
+from jaxsim.problem.expression import Apply, Expression, Node, Number, Variable, evaluate
+from jaxsim.problem.roots import bracketed_root, grid_brackets, real_roots, sharpen
+
+Coefficients = tuple[float, ...]
+
+HIGHEST_DEGREE = 64
+"""Polynomials of a higher degree count as not polynomial."""
+MOST_PIECES = 512
+"""Pieces that are looked for; a function with more counts as incompletely known."""
+MOST_ROOTS = 1024
+"""Roots that are looked for in one analysis, so that no formula takes more than seconds."""
+_EPS = float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Where a function on [a, b] is smooth.
+
+    Attributes:
+        breakpoints: inside (a, b), between which it is smooth, increasing.
+        degree: the highest degree of its polynomials, None if it is not piecewise polynomial.
+        complete: whether all points where it is not smooth are certainly among the breakpoints.
+        polynomial: coefficients, ascending, if it is one polynomial with one output.
+    """
+
+    breakpoints: tuple[float, ...]
+    degree: int | None
+    complete: bool
+    polynomial: Coefficients | None
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A function that is polynomials[i] from edges[i] to edges[i + 1]; None if it is none."""
+
+    edges: tuple[float, ...]
+    polynomials: tuple[Coefficients | None, ...]
+    complete: bool = True
+
+
+def analyze(expression: Expression, a: float, b: float) -> Pieces:
+    """Return the pieces of an expression of one variable on [a, b], of all outputs together.
+
+    Raises:
+        InputError: for an expression of several variables, or unless a < b.
+
+    Example:
+        >>> from jaxsim.problem.expression import parse_expression
+        >>> analyze(parse_expression("abs(x - 0.5)", 1), -1.0, 1.0)
+        Pieces(breakpoints=(0.5,), degree=1, complete=True, polynomial=None)
+    """
+    if expression.dimension != 1:
+        raise InputError(f"pieces are known in one dimension only, not in {expression.dimension}")
+    if not -np.inf < a < b < np.inf:
+        raise InputError(f"[{a:g}, {b:g}] is no interval")
+    analysis = _Analysis(a, b)
+    with np.errstate(all="ignore"):
+        found = [_merge_equal(analysis.of(tree)) for tree in expression.nodes]
+    points = _distinct(sorted(t for cut in found for t in cut.edges[1:-1]), a, b)
+    polynomials = [p for cut in found for p in cut.polynomials]
+    known = [p for p in polynomials if p is not None]
+    degree = max(len(p) - 1 for p in known) if len(known) == len(polynomials) else None
+    single = known[0] if len(found) == 1 and len(polynomials) == len(known) == 1 else None
+    return Pieces(points, degree, all(cut.complete for cut in found), single)
+
+
+class _Analysis:
+    """The pieces of the nodes of an expression on [a, b]; each node is looked at once."""
+
+    def __init__(self, a: float, b: float) -> None:
+        self.a, self.b = a, b
+        self.roots = 0
+        # The node beside its pieces stays alive, so that its id is not used again.
+        self.known: dict[int, tuple[Node, _Cut]] = {}
+
+    def of(self, node: Node) -> _Cut:
+        """Return the pieces of a node."""
+        if id(node) not in self.known:
+            self.known[id(node)] = node, self._find(node)
+        return self.known[id(node)][1]
+
+    def _find(self, node: Node) -> _Cut:
+        if isinstance(node, Number):
+            return self._whole((node.value,))
+        if isinstance(node, Variable):
+            return self._whole((0.0, 1.0))
+        return getattr(self, _METHODS.get(node.name, "_smooth"))(node)
+
+    def _whole(self, polynomial: Coefficients | None) -> _Cut:
+        return _Cut((self.a, self.b), (polynomial,))
+
+    def _combine(self, node: Apply, rule: Callable[..., Coefficients | None]) -> _Cut:
+        """Apply a rule to the arguments' polynomials on every common piece."""
+        cuts = _common([self.of(argument) for argument in node.arguments])
+        polynomials = tuple(
+            rule(*parts) for parts in zip(*(c.polynomials for c in cuts), strict=True)
+        )
+        return _Cut(cuts[0].edges, polynomials, all(c.complete for c in cuts))
+
+    def _add(self, node: Apply) -> _Cut:
+        return self._combine(node, _both(algebra.polyadd))
+
+    def _subtract(self, node: Apply) -> _Cut:
+        return self._combine(node, _both(algebra.polysub))
+
+    def _multiply(self, node: Apply) -> _Cut:
+        return self._combine(node, _product)
+
+    def _negative(self, node: Apply) -> _Cut:
+        return self._combine(node, lambda p: None if p is None else tuple(-c for c in p))
+
+    def _divide(self, node: Apply) -> _Cut:
+        _, by = node.arguments
+        roots = self._signs(by)
+
+        def quotient(p: Coefficients | None, q: Coefficients | None) -> Coefficients | None:
+            if p is None or q is None or len(q) != 1 or q == (0.0,):
+                return None
+            return _trim(np.asarray(p) / q[0])
+
+        return _with_edges(self._combine(node, quotient), roots)
+
+    def _power(self, node: Apply) -> _Cut:
+        base, exponent = node.arguments
+        whole = _whole_exponent(exponent)
+        if whole is None:
+            cut = _with_edges(self._smooth(node), self._signs(base))
+            return _with_edges(cut, self.of(exponent))
+
+        def raised(p: Coefficients | None, q: Coefficients | None) -> Coefficients | None:
+            if p is None or (len(p) - 1) * whole > HIGHEST_DEGREE:
+                return None
+            return _trim(algebra.polypow(p, whole, maxpower=None))
+
+        return self._combine(node, raised)
+
+    def _smooth(self, node: Apply) -> _Cut:
+        """Return the pieces of a function that is smooth inside its domain."""
+
+        def composed(*parts: Coefficients | None) -> Coefficients | None:
+            constants = [p[0] for p in parts if p is not None and len(p) == 1]
+            if len(constants) < len(parts):
+                return None
+            leaves = tuple(Number(c) for c in constants)
+            value = float(evaluate(Apply(node.name, leaves), [np.zeros(1)], np))
+            return (value,) if np.isfinite(value) else None
+
+        return self._combine(node, composed)
+
+    def _sqrt(self, node: Apply) -> _Cut:
+        return _with_edges(self._smooth(node), self._signs(node.arguments[0]))
+
+    def _abs(self, node: Apply) -> _Cut:
+        negative = Apply("negative", node.arguments)
+        return self._select(node.arguments[0], negative, negative, node.arguments[0])
+
+    def _relu(self, node: Apply) -> _Cut:
+        return self._select(node.arguments[0], _ZERO, _ZERO, node.arguments[0])
+
+    def _sign(self, node: Apply) -> _Cut:
+        return self._select(node.arguments[0], Number(-1.0), _ZERO, _ONE)
+
+    def _step(self, node: Apply) -> _Cut:
+        return self._select(node.arguments[0], _ZERO, _ONE, _ONE)
+
+    def _min(self, node: Apply) -> _Cut:
+        a, b = _two(node)
+        return self._select(Apply("-", (a, b)), a, a, b)
+
+    def _max(self, node: Apply) -> _Cut:
+        a, b = _two(node)
+        return self._select(Apply("-", (a, b)), b, b, a)
+
+    def _clip(self, node: Apply) -> _Cut:
+        a, low, high = node.arguments
+        return self.of(Apply("min", (Apply("max", (a, low)), high)))
+
+    def _where(self, node: Apply) -> _Cut:
+        condition, a, b = node.arguments
+        return self._select(condition, a, b, a)
+
+    def _not(self, node: Apply) -> _Cut:
+        return self._select(node.arguments[0], _ZERO, _ONE, _ZERO)
+
+    def _or(self, node: Apply) -> _Cut:
+        neither = tuple(Apply("not", (c,)) for c in node.arguments)
+        return self.of(Apply("not", (Apply("*", neither),)))
+
+    def _compare(self, node: Apply, below: Node, equal: Node, above: Node) -> _Cut:
+        return self._select(Apply("-", node.arguments), below, equal, above)
+
+    def _less(self, node: Apply) -> _Cut:
+        return self._compare(node, _ONE, _ZERO, _ZERO)
+
+    def _less_equal(self, node: Apply) -> _Cut:
+        return self._compare(node, _ONE, _ONE, _ZERO)
+
+    def _greater(self, node: Apply) -> _Cut:
+        return self._compare(node, _ZERO, _ZERO, _ONE)
+
+    def _greater_equal(self, node: Apply) -> _Cut:
+        return self._compare(node, _ZERO, _ONE, _ONE)
+
+    def _equal(self, node: Apply) -> _Cut:
+        return self._compare(node, _ZERO, _ONE, _ZERO)
+
+    def _not_equal(self, node: Apply) -> _Cut:
+        return self._compare(node, _ONE, _ZERO, _ONE)
+
+    def _select(self, argument: Node, below: Node, equal: Node, above: Node) -> _Cut:
+        """Return the pieces of below, equal or above, as the argument is < 0, 0 or > 0."""
+        signs = self._signs(argument)
+        choices = [self.of(n) for n in (below, equal, above)]
+        pieces, *parts = _common([signs, *choices])
+        polynomials, used = [], [False] * 3
+        for i, sign in enumerate(pieces.polynomials):
+            if sign is None:  # nothing is known of which it is
+                polynomials.append(None)
+                used = [True] * 3
+                continue
+            chosen = int(sign[0]) + 1
+            used[chosen] = True
+            polynomials.append(parts[chosen].polynomials[i])
+        complete = signs.complete and all(
+            c.complete for c, u in zip(choices, used, strict=True) if u
+        )
+        return _merge_equal(_Cut(pieces.edges, tuple(polynomials), complete))
+
+    def _signs(self, node: Node) -> _Cut:
+        """Return the sign of a node, -1, 0 or 1, on the pieces between its changes of sign."""
+        cut = self.of(node)
+
+        def at(x: np.ndarray) -> np.ndarray:
+            value = evaluate(node, [np.asarray(x, float)], np)
+            return np.broadcast_to(value, np.shape(x))
+
+        edges, signs, complete = [cut.edges[0]], [], cut.complete
+        for low, high, polynomial in zip(cut.edges, cut.edges[1:], cut.polynomials, strict=False):
+            if polynomial is None:
+                brackets, complete = grid_brackets(at, low, high), False
+                roots = (
+                    [] if self._too_many(brackets) else [bracketed_root(at, *t) for t in brackets]
+                )
+            elif len(polynomial) == 1:
+                edges.append(high)
+                signs.append((float(np.sign(polynomial[0])),))
+                continue
+            else:
+                rough = real_roots(polynomial, low, high)
+                roots = [] if self._too_many(rough) else [sharpen(at, r, low, high) for r in rough]
+            inner = _distinct(sorted(roots), low, high)
+            if self.roots > MOST_ROOTS or len(edges) + len(inner) > MOST_PIECES:
+                return _Cut((self.a, self.b), (None,), False)
+            ends = [low, *inner, high]
+            # Not the middle: there symmetric functions have more roots than elsewhere.
+            probes = np.array([s + 0.4142 * (t - s) for s, t in pairwise(ends)])
+            values = np.sign(at(probes))
+            signs += [(float(v),) if np.isfinite(v) else None for v in values]
+            edges += ends[1:]
+        return _merge_equal(_Cut(tuple(edges), tuple(signs), complete))
+
+    def _too_many(self, found: list[Any]) -> bool:
+        self.roots += len(found)
+        return self.roots > MOST_ROOTS
+
+
+_ZERO = Number(0.0)
+_ONE = Number(1.0)
+_METHODS = {
+    "+": "_add", "-": "_subtract", "*": "_multiply", "/": "_divide", "**": "_power",
+    "negative": "_negative", "abs": "_abs", "relu": "_relu", "sign": "_sign",
+    "step": "_step", "heaviside": "_step", "min": "_min", "max": "_max", "clip": "_clip",
+    "where": "_where", "sqrt": "_sqrt", "log": "_sqrt", "and": "_multiply", "or": "_or",
+    "not": "_not", "<": "_less", "<=": "_less_equal", ">": "_greater", ">=": "_greater_equal",
+    "==": "_equal", "!=": "_not_equal",
+}  # fmt: skip
+
+
+def _whole_exponent(exponent: Node) -> int | None:
+    """Return a constant exponent 0, 1, 2, ... of a power, None for others."""
+    if not isinstance(exponent, Number) or exponent.value < 0 or exponent.value % 1:
+        return None
+    return int(exponent.value)
+
+
+def _two(node: Apply) -> tuple[Node, Node]:
+    """Return min or max of many arguments as one of two, in a shallow tree."""
+    middle = len(node.arguments) // 2
+    halves = node.arguments[:middle], node.arguments[middle:]
+    first, second = (h[0] if len(h) == 1 else Apply(node.name, h) for h in halves)
+    return first, second
+
+
+def _trim(coefficients: np.ndarray) -> Coefficients | None:
+    """Return coefficients without leading zeros; None for too high a degree or infinite ones."""
+    trimmed = algebra.polytrim(coefficients)
+    if len(trimmed) - 1 > HIGHEST_DEGREE or not np.isfinite(trimmed).all():
+        return None
+    return tuple(float(c) for c in trimmed)
+
+
+def _both(operation: Callable[..., np.ndarray]) -> Callable[..., Coefficients | None]:
+    return lambda p, q: None if p is None or q is None else _trim(operation(p, q))
+
+
+def _product(p: Coefficients | None, q: Coefficients | None) -> Coefficients | None:
+    if (0.0,) in (p, q):
+        return (0.0,)
+    return _both(algebra.polymul)(p, q)
+
+
+def _common(cuts: list[_Cut]) -> list[_Cut]:
+    """Return the same functions on common pieces; too many pieces become one unknown one."""
+    ends = cuts[0].edges[0], cuts[0].edges[-1]
+    inner = _distinct(sorted(t for cut in cuts for t in cut.edges[1:-1]), *ends)
+    if len(inner) >= MOST_PIECES:
+        return [_Cut(ends, (None,), False) for _ in cuts]
+    edges = (ends[0], *inner, ends[1])
+    middles = [(s + t) / 2 for s, t in pairwise(edges)]
+    return [
+        _Cut(edges, tuple(c.polynomials[_place(c.edges, m)] for m in middles), c.complete)
+        for c in cuts
+    ]
+
+
+def _place(edges: tuple[float, ...], x: float) -> int:
+    return min(max(bisect_left(edges, x) - 1, 0), len(edges) - 2)
+
+
+def _with_edges(cut: _Cut, other: _Cut) -> _Cut:
+    """Return a function cut at another one's edges, too."""
+    mine, theirs = _common([cut, other])
+    return _Cut(mine.edges, mine.polynomials, mine.complete and theirs.complete)
+
+
+def _merge_equal(cut: _Cut) -> _Cut:
+    """Return a function without edges between equal polynomials."""
+    edges, polynomials = [cut.edges[0]], []
+    for high, polynomial in zip(cut.edges[1:], cut.polynomials, strict=True):
+        if polynomials and polynomial is not None and polynomial == polynomials[-1]:
+            edges[-1] = high
+        else:
+            edges.append(high)
+            polynomials.append(polynomial)
+    return _Cut(tuple(edges), tuple(polynomials), cut.complete)
+
+
+def _distinct(points: list[float], low: float, high: float) -> tuple[float, ...]:
+    """Return sorted points inside (low, high) that differ by more than rounding."""
+    kept: list[float] = []
+    least = 4 * _EPS * max(abs(low), abs(high), high - low)
+    for point in points:
+        if point - (kept[-1] if kept else low) > least and high - point > least:
+            kept.append(float(point) + 0.0)  # no -0.0
+    return tuple(kept)

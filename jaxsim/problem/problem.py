@@ -1,0 +1,137 @@
+"""The learning problem: the law of (X, Y) and the loss l, hence the true risk E[l(N(X), Y)].
+
+    X ~ law,   Y = target(X) + noise   (regression),   Y = target(X)   (classification)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxsim.errors import InputError
+from jaxsim.problem.targets import LabelTarget
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """The law of (X, Y) with a loss.
+
+    Attributes:
+        law: of the input X (see `input_laws`).
+        target: x [batch, d] -> y [batch, outputs], or labels of finitely many points.
+        loss: (prediction, y) -> [batch] (see `losses`).
+        noise: added to the target's values, independently in every output (see `noise`).
+
+    Raises:
+        InputError: if the parts do not fit together.
+    """
+
+    law: Any
+    target: Any
+    loss: Any
+    noise: Any
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit together."""
+        labelled = isinstance(self.target, LabelTarget)
+        if self.loss.kind != "regression" and self.noise.kind != "none":
+            raise InputError(
+                f"problem.noise = {self.noise.kind!r} is not accepted with the loss "
+                f"{self.loss.name!r}, which is one of classification: it should be 'none'"
+            )
+        if labelled and self.law.finite is None:
+            raise InputError(
+                "problem.target gives labels of points, which needs an input law with finitely "
+                "many points"
+            )
+        if labelled and len(self.target.labels) != len(self.law.finite[0]):
+            raise InputError(
+                f"problem.target has {len(self.target.labels)} labels; accepted: "
+                f"{len(self.law.finite[0])}, one for each point of the input law"
+            )
+        integers = labelled and np.issubdtype(np.asarray(self.target.labels).dtype, np.integer)
+        if self.loss.kind == "classes" and not integers:
+            raise InputError(
+                f"problem.loss = {self.loss.name!r} is not accepted for this target: it needs "
+                "labels that are classes 0, 1, ... (a data set of classification)"
+            )
+        if self.loss.kind == "regression" and integers:
+            raise InputError(
+                f"problem.loss = {self.loss.name!r} is not accepted for labels that are classes; "
+                "accepted: a loss of classification"
+            )
+        if self.loss.kind == "binary" and not integers and self.target.outputs != 1:
+            raise InputError(
+                f"problem.loss = {self.loss.name!r} needs a target with one output, not "
+                f"{self.target.outputs}"
+            )
+        if self.noise.variance > 0 and not self.loss.additive and self.outputs > 1:
+            raise InputError(
+                f"problem.noise = {self.noise.kind!r} is not accepted with the loss "
+                f"{self.loss.name!r} of {self.outputs} outputs; accepted: 'none', or a loss that "
+                "adds up over the outputs"
+            )
+        if self.law.finite is not None:
+            self.targets_at_points()  # now, for a traced function could not keep the values
+
+    @property
+    def outputs(self) -> int:
+        """Outputs that a network for this problem has: one per class, or per target value."""
+        return 1 if self.loss.kind == "binary" else int(self.target.outputs)
+
+    def sample(self, key: Array, batch: int, dtype: Any) -> tuple[Array, Array]:
+        """Return independent draws (x [batch, d], y [batch, ...]) of (X, Y) in a dtype."""
+        # Hashing keys is a good part of a step of a small network: only noise needs a second one.
+        noisy = self.noise.kind != "none"
+        input_key, noise_key = jax.random.split(key) if noisy else (key, key)
+        if self.law.finite is not None:
+            index = self.law.sample_index(input_key, batch)
+            return self.sample_at(index, noise_key, dtype)
+        x = self.law.sample(input_key, batch, dtype)
+        return x, self._noisy(self.targets_at(x), noise_key)
+
+    def sample_at(self, index: Array, key: Array, dtype: Any) -> tuple[Array, Array]:
+        """Return (x, y) at the points of a finite input law with the given indices."""
+        x = jnp.asarray(self.law.finite[0], dtype)[index]
+        y = self.targets_at_points()
+        floating = np.issubdtype(y.dtype, np.floating)
+        y = jnp.asarray(y, dtype if floating else jnp.int32)[index]
+        return x, self._noisy(y, key)
+
+    def targets_at(self, x: Array) -> Array:
+        """Return the noise-free y for inputs x [batch, d] that are no labelled points."""
+        return self.target(x)
+
+    def targets_at_points(self) -> np.ndarray:
+        """Return the noise-free y of all points of a finite input law."""
+        return self._point_targets
+
+    @cached_property
+    def _point_targets(self) -> np.ndarray:
+        if isinstance(self.target, LabelTarget):
+            return np.asarray(self.target.labels)
+        return np.asarray(self.target(jnp.asarray(self.law.finite[0], jnp.float64)))
+
+    def _noisy(self, y: Array, key: Array) -> Array:
+        if self.noise.kind == "none":
+            return y
+        return y + self.noise.sample(key, y.shape, y.dtype)
+
+    def best_constant_risk(self) -> tuple[float, float]:
+        """Return (value, error) of the infimum of the true risk over constant predictions.
+
+        No network whose output does not depend on x can do better than value - error.
+        """
+        return self._best_constant_risk
+
+    @cached_property
+    def _best_constant_risk(self) -> tuple[float, float]:
+        from jaxsim.problem.risk.constants import best_constant_risk
+
+        return best_constant_risk(self)

@@ -1,0 +1,170 @@
+"""Risks that need no network: of the best constant prediction, and of the best measurable one.
+
+    best constant risk   inf_c E l(c, Y)                        all a network with a dead layer can do
+    Bayes risk           E inf_c E[l(c, Y) | X]                 no network can do better
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.stats import t as student
+
+from jaxsim.problem.losses import best_constant
+from jaxsim.problem.risk.integral import Line
+from jaxsim.problem.risk.integrand import Integrand, integrand
+from jaxsim.problem.risk.line import line_of
+from jaxsim.problem.risk.quadrature import gauss_kronrod
+from jaxsim.problem.risk.quasi_monte_carlo import scrambled_points
+from jaxsim.problem.risk.rule import RiskOptions
+
+_PANELS = 128
+_CONFIDENCE = 1 - 1e-6
+_ROUNDING = 64 * float(np.finfo(float).eps)
+
+
+class Discretization(NamedTuple):
+    """The law of (X, f(X)) by finitely many weighted values.
+
+    Attributes:
+        y: noise-free targets [n, ...].
+        weights: [n].
+        coarse: differences [n, k] of weights whose sums over k groups, in modulus, estimate the
+            error; None where the weights are exact.
+        replicates: number of equal blocks that are independent replicates; 1 for none.
+    """
+
+    y: np.ndarray
+    weights: np.ndarray
+    coarse: np.ndarray | None
+    replicates: int
+
+
+def best_constant_risk(problem: Any) -> tuple[float, float]:
+    """Return (value, error) of the infimum of the true risk over constant predictions.
+
+    Exact to rounding for finite laws; otherwise value - error is a safe lower end: up to the stated
+    quadrature error in one dimension, at confidence 1 - 1e-6 in more.
+    """
+    averaged = integrand(problem)
+    found = discretize(problem)
+    constant, value = _best(problem, averaged, found.y, found.weights)
+    error = (_ROUNDING + averaged.relative_error) * abs(value)
+    if not np.isfinite(constant).all():
+        return value, error
+    losses = _losses(averaged, constant, found.y)
+    if found.coarse is not None:
+        error += 2 * float(np.abs((found.coarse * losses).reshape(-1, 15).sum(1)).sum())
+    if found.replicates > 1:
+        means = losses.reshape(found.replicates, -1).mean(1)
+        quantile = student.ppf((1 + _CONFIDENCE) / 2, found.replicates - 1)
+        error += float(quantile * means.std(ddof=1) / np.sqrt(found.replicates))
+    return value, error
+
+
+def bayes_risk(problem: Any) -> tuple[float, float, str]:
+    """Return (value, error, name) of a lower bound of every true risk.
+
+    The conditional law of Y given X is that of the noise around the target, except where a finite
+    law has repeated points with different labels.
+    """
+    averaged = integrand(problem)
+    if problem.law.finite is not None:
+        return _finite_bayes_risk(problem, averaged)
+    value, error = _noise_floor(problem, averaged)
+    if problem.noise.kind == "none":
+        return value, error, "the loss is never less" if value else "risks are not negative"
+    return value, error, "the risk of knowing the target (Bayes risk)"
+
+
+def discretize(problem: Any) -> Discretization:
+    """Return the law of (X, f(X)) as weighted values."""
+    if problem.law.finite is not None:
+        return Discretization(problem.targets_at_points(), problem.law.finite[1], None, 1)
+    line = line_of(problem.law)
+    if line is not None:
+        return _on_line(problem, line)
+    options = RiskOptions(points=4096, replicates=16)
+    points = scrambled_points(problem.law, options)
+    y = np.asarray(problem.targets_at(jnp.asarray(points.reshape(-1, points.shape[-1]))))
+    return Discretization(y, np.full(len(y), 1 / len(y)), None, options.replicates)
+
+
+def _on_line(problem: Any, line: Line) -> Discretization:
+    pieces = problem.target.pieces(line.low, line.high)
+    panels = np.linspace(line.low, line.high, _PANELS + 1)
+    edges = np.unique(np.clip([*panels, *pieces.breakpoints, *line.edges], line.low, line.high))
+    rule = gauss_kronrod()
+    half, middle = np.diff(edges)[:, None] / 2, (edges[1:] + edges[:-1])[:, None] / 2
+    x = middle + half * rule.nodes
+    density = half * np.asarray(line.weight(jnp.asarray(x)))
+    y = np.asarray(problem.targets_at(jnp.asarray(x.reshape(-1, 1))))
+    assert rule.coarse is not None
+    weights = (density * rule.weights).ravel()
+    return Discretization(y, weights, (density * (rule.weights - rule.coarse)).ravel(), 1)
+
+
+def _best(
+    problem: Any, averaged: Integrand, y: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return the best constant prediction for weighted targets with noise, and its risk.
+
+    The prediction is not finite where logits are infinite or the loss is not known to be convex.
+    """
+    loss, noise = problem.loss, problem.noise
+    weights = weights / weights.sum()
+    if loss.best is None or noise.variance == 0:
+        return best_constant(loss, y, weights, problem.outputs)
+    constant = best_constant(loss, y, weights, problem.outputs)[0]
+    if not (averaged.degree == 2 and not averaged.kinks):
+        # The best constant without noise starts the search for the best one with it.
+        reach = 3 * np.sqrt(noise.variance)
+        for output in range(problem.outputs):
+            column = y[:, [output]]
+
+            def risk(c: float, column: np.ndarray = column) -> float:
+                return float(weights @ _losses(averaged, np.array([c]), column))
+
+            start, low, high = constant[output], column.min() - reach, column.max() + reach
+            found = minimize_scalar(
+                risk, bounds=(low, high), method="bounded", options={"xatol": 1e-9 * (high - low)}
+            )
+            constant[output] = min((start, float(found.x)), key=risk)
+    return constant, float(weights @ _losses(averaged, constant, y))
+
+
+def _losses(averaged: Integrand, constant: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the losses [n] of a constant prediction [outputs]."""
+    prediction = jnp.broadcast_to(jnp.asarray(constant, float), (len(y), len(constant)))
+    return np.asarray(averaged.function(prediction, jnp.asarray(y)))
+
+
+def _noise_floor(problem: Any, averaged: Integrand) -> tuple[float, float]:
+    """Return min_c E l(c, xi) per input: the risk of the best prediction that knows the target."""
+    if problem.loss.kind != "regression":
+        return float(problem.loss.lower_bound), 0.0
+    y = np.zeros((1, problem.outputs))
+    value = _best(problem, averaged, y, np.ones(1))[1]
+    return value, (_ROUNDING + averaged.relative_error) * abs(value)
+
+
+def _finite_bayes_risk(problem: Any, averaged: Integrand) -> tuple[float, float, str]:
+    points, weights = problem.law.finite
+    y = problem.targets_at_points()
+    _, group = np.unique(points, axis=0, return_inverse=True)
+    group = group.ravel()
+    sizes = np.bincount(group)
+    if sizes.max() == 1 and problem.loss.kind == "regression":
+        value, error = _noise_floor(problem, averaged)
+        name = "risks are not negative" if value == 0 else "the Bayes risk"
+        return value, error, name
+    value = 0.0
+    for label in np.unique(group):
+        inside = group == label
+        value += weights[inside].sum() * _best(problem, averaged, y[inside], weights[inside])[1]
+    error = (_ROUNDING + averaged.relative_error) * abs(value)
+    repeated = "" if sizes.max() == 1 else ", with repeated points of different labels"
+    return value, error, f"the Bayes risk{repeated}"

@@ -1,0 +1,1 @@
+"""Answers for people: the analysis of results, tables, plots and exports."""

@@ -1,0 +1,295 @@
+"""From results to answers: two passes over the shards, in memory that does not grow with them.
+
+The first pass finds the best true risk of every family of experiments, which closes the bracket of
+the optimal risk from above (a lower bound on probabilities stays one, since every threshold only
+moves up); the second counts exceedances against that bracket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsim.errors import InputError
+from jaxsim.estimation import Band, Counts, Estimate, RiskHistogram, band, classify, estimates
+from jaxsim.problem.optimum import Bracket, parabola_level, parabola_of
+from jaxsim.results.results import Results
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.records import Records, Status
+from jaxsim.theory import Floor, exceedance_floor
+
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+GRID = 60
+SAMPLE = 200
+
+
+@dataclass(frozen=True)
+class ExperimentAnalysis:
+    """What is known of one experiment. T checkpoints, G values of eps, M grid values, L layers.
+
+    Attributes:
+        experiment: what was simulated.
+        checkpoints: steps n, int [T].
+        runs: finished replicates.
+        planned: replicates of the plan.
+        diverged: replicates that diverged.
+        optimum: bracket of the optimal risk, closed from above by the best run.
+        eps: the study's values, [G].
+        estimates: exceedance estimates, [G][T]; each carries its pointwise interval.
+        floors: provable lower bounds of the exceedance probability for every n, [G].
+        permanent: replicates whose failure at eps is certified to last for ever, int [G].
+        band: simultaneous over a fine eps grid [M] and all checkpoints: lower, upper [M, T].
+        curve: point estimates on the band's grid, [M, T].
+        levels: quantile levels [Q].
+        quantiles: of the risk, [Q, T].
+        quantile_lower: ends of their distribution-free intervals, [Q, T].
+        quantile_upper: likewise.
+        histogram: distribution of the risk at the last checkpoint.
+        inactive: mean number of certified inactive neurons, [T, L].
+        gradient_norm: median gradient norm of the true risk at the last step.
+        sample: risks at the checkpoints of the first replicates, [<= 200, T], for display.
+    """
+
+    experiment: Experiment
+    checkpoints: np.ndarray
+    runs: int
+    planned: int
+    diverged: int
+    optimum: Bracket
+    eps: np.ndarray
+    estimates: tuple[tuple[Estimate, ...], ...]
+    floors: tuple[Floor, ...]
+    permanent: np.ndarray
+    band: Band
+    curve: np.ndarray
+    levels: np.ndarray
+    quantiles: np.ndarray
+    quantile_lower: np.ndarray
+    quantile_upper: np.ndarray
+    histogram: RiskHistogram
+    inactive: np.ndarray
+    gradient_norm: float
+    sample: np.ndarray
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is known of a study.
+
+    Attributes:
+        name: of the study.
+        title: of the study.
+        confidence: of every interval.
+        interval: name of the pointwise interval's method.
+        experiments: in the study's order.
+        device_kinds: replicates computed per kind of device.
+    """
+
+    name: str
+    title: str
+    confidence: float
+    interval: str
+    experiments: tuple[ExperimentAnalysis, ...]
+    device_kinds: dict[str, int]
+
+
+def analyse(
+    results: Results,
+    eps: Sequence[float],
+    confidence: float = 0.95,
+    interval: str = "clopper-pearson",
+    name: str = "",
+    title: str = "",
+) -> Analysis:
+    """Analyse the finished shards of a study.
+
+    Args:
+        results: of the study.
+        eps: thresholds above the optimal risk, non-negative.
+        confidence: of every interval; simultaneous for the band.
+        interval: the pointwise method, a name of `jaxsim.estimation.INTERVALS`.
+        name: of the study.
+        title: of the study.
+
+    Raises:
+        InputError: for a bad eps or confidence, a damaged shard, or a stated optimum that a run
+            contradicts.
+    """
+    thresholds = np.unique(np.asarray(list(eps), np.float64))
+    if not thresholds.size or not np.isfinite(thresholds).all() or thresholds[0] < 0:
+        raise InputError(f"epsilon = {list(eps)} is not accepted: it should be numbers >= 0")
+    brackets = optimum_brackets(results)
+    analysed = [
+        _experiment(results, e, brackets[e.family], thresholds, confidence, interval)
+        for e in results.experiments
+    ]
+    return Analysis(
+        name, title, confidence, interval, tuple(analysed), dict(results.device_kinds())
+    )
+
+
+def exceedance(
+    results: Results,
+    eps: Sequence[float],
+    confidence: float = 0.95,
+    interval: str = "clopper-pearson",
+) -> list[Estimate]:
+    """Estimate P(L(Theta_n) > inf L + eps) at the last checkpoint of every experiment.
+
+    Returns:
+        One estimate per experiment and eps, with its interval and method.
+
+    Raises:
+        InputError: as `analyse`.
+    """
+    analysis = analyse(results, eps, confidence, interval)
+    return [row[-1] for e in analysis.experiments for row in e.estimates]
+
+
+def optimum_brackets(results: Results) -> dict[str, Bracket]:
+    """Return the bracket of the optimal risk of every family, closed by the best run found."""
+    brackets: dict[str, Bracket] = {}
+    for experiment in results.experiments:
+        bracket = brackets.setdefault(experiment.family, experiment.optimum)
+        best, error = np.inf, 0.0
+        for records in results.chunks(experiment):
+            bound = records.risk + records.error
+            if np.isfinite(bound).any():
+                place = np.unravel_index(np.nanargmin(bound), bound.shape)
+                if bound[place] < best + error:
+                    best, error = float(records.risk[place]), float(records.error[place])
+        if np.isfinite(best):
+            reason = f"best risk found, {best:.4g}, by {experiment.label}"
+            brackets[experiment.family] = bracket.tighten_upper(best, error, reason)
+    return brackets
+
+
+def _experiment(
+    results: Results,
+    experiment: Experiment,
+    optimum: Bracket,
+    eps: np.ndarray,
+    confidence: float,
+    interval: str,
+) -> ExperimentAnalysis:
+    grid = _grid(experiment, eps)
+    checkpoints = np.asarray(experiment.checkpoints)
+    steps, layers = len(checkpoints), len(experiment.network.hidden)
+    ours, fine = Counts.zero(len(eps), steps), Counts.zero(len(grid), steps)
+    histograms = [RiskHistogram() for _ in checkpoints]
+    gradients = RiskHistogram()
+    permanent = np.zeros(len(eps), np.int64)
+    inactive = np.zeros((steps, layers))
+    sample: list[np.ndarray] = []
+    bound = forever_bound(experiment)
+    for records in results.chunks(experiment):
+        parts = (records.risk, records.error, optimum.lower, optimum.upper)
+        ours = ours + classify(*parts, eps)
+        fine = fine + classify(*parts, grid)
+        for t, histogram in enumerate(histograms):
+            histogram.add(records.risk[:, t], np.nan_to_num(records.error[:, t], nan=0.0))
+        gradients.add(records.gradient_norm)
+        certain = bound(records) - optimum.upper
+        permanent += (certain[:, None] > eps).sum(0)
+        inactive += records.inactive.sum(0)
+        if sum(map(len, sample)) < SAMPLE:
+            sample.append(records.risk[:SAMPLE])
+    runs = ours.runs
+    quantiles = np.full((3, len(LEVELS), steps), np.nan)
+    if runs:
+        for t, histogram in enumerate(histograms):
+            quantiles[0, :, t] = histogram.quantile(LEVELS)
+            quantiles[1:, :, t] = histogram.quantile_interval(LEVELS, confidence)
+    floors = floors_of(experiment, optimum, eps)
+    return ExperimentAnalysis(
+        experiment=experiment,
+        checkpoints=checkpoints,
+        runs=runs,
+        planned=sum(s.stop - s.first for s in results.planned[experiment.id]),
+        diverged=int(ours.diverged[-1]),
+        optimum=optimum,
+        eps=eps,
+        estimates=estimates(
+            ours,
+            checkpoints,
+            eps,
+            experiment=experiment.label,
+            confidence=confidence,
+            interval=interval,
+            optimum_lower=optimum.lower,
+            optimum_upper=optimum.upper,
+            optimum_reason=optimum.reason,
+            floors=floors,
+        ),
+        floors=floors,
+        permanent=permanent,
+        band=band(fine, grid, confidence),
+        curve=fine.failures / max(runs, 1),
+        levels=np.asarray(LEVELS),
+        quantiles=quantiles[0],
+        quantile_lower=quantiles[1],
+        quantile_upper=quantiles[2],
+        histogram=histograms[-1],
+        inactive=inactive / max(runs, 1),
+        gradient_norm=gradients.quantile(0.5) if runs else float("nan"),
+        sample=np.concatenate(sample)[:SAMPLE] if sample else np.zeros((0, steps)),
+    )
+
+
+def _grid(experiment: Experiment, eps: np.ndarray) -> np.ndarray:
+    """Return the band's thresholds: fixed by the problem, so that no run has a say in them."""
+    scale, _ = experiment.problem.best_constant_risk()
+    scale = scale if np.isfinite(scale) and scale > 0 else 1.0
+    return np.union1d(np.geomspace(1e-5 * scale, 10 * scale, GRID), eps)
+
+
+def hierarchy(experiment: Experiment) -> Callable[[int], float] | None:
+    """Return m -> a lower bound of the optimal risk with m first-layer neurons, if one is known."""
+    parabola = parabola_of(experiment.problem, experiment.network)
+    if parabola is None:
+        return None
+    alpha, _, half = parabola
+    noise = experiment.problem.noise.variance
+    return lambda m: parabola_level(m, alpha, half) + noise
+
+
+def floors_of(experiment: Experiment, optimum: Bracket, eps: np.ndarray) -> tuple[Floor, ...]:
+    """Return the provable part of the exceedance probability for every eps."""
+    network = experiment.network
+    if not network.hidden or network.activation is None:
+        return tuple(Floor(float(e), 0.0, None, "the network has no known layers") for e in eps)
+    value, error = experiment.problem.best_constant_risk()
+    return exceedance_floor(
+        eps,
+        network.layer_specs,
+        network.activation,
+        experiment.problem.law.support,
+        optimum_upper=optimum.upper,
+        best_constant_lower=value - error,
+        hierarchy=hierarchy(experiment),
+        keeps_inactive=experiment.optimizer.keeps_inactive,
+    )
+
+
+def forever_bound(experiment: Experiment) -> Callable[[Records], np.ndarray]:
+    """Return records -> lower bounds [R] of the risk in all further training, -inf if none.
+
+    A certified wholly inactive layer leaves a constant; c certified inactive neurons of the first
+    layer leave the architecture with c neurons less.
+    """
+    value, error = experiment.problem.best_constant_risk()
+    constant = value - error
+    levels = hierarchy(experiment)
+    width = experiment.network.hidden[0] if experiment.network.hidden else 0
+    by_count = np.full(width + 1, -np.inf)
+    if levels is not None:
+        by_count = np.array([levels(width - c) for c in range(width + 1)])
+
+    def bound(records: Records) -> np.ndarray:
+        left = by_count[np.minimum(records.certified, width)]
+        left = np.where(records.permanent > 0, np.maximum(left, constant), left)
+        return np.where(records.status == Status.OK, left, -np.inf)
+
+    return bound

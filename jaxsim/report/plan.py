@@ -1,0 +1,81 @@
+"""The plan of a study as a table: what will be computed, in which pieces, and how long it takes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from jaxsim import runtime
+from jaxsim.launch.directory import choose_layouts
+from jaxsim.launch.measure import Measurement, measure
+from jaxsim.report.text import duration, size
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.study.study import Study
+
+COMPILE_SECONDS = 4.0
+
+
+def print_plan(study: Study, devices: int | None, console: Console) -> None:
+    """Print experiments, blocks, shards, memory and a time estimate from a short measurement."""
+    there = runtime.choose_devices(devices)
+    replicates = study.spec.replicates
+    layouts = choose_layouts(study)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("experiment")
+    for heading in ("parameters", "steps", "width", "blocks", "shards", "block memory", "time"):
+        table.add_column(heading, justify="right")
+    total, speeds = 0.0, {}
+    for experiment in study.experiments:
+        layout = layouts[experiment.id]
+        group = (experiment.evaluation, str(experiment.batch_size), layout.width)
+        if group not in speeds:
+            speeds[group] = measure(experiment, replicates, layout.width)
+        blocks = math.ceil(replicates / layout.width)
+        seconds = blocks * speeds[group].block_seconds(experiment) / len(there)
+        total += seconds
+        table.add_row(
+            experiment.label,
+            f"{experiment.network.size:,}",
+            f"{experiment.steps:,}",
+            f"{layout.width:,}",
+            f"{blocks:,}",
+            f"{math.ceil(replicates / layout.shard):,}",
+            size(block_bytes(experiment, layout.width)),
+            duration(seconds),
+        )
+    console.print(table)
+    programs = len({e.program for e in study.experiments})
+    runs = replicates * len(study.experiments)
+    stored = sum(replicates * record_bytes(e) for e in study.experiments)
+    console.print(
+        f"\n{len(study.experiments):,} experiments, {runs:,} runs, {programs:,} programs to compile "
+        f"on {len(there)} x {there[0].device_kind}; about {duration(total)}, and up to "
+        f"{duration(programs * COMPILE_SECONDS / len(there))} to compile if none is cached; "
+        f"results at most {size(stored)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def block_bytes(experiment: Experiment, width: int) -> float:
+    """Return the bytes of the state of a block: parameters, moments, gradients, mini-batches."""
+    item = np.dtype(experiment.precision).itemsize
+    batch = experiment.batch_size if isinstance(experiment.batch_size, int) else 1024
+    units = sum(experiment.network.hidden) + experiment.network.inputs + experiment.network.outputs
+    samples = experiment.training_set.size if experiment.training_set else 0
+    own = experiment.training_set is not None and experiment.training_set.scope == "replicate"
+    per_member = 5 * experiment.network.size + 2 * batch * units
+    per_member += samples * (experiment.network.inputs + 1) if own else 0
+    return float(width * per_member * item)
+
+
+def record_bytes(experiment: Experiment) -> int:
+    """Return the bytes of one replicate's results, uncompressed."""
+    checkpoints = len(experiment.checkpoints)
+    return 33 + checkpoints * (16 + 4 * len(experiment.network.hidden))
+
+
+__all__ = ["Measurement", "block_bytes", "print_plan", "record_bytes"]

@@ -1,0 +1,116 @@
+"""Progress of a run on the terminal: rate, time left, running estimates, on the host only."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from jaxsim.estimation import clopper_pearson
+from jaxsim.launch.directory import Directory
+from jaxsim.launch.simulate import Progress as Observer
+from jaxsim.report.text import duration, probability
+from jaxsim.results.store import Shard
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.records import Records
+from jaxsim.study.spec import StudySpec
+
+PLAIN_SECONDS = 10.0
+SHOWN = 14
+
+
+class ConsoleProgress(Observer):
+    """A live display on a terminal, a plain line every ten seconds elsewhere.
+
+    The running estimates count risks above the best risk seen so far plus the middle eps of the
+    study, with pointwise Clopper-Pearson intervals: a preview, labelled so.
+    """
+
+    def __init__(self, console: Console, spec: StudySpec) -> None:
+        self.console = console
+        self.spec = spec
+        eps = sorted(spec.epsilon)
+        self.eps = eps[len(eps) // 2]
+        self.live: Live | None = None
+        self.last = 0.0
+
+    def say(self, text: str) -> None:
+        """Print what is being done."""
+        self.console.print(text, style="dim", highlight=False, soft_wrap=True)
+
+    def start(self, directory: Directory, missing: int, total: int) -> None:
+        """Begin; results already there are not counted into the rate."""
+        self.missing, self.total, self.done = missing, total, 0
+        self.begin = time.monotonic()
+        self.risks: dict[str, list[np.ndarray]] = {}
+        self.labels = {e.id: e.label for e in directory.study.experiments}
+        self.family = {e.id: e.family for e in directory.study.experiments}
+        self.known = {e.family: e.optimum.upper for e in directory.study.experiments}
+        if missing < total:
+            self.say(f"resuming: {total - missing:,} of {total:,} runs are there")
+        if missing and self.console.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"), console=self.console,
+            )  # fmt: skip
+            self.task = self.bar.add_task("runs", total=total, completed=total - missing, note="")
+            self.live = Live(self._view(), console=self.console, refresh_per_second=4)
+            self.live.start()
+
+    def shard(self, experiment: Experiment, shard: Shard, records: Records) -> None:
+        """Take a finished shard into the running estimates."""
+        self.done += shard.stop - shard.first
+        final = records.risk[:, -1]
+        counts = self.risks.setdefault(experiment.id, [])
+        counts.append(final.astype(np.float32))
+        best = np.nanmin(records.risk) if np.isfinite(records.risk).any() else np.inf
+        self.known[experiment.family] = min(self.known[experiment.family], float(best))
+        if self.live is not None:
+            self.bar.update(self.task, advance=shard.stop - shard.first, note=self._note())
+            self.live.update(self._view())
+        elif time.monotonic() - self.last > PLAIN_SECONDS:
+            self.last = time.monotonic()
+            shown = "; ".join(f"{label} {text}" for label, text in self._estimates()[:SHOWN])
+            self.say(
+                f"{self.total - self.missing + self.done:,} of {self.total:,} runs, "
+                f"{self._note()}; preview of P(risk > best + {self.eps:g}): {shown}"
+            )
+
+    def stop(self) -> None:
+        """End the live display."""
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def _note(self) -> str:
+        elapsed = time.monotonic() - self.begin
+        rate = self.done / max(elapsed, 1e-9)
+        left = (self.missing - self.done) / rate if rate else 0.0
+        return f"{rate:,.0f} runs/s, {duration(left)} left"
+
+    def _estimates(self) -> list[tuple[str, str]]:
+        rows = []
+        for name, parts in self.risks.items():
+            risk = np.concatenate(parts)
+            threshold = self.known[self.family[name]] + self.eps
+            failures = int((~(risk <= threshold)).sum())
+            low, high = clopper_pearson(failures, risk.size, self.spec.confidence)
+            text = probability(failures / risk.size, float(low), float(high))
+            rows.append((self.labels[name], text))
+        return rows
+
+    def _view(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_row(self.bar)
+        if self.risks:
+            inner = Table(
+                "experiment", f"preview of P(risk > best + {self.eps:g})", box=None, pad_edge=False
+            )
+            for label, text in self._estimates()[:SHOWN]:
+                inner.add_row(label, text)
+            table.add_row(inner)
+        return table

@@ -1,0 +1,72 @@
+"""Numbers as a person would write them: no more digits than the sampling supports."""
+
+from __future__ import annotations
+
+import math
+
+
+def decimals(half_width: float) -> int:
+    """Return the decimals that show two digits of an interval's half width."""
+    if not half_width > 0 or not math.isfinite(half_width):
+        return 3
+    return max(2, min(1 - math.floor(math.log10(half_width)), 12))
+
+
+def probability(estimate: float, lower: float, upper: float) -> str:
+    """Return "p (lower to upper)" with the digits that the interval supports.
+
+    Example:
+        >>> probability(0.3123456, 0.2841, 0.3417)
+        '0.312 (0.284 to 0.342)'
+        >>> probability(0.0, 0.0, 3.7e-7)
+        '0 (0 to 3.7e-07)'
+    """
+    if upper < 1e-3:
+        return f"{estimate:.2g} ({lower:.2g} to {upper:.2g})"
+    d = min(decimals((upper - lower) / 2), 6)
+    return f"{_fixed(estimate, d)} ({_fixed(lower, d)} to {_fixed(upper, d)})"
+
+
+def _fixed(value: float, d: int) -> str:
+    return str(int(value)) if value in (0.0, 1.0) else f"{value:.{d}f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in the units a person would choose.
+
+    Example:
+        >>> duration(42.3), duration(600), duration(7500)
+        ('42 s', '10 min', '2 h 5 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def size(number: float) -> str:
+    """Return a number of bytes in binary units.
+
+    Example:
+        >>> size(2048), size(3 * 2**30)
+        ('2.0 KiB', '3.0 GiB')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def joined(words: list[str]) -> str:
+    """Return words joined as in a sentence.
+
+    Example:
+        >>> joined(["sgd", "adam", "nadam"])
+        'sgd, adam and nadam'
+    """
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,1 @@
+"""The store of immutable shards and its reader."""

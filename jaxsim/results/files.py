@@ -1,0 +1,57 @@
+"""Writing files so that a reader sees the whole content or none, even after a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from pathlib import Path
+
+from jaxsim.errors import InputError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write to a temporary name in the same directory, sync, rename.
+
+    Raises:
+        InputError: if the disk is full or the directory cannot be written; nothing that was
+            there before is touched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> InputError:
+    """Return the sentence for a failed write."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return InputError(
+            f"output = {str(path.parent)!r} has no room left ({reason}); free some space and run "
+            "the same command again: finished shards are kept"
+        )
+    return InputError(
+        f"output = {str(path.parent)!r} cannot be written ({reason}); choose a directory that can"
+    )
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        # Some network file systems cannot sync directories; the rename itself is atomic.
+        pass
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,74 @@
+"""A shard's content: `Records` as an Arrow table and back, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from jaxsim.errors import InputError
+from jaxsim.simulation.records import Records
+
+VERSION = "1"
+
+
+def arrow_schema(checkpoints: int, layers: int) -> pa.Schema:
+    """Return the schema of shards with K+1 checkpoints and L hidden layers."""
+    per_checkpoint = pa.list_(pa.float64(), checkpoints)
+    fields = [
+        ("replicate", pa.int64()),
+        ("status", pa.int8()),
+        ("diverged_step", pa.int64()),
+        ("risk", per_checkpoint),
+        ("error", per_checkpoint),
+        ("inactive", pa.list_(pa.int32(), checkpoints * layers)),
+        ("gradient_norm", pa.float64()),
+        ("permanent", pa.int16()),
+        ("certified", pa.int32()),
+    ]
+    # Parquet has no lists of length zero: without hidden layers there is no such column.
+    return pa.schema([f for f in fields if layers or f[0] != "inactive"])
+
+
+def to_arrow(records: Records, metadata: dict[str, str]) -> pa.Table:
+    """Return the records as a table with the metadata attached to its schema."""
+    schema = arrow_schema(records.risk.shape[1], records.inactive.shape[2])
+    columns = []
+    for field in schema:
+        values = np.ascontiguousarray(getattr(records, field.name))
+        if pa.types.is_fixed_size_list(field.type):
+            flat = pa.array(values.reshape(-1), field.type.value_type)
+            columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
+        else:
+            columns.append(pa.array(values, field.type))
+    return pa.table(columns, schema=schema.with_metadata(metadata))
+
+
+def from_arrow(table: pa.Table, checkpoints: int, layers: int) -> Records:
+    """Return the records of a table.
+
+    Raises:
+        InputError: if the table's columns are not those of such an experiment.
+    """
+    schema = arrow_schema(checkpoints, layers)
+    if not table.schema.remove_metadata().equals(schema):
+        raise InputError("its columns are not those of this experiment")
+    rows = table.num_rows
+    values = {"inactive": np.zeros((rows, checkpoints, 0), np.int32)}
+    for field in schema:
+        column = table.column(field.name).combine_chunks()
+        if pa.types.is_fixed_size_list(field.type):
+            shape = (rows, checkpoints, layers) if field.name == "inactive" else (rows, checkpoints)
+            values[field.name] = column.flatten().to_numpy(zero_copy_only=False).reshape(shape)
+        else:
+            values[field.name] = column.to_numpy(zero_copy_only=False)
+    return Records(**values)
+
+
+def concatenate(parts: list[Records]) -> Records:
+    """Return the records of several blocks as one."""
+    return Records(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def head(records: Records, rows: int) -> Records:
+    """Return the first rows: the padding of a last block is dropped here."""
+    return Records(*(column[:rows] for column in records))

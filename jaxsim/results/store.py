@@ -1,0 +1,148 @@
+"""The results are the state: a directory of immutable shards and the study they belong to.
+
+    DIR/study.json                           the resolved study and its layout
+    DIR/shards/<experiment>/<first>-<stop>.parquet
+
+One shard holds the replicates first, ..., stop - 1 of one experiment. Writers need no locks: a
+shard appears by one rename, and a second writer replaces it by the same content.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxsim.errors import InputError
+from jaxsim.results.files import write_atomically
+from jaxsim.results.schema import VERSION, from_arrow, to_arrow
+from jaxsim.simulation.records import Records
+
+MANIFEST = "study.json"
+# What the Parquet reader raises on damaged input: besides its own, errors of decoding and allocation.
+_UNREADABLE = (OSError, ValueError, OverflowError, MemoryError, pa.ArrowException)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The replicates first, ..., stop - 1 of one experiment.
+
+    Attributes:
+        experiment: the experiment's id.
+        first: index of the first replicate.
+        stop: one past the last.
+        checkpoints: number of checkpoints K+1.
+        layers: number of hidden layers L.
+    """
+
+    experiment: str
+    first: int
+    stop: int
+    checkpoints: int
+    layers: int
+
+    @property
+    def name(self) -> str:
+        """Path relative to the store."""
+        return f"shards/{self.experiment}/{self.first:010d}-{self.stop:010d}.parquet"
+
+
+class DamagedShard(InputError):
+    """A shard that cannot be trusted; `shard` says which."""
+
+    def __init__(self, shard: Shard, path: Path, reason: str) -> None:
+        super().__init__(
+            f"shard {str(path)!r} is damaged ({reason}); `jaxsim run` with --repair computes it "
+            "again, to the same bits"
+        )
+        self.shard = shard
+
+
+class Store:
+    """A directory of shards."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+
+    def manifest(self) -> dict[str, Any] | None:
+        """Return the manifest, or None if the directory holds no study.
+
+        Raises:
+            InputError: if there is a manifest that cannot be read.
+        """
+        path = self.directory / MANIFEST
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{str(path)!r} cannot be read as a jaxsim study: {error}") from None
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Write the manifest atomically."""
+        text = json.dumps(manifest, indent=2, sort_keys=False) + "\n"
+        write_atomically(self.directory / MANIFEST, text.encode())
+
+    def path(self, shard: Shard) -> Path:
+        """Return where a shard stands or will stand."""
+        return self.directory / shard.name
+
+    def has(self, shard: Shard) -> bool:
+        """Return whether a shard is there, unread."""
+        return self.path(shard).exists()
+
+    def write(self, shard: Shard, records: Records, facts: dict[str, str]) -> None:
+        """Write a shard: all of it appears, or nothing."""
+        buffer = io.BytesIO()
+        table = to_arrow(records, {"jaxsim.schema": VERSION, **facts})
+        pq.write_table(
+            table, buffer, compression="zstd", write_statistics=False, write_page_checksum=True
+        )
+        write_atomically(self.path(shard), buffer.getvalue())
+
+    def read(self, shard: Shard) -> Records:
+        """Read a shard and check it: page checksums, columns, replicates.
+
+        Raises:
+            DamagedShard: naming the file and what is wrong with it.
+        """
+        return from_arrow_checked(self._table(shard), shard, self.path(shard))
+
+    def facts(self, shard: Shard) -> dict[str, str]:
+        """Return the provenance stored with a shard."""
+        raw = self._parquet(shard).schema_arrow.metadata or {}
+        return {k.decode(): v.decode() for k, v in raw.items() if not k.startswith(b"ARROW")}
+
+    def _parquet(self, shard: Shard) -> pq.ParquetFile:
+        path = self.path(shard)
+        try:
+            return pq.ParquetFile(path, page_checksum_verification=True)
+        except _UNREADABLE as error:
+            raise DamagedShard(shard, path, _first_line(error)) from None
+
+    def _table(self, shard: Shard) -> pa.Table:
+        try:
+            return self._parquet(shard).read()
+        except _UNREADABLE as error:
+            raise DamagedShard(shard, self.path(shard), _first_line(error)) from None
+
+
+def from_arrow_checked(table: pa.Table, shard: Shard, path: Path) -> Records:
+    """Return the records of a shard after checking that they are the ones it should hold."""
+    try:
+        records = from_arrow(table, shard.checkpoints, shard.layers)
+    except (InputError, ValueError, pa.ArrowException) as error:
+        raise DamagedShard(shard, path, _first_line(error)) from None
+    if not np.array_equal(records.replicate, np.arange(shard.first, shard.stop)):
+        raise DamagedShard(shard, path, "its replicates are not those its name says")
+    return records
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,76 @@
+"""Settings of JAX that must stand before the first computation of a process."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+import jax
+
+from jaxsim.errors import InputError
+
+
+def cache_directory() -> Path:
+    """Return where compiled programs and measured widths are remembered between processes."""
+    given = os.environ.get("JAXSIM_CACHE_DIR")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "jaxsim"
+
+
+def configure(devices: int | None = None, matmul_precision: str = "highest") -> None:
+    """Set up JAX: CPU devices, matrix precision, persistent compilation cache.
+
+    Args:
+        devices: CPU devices to create; None for one per core this process may use. Without effect
+            on accelerators, and once JAX has computed something.
+        matmul_precision: jax_default_matmul_precision.
+    """
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", matmul_precision)
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        try:
+            jax.config.update("jax_num_cpu_devices", devices or cores())
+        except RuntimeError:
+            # The backend is up already: its devices are what there is.
+            pass
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose_devices(count: int | None) -> list[jax.Device]:
+    """Return the first `count` devices, or all of them.
+
+    Raises:
+        InputError: if there are fewer.
+    """
+    there = jax.local_devices()
+    if count is None:
+        return there
+    if not 1 <= count <= len(there):
+        raise InputError(
+            f"devices = {count} is not available; accepted: 1 to {len(there)} "
+            f"({there[0].device_kind})"
+        )
+    return there[:count]
+
+
+def distribution_clash() -> str | None:
+    """Return the name of an unrelated distribution that installs a package `jaxsim`, if any.
+
+    PyPI's `jaxsim` is a robotics library with the same top-level folder: installed side by side,
+    the two overwrite each other's files.
+    """
+    owners = importlib.metadata.packages_distributions().get("jaxsim", [])
+    return next((name for name in owners if name.lower() != "jaxsim-mc"), None)

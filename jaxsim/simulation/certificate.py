@@ -1,0 +1,85 @@
+"""Neurons that are certified to stay inactive in all further training.
+
+An inactive neuron has gradient exactly zero, but an optimizer with memory may still move it. With
+vanishing gradients that movement is deterministic, so it is computed: the optimizer coasts until
+its parameters rest, and the largest movement of each is recorded. A neuron (a layer) is certified
+if its pre-activations stay flat for all parameters within that reach. A wholly inactive layer
+makes the network constant and stops the gradients of everything before it, so upstream parameters
+coast too.
+
+The certificate assumes an optimizer that keeps inactive neurons fixed, acts coordinatewise, and
+has a non-increasing learning rate; otherwise nothing is certified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.inactive import make_ranges
+from jaxsim.simulation.train import State, Train
+
+# Enough for momentum 0.99 to fall below the resolution of float32 (0.99^4000 < 1e-17).
+COASTING_STEPS = 4000
+
+
+def make_certificate(
+    experiment: Experiment, train: Train
+) -> Callable[[State, Any], tuple[Array, Array]]:
+    """Return (state, learning rate) -> (permanent, certified), int32 scalars.
+
+    `permanent` is the first hidden layer (from 1) that is certified to stay wholly inactive, 0 if
+    none; `certified` counts the first-layer neurons certified to stay inactive.
+    """
+    network, optimizer = experiment.network, experiment.optimizer
+    activation = network.activation
+    zero = jnp.zeros((), jnp.int32)
+    if (
+        activation is None
+        or not activation.flat
+        or not network.hidden
+        or not optimizer.keeps_inactive
+        or not optimizer.coordinatewise
+        or not optimizer.non_increasing
+    ):
+        return lambda state, learning_rate: (zero, zero)
+    ranges = make_ranges(
+        network, experiment.problem.law.support, experiment.dtype, experiment.risk.pieces
+    )
+    # Upstream movement spreads with the activation's slope: only slopes <= 1 are bounded here.
+    lipschitz = activation.piecewise_linear
+
+    def certificate(state: State, learning_rate: Array) -> tuple[Array, Array]:
+        reach, settled = train.coast(state, learning_rate, COASTING_STEPS)
+        theta = state.theta.astype(jnp.float64)
+        moves = network.layers(jnp.where(settled, reach, jnp.inf))
+        support = experiment.problem.law.support
+        permanent, certified = zero, zero
+        slack: Array | None = None
+        for number, (layer, (weights, biases)) in enumerate(
+            zip(ranges(theta), moves[:-1], strict=True), start=1
+        ):
+            weights, biases = jnp.abs(weights), jnp.abs(biases)
+            if slack is None:
+                finite = jnp.isfinite(weights).all(0)
+                moved = support.magnitude(jnp.where(jnp.isfinite(weights), weights, 0.0))
+                slack = jnp.where(finite, moved, jnp.inf) + biases
+            else:
+                own = jnp.where(weights == 0, 0.0, (layer.size + slack)[:, None] * weights).sum(0)
+                passed = jnp.where(
+                    layer.weights == 0, 0.0, slack[:, None] * jnp.abs(layer.weights)
+                ).sum(0)
+                slack = own + passed + biases
+            stays = layer.clears(activation, slack)
+            if number == 1:
+                certified = stays.sum().astype(jnp.int32)
+            permanent = jnp.where((permanent == 0) & stays.all(), number, permanent)
+            if not lipschitz:
+                break
+        return permanent.astype(jnp.int32), certified
+
+    return certificate

@@ -1,0 +1,103 @@
+"""How a block of replicates is executed: the one interface between training and hardware.
+
+An engine runs `width` members of an experiment at once. The width is part of the compiled program
+and therefore of the bits; it is fixed for a study and recorded. `vmap_engine` is the reference: it
+serves every flax module, problem and optimizer. Learning rate, seed, steps and checkpoints are
+data, so that a sweep over them compiles once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+
+from jaxsim.simulation import keys
+from jaxsim.simulation.certificate import make_certificate
+from jaxsim.simulation.evaluate import Observation, make_evaluate
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.train import State, make_train
+
+
+class Engine(NamedTuple):
+    """Compiled functions of a block of `width` members; all arrays lead with the member axis.
+
+    Attributes:
+        shared: study key -> data common to all replicates.
+        init: (experiment key, replicates [width] uint32, learning rate) -> State.
+        advance: (state, shared, start, stop, learning rate) -> State; consumes its input state.
+        theta: state -> parameters [width, P].
+        observe: theta [width, P] -> Observation.
+        gradient_norm: theta [width, P] -> [width].
+        certificate: (state, learning rate) -> (permanent [width], certified [width]).
+    """
+
+    shared: Callable[[Array], Any]
+    init: Callable[[Array, Array, Array], Any]
+    advance: Callable[[Any, Any, Array, Array, Array], Any]
+    theta: Callable[[Any], Array]
+    observe: Callable[[Array], Observation]
+    gradient_norm: Callable[[Array], Array]
+    certificate: Callable[[Any, Array], tuple[Array, Array]]
+
+
+class _ByText:
+    """An experiment compared by the text of its program, so that equal programs compile once."""
+
+    def __init__(self, experiment: Experiment, text: str) -> None:
+        self.experiment, self.text = experiment, text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByText) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+def vmap_engine(experiment: Experiment) -> Engine:
+    """Return the reference engine: `jit(vmap(...))` of the pure single-member functions."""
+    draw = _drawing(_ByText(experiment, experiment.initialization))
+    shared, start, advance, certificate = _training(_ByText(experiment, experiment.program))
+    observe, gradient_norm = _evaluation(_ByText(experiment, experiment.evaluation))
+
+    def init(key: Array, replicates: Array, learning_rate: Array) -> State:
+        return start(*draw(key, replicates), learning_rate)
+
+    def theta(state: State) -> Array:
+        return state.theta
+
+    return Engine(shared, init, advance, theta, observe, gradient_norm, certificate)
+
+
+@lru_cache(maxsize=64)
+def _drawing(by_text: _ByText) -> Callable:
+    train = make_train(by_text.experiment)
+
+    def draw(key: Array, replicates: Array) -> tuple[Array, Array]:
+        members = keys.replicate_keys(key, replicates)
+        return members, jax.vmap(train.draw)(members)
+
+    return jax.jit(draw)
+
+
+@lru_cache(maxsize=64)
+def _training(by_text: _ByText) -> tuple[Callable, Callable, Callable, Callable]:
+    train = make_train(by_text.experiment)
+    certificate = make_certificate(by_text.experiment, train)
+
+    advance = jax.vmap(train.advance, in_axes=(0, None, None, None, None))
+    return (
+        jax.jit(train.shared),
+        jax.jit(jax.vmap(train.start, in_axes=(0, 0, None))),
+        jax.jit(advance, donate_argnums=0),
+        jax.jit(jax.vmap(certificate, in_axes=(0, None))),
+    )
+
+
+@lru_cache(maxsize=64)
+def _evaluation(by_text: _ByText) -> tuple[Callable, Callable]:
+    evaluate = make_evaluate(by_text.experiment)
+    return jax.jit(jax.vmap(evaluate.observe)), jax.jit(jax.vmap(evaluate.gradient_norm))

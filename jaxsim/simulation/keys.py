@@ -1,0 +1,45 @@
+"""Random keys by `fold_in` of indices: who draws what, independent of any order.
+
+    root = key(seed)
+    experiment key = fold_in(fold_in(root, word_1), word_2),  the words hash the experiment's text
+    replicate key  = fold_in(experiment key, replicate)
+    streams of a replicate: fold_in(replicate key, INITIALIZATION), ..., one constant per purpose
+    step n of a stream: fold_in(stream, n)
+
+Replicate r of an experiment therefore draws the same numbers whatever else the study holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+INITIALIZATION, MINI_BATCHES, TRAINING_SET = 0, 1, 2
+LARGEST_REPLICATE = 2**32 - 1
+
+
+def identity_words(text: str) -> tuple[int, int]:
+    """Return two 32-bit words that identify an experiment by the SHA-256 of its canonical text."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big")
+
+
+def root_key(seed: int) -> Array:
+    """Return the root key of a study."""
+    return jax.random.key(seed, impl="threefry2x32")
+
+
+def experiment_key(seed: int, words: tuple[int, int]) -> Array:
+    """Return the key of an experiment."""
+    key = root_key(seed)
+    for word in words:
+        key = jax.random.fold_in(key, word)
+    return key
+
+
+def replicate_keys(key: Array, replicates: Array) -> Array:
+    """Return the keys [width] of the given replicates, uint32 [width]."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, replicates.astype(jnp.uint32))

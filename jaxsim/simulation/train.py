@@ -1,0 +1,171 @@
+"""One training run as pure functions: Theta_n = Theta_{n-1} - Phi_n(G_1, ..., G_n).
+
+Nothing here knows of vmap, devices or files. A run is cut into segments [start, stop) of steps
+with dynamic bounds, so that one compiled program serves all checkpoints; cutting elsewhere does
+not change one bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jaxsim.problem.risk import make_risk
+from jaxsim.simulation import keys
+from jaxsim.simulation.batches import make_batches
+from jaxsim.simulation.experiment import Experiment
+
+
+class State(NamedTuple):
+    """What a replicate carries from step to step.
+
+    Attributes:
+        theta: parameters [P] in the training precision.
+        optimizer: state of the gradient transformation.
+        data: training set and shuffling order of the replicate, if it has any.
+        diverged: first step whose mini-batch loss was not finite, -1 if none.
+        key: of the replicate's stream of mini-batches.
+    """
+
+    theta: Array
+    optimizer: Any
+    data: Any
+    diverged: Array
+    key: Array
+
+
+class Train(NamedTuple):
+    """A training run.
+
+    Attributes:
+        shared: study key -> data common to all replicates.
+        draw: replicate key -> Theta_0 [P]; the same for all optimizers of a network.
+        start: (replicate key, Theta_0, learning rate) -> State at step 0.
+        advance: (state, shared, first, stop, learning rate) -> state after steps first..stop-1.
+        coast: (state, learning rate, limit) -> (largest movement [P], settled [P] bool): where the
+            optimizer's memory alone still carries each parameter if all further gradients vanish,
+            and whether it has come to rest.
+    """
+
+    shared: Callable[[Array], Any]
+    draw: Callable[[Array], Array]
+    start: Callable[[Array, Array, Array], State]
+    advance: Callable[[State, Any, Array, Array, Array], State]
+    coast: Callable[[State, Array, int], tuple[Array, Array]]
+
+
+def make_train(experiment: Experiment) -> Train:
+    """Return the training run of an experiment as pure functions of one replicate."""
+    network, dtype = experiment.network, experiment.dtype
+    trainable = None if network.trainable.all() else jnp.asarray(network.trainable)
+    loss_and_gradient, shared, init_data = _gradient_oracle(experiment)
+    ravel = _ravel(experiment)
+
+    def transformation(learning_rate: Array) -> optax.GradientTransformation:
+        optimizer = experiment.optimizer
+        traced = optimizer.traced_learning_rate
+        return optimizer.make(learning_rate if traced else optimizer.learning_rate)
+
+    def update(gradient: Array, state: Any, theta: Array, rate: Array) -> tuple[Array, Any]:
+        if trainable is not None:
+            gradient = jnp.where(trainable, gradient, 0)
+        if experiment.optimizer.coordinatewise:
+            movement, state = transformation(rate).update(gradient, state, theta)
+        else:
+            tree, parameters = network.unravel(gradient), network.unravel(theta)
+            movement, state = transformation(rate).update(tree, state, parameters)
+            movement = ravel(movement)
+        if trainable is not None:
+            movement = jnp.where(trainable, movement, 0)
+        return movement.astype(dtype), state  # pyright: ignore[reportAttributeAccessIssue]
+
+    def draw(key: Array) -> Array:
+        return network.init(jax.random.fold_in(key, keys.INITIALIZATION)).astype(dtype)
+
+    def start(key: Array, theta: Array, learning_rate: Array) -> State:
+        parameters = theta if experiment.optimizer.coordinatewise else network.unravel(theta)
+        return State(
+            theta=theta,
+            optimizer=transformation(learning_rate).init(parameters),
+            data=init_data(key),
+            diverged=jnp.asarray(-1, jnp.int32),
+            key=jax.random.fold_in(key, keys.MINI_BATCHES),
+        )
+
+    def advance(
+        state: State, shared: Any, first: Array, stop: Array, learning_rate: Array
+    ) -> State:
+        def step(n: Array, state: State) -> State:
+            data, loss, gradient = loss_and_gradient(state, shared, n)
+            movement, memory = update(gradient, state.optimizer, state.theta, learning_rate)
+            first = (state.diverged < 0) & ~jnp.isfinite(loss)
+            return State(
+                theta=state.theta + movement,
+                optimizer=memory,
+                data=data,
+                diverged=jnp.where(first, n.astype(jnp.int32), state.diverged),
+                key=state.key,
+            )
+
+        return jax.lax.fori_loop(first, stop, step, state)
+
+    def coast(state: State, learning_rate: Array, limit: int) -> tuple[Array, Array]:
+        def moving(carry: Any) -> Array:
+            count, _, _, _, settled = carry
+            return (count < limit) & ~settled.all()
+
+        def step(carry: Any) -> Any:
+            count, theta, memory, farthest, _ = carry
+            movement, memory = update(jnp.zeros_like(theta), memory, theta, learning_rate)
+            moved = theta + movement
+            distance = jnp.abs(moved.astype(jnp.float64) - state.theta.astype(jnp.float64))
+            return count + 1, moved, memory, jnp.maximum(farthest, distance), moved == theta
+
+        farthest = jnp.zeros(state.theta.shape, jnp.float64)
+        settled = jnp.zeros(state.theta.shape, bool)
+        carry = (0, state.theta, state.optimizer, farthest, settled)
+        return jax.lax.while_loop(moving, step, carry)[3:]
+
+    return Train(shared, draw, start, advance, coast)
+
+
+def _gradient_oracle(experiment: Experiment) -> tuple[Callable, Callable, Callable]:
+    """Return ((state, shared, n) -> (data, loss, gradient), shared data, replicate's data)."""
+    network, problem = experiment.network, experiment.problem
+    if experiment.batch_size == "population":
+        risk = make_risk(problem, network, experiment.risk)
+
+        def population(state: State, shared: Any, n: Array) -> tuple[Any, Array, Array]:
+            loss, gradient = jax.value_and_grad(risk.population_loss)(state.theta)
+            return state.data, loss, gradient
+
+        return population, lambda key: (), lambda key: ()
+
+    batches = make_batches(experiment)
+
+    def sampled(state: State, shared: Any, n: Array) -> tuple[Any, Array, Array]:
+        data, x, y = batches.draw(shared, state.data, state.key, n)
+
+        def empirical_risk(theta: Array) -> Array:
+            return problem.loss.function(network.apply(theta, x), y).mean()
+
+        loss, gradient = jax.value_and_grad(empirical_risk)(state.theta)
+        return data, loss, gradient
+
+    return sampled, batches.shared, batches.init
+
+
+def _ravel(experiment: Experiment) -> Callable[[Any], Array]:
+    """Return the inverse of `network.unravel`, as the transpose of that linear map."""
+    network = experiment.network
+    example = jax.ShapeDtypeStruct((network.size,), experiment.dtype)
+
+    def ravel(tree: Any) -> Array:
+        return jax.linear_transpose(network.unravel, example)(tree)[0]
+
+    return ravel

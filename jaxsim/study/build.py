@@ -1,0 +1,345 @@
+"""From the tables of one experiment to the objects of the mathematics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsim.errors import InputError
+from jaxsim.network.activations import ACTIVATIONS, Activation
+from jaxsim.network.initializers import INITIALIZERS, Initializer
+from jaxsim.network.network import Layer, Network, from_flax, fully_connected
+from jaxsim.optimizer import optimizer
+from jaxsim.problem.expression import parse_expression
+from jaxsim.problem.input_laws import INPUT_LAWS, PointsLaw
+from jaxsim.problem.losses import LOSSES, Loss, user_loss
+from jaxsim.problem.noise import NOISES
+from jaxsim.problem.optimum import optimal_risk
+from jaxsim.problem.problem import Problem
+from jaxsim.problem.risk import RiskOptions
+from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget, TeacherTarget
+from jaxsim.problem.user_code import load
+from jaxsim.registry import build, call, check_parameters
+from jaxsim.simulation.experiment import BatchSize, Experiment, TrainingSet, log_spaced
+from jaxsim.simulation.keys import identity_words
+from jaxsim.study.expand import Variation, canonical
+from jaxsim.study.spec import ExperimentSpec, NetworkSpec, ProblemSpec, TrainingSpec
+
+
+@dataclass(frozen=True)
+class Context:
+    """What building needs to know besides the tables.
+
+    Attributes:
+        seed: of the study.
+        paired: tables left out of the experiment's identity for random numbers.
+        base: directory that relative paths of data files refer to.
+        allow_code: whether "module:function" references may be imported.
+    """
+
+    seed: int
+    paired: tuple[str, ...]
+    base: Path | None
+    allow_code: bool
+
+
+def build_experiment(variation: Variation, context: Context) -> Experiment:
+    """Return the experiment of a variation.
+
+    Raises:
+        InputError: naming the key, the value and what would be accepted.
+    """
+    spec = variation.spec
+    problem = _problem(spec.problem, context)
+    network = _network(spec.network, problem.law.dimension, problem.outputs, context)
+    dump = spec.model_dump(mode="json")
+    risk = RiskOptions(**spec.problem.risk.model_dump(), seed=context.seed)
+    training_set = _training_set(spec.training, problem)
+    chosen = optimizer(spec.optimizer, "optimizer")
+    return Experiment(
+        label=variation.label,
+        problem=problem,
+        network=network,
+        optimizer=chosen,
+        batch_size=_batch_size(spec.training, training_set),
+        training_set=training_set,
+        steps=spec.steps,
+        checkpoints=_checkpoints(spec),
+        precision=spec.precision,
+        risk=risk,
+        optimum=optimal_risk(problem, network, _given(spec.problem.optimum)),
+        seed=context.seed,
+        words=identity_words(_random_text(dump, context.paired)),
+        id="".join(f"{word:08x}" for word in identity_words(canonical([context.seed, dump]))),
+        initialization=canonical([dump["network"], *_shape(network), spec.precision]),
+        program=_program_text(dump, chosen.traced_learning_rate),
+        evaluation=_evaluation_text(dump, network, context.seed),
+        family=_family_text(dump, network),
+        spec=dump,
+    )
+
+
+def _random_text(dump: dict[str, Any], paired: tuple[str, ...]) -> str:
+    """Return what an experiment's random numbers depend on.
+
+    How long it runs, where it is observed and how its risk is computed do not change a run.
+    """
+    problem = {k: v for k, v in dump["problem"].items() if k not in ("risk", "optimum")}
+    kept = {k: dump[k] for k in ("network", "optimizer", "training", "precision")}
+    kept["problem"] = problem
+    return canonical({k: v for k, v in kept.items() if k not in paired})
+
+
+def _program_text(dump: dict[str, Any], traced: bool) -> str:
+    """Return what a compiled training program depends on; learning rate and steps are data."""
+    kept = {k: dump[k] for k in ("network", "training", "precision")}
+    kept["problem"] = {k: v for k, v in dump["problem"].items() if k != "optimum"}
+    kept["optimizer"] = {
+        k: v for k, v in dump["optimizer"].items() if not (traced and k == "learning_rate")
+    }
+    return canonical(kept)
+
+
+def _evaluation_text(dump: dict[str, Any], network: Network, seed: int) -> str:
+    """Return what a compiled evaluation depends on: not on laws of initialization or optimizers."""
+    problem = {k: v for k, v in dump["problem"].items() if k != "optimum"}
+    return canonical([problem, _architecture(dump, network), dump["precision"], seed])
+
+
+def _family_text(dump: dict[str, Any], network: Network) -> str:
+    """Return what the optimal risk depends on; frozen parameters restrict the infimum."""
+    problem = {k: v for k, v in dump["problem"].items() if k != "risk"}
+    frozen = dump["network"] if dump["network"]["freeze"] else None
+    return canonical([problem, _architecture(dump, network), frozen])
+
+
+def _shape(network: Network) -> tuple[int, int]:
+    return network.inputs, network.outputs
+
+
+def _architecture(dump: dict[str, Any], network: Network) -> list[Any]:
+    shapes = [
+        [s.fan_in, s.fan_out, s.biases is not None, s.multiplier] for s in network.layer_specs
+    ]
+    return [shapes, dump["network"]["activation"], dump["network"]["module"]]
+
+
+def _given(optimum: float | list[float] | None) -> float | tuple[float, float] | None:
+    if not isinstance(optimum, list):
+        return optimum
+    if len(optimum) != 2 or not optimum[0] <= optimum[1]:
+        raise InputError(
+            f"problem.optimum = {optimum!r} is not accepted: it should be a number or "
+            "[lower, upper] with lower <= upper"
+        )
+    return optimum[0], optimum[1]
+
+
+def _problem(spec: ProblemSpec, context: Context) -> Problem:
+    loss = _loss(spec.loss, context)
+    noise = build(NOISES, spec.noise, "problem.noise", tag="law")
+    if spec.data is not None:
+        from jaxsim.problem.datasets import load_dataset
+
+        for key in ("input", "target"):
+            if getattr(spec, key) is not None:
+                raise InputError(
+                    f"problem.{key} = {getattr(spec, key)!r} is not accepted beside problem.data: "
+                    "the data give both inputs and labels"
+                )
+        data = load_dataset(spec.data, "problem.data", context.base)
+        law = PointsLaw(data.x, np.full(len(data.x), 1 / len(data.x)))
+        return Problem(law, LabelTarget(data.y, data.classes), loss, noise)
+    if spec.input is None:
+        raise InputError("problem.input is missing; give a law of X, or problem.data")
+    if spec.target is None:
+        raise InputError('problem.target is missing; give an expression such as "x**2"')
+    law = build(INPUT_LAWS, spec.input, "problem.input", tag="law")
+    return Problem(law, _target(spec.target, law.dimension, context), loss, noise)
+
+
+def _loss(spec: str | dict[str, Any], context: Context) -> Loss:
+    """Return a loss; one of the user's own is imported only with permission."""
+    if isinstance(spec, dict) and spec.get("name") == "function":
+        options = {k: v for k, v in spec.items() if k not in ("name", "function")}
+        checked = check_parameters(
+            LOSSES["function"], {"function": "", **options}, "problem.loss", "function"
+        )
+        del checked["function"]
+        try:
+            return user_loss(str(spec.get("function", "")), context.allow_code, **checked)
+        except InputError as error:
+            raise error.at("problem.loss") from None
+    return build(LOSSES, spec, "problem.loss")
+
+
+def _target(spec: str | list[str] | dict[str, Any], dimension: int, context: Context) -> Any:
+    if not isinstance(spec, dict):
+        try:
+            return ExpressionTarget(parse_expression(spec, dimension))
+        except InputError as error:
+            raise error.at("problem.target") from None
+    kinds = {"teacher", "function"}
+    if len(kinds & set(spec)) != 1:
+        raise InputError(
+            f"problem.target = {spec!r} is not accepted: it should be an expression, or a table "
+            "with 'teacher' (a network) or 'function' (\"module:function\")"
+        )
+    if "teacher" in spec:
+        return call(_teacher(dimension, context), spec, "problem.target", "teacher")
+    return call(_function(dimension, context), spec, "problem.target", "function")
+
+
+def _teacher(dimension: int, context: Context) -> Any:
+    def teacher(teacher: dict[str, Any], seed: int = 0, outputs: int = 1) -> TeacherTarget:
+        from jaxsim.study.read import check
+
+        spec = check(teacher, NetworkSpec, "teacher")
+        network = _network(spec, dimension, outputs, context)
+        return TeacherTarget(network, network.init(jax.random.key(seed)))
+
+    return teacher
+
+
+def _function(dimension: int, context: Context) -> Any:
+    def function(function: str, outputs: int = 1) -> FunctionTarget:
+        return FunctionTarget(load(function, "function", context.allow_code), outputs)
+
+    return function
+
+
+_FACTORS = {
+    "standard": lambda fan_in, number: 1.0,
+    "ntk": lambda fan_in, number: fan_in**-0.5,
+    "mean_field": lambda fan_in, number: 1.0 if number == 1 else 1.0 / fan_in,
+}
+
+
+def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> Network:
+    if spec.module is not None:
+        unused = spec.model_fields_set - {"module"}
+        if unused:
+            raise InputError(
+                f"network.{sorted(unused)[0]} is not accepted beside network.module: your own "
+                "module has its own layers and initializers"
+            )
+        factory = load(spec.module, "network.module", context.allow_code)
+        return from_flax(factory(), inputs, outputs)
+    if spec.hidden is None:
+        raise InputError("network.hidden is missing; give the widths, e.g. [16, 16], or []")
+    activation: Activation = build(ACTIVATIONS, spec.activation, "network.activation")
+    widths = (inputs, *spec.hidden, outputs)
+    depth = len(widths) - 1
+    weights = _per_layer(spec.weights, depth, "network.weights")
+    biases = _per_layer(spec.biases, depth, "network.biases")
+    if spec.output_bias is False:
+        biases[-1] = None
+    frozen = _frozen(spec.freeze, depth)
+    layers = []
+    for number in range(1, depth + 1):
+        law, bias = weights[number - 1], biases[number - 1]
+        assert law is not None
+        if law.draw_joint is not None and "biases" not in spec.model_fields_set:
+            bias = law
+        layers.append(
+            Layer(
+                fan_in=widths[number - 1],
+                fan_out=widths[number],
+                weights=law,
+                biases=bias,
+                multiplier=_FACTORS[spec.parametrization](widths[number - 1], number),
+                train_weights=(number, "weights") not in frozen,
+                train_biases=(number, "biases") not in frozen,
+            )
+        )
+    return fully_connected(tuple(layers), activation)
+
+
+def _per_layer(spec: Any, depth: int, key: str) -> list[Initializer | None]:
+    """Return the law of each layer; False means none."""
+    if not isinstance(spec, list):
+        law = None if spec is False else build(INITIALIZERS, spec, key, tag="law")
+        return [law] * depth
+    if len(spec) != depth:
+        raise InputError(
+            f"{key} has {len(spec)} entries; accepted: one table, or one per layer ({depth})"
+        )
+    return [
+        None if s is False else build(INITIALIZERS, s, f"{key}[{i}]", tag="law")
+        for i, s in enumerate(spec, start=1)
+    ]
+
+
+def _frozen(names: list[str], depth: int) -> set[tuple[int, str]]:
+    """Return the (layer number, part) pairs that names like "output.weights" mean."""
+    found = set()
+    for name in names:
+        layer, _, part = name.partition(".")
+        parts = ("weights", "biases") if not part else (part,)
+        number = (
+            depth
+            if layer == "output"
+            else int(layer[5:] or 0)
+            if (layer.startswith("layer") and layer[5:].isdigit())
+            else 0
+        )
+        if not 1 <= number <= depth or any(p not in ("weights", "biases") for p in parts):
+            raise InputError(
+                f"network.freeze = {name!r} is not accepted: it should be layer1 to layer{depth} "
+                'or output, perhaps with ".weights" or ".biases"'
+            )
+        found |= {(number, p) for p in parts}
+    return found
+
+
+def _training_set(spec: TrainingSpec, problem: Problem) -> TrainingSet | None:
+    if spec.set is None:
+        return None
+    chosen = TrainingSet(**spec.set.model_dump())
+    points = problem.law.finite
+    if chosen.distinct and points is None:
+        raise InputError(
+            "training.set.distinct = true is not accepted for this input law: it should have "
+            "finitely many points"
+        )
+    if chosen.distinct and points is not None and chosen.size > len(points[0]):
+        raise InputError(
+            f"training.set.size = {chosen.size} is too large; accepted: up to {len(points[0])}, "
+            "the number of distinct points"
+        )
+    return chosen
+
+
+def _batch_size(spec: TrainingSpec, training_set: TrainingSet | None) -> BatchSize:
+    batch = spec.batch_size
+    if batch == "full" and training_set is None:
+        raise InputError(
+            'training.batch_size = "full" is not accepted without training.set; for the exact '
+            'gradient of the true risk use "population"'
+        )
+    if batch == "population" and training_set is not None:
+        raise InputError(
+            'training.batch_size = "population" is not accepted beside training.set; use "full" '
+            "for the gradient over the whole set"
+        )
+    if isinstance(batch, int) and training_set is not None and batch > training_set.size:
+        raise InputError(
+            f"training.batch_size = {batch} is too large; accepted: up to training.set.size = "
+            f"{training_set.size}"
+        )
+    return batch
+
+
+def _checkpoints(spec: ExperimentSpec) -> tuple[int, ...]:
+    if isinstance(spec.checkpoints, int):
+        return log_spaced(spec.steps, spec.checkpoints)
+    steps = sorted({0, spec.steps, *spec.checkpoints})
+    if steps[-1] > spec.steps:
+        raise InputError(
+            f"checkpoints = {steps[-1]} is past the last step; accepted: up to steps = {spec.steps}"
+        )
+    return tuple(steps)

@@ -1,0 +1,47 @@
+"""The plan of a study: which replicates form a block, which blocks a shard.
+
+The layout is fixed when a directory is first used and recorded there; with it the bits of every
+shard are fixed, whatever computes them and in whatever order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from jaxsim.results.store import Shard
+from jaxsim.simulation.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the replicates of one experiment are cut.
+
+    Attributes:
+        width: replicates per block.
+        shard: replicates per shard, a multiple of the width.
+    """
+
+    width: int
+    shard: int
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.shard < self.width or self.shard % self.width:
+            raise ValueError(f"shard = {self.shard} is not a multiple of width = {self.width}")
+
+
+def shards(experiment: Experiment, layout: Layout, replicates: int) -> Iterator[Shard]:
+    """Yield the shards that hold replicates 0, ..., replicates - 1 of an experiment."""
+    for first in range(0, replicates, layout.shard):
+        yield Shard(
+            experiment=experiment.id,
+            first=first,
+            stop=min(first + layout.shard, replicates),
+            checkpoints=len(experiment.checkpoints),
+            layers=len(experiment.network.hidden),
+        )
+
+
+def blocks(shard: Shard, width: int) -> Iterable[int]:
+    """Return the first replicates of a shard's blocks; the last block may be padded."""
+    return range(shard.first, shard.stop, width)

@@ -1,0 +1,144 @@
+"""From a study file and its overrides to a checked `StudySpec`."""
+
+from __future__ import annotations
+
+import copy
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from jaxsim.errors import InputError
+from jaxsim.study.spec import StudySpec
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Raises:
+        InputError: if it cannot be read or is not TOML, with the place.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"study = {str(path)!r} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"study = {str(path)!r} is not valid TOML: {error}") from None
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Return (key, value) of a `key=value` setting; the value is TOML, or else plain text.
+
+    Example:
+        >>> parse_setting("optimizer.learning_rate=0.1")
+        ('optimizer.learning_rate', 0.1)
+        >>> parse_setting("optimizer.name=adam")
+        ('optimizer.name', 'adam')
+
+    Raises:
+        InputError: if there is no equals sign or no key.
+    """
+    key, equals, value = text.partition("=")
+    key, value = key.strip(), value.strip()
+    if not equals or not key:
+        raise InputError(f"--set {text!r} is not a setting; accepted: key=value, e.g. steps=500")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        if re.fullmatch(r"[A-Za-z_][\w.:*+-]*", value):
+            return key, value
+        raise InputError(
+            f"--set {key} = {value!r} is not a TOML value; quote text, e.g. {key}='\"x**2\"'"
+        ) from None
+
+
+def set_key(table: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested tables, creating the tables on the way.
+
+    Raises:
+        InputError: if a part of the key names something that is not a table.
+    """
+    *parents, last = key.split(".")
+    for place, parent in enumerate(parents):
+        inner = table.setdefault(parent, {})
+        if isinstance(inner, str):
+            # A bare name stands for a table that holds only the name.
+            tag = "law" if parent in ("input", "noise", "weights", "biases") else "name"
+            inner = table[parent] = {tag: inner}
+        if not isinstance(inner, dict):
+            raise InputError(
+                f"{key} cannot be set: {'.'.join(parents[: place + 1])} = {inner!r} is not a table"
+            )
+        table = inner
+    table[last] = copy.deepcopy(value)
+
+
+def check(table: Mapping[str, Any], model: type[BaseModel] = StudySpec, where: str = "") -> Any:
+    """Return the validated model of a table.
+
+    Raises:
+        InputError: one sentence for the first thing that is wrong.
+    """
+    try:
+        return model.model_validate(dict(table))
+    except ValidationError as error:
+        raise _sentence(error, where) from None
+
+
+def study_spec(table: Mapping[str, Any], settings: Sequence[str] = ()) -> StudySpec:
+    """Return the checked study of a table with `key=value` settings applied."""
+    table = copy.deepcopy(dict(table))
+    for text in settings:
+        set_key(table, *parse_setting(text))
+    return check(table)
+
+
+def _sentence(error: ValidationError, where: str) -> InputError:
+    problems = error.errors()
+    # Of a union's failures the deepest place is the one the user meant.
+    first = max(problems, key=lambda e: (e["type"] == "extra_forbidden", -problems.index(e)))
+    place = [str(p) for p in first["loc"] if not _is_union_tag(p)]
+    key = ".".join([*([where] if where else []), *place])
+    if first["type"] == "extra_forbidden":
+        accepted = ", ".join(sorted(_fields_at(place[:-1])))
+        return InputError(f"{key} = {first['input']!r} is not a key; accepted: {accepted}")
+    if first["type"] == "missing":
+        return InputError(f"{key} is missing; it is required")
+    reasons = [
+        _lower(e["msg"])
+        for e in problems
+        if [str(p) for p in e["loc"] if not _is_union_tag(p)] == place
+    ]
+    return InputError(f"{key} = {first['input']!r} is not accepted: {'; or '.join(reasons)}")
+
+
+def _lower(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+def _is_union_tag(part: Any) -> bool:
+    """Pydantic names the branches of a union in the location; a user's key never looks so."""
+    return isinstance(part, str) and bool(
+        re.search(r"[\[(]|^(str|int|float|bool|dict|list|constrained-int|constrained-float)$", part)
+    )
+
+
+def _fields_at(place: list[str]) -> list[str]:
+    model: Any = StudySpec
+    for part in place:
+        if part.isdigit():
+            continue
+        field = model.model_fields.get(part)
+        inner = None
+        if field is not None:
+            candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+            inner = next(
+                (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None
+            )
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)

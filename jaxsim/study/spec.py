@@ -1,0 +1,153 @@
+"""The study format: which tables and keys a study file has, their types and defaults.
+
+Unknown keys are errors. Names with parameters ({ law = "uniform", low = -1 }, { name = "adam",
+... }) are checked by the registries of the mathematics they name, whose signatures are
+the documentation of their parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Table = dict[str, Any]
+NameOrTable = str | Table
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A table of the study file: unknown keys are errors, types are strict."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class RiskSpec(Section):
+    """[problem.risk]: how the true risk is computed where it is not an exact finite sum."""
+
+    pieces: Positive | None = Field(
+        None, description="capacity for linear pieces of one-dimensional networks; default by size"
+    )
+    nodes: Positive | None = Field(
+        None, description="quadrature nodes per piece; default by degree"
+    )
+    points: Positive = Field(1024, description="quasi-Monte Carlo points per scrambled replicate")
+    replicates: Annotated[int, Field(ge=2)] = Field(
+        8, description="independent scramblings, from whose spread the error is computed"
+    )
+
+
+class ProblemSpec(Section):
+    """[problem]: the law of (X, Y), the loss, and what is known of the optimal risk."""
+
+    input: NameOrTable | None = Field(None, description='law of X, e.g. { law = "uniform", ... }')
+    data: NameOrTable | None = Field(
+        None, description="a data set in place of input and target, by name or as a table"
+    )
+    target: str | list[str] | Table | None = Field(
+        None, description="an expression in x, x1, x2, ...; one per output; or a table"
+    )
+    noise: NameOrTable = Field("none", description='e.g. { law = "normal", std = 0.1 }')
+    loss: NameOrTable = Field("squared", description="squared is the plain square, without 1/2")
+    optimum: float | list[float] | None = Field(
+        None, description="the optimal true risk if known, or [lower, upper]"
+    )
+    risk: RiskSpec = Field(default_factory=RiskSpec)
+
+
+class NetworkSpec(Section):
+    """[network]: architecture and law of the random initialization."""
+
+    hidden: list[Positive] | None = Field(None, description="widths of the hidden layers")
+    activation: NameOrTable = Field("relu")
+    weights: NameOrTable | list[NameOrTable] = Field(
+        "he_normal", description="law at initialization; a list gives one per layer"
+    )
+    biases: NameOrTable | Literal[False] | list[NameOrTable | Literal[False]] = Field(
+        "zero", description="law at initialization; false for none; a list gives one per layer"
+    )
+    output_bias: bool | None = Field(None, description="false removes the output layer's biases")
+    freeze: list[str] = Field(
+        default_factory=list,
+        description='parameters kept at their initial values: "output.weights"',
+    )
+    parametrization: Literal["standard", "ntk", "mean_field"] = Field("standard")
+    module: str | None = Field(None, description='your own flax linen module: "module:factory"')
+
+
+class TrainingSetSpec(Section):
+    """[training.set]: a finite training set in place of fresh samples."""
+
+    size: Positive
+    scope: Literal["replicate", "study"] = Field(
+        "replicate", description="drawn anew for each replicate, or once for all"
+    )
+    distinct: bool = Field(False, description="drawn without replacement (finite input laws only)")
+    replacement: bool = Field(
+        False, description="mini-batches with replacement; otherwise shuffled epochs"
+    )
+
+
+class TrainingSpec(Section):
+    """[training]: where gradients come from."""
+
+    batch_size: Positive | Literal["population", "full"] = Field(
+        32, description='"population": the exact gradient of the true risk'
+    )
+    set: TrainingSetSpec | None = Field(None, description="absent: fresh samples in every step")
+
+
+class ExperimentSpec(Section):
+    """What one experiment is made of: everything that fixes the law of a run."""
+
+    steps: Annotated[int, Field(ge=0, le=2**31 - 2)] = 1000
+    checkpoints: Positive | list[Annotated[int, Field(ge=0)]] = Field(
+        16, description="about how many, log-spaced, or the steps themselves; 0 is always included"
+    )
+    precision: Literal["float32", "float64"] = "float32"
+    problem: ProblemSpec
+    network: NetworkSpec
+    optimizer: Table = Field(description="name, learning_rate and hyperparameters")
+    training: TrainingSpec = Field(default_factory=TrainingSpec)
+
+
+class ExecutionSpec(Section):
+    """[execution]: how blocks are executed. The width is part of the bits and is recorded."""
+
+    width: Positive | Literal["auto"] = Field(
+        "auto", description="replicates per compiled call; auto chooses by a short measurement"
+    )
+    shard: Positive | Literal["auto"] = Field(
+        "auto", description="replicates per file, a multiple of the width"
+    )
+    matmul_precision: Literal["highest", "high", "default", "tensorfloat32", "bfloat16"] = "highest"
+
+
+class StudySpec(ExperimentSpec):
+    """A study file: one base experiment, the grid that varies it, and the questions asked."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+    title: str = ""
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    replicates: Annotated[int, Field(ge=1, le=2**32)] = 1024
+    epsilon: list[Annotated[float, Field(ge=0)]] = Field(
+        default_factory=lambda: [0.001, 0.01, 0.1], min_length=1
+    )
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    interval: Literal["clopper-pearson", "wilson", "mid-p"] = "clopper-pearson"
+    paired: list[Literal["optimizer", "network", "training", "problem"]] = Field(
+        default_factory=list,
+        description='tables whose choice does not change the random numbers: ["optimizer"] gives '
+        "all optimizers the same initializations and mini-batches",
+    )
+    execution: ExecutionSpec = Field(default_factory=ExecutionSpec)
+    grid: dict[str, list[Any]] = Field(
+        default_factory=dict, description='"optimizer.name" = [...]: all combinations are run'
+    )
+    experiment: list[Table] = Field(
+        default_factory=list, description="[[experiment]]: explicit variations; `label` names them"
+    )
+
+
+ANALYSIS_KEYS = ("title", "replicates", "epsilon", "confidence", "interval")
+"""Keys that may change in a directory with results: they do not touch any run."""

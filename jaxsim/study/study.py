@@ -1,0 +1,90 @@
+"""A study: its checked tables and the experiments they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxsim.errors import InputError
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.study.build import Context, build_experiment
+from jaxsim.study.catalogue import READY, ready_table
+from jaxsim.study.expand import variations
+from jaxsim.study.read import check, read_table, set_key, study_spec
+from jaxsim.study.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class Study:
+    """A named grid of experiments with seed, replicates, eps values and confidence level.
+
+    Attributes:
+        spec: the resolved tables.
+        experiments: what they mean, in order.
+        base: directory that relative paths of data files refer to.
+        allow_code: whether "module:function" references may be imported.
+
+    Example:
+        >>> study = Study.load("quickstart", settings=["steps=100"])
+        >>> len(study.experiments)
+        11
+    """
+
+    spec: StudySpec
+    experiments: tuple[Experiment, ...]
+    base: Path | None = None
+    allow_code: bool = False
+
+    @classmethod
+    def load(
+        cls, source: str | Path, settings: Sequence[str] = (), allow_code: bool = False
+    ) -> Study:
+        """Load a ready study by name or a study file by path, with `key=value` settings applied.
+
+        Raises:
+            InputError: if there is no such study or something in it is not accepted.
+        """
+        name, path = str(source), Path(source)
+        if name in READY and not path.is_file():
+            return cls.from_dict(ready_table(name), settings, allow_code)
+        if not path.is_file():
+            raise InputError(
+                f"study = {name!r} is neither a file nor a ready study; accepted: the path of a "
+                f"TOML file, or one of {', '.join(sorted(READY))}"
+            )
+        return cls.from_dict(read_table(path), settings, allow_code, path.resolve().parent)
+
+    @classmethod
+    def from_dict(
+        cls,
+        table: Mapping[str, Any],
+        settings: Sequence[str] = (),
+        allow_code: bool = False,
+        base: str | Path | None = None,
+    ) -> Study:
+        """Build a study from nested tables, as TOML would give them.
+
+        Raises:
+            InputError: if something in it is not accepted.
+        """
+        return cls._build(study_spec(table, settings), allow_code, Path(base) if base else None)
+
+    def with_settings(self, settings: Sequence[str]) -> Study:
+        """Return the study with `key=value` settings applied."""
+        table = self.spec.model_dump(mode="json")
+        return self._build(study_spec(table, settings), self.allow_code, self.base)
+
+    def replaced(self, **values: Any) -> Study:
+        """Return the study with top-level keys replaced, e.g. `replicates=100`."""
+        table = self.spec.model_dump(mode="json")
+        for key, value in values.items():
+            set_key(table, key, value)
+        return self._build(check(table), self.allow_code, self.base)
+
+    @classmethod
+    def _build(cls, spec: StudySpec, allow_code: bool, base: Path | None) -> Study:
+        context = Context(spec.seed, tuple(spec.paired), base, allow_code)
+        built = [build_experiment(v, context) for v in variations(spec)]
+        return cls(spec, tuple(built), base, allow_code)

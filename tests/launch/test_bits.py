@@ -1,0 +1,137 @@
+"""The same bits, whatever computes them: real processes, real signals."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from jaxsim.launch.directory import bind, reopen
+from jaxsim.launch.simulate import simulate
+from jaxsim.launch.worker import work
+from tests.studies import TWO, all_bits, study, table, toml
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory):
+    """The bits of a run on one device, start to end."""
+    directory = tmp_path_factory.mktemp("quiet")
+    simulate(study(grid=TWO), directory, devices=1)
+    return all_bits(directory)
+
+
+def command(path, *more):
+    return [sys.executable, "-m", "jaxsim", "run", "study.toml", "-o", str(path), "--no-plots", *more]
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    (tmp_path / "study.toml").write_text(toml(table(grid=TWO)))
+
+
+def test_two_devices_give_the_bits_of_one(quiet, tmp_path):
+    assert len(jax.local_devices()) == 2
+    simulate(study(grid=TWO), tmp_path / "two", devices=2)
+    assert all_bits(tmp_path / "two") == quiet
+
+
+def test_any_order_gives_the_same_bits(quiet, tmp_path):
+    directory = bind(study(grid=TWO), tmp_path / "shuffled")
+    tasks = directory.missing()
+    random.Random(0).shuffle(tasks)
+    work(directory, tasks[:3], jax.local_devices()[:1])
+    work(directory, tasks, jax.local_devices())
+    assert all_bits(tmp_path / "shuffled") == quiet
+
+
+def test_worker_processes_give_the_same_bits(quiet, tmp_path, study_file):
+    done = subprocess.run(
+        command(tmp_path / "workers", "--workers", "2"), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert all_bits(tmp_path / "workers") == quiet
+
+
+def kill_and_resume(path, kills, seed):
+    chance = random.Random(seed)
+    for _ in range(kills):
+        process = subprocess.Popen(
+            command(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(chance.uniform(1.0, 9.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = subprocess.run(command(path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_killed_and_resumed_runs_give_the_same_bits(quiet, tmp_path, study_file):
+    kill_and_resume(tmp_path / "killed", kills=2, seed=1)
+    assert all_bits(tmp_path / "killed") == quiet
+
+
+@pytest.mark.slow
+def test_runs_killed_many_times_give_the_same_bits(quiet, tmp_path, study_file):
+    kill_and_resume(tmp_path / "killed", kills=25, seed=2)
+    assert all_bits(tmp_path / "killed") == quiet
+
+
+def test_more_replicates_keep_the_first_ones(quiet, tmp_path):
+    simulate(study(grid=TWO, replicates=40), tmp_path / "grown")
+    simulate(study(grid=TWO), tmp_path / "grown")
+    assert all_bits(tmp_path / "grown") == quiet
+
+
+def test_a_replicate_does_not_depend_on_the_rest_of_the_study(quiet, tmp_path):
+    simulate(study(), tmp_path / "alone")
+    alone = all_bits(tmp_path / "alone")
+    assert alone["small.risk"] == quiet["adam.risk"]
+    assert alone["small.gradient_norm"] == quiet["adam.gradient_norm"]
+
+
+def test_checkpoints_do_not_change_the_run(tmp_path):
+    fine = simulate(study(checkpoints=list(range(1, 60))), tmp_path / "fine")
+    coarse = simulate(study(), tmp_path / "coarse")
+    (e,), (f,) = coarse.experiments, fine.experiments
+    there = np.concatenate([r.risk for r in coarse.chunks(e)])
+    again = np.concatenate([r.risk for r in fine.chunks(f)])[:, list(e.checkpoints)]
+    assert there.tobytes() == again.tobytes()
+
+
+def test_a_longer_run_begins_as_the_shorter_one(tmp_path):
+    short = simulate(study(steps=30), tmp_path / "short")
+    long = simulate(study(), tmp_path / "long")
+    first = next(short.chunks(short.experiments[0])).risk
+    second = next(long.chunks(long.experiments[0])).risk
+    assert first.tobytes() == second[:, :4].tobytes()
+
+
+def test_paired_optimizers_share_initializations(tmp_path):
+    results = simulate(study(grid=TWO, paired=["optimizer"]), tmp_path / "paired")
+    sgd, adam = (next(results.chunks(e)) for e in results.experiments)
+    assert sgd.risk[:, 0].tobytes() == adam.risk[:, 0].tobytes()
+    assert (sgd.risk[:, 1] != adam.risk[:, 1]).all()
+    own = simulate(study(grid=TWO), tmp_path / "own")
+    sgd, adam = (next(own.chunks(e)) for e in own.experiments)
+    assert (sgd.risk[:, 0] != adam.risk[:, 0]).any()
+
+
+def test_identical_optimizers_under_pairing_never_disagree(tmp_path):
+    same = [
+        {"name": "sgd", "learning_rate": 0.1},
+        {"name": "momentum", "decay": 0.0, "learning_rate": 0.1},
+    ]
+    results = simulate(study(grid={"optimizer": same}, paired=["optimizer"]), tmp_path / "same")
+    one, two = (next(results.chunks(e)).risk for e in results.experiments)
+    np.testing.assert_allclose(one, two, rtol=1e-4)
+
+
+def test_the_layout_is_recorded_and_kept(tmp_path):
+    simulate(study(), tmp_path / "kept")
+    again = bind(study(execution={"width": "auto", "shard": "auto"}), tmp_path / "kept")
+    assert {layout.width for layout in again.layouts.values()} == {16}
+    assert reopen(tmp_path / "kept").missing() == []

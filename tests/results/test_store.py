@@ -1,0 +1,145 @@
+import errno
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jaxsim.errors import InputError
+from jaxsim.results import files
+from jaxsim.results.schema import concatenate, head
+from jaxsim.results.store import DamagedShard, Shard, Store
+from jaxsim.simulation.records import Records
+
+SHARD = Shard("00ff", first=10, stop=17, checkpoints=3, layers=2)
+
+
+def some_records(first=10, rows=7, checkpoints=3, layers=2, seed=0):
+    rng = np.random.default_rng(seed)
+    risk = rng.random((rows, checkpoints))
+    risk[1, 2] = np.nan
+    risk[2, 1] = np.inf
+    risk[3, 0] = 5e-324
+    risk[4, 0] = -0.0
+    return Records(
+        replicate=np.arange(first, first + rows),
+        status=np.zeros(rows, np.int8),
+        diverged_step=np.full(rows, -1),
+        risk=risk,
+        error=rng.random((rows, checkpoints)),
+        inactive=rng.integers(0, 9, (rows, checkpoints, layers)).astype(np.int32),
+        gradient_norm=rng.random(rows),
+        permanent=np.zeros(rows, np.int16),
+        certified=np.arange(rows, dtype=np.int32),
+    )
+
+
+def same_bits(a: Records, b: Records) -> bool:
+    return all(x.tobytes() == y.tobytes() for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_a_shard_comes_back_bit_for_bit(tmp_path, layers):
+    shard = Shard("00ff", 10, 17, 3, layers)
+    records = some_records(layers=layers)
+    store = Store(tmp_path)
+    assert not store.has(shard)
+    store.write(shard, records, {"device_kind": "test"})
+    assert store.has(shard)
+    assert same_bits(store.read(shard), records)
+    assert store.facts(shard)["device_kind"] == "test"
+
+
+def test_writing_again_replaces_by_the_same_bytes(tmp_path):
+    store = Store(tmp_path)
+    store.write(SHARD, some_records(), {"a": "b"})
+    first = store.path(SHARD).read_bytes()
+    store.write(SHARD, some_records(), {"a": "b"})
+    assert store.path(SHARD).read_bytes() == first
+    assert [p.name for p in store.path(SHARD).parent.iterdir()] == [store.path(SHARD).name]
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, 0.5, 0.99])
+def test_a_torn_shard_is_named(tmp_path, keep):
+    store = Store(tmp_path)
+    store.write(SHARD, some_records(), {})
+    content = store.path(SHARD).read_bytes()
+    store.path(SHARD).write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
+    with pytest.raises(DamagedShard, match=str(store.path(SHARD))) as error:
+        store.read(SHARD)
+    assert "--repair" in str(error.value)
+    assert error.value.shard == SHARD
+
+
+def test_no_flipped_bit_changes_what_is_read(tmp_path):
+    store = Store(tmp_path)
+    records = some_records()
+    store.write(SHARD, records, {"device_kind": "test"})
+    content = bytearray(store.path(SHARD).read_bytes())
+    rng = np.random.default_rng(1)
+    noticed = 0
+    for place in rng.choice(len(content), 600, replace=False):
+        flipped = content.copy()
+        flipped[place] ^= 1 << int(rng.integers(8))
+        store.path(SHARD).write_bytes(flipped)
+        try:
+            assert same_bits(store.read(SHARD), records), f"byte {place}"
+        except DamagedShard:
+            noticed += 1
+    assert noticed > 300
+
+
+def test_a_shard_under_another_name_is_damaged(tmp_path):
+    store = Store(tmp_path)
+    store.write(SHARD, some_records(first=11), {})
+    with pytest.raises(DamagedShard, match="not those its name says"):
+        store.read(SHARD)
+    other = Shard("00ff", 10, 17, 4, 2)
+    with pytest.raises(DamagedShard, match="columns"):
+        store.read(other)
+
+
+def test_a_failed_write_leaves_no_trace_and_says_why(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.write(SHARD, some_records(), {})
+    before = store.path(SHARD).read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(InputError, match="has no room left"):
+        store.write(SHARD, some_records(seed=1), {})
+    assert store.path(SHARD).read_bytes() == before
+    assert len(list(store.path(SHARD).parent.iterdir())) == 1
+
+
+def test_a_file_in_the_way_of_the_directory_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        Store(tmp_path / "file").write(SHARD, some_records(), {})
+
+
+def test_a_limit_on_file_sizes_is_a_full_disk(tmp_path):
+    program = (
+        "import resource, sys; from jaxsim.results.files import write_atomically;"
+        "from pathlib import Path; from jaxsim.errors import InputError; import signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: write_atomically(Path(sys.argv[1]) / 'x', b'0' * 100000)\n"
+        "except InputError as e: print(e)"
+    )
+    assert resource.RLIMIT_FSIZE is not None
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "has no room left" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_concatenate_and_head_cut_along_replicates():
+    both = concatenate([some_records(0), some_records(7)])
+    assert both.replicate.tolist() == list(range(14))
+    assert same_bits(head(both, 7), some_records(0))

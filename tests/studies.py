@@ -1,0 +1,78 @@
+"""Small studies that tests share."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxsim.launch.directory import reopen
+from jaxsim.launch.simulate import open_results
+from jaxsim.results.schema import concatenate
+from jaxsim.study.study import Study
+
+PARABOLA: dict[str, Any] = {
+    "name": "small",
+    "seed": 3,
+    "replicates": 80,
+    "steps": 60,
+    "checkpoints": [1, 7, 30],
+    "epsilon": [0.001, 0.05],
+    "problem": {"input": {"law": "uniform", "low": -1.0, "high": 1.0}, "target": "x**2"},
+    "network": {
+        "hidden": [3],
+        "weights": {"law": "uniform", "bound": 1.0},
+        "biases": {"law": "uniform", "bound": 1.0},
+    },
+    "optimizer": {"name": "adam", "learning_rate": 0.02},
+    "training": {"batch_size": 8},
+    "execution": {"width": 16, "shard": 32},
+}
+
+TWO = {"optimizer": [{"name": "sgd", "learning_rate": 0.1}, {"name": "adam", "learning_rate": 0.02}]}
+
+
+def table(**changes: Any) -> dict[str, Any]:
+    """Return the small study with dotted keys (`__` for a dot) changed."""
+    from jaxsim.study.read import set_key
+
+    base = copy.deepcopy(PARABOLA)
+    for key, value in changes.items():
+        set_key(base, key.replace("__", "."), value)
+    return base
+
+
+def study(**changes: Any) -> Study:
+    """Return the small study with dotted keys (`__` for a dot) changed."""
+    return Study.from_dict(table(**changes))
+
+
+def toml(tree: dict[str, Any]) -> str:
+    """Return tables as TOML; enough for the studies of the tests."""
+
+    def value(v: Any) -> str:
+        if isinstance(v, bool):
+            return str(v).lower()
+        if isinstance(v, dict):
+            return "{ " + ", ".join(f'"{k}" = {value(x)}' for k, x in v.items()) + " }"
+        if isinstance(v, list | tuple):
+            return "[" + ", ".join(value(x) for x in v) + "]"
+        return repr(v) if not isinstance(v, str) else "'" + v + "'"
+
+    return "\n".join(f"{k} = {value(v)}" for k, v in tree.items()) + "\n"
+
+
+def all_bits(directory: str | Path) -> dict[str, bytes]:
+    """Return the bytes of every column of every experiment of a finished directory."""
+    opened = reopen(directory)
+    results = open_results(opened)
+    assert results.complete
+    found = {}
+    for experiment in results.experiments:
+        records = concatenate(list(results.chunks(experiment)))
+        assert np.array_equal(records.replicate, np.arange(opened.study.spec.replicates))
+        for name, column in zip(records._fields, records, strict=True):
+            found[f"{experiment.label}.{name}"] = np.ascontiguousarray(column).tobytes()
+    return found
