@@ -1,8 +1,8 @@
 """The alternatives to jaxsim on workload W1, written as their users would write them well.
 
 W1: fully-connected 1-16-16-1 ReLU networks, squared loss against x^2, batches of 32 fresh uniform
-samples, Adam with learning rate 0.01, float32. Each peer trains `members` networks for `steps` steps
-and returns their final mini-batch losses, so that nothing can be optimized away.
+samples, Adam with learning rate 0.01, float32. Each peer trains `members` networks for `steps`
+steps and returns their final mini-batch losses, so that nothing can be optimized away.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def batched_torch(members: int, steps: int) -> Peer:
         layers = []
         for fan_in, fan_out in zip(WIDTHS[:-1], WIDTHS[1:], strict=True):
             weights = torch.randn(members, fan_in, fan_out) * (2 / fan_in) ** 0.5
-            layers.append((weights.requires_grad_(), torch.zeros(members, 1, fan_out).requires_grad_()))
+            layers.append((weights.requires_grad_(), torch.zeros(members, 1,
+            fan_out).requires_grad_()))
         optimizer = torch.optim.Adam([p for layer in layers for p in layer], lr=RATE)
         losses = torch.zeros(members)
         for _ in range(steps):

@@ -91,7 +91,7 @@ def uniform(
 def truncated_normal(
     std: float = 1.0, cut: float = 2.0, fan_in_power: float = 0.0, fan_out_power: float = 0.0
 ) -> Initializer:
-    """s Z with Z standard normal conditioned on |Z| <= cut, and s as in `normal`.
+    """S Z with Z standard normal conditioned on |Z| <= cut, and s as in `normal`.
 
     The standard deviation is smaller than s: that of Z is 0.8796 for cut = 2.
     """

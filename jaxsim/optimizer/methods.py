@@ -10,9 +10,11 @@ variant leaves a component exactly where it is while all its gradients are zero.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import optax
 
 from jaxsim.errors import InputError
@@ -21,6 +23,23 @@ from jaxsim.optimizer import transforms
 LearningRate = Any
 Make = Callable[[LearningRate], optax.GradientTransformation]
 Variant = Literal["optax", "pytorch", "keras", "paper"]
+
+# Smaller numbers are 0 in float32: a learning rate would do nothing, an eps would allow 0/0.
+TINY = float(np.finfo(np.float32).tiny)
+
+
+class Method(NamedTuple):
+    """A method with its hyperparameters.
+
+    Attributes:
+        make: learning rate (a number, a traced scalar or a schedule) -> gradient transformation.
+        definition: the recursion of the chosen variant, in a line.
+        hyperparameters: their values, the variant's defaults filled in.
+    """
+
+    make: Make
+    definition: str
+    hyperparameters: dict[str, Any]
 
 
 def _descend(direction: Callable[[], optax.GradientTransformation]) -> Make:
@@ -34,44 +53,67 @@ def _unit_interval(**values: float) -> None:
             raise InputError(f"{name} = {value} is not accepted: it should be in [0, 1)")
 
 
-def _not_negative(**values: float) -> None:
+def _zero_or_more(**values: float) -> None:
     for name, value in values.items():
-        if value < 0:
-            raise InputError(f"{name} = {value} is not accepted: it should not be negative")
+        if value != 0 and value < TINY:
+            raise InputError(f"{name} = {value} is not accepted: it should be 0 or positive")
+
+
+def _positive_eps(eps: float) -> None:
+    if eps < TINY:
+        raise InputError(
+            f"eps = {eps} is not accepted: it should be at least {TINY:.2g}, the smallest positive "
+            "number of float32, or parameters without gradients become 0/0"
+        )
 
 
 def _default(value: float | None, variant: str, **defaults: float) -> float:
     return defaults.get(variant, defaults["optax"]) if value is None else value
 
 
-def sgd(variant: Variant = "optax") -> Make:
+def sgd(variant: Variant = "optax") -> Method:
     """d_t = g_t (Robbins and Monro 1951); all variants agree."""
-    return lambda lr: optax.sgd(lr)
+    return Method(lambda lr: optax.sgd(lr), "d_t = g_t", {})
 
 
-def momentum(variant: Variant = "optax", decay: float = 0.9) -> Make:
+def momentum(variant: Variant = "optax", decay: float = 0.9) -> Method:
     """d_t = g_t + decay d_{t-1} (Polyak 1964).
 
     paper: d_t = decay d_{t-1} + (1 - decay) g_t, a moving average. keras: the learning rate stands
     inside the sum, which matters under schedules only.
     """
-    return _momentum(variant, decay, nesterov=False)
+    definition = {
+        "keras": "lr_t d_t = lr_t g_t + decay lr_{t-1} d_{t-1}",
+        "paper": "d_t = decay d_{t-1} + (1 - decay) g_t",
+    }.get(variant, "d_t = g_t + decay d_{t-1}")
+    return Method(_momentum(variant, decay, nesterov=False), definition, {"decay": decay})
 
 
-def nesterov(variant: Variant = "optax", decay: float = 0.9) -> Make:
+def nesterov(variant: Variant = "optax", decay: float = 0.9) -> Method:
     """d_t = g_t + decay m_t with m_t = g_t + decay m_{t-1} (Nesterov 1983; Sutskever et al. 2013).
 
-    paper: d_t = decay m_t + (1 - decay) g_t with m_t = decay m_{t-1} + (1 - decay) g_t. What all
-    variants iterate, and where the risk is read, is the look-ahead point at which gradients are
-    taken. keras: as for momentum.
+    paper: d_t = decay m_t + (1 - decay) g_t with m_t = decay m_{t-1} + (1 - decay) g_t, which is
+    the book's Theta_t = Theta_{t-1} - lr m_t, g_t taken at Theta_{t-1} - lr decay m_{t-1}, written
+    for these points (and equal to it for a constant learning rate). What all variants iterate, and
+    where the risk is read, is the look-ahead point at which gradients are taken. keras: as for
+    momentum.
     """
-    return _momentum(variant, decay, nesterov=True)
+    definition = {
+        "keras": "lr_t d_t = lr_t g_t + decay M_t, M_t = lr_t g_t + decay M_{t-1}",
+        "paper": "d_t = decay m_t + (1 - decay) g_t, m_t = decay m_{t-1} + (1 - decay) g_t",
+    }.get(variant, "d_t = g_t + decay m_t, m_t = g_t + decay m_{t-1}")
+    return Method(_momentum(variant, decay, nesterov=True), definition, {"decay": decay})
 
 
 def _momentum(variant: str, decay: float, nesterov: bool) -> Make:
     _unit_interval(decay=decay)
     if variant == "paper":
-        return _descend(lambda: transforms.scale_by_average(decay, nesterov=nesterov))
+        # The moving average is (1 - decay) times the sum: no second moment, no count.
+        return lambda lr: optax.chain(
+            optax.trace(decay, nesterov=nesterov),
+            optax.scale(1 - decay),
+            optax.scale_by_learning_rate(lr),
+        )
     if variant == "keras":
         return lambda lr: optax.chain(
             optax.scale_by_learning_rate(lr), optax.trace(decay, nesterov=nesterov)
@@ -83,7 +125,7 @@ def adagrad(
     variant: Variant = "optax",
     initial_accumulator: float | None = None,
     eps: float | None = None,
-) -> Make:
+) -> Method:
     """d_t = g_t / sqrt(S_t + eps), S_t = S_{t-1} + g_t^2 (Duchi, Hazan and Singer 2011).
 
     optax and keras: S_0 = 0.1, eps = 1e-7. pytorch: g_t / (sqrt(S_t) + eps), S_0 = 0, eps = 1e-10.
@@ -91,10 +133,17 @@ def adagrad(
     """
     start = _default(initial_accumulator, variant, optax=0.1, pytorch=0.0, paper=1e-10)
     eps = _default(eps, variant, optax=1e-7, pytorch=1e-10, paper=0.0)
-    _not_negative(initial_accumulator=start, eps=eps)
+    _zero_or_more(initial_accumulator=start, eps=eps)
+    values = {"initial_accumulator": start, "eps": eps}
     if variant == "pytorch":
-        return _descend(lambda: transforms.scale_by_adagrad_outer(start, eps))
-    return lambda lr: optax.adagrad(lr, initial_accumulator_value=start, eps=eps)
+        definition = "d_t = g_t / (sqrt(S_t) + eps), S_t = S_{t-1} + g_t^2"
+        make = _descend(lambda: transforms.scale_by_adagrad_outer(start, eps))
+        return Method(make, definition, values)
+    return Method(
+        lambda lr: optax.adagrad(lr, initial_accumulator_value=start, eps=eps),
+        "d_t = g_t / sqrt(S_t + eps), S_t = S_{t-1} + g_t^2",
+        values,
+    )
 
 
 def rmsprop(
@@ -104,31 +153,45 @@ def rmsprop(
     momentum: float = 0.0,
     centered: bool = False,
     bias_correction: bool = False,
-) -> Make:
+) -> Method:
     """d_t = g_t / sqrt(v_t + eps), v_t = decay v_{t-1} + (1 - decay) g_t^2 (Tieleman, Hinton 2012).
 
     optax: decay = 0.9, eps = 1e-8; keras: eps = 1e-7; paper: eps = 1e-10. pytorch: decay = 0.99 and
-    g_t / (sqrt(v_t) + eps). With momentum the movement is accumulated as in `momentum`.
+    g_t / (sqrt(v_t) + eps), as is paper with `bias_correction`, v_t / (1 - decay^t) for v_t. With
+    momentum the movement is accumulated as in `momentum`. `centered` subtracts the squared moving
+    average of the gradients from v_t, which rounding can make negative, hence NaN, for gradients
+    that hardly change.
     """
     decay = _default(decay, variant, optax=0.9, pytorch=0.99)
     eps = _default(eps, variant, optax=1e-8, keras=1e-7, paper=1e-10)
     _unit_interval(decay=decay, momentum=momentum)
-    if eps <= 0:
-        raise InputError(f"eps = {eps} is not accepted: it should be positive")
-    return lambda lr: optax.rmsprop(
-        lr,
-        decay=decay,
-        eps=eps,
-        eps_in_sqrt=variant != "pytorch",
-        momentum=momentum or None,
-        centered=centered,
-        bias_correction=bias_correction,
+    _positive_eps(eps)
+    inside = not (variant == "pytorch" or (variant == "paper" and bias_correction))
+    root = "sqrt(v_t + eps)" if inside else "(sqrt(v_t) + eps)"
+    return Method(
+        lambda lr: optax.rmsprop(
+            lr,
+            decay=decay,
+            eps=eps,
+            eps_in_sqrt=inside,
+            momentum=momentum or None,
+            centered=centered,
+            bias_correction=bias_correction,
+        ),
+        f"d_t = g_t / {root}, v_t = decay v_{{t-1}} + (1 - decay) g_t^2",
+        {
+            "decay": decay,
+            "eps": eps,
+            "momentum": momentum,
+            "centered": centered,
+            "bias_correction": bias_correction,
+        },
     )
 
 
 def adadelta(
     variant: Variant = "optax", rho: float | None = None, eps: float | None = None
-) -> Make:
+) -> Method:
     """d_t = sqrt(D_{t-1} + eps) / sqrt(v_t + eps) g_t, D_t = rho D_{t-1} + (1 - rho) d_t^2.
 
     v_t = rho v_{t-1} + (1 - rho) g_t^2 (Zeiler, arXiv:1212.5701). The paper has no learning rate: 1
@@ -138,28 +201,35 @@ def adadelta(
     rho = _default(rho, variant, optax=0.9, keras=0.95)
     eps = _default(eps, variant, optax=1e-6, keras=1e-7, paper=1e-10)
     _unit_interval(rho=rho)
-    if eps <= 0:
-        raise InputError(f"eps = {eps} is not accepted: at eps = 0 nothing ever moves")
-    return _descend(lambda: optax.scale_by_adadelta(rho=rho, eps=eps))
+    _positive_eps(eps)
+    return Method(
+        _descend(lambda: optax.scale_by_adadelta(rho=rho, eps=eps)),
+        "d_t = sqrt(D_{t-1} + eps) / sqrt(v_t + eps) g_t, D_t = rho D_{t-1} + (1 - rho) d_t^2",
+        {"rho": rho, "eps": eps},
+    )
 
 
 def adam(
     variant: Variant = "optax", b1: float = 0.9, b2: float = 0.999, eps: float | None = None
-) -> Make:
+) -> Method:
     """d_t = m_t / (1 - b1^t) / ( sqrt(v_t / (1 - b2^t)) + eps ) (Kingma and Ba, arXiv:1412.6980).
 
     eps = 1e-8; pytorch and paper agree. keras: sqrt(1 - b2^t) / (1 - b1^t) m_t / (sqrt(v_t) + eps)
     with eps = 1e-7.
     """
     eps = _adam_eps(variant, b1, b2, eps)
+    values = {"b1": b1, "b2": b2, "eps": eps}
     if variant == "keras":
-        return _descend(lambda: transforms.scale_by_adam_epsilon_hat(b1, b2, eps))
-    return lambda lr: optax.adam(lr, b1=b1, b2=b2, eps=eps)
+        definition = "d_t = sqrt(1 - b2^t) / (1 - b1^t) m_t / (sqrt(v_t) + eps)"
+        make = _descend(lambda: transforms.scale_by_adam_epsilon_hat(b1, b2, eps))
+        return Method(make, definition, values)
+    definition = "d_t = m_t / (1 - b1^t) / (sqrt(v_t / (1 - b2^t)) + eps)"
+    return Method(lambda lr: optax.adam(lr, b1=b1, b2=b2, eps=eps), definition, values)
 
 
 def adamax(
     variant: Variant = "optax", b1: float = 0.9, b2: float = 0.999, eps: float | None = None
-) -> Make:
+) -> Method:
     """d_t = m_t / (1 - b1^t) / u_t, u_t = max(b2 u_{t-1}, |g_t| + eps) (Kingma and Ba 2014).
 
     eps = 1e-8; pytorch agrees. keras: u_t = max(b2 u_{t-1}, |g_t|), divided by u_t + eps with
@@ -167,12 +237,15 @@ def adamax(
     """
     _unit_interval(b1=b1, b2=b2)
     eps = _default(eps, variant, optax=1e-8, keras=1e-7, paper=0.0)
-    _not_negative(eps=eps)
+    values = {"b1": b1, "b2": b2, "eps": eps}
     if variant in ("keras", "paper"):
-        return _descend(lambda: transforms.scale_by_adamax_outer(b1, b2, eps))
-    if eps == 0:
-        raise InputError('eps = 0 is not accepted here: 0/0; use variant = "paper"')
-    return lambda lr: optax.adamax(lr, b1=b1, b2=b2, eps=eps)
+        _zero_or_more(eps=eps)
+        definition = "d_t = m_t / (1 - b1^t) / (u_t + eps), u_t = max(b2 u_{t-1}, |g_t|), 0/0 = 0"
+        make = _descend(lambda: transforms.scale_by_adamax_outer(b1, b2, eps))
+        return Method(make, definition, values)
+    _positive_eps(eps)
+    definition = "d_t = m_t / (1 - b1^t) / u_t, u_t = max(b2 u_{t-1}, |g_t| + eps)"
+    return Method(lambda lr: optax.adamax(lr, b1=b1, b2=b2, eps=eps), definition, values)
 
 
 def nadam(
@@ -181,7 +254,7 @@ def nadam(
     b2: float = 0.999,
     eps: float | None = None,
     momentum_decay: float | None = None,
-) -> Make:
+) -> Method:
     """d_t = [ b1 m_t / (1 - b1^(t+1)) + (1 - b1) g_t / (1 - b1^t) ] / ( sqrt(v_t/(1-b2^t)) + eps ).
 
     Dozat (2016), with constant momentum; optax and paper agree, eps = 1e-8. pytorch and keras: the
@@ -189,45 +262,63 @@ def nadam(
     (pytorch) or 1 (keras, eps = 1e-7).
     """
     eps = _adam_eps(variant, b1, b2, eps)
+    values = {"b1": b1, "b2": b2, "eps": eps}
     if variant in ("pytorch", "keras"):
         rate = _default(momentum_decay, variant, optax=0.0, pytorch=0.004, keras=1.0)
-        return _descend(lambda: transforms.scale_by_nadam_scheduled(b1, b2, eps, rate))
+        _zero_or_more(momentum_decay=rate)
+        return Method(
+            _descend(lambda: transforms.scale_by_nadam_scheduled(b1, b2, eps, rate)),
+            "d_t = [ mu_{t+1} m_t / (1 - mu_1 ... mu_{t+1}) + (1 - mu_t) g_t / (1 - mu_1 ... mu_t)"
+            " ] / (sqrt(v_t / (1 - b2^t)) + eps)",
+            {**values, "momentum_decay": rate},
+        )
     if momentum_decay is not None:
         raise InputError(
             f'momentum_decay = {momentum_decay} is for variant = "pytorch" and "keras" only'
         )
-    return lambda lr: optax.nadam(lr, b1=b1, b2=b2, eps=eps)
+    return Method(
+        lambda lr: optax.nadam(lr, b1=b1, b2=b2, eps=eps),
+        "d_t = [ b1 m_t / (1 - b1^(t+1)) + (1 - b1) g_t / (1 - b1^t) ] / "
+        "(sqrt(v_t / (1 - b2^t)) + eps)",
+        values,
+    )
 
 
 def nadamax(
-    variant: Variant = "optax",
+    variant: Literal["optax", "paper"] = "optax",
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float | None = None,
     lookahead_correction: bool = True,
-) -> Make:
+) -> Method:
     """d_t = [ b1 m_t / (1 - b1^(t+1)) + (1 - b1) g_t / (1 - b1^t) ] / u_t: Nadam over Adamax.
 
     u_t = max(b2 u_{t-1}, |g_t| + eps), eps = 1e-8 (Dozat 2015). Neither PyTorch nor Keras has it.
     paper: u_t = max(b2 u_{t-1}, |g_t|) and 0/0 = 0. Without `lookahead_correction` both terms are
     divided by 1 - b1^t, as some implementations do.
     """
-    if variant in ("pytorch", "keras"):
-        raise InputError(f"variant = {variant!r} does not exist; accepted: optax, paper")
     _unit_interval(b1=b1, b2=b2)
     eps = _default(eps, variant, optax=1e-8, paper=0.0)
-    _not_negative(eps=eps)
+    _zero_or_more(eps=eps)
     inner = variant == "optax"
-    return _descend(
-        lambda: transforms.scale_by_nadamax(
-            b1, b2, eps, inner=inner, lookahead=lookahead_correction
-        )
+    ahead = "t+1" if lookahead_correction else "t"
+    below = "u_t, u_t = max(b2 u_{t-1}, |g_t| + eps)"
+    if not inner:
+        below = "(u_t + eps), u_t = max(b2 u_{t-1}, |g_t|), 0/0 = 0"
+    return Method(
+        _descend(
+            lambda: transforms.scale_by_nadamax(
+                b1, b2, eps, inner=inner, lookahead=lookahead_correction
+            )
+        ),
+        f"d_t = [ b1 m_t / (1 - b1^({ahead})) + (1 - b1) g_t / (1 - b1^t) ] / {below}",
+        {"b1": b1, "b2": b2, "eps": eps, "lookahead_correction": lookahead_correction},
     )
 
 
 def amsgrad(
     variant: Variant = "optax", b1: float = 0.9, b2: float = 0.999, eps: float | None = None
-) -> Make:
+) -> Method:
     """d_t = m_t / (1 - b1^t) / ( sqrt(max_{s <= t} v_s / (1 - b2^s)) + eps ).
 
     Reddi, Kale and Kumar (arXiv:1904.09237), eps = 1e-8. pytorch: the maximum of the v_s, divided
@@ -235,28 +326,36 @@ def amsgrad(
     corrections.
     """
     eps = _adam_eps(variant, b1, b2, eps)
+    values = {"b1": b1, "b2": b2, "eps": eps}
     if variant == "pytorch":
-        return _descend(lambda: transforms.scale_by_amsgrad_raw(b1, b2, eps))
+        definition = "d_t = m_t / (1 - b1^t) / (sqrt(max_{s<=t} v_s / (1 - b2^t)) + eps)"
+        make = _descend(lambda: transforms.scale_by_amsgrad_raw(b1, b2, eps))
+        return Method(make, definition, values)
     if variant == "keras":
-        return _descend(lambda: transforms.scale_by_adam_epsilon_hat(b1, b2, eps, largest=True))
+        definition = "d_t = sqrt(1 - b2^t) / (1 - b1^t) m_t / (sqrt(max_{s<=t} v_s) + eps)"
+        make = _descend(lambda: transforms.scale_by_adam_epsilon_hat(b1, b2, eps, largest=True))
+        return Method(make, definition, values)
     corrected = variant != "paper"
-    return lambda lr: optax.amsgrad(
-        lr, b1=b1, b2=b2, eps=eps, bias_correction_mu=corrected, bias_correction_nu=corrected
+    definition = "d_t = m_t / (sqrt(max_{s<=t} v_s) + eps)"
+    if corrected:
+        definition = "d_t = m_t / (1 - b1^t) / (sqrt(max_{s<=t} v_s / (1 - b2^s)) + eps)"
+    return Method(
+        lambda lr: optax.amsgrad(
+            lr, b1=b1, b2=b2, eps=eps, bias_correction_mu=corrected, bias_correction_nu=corrected
+        ),
+        definition,
+        values,
     )
 
 
 def _adam_eps(variant: str, b1: float, b2: float, eps: float | None) -> float:
     _unit_interval(b1=b1, b2=b2)
     eps = _default(eps, variant, optax=1e-8, keras=1e-7)
-    if eps <= 0:
-        raise InputError(
-            f"eps = {eps} is not accepted: it should be positive, or parameters without gradients "
-            "become 0/0"
-        )
+    _positive_eps(eps)
     return eps
 
 
-METHODS: dict[str, Callable[..., Make]] = {
+METHODS: dict[str, Callable[..., Method]] = {
     "sgd": sgd,
     "momentum": momentum,
     "nesterov": nesterov,
@@ -270,7 +369,9 @@ METHODS: dict[str, Callable[..., Make]] = {
     "amsgrad": amsgrad,
 }
 
-VARIANTS: dict[str, tuple[str, ...]] = {
-    name: ("optax", "paper") if name == "nadamax" else ("optax", "pytorch", "keras", "paper")
-    for name in METHODS
-}
+
+def _variants(method: Callable[..., Method]) -> tuple[str, ...]:
+    return typing.get_args(typing.get_type_hints(method)["variant"])
+
+
+VARIANTS: dict[str, tuple[str, ...]] = {name: _variants(m) for name, m in METHODS.items()}

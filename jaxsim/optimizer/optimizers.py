@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import optax
 
 from jaxsim.errors import InputError, unknown
 from jaxsim.optimizer import others
-from jaxsim.optimizer.methods import METHODS, VARIANTS
+from jaxsim.optimizer.methods import METHODS, TINY, VARIANTS, Method
 from jaxsim.optimizer.schedules import SCHEDULES, Schedule
 from jaxsim.registry import build, call
 
@@ -28,7 +27,8 @@ class Optimizer:
         learning_rate: as the study gives it.
         coordinatewise: it acts on every parameter alone, and may be given one flat vector.
         keeps_inactive: parameters whose gradients are all zero stay bitwise unchanged.
-        definition: the recursion, in a line.
+        definition: the recursion of the variant, in a line.
+        hyperparameters: their values, defaults filled in.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Optimizer:
     coordinatewise: bool
     keeps_inactive: bool
     definition: str
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def traced_learning_rate(self) -> bool:
@@ -62,34 +63,67 @@ def optimizer(table: Mapping[str, Any], key: str = "optimizer") -> Optimizer:
         InputError: naming the key, the value and what would be accepted.
 
     Example:
-        >>> optimizer({"name": "adam", "learning_rate": 0.01, "b1": 0.8}).keeps_inactive
-        True
+        >>> adam = optimizer({"name": "adam", "learning_rate": 0.01, "b1": 0.8})
+        >>> adam.keeps_inactive, dict(adam.hyperparameters)
+        (True, {'b1': 0.8, 'b2': 0.999, 'eps': 1e-08})
     """
+    if not isinstance(table, Mapping):
+        raise InputError(
+            f"{key} = {table!r} is not accepted: it should be a table such as "
+            '{ name = "adam", learning_rate = 0.01 }'
+        )
     if "name" not in table:
         raise InputError(f"{key}.name is missing; accepted: {', '.join(OPTIMIZERS)}, ...")
     name = table["name"]
+    if not isinstance(name, str):
+        raise unknown(f"{key}.name", name, [*METHODS, *others.others()])
+    if name in others.REFUSED:
+        raise InputError(f"{key}.name = {name!r} cannot be used: {others.REFUSED[name]}")
+    if name not in METHODS and name not in others.others():
+        raise unknown(f"{key}.name", name, [*METHODS, *others.others()])
     given = {k: v for k, v in table.items() if k not in ("name", "learning_rate")}
     rate = _learning_rate(table, key)
     if name in METHODS:
-        make = call(METHODS[name], given, key, name)
+        method: Method = call(METHODS[name], given, key, name)
         variant = given.get("variant", "optax")
-        return Optimizer(name, variant, make, rate, True, True, _first_line(METHODS[name]))
-    if name in others.REFUSED:
-        raise InputError(f"{key}.name = {name!r} cannot be used: {others.REFUSED[name]}")
-    if not isinstance(name, str) or name not in others.others():
-        raise unknown(f"{key}.name", name, [*METHODS, *others.others()])
+        return Optimizer(
+            name,
+            variant,
+            method.make,
+            rate,
+            coordinatewise=True,
+            keeps_inactive=True,
+            definition=method.definition,
+            hyperparameters=method.hyperparameters,
+        )
+    return _other(name, given, rate, key)
+
+
+def _other(name: str, given: Mapping[str, Any], rate: float | Schedule, key: str) -> Optimizer:
+    if "variant" in given and given["variant"] != "optax":
+        raise InputError(
+            f"{key}.variant = {given['variant']!r} is not accepted: {name!r} has only 'optax'"
+        )
+    given = {k: v for k, v in given.items() if k != "variant"}
     try:
-        make = others.make_other(name, given)
+        make = others.make_other(name, given, rate)
+        keeps = others.keeps_inactive(name, given)
     except InputError as error:
         raise InputError(f"{key}.{error}") from None
+    defaults = {
+        k: p.default
+        for k, p in others.hyperparameters(name).items()
+        if p.default is not inspect.Parameter.empty
+    }
     return Optimizer(
         name,
         "optax",
         make,
         rate,
-        others.componentwise(name),
-        others.keeps_zero_gradients(make),
-        f"as optax defines {name}",
+        coordinatewise=others.componentwise(name),
+        keeps_inactive=keeps,
+        definition=f"as optax defines {name}",
+        hyperparameters={**defaults, **given},
     )
 
 
@@ -104,13 +138,15 @@ def _learning_rate(table: Mapping[str, Any], key: str) -> float | Schedule:
         raise InputError(
             f"{place} = {rate!r} is not accepted: it should be a number or a table with 'schedule'"
         )
-    if not (rate > 0 and math.isfinite(rate)):
-        raise InputError(f"{place} = {rate!r} is not accepted: it should be positive and finite")
+    if not TINY <= rate <= 1 / TINY:
+        raise InputError(
+            f"{place} = {rate!r} is not accepted: it should be positive and finite, also in float32"
+        )
     return float(rate)
 
 
 OPTIMIZERS = METHODS
-"""The eleven methods by name: the signature lists hyperparameters, the docstring has the formula."""
+"""The eleven methods by name: signatures list the hyperparameters, docstrings have the formulas."""
 
 
 class OptimizerRow(NamedTuple):
@@ -124,29 +160,23 @@ class OptimizerRow(NamedTuple):
 
 
 def optimizer_table() -> list[OptimizerRow]:
-    """Return the table of all optimizers: the eleven, then those of optax and optax.contrib."""
-    rows = [
-        OptimizerRow(name, VARIANTS[name], _first_line(method), True, True)
+    """Return the table of all optimizers: the eleven, then those of optax and optax.contrib.
+
+    Example:
+        >>> optimizer_table()[0].name
+        'sgd'
+    """
+    eleven = [
+        OptimizerRow(name, VARIANTS[name], method().definition, True, True)
         for name, method in METHODS.items()
     ]
-    for name in others.others():
-        required = {
-            k: 1.0
-            for k, p in others.hyperparameters(name).items()
-            if p.default is inspect.Parameter.empty
-        }
-        make = others.make_other(name, required)
-        rows.append(
-            OptimizerRow(
-                name,
-                ("optax",),
-                f"as optax defines {name}",
-                others.keeps_zero_gradients(make),
-                others.componentwise(name),
-            )
+    return eleven + [
+        OptimizerRow(
+            name,
+            ("optax",),
+            f"as optax defines {name}",
+            others.keeps_inactive(name),
+            others.componentwise(name),
         )
-    return rows
-
-
-def _first_line(function: Callable[..., Any]) -> str:
-    return (inspect.getdoc(function) or "").splitlines()[0]
+        for name in others.others()
+    ]

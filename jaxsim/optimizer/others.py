@@ -2,13 +2,15 @@
 
 Collected from the two packages: each function with a parameter `learning_rate` that returns a
 gradient transformation needing nothing but gradients and parameters. Hyperparameters are checked
-against the function's signature. Whether a method keeps inactive neurons fixed is measured: it must
-not move parameters whose gradients are all zero by one bit.
+against the function's signature. Whether a method keeps inactive neurons fixed is measured, on the
+gradients that a network with inactive neurons has: it must not move parameters whose gradients are
+all zero by one bit.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -21,16 +23,25 @@ import optax.contrib
 
 from jaxsim.errors import InputError
 
+_LOSS = "it needs the value of the loss besides the gradient"
+_AVERAGED = "its iterate for training is not the one whose risk it is judged by"
+_WRAPPER = "it is no optimizer of its own but wraps another one"
 REFUSED: dict[str, str] = {
-    "lbfgs": "its line search evaluates the loss again, which a mini-batch method cannot",
-    "noisy_sgd": "its noise comes from one seed, the same in all replicates, not independent",
+    "differentially_private_aggregate": "it needs one gradient per sample",
     "dpsgd": "it needs one gradient per sample, and one seed for its noise",
-    "sophia": "it needs the loss itself to estimate a Hessian diagonal",
-    "momo": "it needs the value of the loss besides the gradient",
-    "momo_adam": "it needs the value of the loss besides the gradient",
+    "lbfgs": "its line search evaluates the loss again, which a mini-batch method cannot",
+    "mechanize": _WRAPPER,
+    "momo": _LOSS,
+    "momo_adam": _LOSS,
+    "noisy_sgd": "its noise comes from one seed, the same in all replicates, not independent",
     "optimistic_adam": "it is deprecated in favour of optimistic_adam_v2",
-    "schedule_free_sgd": "its iterate for training is not the one whose risk it is judged by",
-    "schedule_free_adamw": "its iterate for training is not the one whose risk it is judged by",
+    "polyak_sgd": _LOSS,
+    "reduce_on_plateau": _LOSS,
+    "sam": "it needs gradients at a second point, and wraps two other optimizers",
+    "schedule_free": _AVERAGED,
+    "schedule_free_adamw": _AVERAGED,
+    "schedule_free_sgd": _AVERAGED,
+    "sophia": "it needs the loss itself to estimate a Hessian diagonal",
 }
 """Optimizers that cannot be used, and why."""
 
@@ -41,20 +52,30 @@ _COMPONENTWISE = frozenset(
     "optimistic_adam_v2 optimistic_gradient_descent radam rprop sign_sgd signum "
     "simplified_ademamix yogi".split()
 )
-_NOT_METHODS = frozenset({"schedule_free"})
-_HIDDEN = frozenset({"mask", "weight_decay_mask", "trust_ratio_mask", "clip_value_fn"})
+# At their defaults; what is not listed may move them, if only by rounding (madgrad, galore) or
+# once no parameter has a gradient (dadapt_adamw, prodigy).
+_KEEPING = frozenset(
+    "acprop adabelief adafactor adan ademamix adopt cocob dog dowg lamb lars muon novograd "
+    "optimistic_adam_v2 optimistic_gradient_descent radam rprop sign_sgd signum "
+    "simplified_ademamix sm3".split()
+)
+_HIDDEN = frozenset(
+    "mask weight_decay_mask trust_ratio_mask clip_value_fn base_optimizer "
+    "weight_dimension_numbers muon_weight_dimension_numbers".split()
+)
+_DECAYS = frozenset({"b1", "b2", "b3", "betas", "momentum", "adam_b1", "adam_b2"})
 
 
 @lru_cache(maxsize=1)
-def others() -> dict[str, Callable[..., optax.GradientTransformation]]:
+def others() -> dict[str, Callable[..., Any]]:
     """Return the further optimizers by name."""
     from jaxsim.optimizer.methods import METHODS
 
-    found: dict[str, Callable[..., optax.GradientTransformation]] = {}
+    found: dict[str, Callable[..., Any]] = {}
     for package in (optax, optax.contrib):
         for name in dir(package):
             function = getattr(package, name)
-            if name.startswith(("_", "scale_by_")) or name in METHODS or name in _NOT_METHODS:
+            if name.startswith(("_", "scale_by_")) or name in METHODS or name in REFUSED:
                 continue
             if not callable(function) or inspect.isclass(function):
                 continue
@@ -62,7 +83,7 @@ def others() -> dict[str, Callable[..., optax.GradientTransformation]]:
                 parameters = inspect.signature(function).parameters
             except (TypeError, ValueError):
                 continue
-            if "learning_rate" in parameters and name not in REFUSED:
+            if "learning_rate" in parameters:
                 found[name] = function
     return dict(sorted(found.items()))
 
@@ -80,8 +101,15 @@ def hyperparameters(name: str) -> dict[str, inspect.Parameter]:
     }
 
 
-def make_other(name: str, given: Mapping[str, Any]) -> Callable[[Any], Any]:
+def make_other(
+    name: str, given: Mapping[str, Any], learning_rate: Any = 0.1
+) -> Callable[[Any], optax.GradientTransformation]:
     """Return lr -> transformation of an optax optimizer with checked hyperparameters.
+
+    Args:
+        name: of the optimizer.
+        given: hyperparameters.
+        learning_rate: what the transformation is tried with, a number or a schedule.
 
     Raises:
         InputError: for an unknown or missing hyperparameter, a wrong type, or an optimizer that
@@ -91,18 +119,19 @@ def make_other(name: str, given: Mapping[str, Any]) -> Callable[[Any], Any]:
     for key, value in given.items():
         if key not in accepted:
             raise InputError(
-                f"{key} is not a hyperparameter of {name!r}; accepted: {', '.join(accepted)}"
+                f"{key} = {value!r} is not a hyperparameter of {name!r}; accepted: "
+                f"{', '.join(accepted)}"
             )
         _require_like(key, value, accepted[key].default)
     for key, parameter in accepted.items():
         if parameter.default is inspect.Parameter.empty and key not in given:
             raise InputError(f"{key} is missing: {name!r} requires it")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    values = _frozen(given)
 
     def make(learning_rate: Any) -> optax.GradientTransformation:
-        return others()[name](learning_rate=learning_rate, **values)
+        return _keep_dtypes(others()[name](learning_rate=learning_rate, **values))
 
-    _require_plain(name, make)
+    _require_plain(name, make, learning_rate)
     return make
 
 
@@ -111,52 +140,137 @@ def componentwise(name: str) -> bool:
     return name in _COMPONENTWISE
 
 
-def keeps_zero_gradients(make: Callable[[Any], Any], steps: int = 50) -> bool:
+def keeps_inactive(name: str, given: Mapping[str, Any] | None = None) -> bool:
+    """Return whether an optimizer is known to leave parameters without gradients bitwise alone.
+
+    Known at its defaults; measured again where hyperparameters are given.
+    """
+    if name not in _KEEPING or not given:
+        return name in _KEEPING
+    return _measured(name, tuple(sorted(_frozen(given).items())))
+
+
+@lru_cache(maxsize=256)
+def _measured(name: str, given: tuple[tuple[str, Any], ...]) -> bool:
+    return keeps_zero_gradients(make_other(name, dict(given)))
+
+
+def keeps_zero_gradients(
+    make: Callable[[Any], optax.GradientTransformation],
+    widths: tuple[int, int, int] = (3, 6, 2),
+    steps: int = 40,
+) -> bool:
     """Return whether parameters with zero gradients stay bitwise unchanged over some steps.
 
-    Measured on one layer in float32, half of whose columns have gradients.
+    Measured in float32 on the parameters of a network with one hidden layer: half of its neurons
+    inactive, all of them, and no gradient at all.
+
+    Args:
+        make: learning rate -> gradient transformation.
+        widths: of the input, hidden and output layer.
+        steps: how many.
     """
-    parameters = {"w": jnp.linspace(-1.5, 2.0, 12, dtype=jnp.float32).reshape(3, 4)}
-    active = jnp.array([1.0, 0.0, 1.0, 0.0], jnp.float32)
-    transformation = make(0.1)
+    inputs, hidden, outputs = widths
+    shapes = {"w1": (inputs, hidden), "b1": (hidden,), "w2": (hidden, outputs), "b2": (outputs,)}
+    rng = np.random.default_rng(0)
+    # Values of many magnitudes: what moves a parameter by rounding alone shows on some of them.
+    start = {
+        k: (rng.normal(size=s) * 10 ** rng.uniform(-2, 2, s)).astype(np.float32)
+        for k, s in shapes.items()
+    }
+    noise = {k: rng.normal(size=(steps, *s)).astype(np.float32) for k, s in shapes.items()}
 
-    def step(n: Any, carry: Any) -> Any:
-        parameters, state = carry
-        gradients = {"w": jnp.cos(parameters["w"] + n).astype(jnp.float32) * active}
-        updates, state = transformation.update(gradients, state, parameters)
-        return optax.apply_updates(parameters, updates), state
+    @jax.jit
+    def run(parameters: Any, gradients: Any) -> Any:
+        transformation = make(0.1)
 
-    run = jax.jit(lambda p: jax.lax.fori_loop(0, steps, step, (p, transformation.init(p)))[0])
-    moved = np.asarray(run(parameters)["w"])
-    return np.array_equal(moved[:, 1::2], np.asarray(parameters["w"])[:, 1::2])
+        def step(carry: Any, gradient: Any) -> Any:
+            parameters, state = carry
+            updates, state = transformation.update(gradient, state, parameters)
+            return (optax.apply_updates(parameters, updates), state), None
+
+        return jax.lax.scan(step, (parameters, transformation.init(parameters)), gradients)[0][0]
+
+    half, none = np.arange(hidden) % 2, np.zeros(hidden)
+    for active, outer in ((half, 1.0), (none, 1.0), (none, 0.0)):
+        live = {"w1": active[None, :], "b1": active, "w2": active[:, None], "b2": outer}
+        live = {k: np.broadcast_to(live[k], s).astype(np.float32) for k, s in shapes.items()}
+        end = run(start, {k: noise[k] * live[k] for k in shapes})
+        for k in shapes:
+            silent = live[k] == 0
+            if not np.array_equal(np.asarray(end[k])[silent], start[k][silent]):
+                return False
+    return True
+
+
+def _frozen(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+
+
+def _keep_dtypes(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Cast updates and state to the dtypes they came in: some schedules widen them."""
+
+    def like(new: Any, old: Any) -> Any:
+        dtype = jnp.result_type(old)
+        return new if jnp.result_type(new) == dtype else jnp.asarray(new, dtype)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        moved, after = transformation.update(updates, state, params)
+        return jax.tree.map(like, moved, updates), jax.tree.map(like, after, state)
+
+    return optax.GradientTransformation(transformation.init, update)
 
 
 def _require_like(key: str, value: Any, default: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(default, bool):
-        fits, wanted = isinstance(value, bool), "true or false"
-    elif isinstance(default, int | float):
-        fits, wanted = number, "a number"
-    elif isinstance(default, str):
-        fits, wanted = isinstance(value, str), "text"
-    elif isinstance(default, tuple):
-        fits, wanted = isinstance(value, list | tuple), "a list"
-    else:
-        fits, wanted = number or isinstance(value, bool), "a number"
-    if not fits:
+    wanted = _unlike(value, default)
+    if wanted:
         raise InputError(f"{key} = {value!r} is not accepted: it should be {wanted}")
+    numbers = [v for v in (value if isinstance(value, list | tuple) else [value]) if _number(v)]
+    if key in _DECAYS and not all(0 <= v < 1 for v in numbers):
+        raise InputError(f"{key} = {value!r} is not accepted: it should be in [0, 1)")
+    if key.startswith("eps") and any(v < 0 for v in numbers):
+        raise InputError(f"{key} = {value!r} is not accepted: it should not be negative")
 
 
-def _require_plain(name: str, make: Callable[[Any], Any]) -> None:
+def _unlike(value: Any, default: Any) -> str:
+    """Return what a value like a default would be, empty if it is one."""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, int):
+        return "" if isinstance(value, int) and not isinstance(value, bool) else "an integer"
+    if isinstance(default, float) or default is inspect.Parameter.empty:
+        return "" if _number(value) else "a finite number"
+    if isinstance(default, str):
+        return "" if isinstance(value, str) else "text"
+    if isinstance(default, tuple):
+        fits = isinstance(value, list | tuple) and len(value) == len(default)
+        fits = fits and not any(_unlike(v, d) for v, d in zip(value, default, strict=True))
+        return "" if fits else f"a list like {list(default)}"
+    fits = value is None or isinstance(value, bool) or _number(value)
+    return "" if fits else "a finite number, true or false"
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _require_plain(name: str, make: Callable[[Any], Any], learning_rate: Any) -> None:
     """Refuse what cannot be driven by gradients and parameters alone."""
     example = {"w": jax.ShapeDtypeStruct((3, 2), jnp.float32)}
 
-    def once(parameters: Any) -> Any:
-        transformation = make(0.1)
-        return transformation.update(parameters, transformation.init(parameters), parameters)
+    def failure(rate: Any) -> str:
+        def once(parameters: Any) -> Any:
+            transformation = make(rate)
+            return transformation.update(parameters, transformation.init(parameters), parameters)
 
-    try:
-        jax.eval_shape(once, example)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise InputError(f"{name!r} cannot be used with these hyperparameters: {reason}") from None
+        try:
+            jax.eval_shape(once, example)
+        except Exception as error:
+            return (str(error).strip() or repr(error)).splitlines()[0]
+        return ""
+
+    reason = failure(0.1)
+    if reason:
+        raise InputError(f"name = {name!r} cannot be used with these hyperparameters: {reason}")
+    if callable(learning_rate) and failure(learning_rate):
+        raise InputError(f"learning_rate: {name!r} takes a number only, not a schedule")

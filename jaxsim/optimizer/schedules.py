@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
 import optax
@@ -17,6 +18,7 @@ Rate = Annotated[float, Field(gt=0)]
 Level = Annotated[float, Field(ge=0)]
 Steps = Annotated[int, Field(ge=1)]
 Begin = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,32 @@ def linear(
 def piecewise_constant(
     init_value: Rate, boundaries: tuple[Steps, ...], scales: tuple[Rate, ...]
 ) -> Schedule:
-    """init_value, multiplied by scales[i] from step boundaries[i] on."""
+    """init_value, multiplied by scales[i] after boundaries[i] steps."""
+    pairs = _pairs(boundaries, scales)
+    return Schedule(
+        optax.piecewise_constant_schedule(init_value, pairs), all(s <= 1 for s in scales)
+    )
+
+
+def piecewise_interpolate(
+    interpolate_type: Literal["linear", "cosine"],
+    init_value: Rate,
+    boundaries: tuple[Steps, ...],
+    scales: tuple[Rate, ...],
+) -> Schedule:
+    """As piecewise_constant, with lines or half cosines from one value to the next."""
+    pairs = _pairs(boundaries, scales)
+    function = optax.piecewise_interpolate_schedule(interpolate_type, init_value, pairs)
+    return Schedule(function, all(s <= 1 for s in scales))
+
+
+def _pairs(boundaries: tuple[int, ...], scales: tuple[float, ...]) -> dict[int, float]:
     if len(boundaries) != len(scales) or list(boundaries) != sorted(set(boundaries)):
         raise InputError(
             f"boundaries = {list(boundaries)} should increase and be as many as scales = "
             f"{list(scales)}"
         )
-    pairs = dict(zip(boundaries, scales, strict=True))
-    return Schedule(
-        optax.piecewise_constant_schedule(init_value, pairs), all(s <= 1 for s in scales)
-    )
+    return dict(zip(boundaries, scales, strict=True))
 
 
 def power(init_value: Rate, exponent: Level) -> Schedule:
@@ -133,11 +151,20 @@ def warmup_exponential_decay(
     warmup_steps: Steps,
     transition_steps: Steps,
     decay_rate: Rate,
+    transition_begin: Begin = 0,
+    staircase: bool = False,
     end_value: Rate | None = None,
 ) -> Schedule:
     """A line up to peak_value, then exponential decay."""
     function = optax.warmup_exponential_decay_schedule(
-        init_value, peak_value, warmup_steps, transition_steps, decay_rate, end_value=end_value
+        init_value,
+        peak_value,
+        warmup_steps,
+        transition_steps,
+        decay_rate,
+        transition_begin,
+        staircase,
+        end_value,
     )
     return Schedule(function, False)
 
@@ -150,13 +177,72 @@ def warmup_constant(init_value: Level, peak_value: Rate, warmup_steps: Steps) ->
 def cosine_onecycle(
     transition_steps: Steps,
     peak_value: Rate,
-    pct_start: Rate = 0.3,
+    pct_start: Share = 0.3,
     div_factor: Rate = 25.0,
     final_div_factor: Rate = 1e4,
 ) -> Schedule:
-    """Up and down again within transition_steps (Smith and Topin 2017)."""
+    """Up and down again within transition_steps, in half cosines (Smith and Topin 2017)."""
+    _require_phases(transition_steps, pct_start, 1.0)
     function = optax.cosine_onecycle_schedule(
         transition_steps, peak_value, pct_start, div_factor, final_div_factor
+    )
+    return Schedule(function, False)
+
+
+def linear_onecycle(
+    transition_steps: Steps,
+    peak_value: Rate,
+    pct_start: Share = 0.3,
+    pct_final: Share = 0.85,
+    div_factor: Rate = 25.0,
+    final_div_factor: Rate = 1e4,
+) -> Schedule:
+    """Up, down again and further down within transition_steps, in lines (Smith and Topin 2017)."""
+    _require_phases(transition_steps, pct_start, pct_final)
+    function = optax.linear_onecycle_schedule(
+        transition_steps, peak_value, pct_start, pct_final, div_factor, final_div_factor
+    )
+    return Schedule(function, False)
+
+
+def _require_phases(transition_steps: int, pct_start: float, pct_final: float) -> None:
+    """Refuse phases of no step, which optax would silently merge."""
+    ends = [0, int(pct_start * transition_steps), int(pct_final * transition_steps)]
+    ends += [transition_steps] if pct_final < 1 else []
+    if any(later <= earlier for earlier, later in itertools.pairwise(ends)):
+        raise InputError(
+            f"transition_steps = {transition_steps} leaves a phase without a step: the phases end "
+            f"at steps {', '.join(map(str, ends[1:]))}"
+        )
+
+
+def sgdr(
+    peak_values: tuple[Rate, ...],
+    warmup_steps: tuple[Steps, ...],
+    decay_steps: tuple[Steps, ...],
+    init_value: Level = 0.0,
+    end_value: Level = 0.0,
+) -> Schedule:
+    """Warm restarts: one warmup_cosine_decay after the other (Loshchilov and Hutter 2017)."""
+    if not peak_values or not len(peak_values) == len(warmup_steps) == len(decay_steps):
+        raise InputError(
+            f"peak_values = {list(peak_values)}, warmup_steps = {list(warmup_steps)} and "
+            f"decay_steps = {list(decay_steps)} should be lists of one length, an entry per cycle"
+        )
+    cycles = list(zip(peak_values, warmup_steps, decay_steps, strict=True))
+    for peak, warmup, decay in cycles:
+        warmup_cosine_decay(init_value, peak, warmup, decay, end_value)
+    function = optax.sgdr_schedule(
+        [
+            {
+                "init_value": init_value,
+                "peak_value": peak,
+                "warmup_steps": warmup,
+                "decay_steps": decay,
+                "end_value": end_value,
+            }
+            for peak, warmup, decay in cycles
+        ]
     )
     return Schedule(function, False)
 
@@ -168,9 +254,12 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "polynomial": polynomial,
     "linear": linear,
     "piecewise_constant": piecewise_constant,
+    "piecewise_interpolate": piecewise_interpolate,
     "power": power,
     "warmup_cosine_decay": warmup_cosine_decay,
     "warmup_exponential_decay": warmup_exponential_decay,
     "warmup_constant": warmup_constant,
     "cosine_onecycle": cosine_onecycle,
+    "linear_onecycle": linear_onecycle,
+    "sgdr": sgdr,
 }

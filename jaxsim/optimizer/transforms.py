@@ -25,14 +25,14 @@ class MomentState(NamedTuple):
     """Moments of the gradients.
 
     Attributes:
-        count: steps taken.
+        steps: how many were taken.
         first: m_t.
         second: v_t or u_t.
         largest: the largest v so far, for AMSGrad; else empty.
         product: mu_1 ... mu_t, for Nadam with a momentum schedule.
     """
 
-    count: Array
+    steps: Array
     first: Any
     second: Any
     largest: Any
@@ -40,9 +40,17 @@ class MomentState(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a ratio may use besides the leaves: t, 1 - b1^t, 1 - b1^(t+1), 1 - b2^t, mu products."""
+    """What a ratio may use besides the leaves.
 
-    t: Array
+    Attributes:
+        first: 1 - b1^t.
+        next_first: 1 - b1^(t+1).
+        second: 1 - b2^t.
+        mu: mu_t.
+        next_mu: mu_{t+1}.
+        product: mu_1 ... mu_t.
+    """
+
     first: Array
     next_first: Array
     second: Array
@@ -81,7 +89,7 @@ def scale_by_moments(
     def init(params: Any) -> MomentState:
         zeros = optax.tree.zeros_like(params)
         return MomentState(
-            count=jnp.zeros((), jnp.int32),
+            steps=jnp.zeros((), jnp.int32),
             first=zeros,
             second=zeros,
             largest=zeros if largest else (),
@@ -90,8 +98,8 @@ def scale_by_moments(
 
     def update(updates: Any, state: MomentState, params: Any = None) -> tuple[Any, MomentState]:
         del params
-        count = optax.safe_increment(state.count)
-        t = count.astype(float)
+        steps = jnp.asarray(optax.safe_increment(state.steps))
+        t = steps.astype(float)
         first = optax.tree.update_moment(updates, state.first, b1, 1)
         if infinity:
             second = optax.tree.update_infinity_moment(updates, state.second, b2, inner_eps)
@@ -100,20 +108,27 @@ def scale_by_moments(
         peak = jax.tree.map(jnp.maximum, state.largest, second) if largest else ()
         mu, next_mu = schedule(t), schedule(t + 1)
         product = state.product * mu
-        step = Step(t, 1 - b1**t, 1 - b1 ** (t + 1), 1 - b2**t, mu, next_mu, product)
+        step = Step(
+            1 - jnp.power(b1, t),
+            1 - jnp.power(b1, t + 1),
+            1 - jnp.power(b2, t),
+            mu,
+            next_mu,
+            product,
+        )
 
         def leaf(g: Array, m: Array, v: Array, peak: Array) -> Array:
             narrow = Step(*(s.astype(g.dtype) for s in step))
             return ratio(g, m, v, peak, narrow).astype(g.dtype)
 
         direction = jax.tree.map(leaf, updates, first, second, peak if largest else second)
-        return direction, MomentState(count, first, second, peak, product)
+        return direction, MomentState(steps, first, second, peak, product)
 
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
 
 
 def quotient(numerator: Array, denominator: Array) -> Array:
-    """Return numerator / denominator, and 0 where both vanish."""
+    """Return numerator / denominator, and 0 where the denominator vanishes."""
     zero = denominator == 0
     return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))
 
@@ -214,16 +229,3 @@ def scale_by_adagrad_outer(initial_accumulator: float, eps: float) -> optax.Grad
         return direction, AccumulatorState(squares)
 
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
-
-
-def scale_by_average(decay: float, *, nesterov: bool) -> optax.GradientTransformation:
-    """Return d_t = m_t, or b1 m_t + (1 - b1) g_t if `nesterov`: momentum as a moving average.
-
-    The latter is Nesterov's method with m, written for the look-ahead point
-    Theta_t - lr b1 m_t, at which its gradients are taken.
-    """
-
-    def ratio(g: Array, m: Array, _: Array, __: Array, s: Step) -> Array:
-        return decay * m + (1 - decay) * g if nesterov else m
-
-    return scale_by_moments(decay, 0.0, ratio)

@@ -14,8 +14,8 @@ sum h_i^5 is least for equal h_i, so that
 The optimal pieces meet, since their residuals are alpha h^2 / 6 at both ends, and slopes jump
 by 2 alpha h. m neurons with all kinks inside, s of them left-facing, make the function if its first
 slope is minus the sum of s jumps. With slope beta at the middle of the interval the first slope is
-beta - alpha m h: the bound is attained if s = m / 2 - beta / (2 alpha h) is one of 0, 1, ..., m, thus
-for even m and beta = 0. In general m neurons make every continuous piecewise linear function
+beta - alpha m h: the bound is attained if s = m / 2 - beta / (2 alpha h) is one of 0, 1, ..., m,
+thus for even m and beta = 0. In general m neurons make every continuous piecewise linear function
 with m - 1 inner kinks (the first slope takes one neuron), whence inf L <= 4 alpha^2 H^4 / (45 m^4).
 """
 

@@ -1,6 +1,6 @@
 """The learning problem: the law of (X, Y) and the loss l, hence the true risk E[l(N(X), Y)].
 
-    X ~ law,   Y = target(X) + noise   (regression),   Y = target(X)   (classification)
+X ~ law,   Y = target(X) + noise   (regression),   Y = target(X)   (classification)
 """
 
 from __future__ import annotations

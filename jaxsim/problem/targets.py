@@ -86,23 +86,30 @@ class TeacherTarget:
 
         All kinks of a piecewise linear teacher; those of the first layer for other activations.
         """
-        from jaxsim.problem.risk.kinks import capacity, network_kinks
+        return _kinks_of(self, low, high)
 
-        network = self.network
-        activation = network.activation
-        if not network.fully_connected or activation is None:
-            return UNKNOWN
-        room = capacity(network)
-        with jax.ensure_compile_time_eval():
-            theta = jnp.asarray(self.theta, jnp.float64)
-            grid, complete = network_kinks(network, theta, low, high, room)
-            while not bool(complete) and room < _MOST_PIECES:
-                room *= 4
-                grid, complete = network_kinks(network, theta, low, high, room)
-            inner = {float(t) for t in np.asarray(grid) if low < t < high}
-        linear = activation.piecewise_linear or not network.hidden
-        known = bool(complete) and linear
-        return Pieces(tuple(sorted(inner)), 1 if known else None, known, None)
+
+@lru_cache(maxsize=64)
+def _kinks_of(teacher: TeacherTarget, low: float, high: float) -> Pieces:
+    from jaxsim.problem.risk.kinks import capacity, network_kinks
+
+    network = teacher.network
+    activation = network.activation
+    if not network.fully_connected or activation is None:
+        return UNKNOWN
+    room = capacity(network)
+    with jax.ensure_compile_time_eval():
+        theta = jnp.asarray(teacher.theta, jnp.float64)
+        while True:
+            find = jax.jit(lambda theta, room=room: network_kinks(network, theta, low, high, room))
+            grid, complete = find(theta)
+            if bool(complete) or room >= _MOST_PIECES:
+                break
+            room *= 4
+        inner = {float(t) for t in np.asarray(grid) if low < t < high}
+    linear = activation.piecewise_linear or not network.hidden
+    known = bool(complete) and linear
+    return Pieces(tuple(sorted(inner)), 1 if known else None, known, None)
 
 
 @dataclass(frozen=True)

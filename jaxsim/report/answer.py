@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from jaxsim.report.analysis import Analysis, ExperimentAnalysis, analyse
-from jaxsim.report.text import joined, probability
+from jaxsim.report.text import interval_text, joined, lower_text, optimum_text, probability
 from jaxsim.results.results import Results
 from jaxsim.study.study import Study
 
@@ -24,8 +23,9 @@ def write_report(
     if not any(e.runs for e in analysis.experiments):
         console.print("no finished runs yet", highlight=False)
         return analysis
+    remarks = notes(analysis)
     console.print(table(analysis))
-    for note in notes(analysis):
+    for note in remarks:
         console.print(note, highlight=False, soft_wrap=True, style="dim")
     console.print()
     for sentence in said:
@@ -36,7 +36,7 @@ def write_report(
         from jaxsim.report.plots import draw_all
 
         draw_all(analysis, directory)
-        page = write_page(analysis, directory, said)
+        page = write_page(analysis, directory, said, remarks)
         console.print(
             f"\nresults: {directory / 'shards'}   plots: {directory / 'plots'}   page: {page}",
             highlight=False,
@@ -72,49 +72,42 @@ def _clause(experiment: ExperimentAnalysis, g: int) -> str:
 
 
 def _provable(done: list[ExperimentAnalysis]) -> list[str]:
-    """Return sentences on what is provable: floors for every n, and failures for ever."""
+    """Return sentences on what is provable: the largest floor, and failures for ever."""
     said = []
-    best = [
-        (e.floors[g].value, float(eps), e) for e in done for g, eps in enumerate(e.eps)
-        if e.floors[g].value > 0
-    ]  # fmt: skip
-    if best:
-        value, eps, e = max(best, key=lambda b: (b[1], b[0]))
+    floors = [(floor.value, floor, e) for e in done for floor in e.floors if floor.value > 0]
+    if floors:
+        value, floor, e = max(floors, key=lambda f: f[0])
+        alike = sum(one.floors == e.floors for one in done)
+        whose = "every experiment" if alike == len(done) > 1 else e.experiment.label
         said.append(
-            f"Provable without sampling, for every number of steps: {e.experiment.label} misses by "
-            f"more than {eps:g} with probability at least {_floor(value)} ({e.floors[0].reason})."
-            if len(e.eps) == 1
-            else f"Provable without sampling, for every number of steps: {e.experiment.label} "
-            f"misses by more than {eps:g} with probability at least {_floor(value)}."
+            f"Proved without sampling, for every number of steps: {whose} misses by more than "
+            f"{floor.eps:g} with probability at least {lower_text(value)} ({floor.reason})."
         )
-    lasting = [e for e in done if e.permanent.any()]
-    if lasting:
-        parts = [f"{e.experiment.label} {int(e.permanent[0]):,}" for e in lasting[:4]]
-        more = f" and {len(lasting) - 4} more" if len(lasting) > 4 else ""
+    lasting = sorted((int(e.permanent[0]), e.runs, e.experiment.label) for e in done)
+    if lasting[-1][0]:
+        count, runs, label = lasting[-1]
+        least = f"{lasting[0][0]:,} ({lasting[0][2]}) to " if len(lasting) > 1 else ""
         said.append(
-            f"Certified to exceed the optimum by more than {lasting[0].eps[0]:g} for ever, whatever "
-            f"the further mini-batches: {joined(parts)}{more} of {lasting[0].runs:,} runs each."
-            if len({e.runs for e in lasting}) == 1
-            else f"Certified to fail for ever: {joined(parts)}{more} runs."
+            f"{least}{count:,} ({label}) of {runs:,} runs are certified to exceed the optimum by "
+            f"more than {done[0].eps[0]:g} for ever, whatever mini-batches would follow."
         )
     return said
 
 
-def _floor(value: float) -> str:
-    """Return a lower bound with three digits, rounded down."""
-    if value >= 1:
-        return "1"
-    scale = 10 ** (2 - math.floor(math.log10(value)))
-    return f"{math.floor(value * scale) / scale:.3g}"
-
-
 def table(analysis: Analysis) -> Table:
-    """Return the table: one row per experiment and eps, at the last checkpoint."""
+    """Return the table: one row per experiment and eps, at the last checkpoint.
+
+    The step is a column only if it differs between experiments: the table fits 80 characters.
+    """
     shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    shown.add_column("experiment", overflow="fold")
-    for heading in ("n", "eps", "runs", "failed"):
+    steps = {int(e.checkpoints[-1]) for e in analysis.experiments if e.runs}
+    if len(steps) == 1:
+        shown.title = f"n = {min(steps):,}"
+        shown.title_justify = "left"
+    shown.add_column("experiment", overflow="fold", min_width=8)
+    for heading in ["n"] * (len(steps) > 1) + ["eps", "runs", "failed"]:
         shown.add_column(heading, justify="right", no_wrap=True)
-    heading = f"probability ({analysis.confidence:.12g} interval)"
+    heading = f"P ({100 * analysis.confidence:.12g} % interval)"
     shown.add_column(heading, justify="right", no_wrap=True)
     for heading in ("proved", "for ever", "div.", "und."):
         shown.add_column(heading, justify="right", no_wrap=True)
@@ -125,12 +118,12 @@ def table(analysis: Analysis) -> Table:
                 continue
             shown.add_row(
                 e.experiment.label if g == 0 else "",
-                f"{one.step:,}" if g == 0 else "",
+                *([f"{one.step:,}" if g == 0 else ""] if len(steps) > 1 else []),
                 f"{one.eps:g}",
                 f"{one.runs:,}",
                 f"{one.failures:,}",
-                probability(one.estimate, one.lower, one.upper),
-                _floor(one.floor) if one.floor > 0 else "0",
+                "{} [{}, {}]".format(*interval_text(one.estimate, one.lower, one.upper)),
+                lower_text(one.floor),
                 f"{int(e.permanent[g]):,}",
                 f"{one.diverged:,}",
                 f"{one.undecided:,}",
@@ -143,14 +136,13 @@ def notes(analysis: Analysis) -> list[str]:
     done = [e for e in analysis.experiments if e.runs]
     lines = [
         f"intervals: {analysis.interval}, each for itself; proved: lower bound that holds for "
-        "every n, with no sampling; for ever: failed runs certified to stay so; div.: diverged runs, "
-        "counted as failed; und.: undecided runs, which widen the interval"
+        "every n, with no sampling; for ever: failed runs certified to stay so; div.: diverged runs,
+        " "counted as failed; und.: undecided runs, which widen the interval"
     ]
     groups: dict[str, list[str]] = {}
     for e in done:
-        o = e.optimum
-        value = f"{o.lower:.6g}" if o.width == 0 else f"[{o.lower:.6g}, {o.upper:.6g}]"
-        groups.setdefault(f"inf L = {value} ({o.reason})", []).append(e.experiment.label)
+        value = optimum_text(e.optimum.lower, e.optimum.upper)
+        groups.setdefault(f"inf L = {value} ({e.optimum.reason})", []).append(e.experiment.label)
     for text, labels in groups.items():
         whose = "" if len(groups) == 1 else f"{joined(labels)}: "
         lines.append(f"{whose}{text}")

@@ -21,10 +21,34 @@ def probability(estimate: float, lower: float, upper: float) -> str:
         >>> probability(0.0, 0.0, 3.7e-7)
         '0 (0 to 3.7e-07)'
     """
+    return "{} ({} to {})".format(*interval_text(estimate, lower, upper))
+
+
+def interval_text(estimate: float, lower: float, upper: float) -> tuple[str, str, str]:
+    """Return the texts of an estimate and of the ends of its interval."""
     if upper < 1e-3:
-        return f"{estimate:.2g} ({lower:.2g} to {upper:.2g})"
+        return f"{estimate:.2g}", f"{lower:.2g}", f"{upper:.2g}"
     d = min(decimals((upper - lower) / 2), 6)
-    return f"{_fixed(estimate, d)} ({_fixed(lower, d)} to {_fixed(upper, d)})"
+    return _fixed(estimate, d), _fixed(lower, d), _fixed(upper, d)
+
+
+def lower_text(value: float) -> str:
+    """Return a lower bound with three digits, rounded down.
+
+    Example:
+        >>> lower_text(0.26171875), lower_text(0.0), lower_text(1.0)
+        ('0.261', '0', '1')
+    """
+    if value <= 0 or value >= 1:
+        return "0" if value <= 0 else "1"
+    # A hair above, so that 0.25 is not cut to 0.249; far less than the third digit.
+    scale = 10.0 ** (2 - math.floor(math.log10(value)))
+    return f"{math.floor(value * scale * (1 + 1e-12)) / scale:.3g}"
+
+
+def optimum_text(lower: float, upper: float) -> str:
+    """Return the bracket of the optimal risk."""
+    return f"{lower:.6g}" if upper == lower else f"[{lower:.6g}, {upper:.6g}]"
 
 
 def _fixed(value: float, d: int) -> str:

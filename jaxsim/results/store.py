@@ -25,7 +25,8 @@ from jaxsim.results.schema import VERSION, from_arrow, to_arrow
 from jaxsim.simulation.records import Records
 
 MANIFEST = "study.json"
-# What the Parquet reader raises on damaged input: besides its own, errors of decoding and allocation.
+# What the Parquet reader raises on damaged input: besides its own, errors of decoding and
+# allocation.
 _UNREADABLE = (OSError, ValueError, OverflowError, MemoryError, pa.ArrowException)
 
 

@@ -116,20 +116,25 @@ def make_train(experiment: Experiment) -> Train:
 
     def coast(state: State, learning_rate: Array, limit: int) -> tuple[Array, Array]:
         def moving(carry: Any) -> Array:
-            count, _, _, _, settled = carry
-            return (count < limit) & ~settled.all()
+            return (carry[0] < limit) & ~carry[-1].all()
 
         def step(carry: Any) -> Any:
-            count, theta, memory, farthest, _ = carry
+            count, theta, memory, farthest, before, _ = carry
             movement, memory = update(jnp.zeros_like(theta), memory, theta, learning_rate)
             moved = theta + movement
             distance = jnp.abs(moved.astype(jnp.float64) - state.theta.astype(jnp.float64))
-            return count + 1, moved, memory, jnp.maximum(farthest, distance), moved == theta
+            # At rest: no movement, or one below the resolution of theta that is dying out. A memory
+            # that grows without gradients (b1 > sqrt(b2)) never rests.
+            size = jnp.abs(movement)
+            settled = (size == 0) | ((moved == theta) & (size < before))
+            return count + 1, moved, memory, jnp.maximum(farthest, distance), size, settled
 
         farthest = jnp.zeros(state.theta.shape, jnp.float64)
         settled = jnp.zeros(state.theta.shape, bool)
-        carry = (0, state.theta, state.optimizer, farthest, settled)
-        return jax.lax.while_loop(moving, step, carry)[3:]
+        before = jnp.zeros_like(state.theta)
+        carry = (0, state.theta, state.optimizer, farthest, before, settled)
+        _, _, _, farthest, _, settled = jax.lax.while_loop(moving, step, carry)
+        return farthest, settled
 
     return Train(shared, draw, start, advance, coast)
 

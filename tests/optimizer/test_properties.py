@@ -222,11 +222,17 @@ def test_non_increasing_is_never_claimed_wrongly():
         },
         "warmup_constant": {"init_value": 0.0, "peak_value": 0.1, "warmup_steps": 9},
         "cosine_onecycle": {"transition_steps": 100, "peak_value": 0.1},
+        "linear_onecycle": {"transition_steps": 100, "peak_value": 0.1},
+        "piecewise_interpolate": {
+            "interpolate_type": "cosine", "init_value": 0.1, "boundaries": [5, 9],
+            "scales": [2.0, 0.1],
+        },
+        "sgdr": {"peak_values": [0.1, 0.05], "warmup_steps": [2, 3], "decay_steps": [20, 30]},
     }  # fmt: skip
     assert set(examples) == set(SCHEDULES)
     for name, parameters in examples.items():
         made = optimizer({"name": "sgd", "learning_rate": {"schedule": name, **parameters}})
-        values = np.array([float(made.learning_rate(int(i))) for i in n])
+        values = np.asarray(jax.jit(jax.vmap(made.learning_rate))(n))
         grows = (np.diff(values) > 1e-9).any()
         assert made.non_increasing == (not grows), name
 
@@ -239,6 +245,36 @@ def test_non_increasing_is_never_claimed_wrongly():
         ({"name": "adadelta"}, "optimizer.learning_rate is missing; it is required"),
         ({"name": "adm", "learning_rate": 0.1}, "optimizer.name = 'adm' is not known (did you"),
         ({"name": 3, "learning_rate": 0.1}, "optimizer.name = 3 is not known"),
+        ({"name": ["adam"], "learning_rate": 0.1}, "optimizer.name = ['adam'] is not known"),
+        ("adam", "optimizer = 'adam' is not accepted: it should be a table such as"),
+        ({"name": "adam", "learning_rate": 10**400}, "should be positive and finite"),
+        ({"name": "adam", "learning_rate": 1e-60}, "should be positive and finite"),
+        ({"name": "adam", "learning_rate": 0.1, "eps": 1e-60}, "eps = 1e-60 is not accepted"),
+        ({"name": "lion", "learning_rate": 0.1, "variant": "keras"}, "'lion' has only 'optax'"),
+        ({"name": "adamw", "learning_rate": 0.1, "b1": 5.0}, "b1 = 5.0 is not accepted"),
+        ({"name": "lamb", "learning_rate": 0.1, "eps": -1.0}, "eps = -1.0 is not accepted"),
+        (
+            {"name": "adamw", "learning_rate": 0.1, "weight_decay": float("nan")},
+            "weight_decay = nan is not accepted: it should be a finite number",
+        ),
+        ({"name": "muon", "learning_rate": 0.1, "ns_steps": 2.5}, "should be an integer"),
+        ({"name": "prodigy", "learning_rate": 1.0, "betas": [0.9, "x"]}, "should be a list like"),
+        ({"name": "muon", "learning_rate": 0.1, "preconditioning": "x"}, "name = 'muon' cannot be"),
+        (
+            {"name": "rprop", "learning_rate": {"schedule": "constant", "value": 0.1}},
+            "optimizer.learning_rate: 'rprop' takes a number only, not a schedule",
+        ),
+        (
+            {
+                "name": "sgd",
+                "learning_rate": {
+                    "schedule": "cosine_onecycle",
+                    "transition_steps": 2,
+                    "peak_value": 0.1,
+                },
+            },
+            "leaves a phase without a step",
+        ),
         ({"name": "adam", "learning_rate": -0.1}, "learning_rate = -0.1 is not accepted"),
         ({"name": "adam", "learning_rate": float("inf")}, "should be positive and finite"),
         ({"name": "adam", "learning_rate": "fast"}, "learning_rate = 'fast' is not accepted"),
@@ -251,7 +287,7 @@ def test_non_increasing_is_never_claimed_wrongly():
         ({"name": "nadamax", "learning_rate": 0.1, "variant": "keras"}, "variant = 'keras'"),
         ({"name": "nadam", "learning_rate": 0.1, "momentum_decay": 1.0}, "momentum_decay"),
         ({"name": "lion", "learning_rate": 0.1, "b1": "x"}, "optimizer.b1 = 'x'"),
-        ({"name": "lion", "learning_rate": 0.1, "b7": 1}, "optimizer.b7 is not a hyperparameter"),
+        ({"name": "lion", "learning_rate": 0.1, "b7": 1}, "optimizer.b7 = 1 is not a hyperparam"),
         ({"name": "lbfgs", "learning_rate": 0.1}, "optimizer.name = 'lbfgs' cannot be used"),
         (
             {"name": "sgd", "learning_rate": {"schedule": "cosine_deca"}},

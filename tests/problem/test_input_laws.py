@@ -162,7 +162,7 @@ def test_other_keys_give_other_samples_and_equal_keys_the_same():
     assert not (np.asarray(first) == np.asarray(other)).any()
 
 
-@pytest.mark.parametrize("name", [*CASES, "points"])
+@pytest.mark.parametrize("name", ["uniform", "ball 3", "points"])
 def test_sampling_is_pure_jax(name):
     law = law_of("points", points=[1.0, 2.0]) if name == "points" else CASES[name][0]
     draw = lambda key: law.sample(key, 5, "float32")  # noqa: E731

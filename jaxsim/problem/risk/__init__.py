@@ -1,11 +1,11 @@
 """The true risk L(theta) = E[l(N_theta(X), Y)] of a network, with its numerical error.
 
-    finite laws, data sets                    exact weighted sum                    `finite`
-    one input, piecewise linear network       exact quadrature between all kinks    `piecewise_linear`
-    one input, other networks                 composite quadrature                  `smooth`
-    normal or spherical inputs, ReLU
-        student and teacher, squared loss     closed form                           `gaussian`
-    everything else                           scrambled Sobol' sequences            `quasi_monte_carlo`
+finite laws, data sets                    exact weighted sum                    `finite`
+one input, piecewise linear network       exact quadrature between all kinks    `piecewise_linear`
+one input, other networks                 composite quadrature                  `smooth`
+normal or spherical inputs, ReLU
+    student and teacher, squared loss     closed form                           `gaussian`
+everything else                           scrambled Sobol' sequences            `quasi_monte_carlo`
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Risks that need no network: of the best constant prediction, and of the best measurable one.
 
-    best constant risk   inf_c E l(c, Y)                        all a network with a dead layer can do
-    Bayes risk           E inf_c E[l(c, Y) | X]                 no network can do better
+best constant risk   inf_c E l(c, Y)                        all a network with a dead layer can do
+Bayes risk           E inf_c E[l(c, Y) | X]                 no network can do better
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import t as student
 
 from jaxsim.problem.losses import best_constant
-from jaxsim.problem.risk.integral import Line
+from jaxsim.problem.risk.integral import Line, quadrature_error
 from jaxsim.problem.risk.integrand import Integrand, integrand
 from jaxsim.problem.risk.line import line_of
 from jaxsim.problem.risk.quadrature import gauss_kronrod
@@ -32,14 +33,13 @@ class Discretization(NamedTuple):
     Attributes:
         y: noise-free targets [n, ...].
         weights: [n].
-        coarse: differences [n, k] of weights whose sums over k groups, in modulus, estimate the
-            error; None where the weights are exact.
+        error: losses [n] -> estimate of the quadrature error; None where there is none.
         replicates: number of equal blocks that are independent replicates; 1 for none.
     """
 
     y: np.ndarray
     weights: np.ndarray
-    coarse: np.ndarray | None
+    error: Callable[[np.ndarray], float] | None
     replicates: int
 
 
@@ -56,8 +56,8 @@ def best_constant_risk(problem: Any) -> tuple[float, float]:
     if not np.isfinite(constant).all():
         return value, error
     losses = _losses(averaged, constant, found.y)
-    if found.coarse is not None:
-        error += 2 * float(np.abs((found.coarse * losses).reshape(-1, 15).sum(1)).sum())
+    if found.error is not None:
+        error += found.error(losses)
     if found.replicates > 1:
         means = losses.reshape(found.replicates, -1).mean(1)
         quantile = student.ppf((1 + _CONFIDENCE) / 2, found.replicates - 1)
@@ -102,9 +102,15 @@ def _on_line(problem: Any, line: Line) -> Discretization:
     x = middle + half * rule.nodes
     density = half * np.asarray(line.weight(jnp.asarray(x)))
     y = np.asarray(problem.targets_at(jnp.asarray(x.reshape(-1, 1))))
-    assert rule.coarse is not None
-    weights = (density * rule.weights).ravel()
-    return Discretization(y, weights, (density * (rule.weights - rule.coarse)).ravel(), 1)
+
+    rough = bool(problem.loss.kinks) or not pieces.complete
+
+    def error(losses: np.ndarray) -> float:
+        values, mass = jnp.asarray(losses.reshape(-1, 1, 15)), jnp.asarray(density[:, None])
+        # The best constant cuts the loss at unknown places: every panel may have a kink.
+        return float(quadrature_error(values, mass, rule, rough=rough))
+
+    return Discretization(y, (density * rule.weights).ravel(), error, 1)
 
 
 def _best(

@@ -1,6 +1,6 @@
 """The true risk of a law with finitely many points: the exact weighted sum.
 
-    L(theta) = sum_i w_i E_xi l(N_theta(x_i), y_i + xi)
+L(theta) = sum_i w_i E_xi l(N_theta(x_i), y_i + xi)
 """
 
 from __future__ import annotations

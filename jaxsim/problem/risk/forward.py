@@ -54,9 +54,7 @@ def forward(network: Network, theta: Array, x: Array) -> tuple[Array, Array]:
     return affine(*carry, layers[-1])
 
 
-def _activate(
-    activation: Activation, z: Array, error: Array, unit: float
-) -> tuple[Array, Array]:
+def _activate(activation: Activation, z: Array, error: Array, unit: float) -> tuple[Array, Array]:
     if activation.piecewise_linear:
         h = activation.function(z)
         slope = largest_slope(activation)

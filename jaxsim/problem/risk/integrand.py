@@ -143,8 +143,6 @@ def _split(
     return smooth
 
 
-
-
 def _box(half: float) -> Callable[[Array], Array]:
     return lambda xi: jnp.full_like(xi, 0.5 / half)
 

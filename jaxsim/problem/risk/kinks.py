@@ -142,8 +142,10 @@ def _refine(
     narrow = per_piece <= _NARROW
     inside = _ranks(crosses, shares) if narrow else _running_sum(crosses) - 1
     place = jnp.where(crosses, (after - counts)[:, None] + inside, room).ravel()
-    source = jnp.zeros(room, jnp.int32).at[place].set(
-        jnp.arange(crosses.size, dtype=jnp.int32), mode="drop"
+    source = (
+        jnp.zeros(room, jnp.int32)
+        .at[place]
+        .set(jnp.arange(crosses.size, dtype=jnp.int32), mode="drop")
     )
     shares = shares.ravel()
     piece, share = source // per_piece, shares[source]
@@ -174,9 +176,7 @@ def _ranks(crosses: Array, shares: Array) -> Array:
     """Return the rank of every crossing among those of its piece, by counting the smaller ones."""
     earlier = jnp.where(crosses, shares, jnp.inf)[:, :, None]
     units = jnp.arange(crosses.shape[1])
-    before = (earlier < shares[:, None]) | (
-        (earlier == shares[:, None]) & (units[:, None] < units)
-    )
+    before = (earlier < shares[:, None]) | ((earlier == shares[:, None]) & (units[:, None] < units))
     return before.sum(1, dtype=jnp.int32)
 
 

@@ -52,6 +52,7 @@ def piecewise_linear_rule(
         extra += tuple(np.linspace(line.low, line.high, count + 1)[1:-1]) + line.edges
     extra = tuple(sorted({float(t) for t in extra if line.low < t < line.high}))
     target = problem.target
+    rough = not pieces.complete
 
     def total(theta: Array, grid: Array, ends: tuple[Array, Array], slack: Array | None):
         constant, slope = ends
@@ -63,12 +64,10 @@ def piecewise_linear_rule(
             cuts = cut_at_residuals(grid, averaged, target, prediction, degree)
         else:
             cuts = whole(grid)
-        return integrate(line, averaged, target, prediction, (grid, cuts), rule, slack)
+        return integrate(line, averaged, target, prediction, (grid, cuts), rule, slack, rough)
 
     def evaluate(theta: Array) -> tuple[Array, Array]:
-        grid, complete = network_kinks(
-            network, theta, line.low, line.high, options.pieces, extra
-        )
+        grid, complete = network_kinks(network, theta, line.low, line.high, options.pieces, extra)
         values, slack = forward(network, theta, grid[:, None])
         middle = ((grid[1:] + grid[:-1]) / 2)[:, None]
         # Kinks err by rounding, too: as much in the network's value as its evaluation does.

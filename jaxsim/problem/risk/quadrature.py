@@ -35,7 +35,7 @@ class Quadrature(NamedTuple):
     Attributes:
         nodes: [n].
         weights: [n].
-        coarse: weights [n] of an embedded coarser rule, whose distance estimates the error; None
+        coarse: weights [k, n] of embedded coarser rules, whose distances estimate the error; None
             where the rule is exact.
     """
 
@@ -51,16 +51,30 @@ def gauss_legendre(order: int) -> Quadrature:
 
 
 def gauss_kronrod() -> Quadrature:
-    """Return the 15-point rule, exact to degree 22, with the embedded 7-point Gauss rule.
+    """Return the 15-point rule, exact to degree 22, with three embedded coarser rules.
+
+    They are the 7-point Gauss rule, to degree 13, and for rough integrands the interpolatory rule
+    on the other 8 nodes and one on 5 nodes. A kink at an unlucky place makes one of them agree with
+    the 15-point rule by chance, but hardly ever all three.
 
     Example:
         >>> rule = gauss_kronrod()
-        >>> float(round(rule.weights @ rule.nodes**22, 15)), round(2 / 23, 15)
-        (0.086956521739130, 0.08695652173913)
+        >>> abs(float(rule.weights @ rule.nodes**22) - 2 / 23) < 1e-15
+        True
     """
     gauss = np.zeros(7)
     gauss[1::2] = _GAUSS
     nodes = np.concatenate([-_POSITIVE, [0.0], _POSITIVE[::-1]])
     weights = np.concatenate([_KRONROD, [_KRONROD_CENTRE], _KRONROD[::-1]])
-    coarse = np.concatenate([gauss, [_GAUSS_CENTRE], gauss[::-1]])
-    return Quadrature(nodes, weights, coarse)
+    seven = np.concatenate([gauss, [_GAUSS_CENTRE], gauss[::-1]])
+    eight = _interpolatory(nodes, np.arange(0, 15, 2))
+    five = _interpolatory(nodes, np.array([1, 4, 7, 10, 13]))
+    return Quadrature(nodes, weights, np.stack([seven, eight, five]))
+
+
+def _interpolatory(nodes: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the weights on some of the nodes that integrate polynomials through them."""
+    matrix = np.polynomial.legendre.legvander(nodes[chosen], len(chosen) - 1).T
+    weights = np.zeros(len(nodes))
+    weights[chosen] = np.linalg.solve(matrix, 2.0 * np.eye(len(chosen))[0])
+    return weights

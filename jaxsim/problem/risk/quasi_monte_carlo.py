@@ -1,8 +1,8 @@
 """The true risk by randomized quasi-Monte Carlo, with a confidence interval.
 
-R independently scrambled Sobol' sequences of 2^m points each (Owen 1997, "Scrambled net variance for
-integrals of smooth functions") give R independent unbiased values; the error is half the width of
-Student's t interval for their mean (L'Ecuyer, Nakayama, Owen, Tuffin 2023). All members see the
+R independently scrambled Sobol' sequences of 2^m points each (Owen 1997, "Scrambled net variance
+for integrals of smooth functions") give R independent unbiased values; the error is half the width
+of Student's t interval for their mean (L'Ecuyer, Nakayama, Owen, Tuffin 2023). All members see the
 same points, so that differences between them are far more precise than the risks themselves.
 """
 
@@ -19,8 +19,8 @@ from scipy.stats import qmc
 from scipy.stats import t as student
 
 from jaxsim.network.network import Network
-from jaxsim.problem.risk.forward import forward
 from jaxsim.problem.risk.finite import CHUNK, loss_with_error, rounding_of_sum
+from jaxsim.problem.risk.forward import forward
 from jaxsim.problem.risk.integrand import integrand
 from jaxsim.problem.risk.rule import RiskOptions, RiskRule
 

@@ -16,7 +16,7 @@ from jax import Array
 
 from jaxsim.network.network import Network
 from jaxsim.problem.risk.forward import forward
-from jaxsim.problem.risk.integral import Line, integrate, target_slack, whole
+from jaxsim.problem.risk.integral import Line, cut_at_residuals, integrate, target_slack, whole
 from jaxsim.problem.risk.integrand import integrand
 from jaxsim.problem.risk.kinks import network_kinks
 from jaxsim.problem.risk.quadrature import gauss_kronrod
@@ -38,11 +38,20 @@ def smooth_rule(problem: Any, network: Network, options: RiskOptions, line: Line
         {float(t) for t in (*panels, *pieces.breakpoints, *line.edges) if line.low < t < line.high}
     )
     target = problem.target
+    activation = network.activation
+    depth = len(network.hidden)
+    rough = not pieces.complete or activation is None
+    rough = rough or (depth > 1 and bool(activation.breakpoints))
 
     def edges(theta: Array) -> Array:
         if network.fully_connected:
             return network_kinks(network, theta, line.low, line.high, None, tuple(extra))[0]
         return jnp.asarray([line.low, *extra, line.high], theta.dtype)
+
+    def cuts(grid: Array, prediction: Any) -> Array:
+        if averaged.kinks:
+            return cut_at_residuals(grid, averaged, target, prediction, None)
+        return whole(grid)
 
     def evaluate(theta: Array) -> tuple[Array, Array]:
         grid = edges(theta)
@@ -52,7 +61,9 @@ def smooth_rule(problem: Any, network: Network, options: RiskOptions, line: Line
         def prediction(x: Array, s: Array) -> Array:
             return _chunked(lambda points: forward(network, theta, points)[0], x)
 
-        return integrate(line, averaged, target, prediction, (grid, whole(grid)), rule, slack)
+        return integrate(
+            line, averaged, target, prediction, (grid, cuts(grid, prediction)), rule, slack, rough
+        )
 
     def population_loss(theta: Array) -> Array:
         grid = edges(theta)
@@ -60,7 +71,8 @@ def smooth_rule(problem: Any, network: Network, options: RiskOptions, line: Line
         def prediction(x: Array, s: Array) -> Array:
             return _chunked(lambda points: network.apply(theta, points), x)
 
-        return integrate(line, averaged, target, prediction, (grid, whole(grid)), rule, None)[0]
+        cut = cuts(grid, prediction)
+        return integrate(line, averaged, target, prediction, (grid, cut), rule, None)[0]
 
     return RiskRule(
         evaluate,
@@ -78,5 +90,6 @@ def _chunked(function: Any, x: Array) -> Array:
     if len(points) <= _CHUNK:
         values = function(points)
     else:
-        values = jax.lax.map(jax.checkpoint(lambda p: function(p[None])[0]), points, batch_size=_CHUNK)
+        one = jax.checkpoint(lambda point: function(point[None])[0])
+        values = jax.lax.map(one, points, batch_size=_CHUNK)
     return values.reshape(*x.shape, -1)

@@ -116,11 +116,12 @@ def test_estimated_errors_cover_the_truth(text, target, loss, rho, levels):
     rule = make_risk(make_problem(text, loss=loss), network)
     assert rule.error_kind == "estimate"
     assert not rule.exact
+    slop = 1e-5 if loss == ("power", {"power": 1.5}) else 0.0  # of the truth, at |r|^1.5
     thetas = members(network, 25, seed=7)
     values, errors = evaluate(rule, thetas)
     for theta, value, error in zip(thetas, values, errors, strict=True):
         truth = plain_risk(network, theta, target, rho, -1.0, 1.0, (), levels, order=60)
-        assert abs(value - truth) <= error + 1e-9 * (rho(X([2.0]))[0] == 2**1.5)
+        assert abs(value - truth) <= error + slop
         assert error <= 2e-3 * (1 + truth)
 
 

@@ -1,0 +1,95 @@
+"""The report as one self-contained HTML page: no scripts, no links, everything inside."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from jaxsim.report.analysis import Analysis
+from jaxsim.report.text import interval_text, lower_text, optimum_text
+from jaxsim.results.files import write_atomically
+from jaxsim.results.provenance import jaxsim_version, versions
+
+FIGURES = (
+    (
+        "exceedance_vs_eps",
+        "How far from the optimum?",
+        "The probability that the true risk exceeds the optimal risk by more than eps, for all
+        eps.",
+    ),
+    (
+        "exceedance_vs_n",
+        "Does it go to 0?",
+        "The same probability against the number of steps. Convergence in probability would mean "
+        "that every curve goes to 0.",
+    ),
+    (
+        "risk_distribution",
+        "Where do runs end?",
+        "Bars that stand alone are levels at which many runs stop: local minima of the risk.",
+    ),
+    ("learning_curves", "Learning curves", "Quantiles of the true risk over the runs."),
+)
+
+
+def write_page(
+    analysis: Analysis, directory: Path, sentences: Sequence[str], notes: Sequence[str] = ()
+) -> Path:
+    """Write `directory`/report.html with the figures of `directory`/plots and return its path."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True
+    )
+    figures = []
+    for name, heading, text in FIGURES:
+        path = Path(directory) / "plots" / f"{name}.svg"
+        if path.exists():
+            data = base64.b64encode(path.read_bytes()).decode()
+            figures.append({"heading": heading, "text": text, "data": data})
+    text = environment.get_template("page.html.jinja").render(
+        name=analysis.name,
+        title=analysis.title,
+        version=jaxsim_version(),
+        sentences=sentences,
+        confidence=f"{100 * analysis.confidence:.12g} %",
+        rows=_rows(analysis),
+        notes=notes,
+        figures=figures,
+        devices=[(kind, f"{count:,}") for kind, count in analysis.device_kinds.items()],
+        versions=", ".join(f"{name} {number}" for name, number in versions().items()),
+    )
+    path = Path(directory) / "report.html"
+    write_atomically(path, text.encode())
+    return path
+
+
+def _rows(analysis: Analysis) -> list[dict[str, Any]]:
+    rows = []
+    for e in analysis.experiments:
+        for g, course in enumerate(e.estimates):
+            one = course[-1]
+            if not one.runs:
+                continue
+            estimate, *ends = interval_text(one.estimate, one.lower, one.upper)
+            rows.append(
+                {
+                    "first": g == 0,
+                    "label": e.experiment.label,
+                    "n": f"{one.step:,}",
+                    "eps": f"{one.eps:g}",
+                    "runs": f"{one.runs:,}",
+                    "failures": f"{one.failures:,}",
+                    "estimate": estimate,
+                    "interval": " to ".join(ends),
+                    "floor": lower_text(one.floor),
+                    "permanent": f"{int(e.permanent[g]):,}",
+                    "diverged": f"{one.diverged:,}",
+                    "undecided": f"{one.undecided:,}",
+                    "optimum": optimum_text(e.optimum.lower, e.optimum.upper),
+                    "reason": e.optimum.reason,
+                }
+            )
+    return rows

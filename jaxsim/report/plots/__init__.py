@@ -1,0 +1,30 @@
+"""The plots of a study: P against eps, P against n, distribution of the risk, quantile fans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jaxsim.report.analysis import Analysis
+from jaxsim.report.plots import distribution, exceedance, fans
+from jaxsim.report.plots.style import save
+
+FIGURES = {
+    "exceedance_vs_eps": exceedance.against_eps,
+    "exceedance_vs_n": exceedance.against_n,
+    "risk_distribution": distribution.risk_distribution,
+    "learning_curves": fans.learning_curves,
+}
+"""Name of the file -> function that draws it."""
+
+
+def draw_all(analysis: Analysis, directory: Path) -> list[Path]:
+    """Draw every figure as PNG and SVG into `directory`/plots and return the files.
+
+    Experiments without a finished run are left out.
+    """
+    written: list[Path] = []
+    for name, draw in FIGURES.items():
+        figure = draw(analysis)
+        if figure is not None:
+            written += save(figure, Path(directory) / "plots" / name)
+    return written
