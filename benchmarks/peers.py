@@ -8,6 +8,7 @@ steps and returns their final mini-batch losses, so that nothing can be optimize
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ Peer = Callable[[], np.ndarray]
 def plain_jax(members: int, steps: int) -> Peer:
     """One `jit(vmap(scan))` over all members: the usual JAX ensemble, with optax."""
     optimizer = optax.adam(RATE)
-    pairs = list(zip(WIDTHS[:-1], WIDTHS[1:], strict=True))
+    pairs = list(pairwise(WIDTHS))
 
     def predict(parameters, x):
         for weights, biases in parameters[:-1]:
@@ -68,10 +69,11 @@ def batched_torch(members: int, steps: int) -> Peer:
     def run() -> np.ndarray:
         torch.manual_seed(0)
         layers = []
-        for fan_in, fan_out in zip(WIDTHS[:-1], WIDTHS[1:], strict=True):
+        for fan_in, fan_out in pairwise(WIDTHS):
             weights = torch.randn(members, fan_in, fan_out) * (2 / fan_in) ** 0.5
-            layers.append((weights.requires_grad_(), torch.zeros(members, 1,
-            fan_out).requires_grad_()))
+            layers.append(
+                (weights.requires_grad_(), torch.zeros(members, 1, fan_out).requires_grad_())
+            )
         optimizer = torch.optim.Adam([p for layer in layers for p in layer], lr=RATE)
         losses = torch.zeros(members)
         for _ in range(steps):
@@ -97,7 +99,7 @@ def sequential_torch(members: int, steps: int) -> Peer:
 
     def one() -> float:
         modules: list[torch.nn.Module] = []
-        for fan_in, fan_out in zip(WIDTHS[:-1], WIDTHS[1:], strict=True):
+        for fan_in, fan_out in pairwise(WIDTHS):
             modules += [torch.nn.Linear(fan_in, fan_out), torch.nn.ReLU()]
         network = torch.nn.Sequential(*modules[:-1])
         optimizer = torch.optim.Adam(network.parameters(), lr=RATE)

@@ -31,8 +31,9 @@ PARABOLA: dict[str, Any] = {
     "execution": {"width": 16, "shard": 32},
 }
 
-TWO = {"optimizer": [{"name": "sgd", "learning_rate": 0.1}, {"name": "adam", "learning_rate":
-0.02}]}
+TWO = {
+    "optimizer": [{"name": "sgd", "learning_rate": 0.1}, {"name": "adam", "learning_rate": 0.02}]
+}
 
 
 def table(**changes: Any) -> dict[str, Any]:

@@ -136,8 +136,8 @@ def notes(analysis: Analysis) -> list[str]:
     done = [e for e in analysis.experiments if e.runs]
     lines = [
         f"intervals: {analysis.interval}, each for itself; proved: lower bound that holds for "
-        "every n, with no sampling; for ever: failed runs certified to stay so; div.: diverged runs,
-        " "counted as failed; und.: undecided runs, which widen the interval"
+        "every n, with no sampling; for ever: failed runs certified to stay so; div.: diverged "
+        "runs, counted as failed; und.: undecided runs, which widen the interval"
     ]
     groups: dict[str, list[str]] = {}
     for e in done:

@@ -18,8 +18,7 @@ FIGURES = (
     (
         "exceedance_vs_eps",
         "How far from the optimum?",
-        "The probability that the true risk exceeds the optimal risk by more than eps, for all
-        eps.",
+        "The probability that the true risk exceeds the optimal risk by more than eps.",
     ),
     (
         "exceedance_vs_n",

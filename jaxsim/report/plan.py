@@ -51,10 +51,12 @@ def print_plan(study: Study, devices: int | None, console: Console) -> None:
     runs = replicates * len(study.experiments)
     stored = sum(replicates * record_bytes(e) for e in study.experiments)
     console.print(
-        f"\n{len(study.experiments):,} experiments, {runs:,} runs, {programs:,} programs to compile
-        " f"on {len(there)} x {there[0].device_kind}; about {duration(total)}, and up to "
+        f"\n{len(study.experiments):,} experiments, {runs:,} runs, {programs:,} programs to "
+        f"compile on {len(there)} x {there[0].device_kind}; about {duration(total)}, and up to "
         f"{duration(programs * COMPILE_SECONDS / len(there))} to compile if none is cached; "
-        f"results at most {size(stored)}", highlight=False, soft_wrap=True,
+        f"results at most {size(stored)}",
+        highlight=False,
+        soft_wrap=True,
     )
 
 

@@ -25,8 +25,17 @@ def quiet(tmp_path_factory):
 
 
 def command(path, *more):
-    return [sys.executable, "-m", "jaxsim", "run", "study.toml", "-o", str(path), "--no-plots",
-    *more]
+    return [
+        sys.executable,
+        "-m",
+        "jaxsim",
+        "run",
+        "study.toml",
+        "-o",
+        str(path),
+        "--no-plots",
+        *more,
+    ]
 
 
 @pytest.fixture

@@ -66,8 +66,9 @@ def test_a_torn_shard_is_named(tmp_path, keep):
     store = Store(tmp_path)
     store.write(SHARD, some_records(), {})
     content = store.path(SHARD).read_bytes()
-    store.path(SHARD).write_bytes(content[: keep if isinstance(keep, int) else int(keep *
-    len(content))]) with pytest.raises(DamagedShard, match=str(store.path(SHARD))) as error:
+    kept = keep if isinstance(keep, int) else int(keep * len(content))
+    store.path(SHARD).write_bytes(content[:kept])
+    with pytest.raises(DamagedShard, match=str(store.path(SHARD))) as error:
         store.read(SHARD)
     assert "--repair" in str(error.value)
     assert error.value.shard == SHARD

@@ -42,8 +42,8 @@ def learning_curves(analysis: Analysis) -> Figure | None:
             low = min(shown.min(), optima.min() if optima.size else np.inf)
             axes[0].set_ylim(max(low, shown.max() * 1e-8) * 0.7, shown.max() * 1.4)
         note = (
-            "line: median, with its distribution-free interval; dark: 25 to 75 %; light: 5 to 95 %;
-            " "dotted: inf L"
+            "line: median, with its distribution-free interval; dark: 25 to 75 %; "
+            "light: 5 to 95 %; dotted: inf L"
         )
         style.dress(figure, analysis, "quantiles of the true risk", note, style.STEPS, style.RISK)
     return figure

@@ -172,5 +172,3 @@ def finite_difference(function, theta, step: float = 1e-6) -> np.ndarray:
     points = jnp.asarray(np.concatenate([theta + unit, theta - unit]))
     values = np.asarray(jax.jit(jax.vmap(function))(points))
     return (values[: len(theta)] - values[len(theta) :]) / (2 * step)
-
-

@@ -93,9 +93,7 @@ def test_noise_adds_its_variance_for_each_output():
     network = make_network(1, 5, 2)
     theta = draw(network, 1)
     clean = make_risk(make_problem(("x", "x**2")), network)
-    noisy = make_risk(
-        make_problem(("x", "x**2"), noise=("normal", {"std": 0.5})), network
-    )
+    noisy = make_risk(make_problem(("x", "x**2"), noise=("normal", {"std": 0.5})), network)
     assert noisy.exact
     difference = jax.jit(noisy.evaluate)(theta)[0] - jax.jit(clean.evaluate)(theta)[0]
     assert abs(difference - 0.5) < 1e-12
