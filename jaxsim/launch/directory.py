@@ -63,7 +63,8 @@ def bind(
     manifest = store.manifest()
     if manifest is None:
         _require_free(store.directory)
-        announce("measuring the block width")
+        if study.spec.execution.width == "auto":
+            announce("measuring the block width")
         layouts = choose_layouts(study)
     else:
         layouts = _recorded(study, manifest, store.directory)

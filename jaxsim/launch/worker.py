@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 
@@ -71,15 +72,20 @@ def work(
         InputError: if results cannot be written; other errors of a thread are raised here too.
     """
     stop = stop or threading.Event()
-    queue = Queue(tasks)
+    queue, reporting = Queue(tasks), threading.Lock()
     failures: list[BaseException] = []
+
+    def report(*finished: Any) -> None:
+        # Observers need not know of threads.
+        with reporting:
+            observe(*finished)
 
     def serve(owner: int, device: jax.Device) -> None:
         try:
             with jax.default_device(device):
                 while not stop.is_set() and (task := queue.take(owner)) is not None:
                     if not directory.store.has(task[1]):
-                        _compute(directory, *task, device, observe, stop)
+                        _compute(directory, *task, device, report, stop)
         except Stopped:
             pass
         except BaseException as error:

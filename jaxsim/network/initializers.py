@@ -35,6 +35,7 @@ class Initializer:
         draw_joint: for laws that draw weights and biases together, (key, fan_in, fan_out) ->
             (weights, biases); None otherwise.
         constant: the value if the law is deterministic, else None.
+        weights_only: the law is one of matrices and cannot be that of biases.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Initializer:
     marginal: Callable[[int, int], Any] | None = None
     draw_joint: Callable[[Array, int, int], tuple[Array, Array]] | None = None
     constant: float | None = None
+    weights_only: bool = False
 
 
 Scale = Callable[[int, int], float]
@@ -116,11 +118,9 @@ def orthogonal(scale: float = 1.0) -> Initializer:
     """Uniformly distributed (semi-)orthogonal weights times a scale (Saxe et al. 2014)."""
 
     def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
-        if len(shape) != 2:
-            raise InputError("law = 'orthogonal' is for weights, not for biases")
         return jax.nn.initializers.orthogonal(scale)(key, shape, jnp.float64)
 
-    return Initializer("orthogonal", draw)
+    return Initializer("orthogonal", draw, weights_only=True)
 
 
 def pytorch() -> Initializer:
@@ -146,13 +146,9 @@ def randomized_asymmetric() -> Initializer:
         return v[:, :-1].T, v[:, -1]
 
     def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
-        if len(shape) != 2:
-            raise InputError(
-                "law = 'randomized_asymmetric' is set under `weights` and draws the biases too"
-            )
         return draw_joint(key, fan_in, fan_out)[0]
 
-    return Initializer("randomized_asymmetric", draw, draw_joint=draw_joint)
+    return Initializer("randomized_asymmetric", draw, draw_joint=draw_joint, weights_only=True)
 
 
 # A truncated law is rescaled to the stated variance, as in JAX and Keras.

@@ -110,9 +110,9 @@ def optimal_risk(
         low, high = given if isinstance(given, tuple | list) else (given, given)
         return Bracket(float(low), float(high), "stated in the study")
     floor, floor_error, floor_name = bayes_risk(problem)
-    if isinstance(problem.target, TeacherTarget) and realizes(network, problem.target):
+    if _attains_bayes_risk(problem, network):
         reason = "the teacher is a network of the student's family: the infimum is the noise floor"
-        return Bracket(max(0.0, floor - floor_error), floor + floor_error, reason)
+        return Bracket(floor - floor_error, floor + floor_error, reason)
     parabola = _parabola(problem, network)
     if parabola is not None:
         return parabola
@@ -152,6 +152,23 @@ def realizes(network: Network, teacher: Any) -> bool:
     if network.hidden and not _same_activation(network.activation, master.activation):
         return False
     return _biases_fit(network, master, np.asarray(teacher.theta))
+
+
+def _attains_bayes_risk(problem: Problem, network: Network) -> bool:
+    """Return whether a network of the family makes the best prediction for every input.
+
+    That is the teacher plus the best constant for the noise alone, which is 0 for symmetric losses
+    and else needs a bias of the output layer.
+    """
+    loss = problem.loss
+    if not isinstance(problem.target, TeacherTarget) or not realizes(network, problem.target):
+        return False
+    if loss.residual is None or loss.best is None:
+        return False
+    r = jnp.linspace(0.0, 4.0, 41)
+    symmetric = bool(jnp.all(loss.residual(r) == loss.residual(-r)))
+    shifts = network.layer_specs[-1].biases is not None
+    return symmetric or shifts or problem.noise.variance == 0
 
 
 def _same_activation(one: Any, other: Any) -> bool:

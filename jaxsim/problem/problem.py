@@ -18,6 +18,9 @@ from jaxsim.errors import InputError
 from jaxsim.problem.targets import LabelTarget
 
 
+_PROBES = 512
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """The law of (X, Y) with a loss.
@@ -71,6 +74,12 @@ class Problem:
                 f"problem.loss = {self.loss.name!r} needs a target with one output, not "
                 f"{self.target.outputs}"
             )
+        if self.loss.kind == "binary" and integers and np.max(self.target.labels) > 1:
+            raise InputError(
+                f"problem.loss = {self.loss.name!r} is not accepted for "
+                f"{self.target.outputs} classes; accepted: labels 0 and 1, or the loss "
+                "'softmax_cross_entropy'"
+            )
         if self.noise.variance > 0 and not self.loss.additive and self.outputs > 1:
             raise InputError(
                 f"problem.noise = {self.noise.kind!r} is not accepted with the loss "
@@ -79,6 +88,28 @@ class Problem:
             )
         if self.law.finite is not None:
             self.targets_at_points()  # now, for a traced function could not keep the values
+        self._require_sound_values()
+
+    def _require_sound_values(self) -> None:
+        """Refuse targets that are not finite, or no labels 0 and 1 where the loss needs them."""
+        if self.law.finite is not None:
+            x, y = self.law.finite[0], self.targets_at_points()
+        else:
+            unit = np.random.default_rng(0).random((_PROBES, self.law.unit_dimension))
+            x = self.law.from_unit(unit)
+            y = np.asarray(self.target(jnp.asarray(x)))
+        rows = y.reshape(len(x), -1)
+        for wrong, what in (
+            (~np.isfinite(rows).all(1), "finite"),
+            ((self.loss.kind == "binary") & ~np.isin(rows, (0, 1)).all(1), "0 or 1"),
+        ):
+            if np.any(wrong):
+                place = int(np.argmax(wrong))
+                point = ", ".join(f"{v:.4g}" for v in np.atleast_1d(x[place])[:8])
+                raise InputError(
+                    f"problem.target = {rows[place][0]} at x = ({point}) is not accepted with the "
+                    f"loss {self.loss.name!r}: it should be {what} for all inputs"
+                )
 
     @property
     def outputs(self) -> int:

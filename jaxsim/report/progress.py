@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from jaxsim.estimation import clopper_pearson
+from jaxsim.estimation import RiskHistogram, clopper_pearson
 from jaxsim.launch.directory import Directory
 from jaxsim.launch.simulate import Progress as Observer
 from jaxsim.report.text import duration, probability
@@ -46,7 +46,7 @@ class ConsoleProgress(Observer):
         """Begin; results already there are not counted into the rate."""
         self.missing, self.total, self.done = missing, total, 0
         self.begin = time.monotonic()
-        self.risks: dict[str, list[np.ndarray]] = {}
+        self.risks: dict[str, RiskHistogram] = {}
         self.labels = {e.id: e.label for e in directory.study.experiments}
         self.family = {e.id: e.family for e in directory.study.experiments}
         self.known = {e.family: e.optimum.upper for e in directory.study.experiments}
@@ -64,9 +64,7 @@ class ConsoleProgress(Observer):
     def shard(self, experiment: Experiment, shard: Shard, records: Records) -> None:
         """Take a finished shard into the running estimates."""
         self.done += shard.stop - shard.first
-        final = records.risk[:, -1]
-        counts = self.risks.setdefault(experiment.id, [])
-        counts.append(final.astype(np.float32))
+        self.risks.setdefault(experiment.id, RiskHistogram()).add(records.risk[:, -1])
         best = np.nanmin(records.risk) if np.isfinite(records.risk).any() else np.inf
         self.known[experiment.family] = min(self.known[experiment.family], float(best))
         if self.live is not None:
@@ -94,12 +92,10 @@ class ConsoleProgress(Observer):
 
     def _estimates(self) -> list[tuple[str, str]]:
         rows = []
-        for name, parts in self.risks.items():
-            risk = np.concatenate(parts)
-            threshold = self.known[self.family[name]] + self.eps
-            failures = int((~(risk <= threshold)).sum())
-            low, high = clopper_pearson(failures, risk.size, self.spec.confidence)
-            text = probability(failures / risk.size, float(low), float(high))
+        for name, risks in self.risks.items():
+            failures, _ = risks.count_above(self.known[self.family[name]] + self.eps)
+            low, high = clopper_pearson(failures, risks.total, self.spec.confidence)
+            text = probability(failures / risks.total, float(low), float(high))
             rows.append((self.labels[name], text))
         return rows
 

@@ -128,8 +128,9 @@ class Store:
             raise DamagedShard(shard, path, _first_line(error)) from None
 
     def _table(self, shard: Shard) -> pa.Table:
+        file = self._parquet(shard)
         try:
-            return self._parquet(shard).read()
+            return file.read()
         except _UNREADABLE as error:
             raise DamagedShard(shard, self.path(shard), _first_line(error)) from None
 

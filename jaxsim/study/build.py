@@ -238,6 +238,12 @@ def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> 
     biases = _per_layer(spec.biases, depth, "network.biases")
     if spec.output_bias is False:
         biases[-1] = None
+    for law in biases:
+        if law is not None and law.weights_only:
+            raise InputError(
+                f"network.biases = {law.name!r} is not accepted: it is a law of matrices, for "
+                "network.weights"
+            )
     frozen = _frozen(spec.freeze, depth)
     layers = []
     for number in range(1, depth + 1):

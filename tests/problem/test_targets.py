@@ -40,7 +40,7 @@ def test_teacher_is_its_network():
     assert target.outputs == 2
 
 
-@pytest.mark.parametrize("hidden", [(6,), (5, 4)])
+@pytest.mark.parametrize("hidden", [(5, 4)])
 def test_kinks_of_relu_teachers_of_one_variable_are_all_found(hidden):
     target = teacher(1, *hidden, 1, seed=3)
     found = target.pieces(-2.0, 2.0)
@@ -113,3 +113,14 @@ def test_wrong_values_are_refused():
     for labels in (np.zeros((2, 2, 2)), np.array([np.nan])):
         with pytest.raises(InputError, match="finite numbers of shape"):
             LabelTarget(labels)
+
+
+def test_teachers_with_more_kinks_than_the_default_capacity():
+    # The tent map 2 min(x, 1 - x) = 2 x+ - 4 (x - 1/2)+, iterated 7 times: 128 pieces of [0, 1].
+    first = [1.0, 1.0, 0.0, -0.5]
+    again = [2.0, 2.0, -4.0, -4.0, 0.0, -0.5]
+    tents = teacher(1, *[2] * 7, 1)
+    theta = jnp.array([*first, *again * 6, 2.0, -4.0, 0.0])
+    found = TeacherTarget(tents.network, theta).pieces(0.0, 1.0)
+    assert found.complete
+    np.testing.assert_allclose(found.breakpoints, np.arange(1, 128) / 128, rtol=1e-15)

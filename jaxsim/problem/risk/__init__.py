@@ -42,6 +42,6 @@ def make_risk(problem: Any, network: Network, options: RiskOptions | None = None
     if line is None:
         return quasi_monte_carlo_rule(problem, network, options)
     activation = network.activation
-    if network.fully_connected and (not network.hidden or activation.piecewise_linear):
+    if activation is not None and (not network.hidden or activation.piecewise_linear):
         return piecewise_linear_rule(problem, network, options, line)
     return smooth_rule(problem, network, options, line)

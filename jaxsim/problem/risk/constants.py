@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import fminbound
 from scipy.stats import t as student
 
 from jaxsim.problem.losses import best_constant
@@ -52,7 +52,7 @@ def best_constant_risk(problem: Any) -> tuple[float, float]:
     averaged = integrand(problem)
     found = discretize(problem)
     constant, value = _best(problem, averaged, found.y, found.weights)
-    error = (_ROUNDING + averaged.relative_error) * abs(value)
+    error = _relative(averaged, value)
     if not np.isfinite(constant).all():
         return value, error
     losses = _losses(averaged, constant, found.y)
@@ -135,10 +135,8 @@ def _best(
                 return float(weights @ _losses(averaged, np.array([c]), column))
 
             start, low, high = constant[output], column.min() - reach, column.max() + reach
-            found = minimize_scalar(
-                risk, bounds=(low, high), method="bounded", options={"xatol": 1e-9 * (high - low)}
-            )
-            constant[output] = min((start, float(found.x)), key=risk)
+            found, *_ = fminbound(risk, low, high, xtol=1e-9 * (high - low), full_output=True)
+            constant[output] = min((start, float(found)), key=risk)
     return constant, float(weights @ _losses(averaged, constant, y))
 
 
@@ -152,9 +150,16 @@ def _noise_floor(problem: Any, averaged: Integrand) -> tuple[float, float]:
     """Return min_c E l(c, xi) per input: the risk of the best prediction that knows the target."""
     if problem.loss.kind != "regression":
         return float(problem.loss.lower_bound), 0.0
-    y = np.zeros((1, problem.outputs))
-    value = _best(problem, averaged, y, np.ones(1))[1]
-    return value, (_ROUNDING + averaged.relative_error) * abs(value)
+    if averaged.degree == 2 and not averaged.kinks:
+        zero = np.zeros(problem.outputs)
+        return float(_losses(averaged, zero, zero[None])[0]), 0.0
+    value = _best(problem, averaged, np.zeros((1, problem.outputs)), np.ones(1))[1]
+    return value, _relative(averaged, value)
+
+
+def _relative(averaged: Integrand, value: float) -> float:
+    """Return the error of a sum over few values, 0 for an infinite one."""
+    return (_ROUNDING + averaged.relative_error) * abs(value) if np.isfinite(value) else 0.0
 
 
 def _finite_bayes_risk(problem: Any, averaged: Integrand) -> tuple[float, float, str]:
@@ -171,6 +176,6 @@ def _finite_bayes_risk(problem: Any, averaged: Integrand) -> tuple[float, float,
     for label in np.unique(group):
         inside = group == label
         value += weights[inside].sum() * _best(problem, averaged, y[inside], weights[inside])[1]
-    error = (_ROUNDING + averaged.relative_error) * abs(value)
+    error = _relative(averaged, value)
     repeated = "" if sizes.max() == 1 else ", with repeated points of different labels"
     return value, error, f"the Bayes risk{repeated}"

@@ -10,6 +10,8 @@ here with |h| and e maximal over the points, so that the bound costs one vector 
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,15 +33,15 @@ def forward(network: Network, theta: Array, x: Array) -> tuple[Array, Array]:
     activation = network.activation
     layers = network.layers(theta)
 
-    def affine(h: Array, error: Array, layer: tuple[Array, Array]) -> tuple[Array, Array]:
-        weights, biases = layer
+    def affine(carry: Any, layer: Any) -> tuple[Array, Array]:
+        (h, error), (weights, biases) = carry, layer
         size = jnp.abs(h).max(0) @ jnp.abs(weights) + jnp.abs(biases)
         bound = error @ jnp.abs(weights) + (weights.shape[0] + 3) * unit * size
         return h @ weights + biases, bound
 
-    def hidden(carry: tuple[Array, Array], layer: tuple[Array, Array]):
+    def hidden(carry: Any, layer: Any) -> tuple[Any, None]:
         assert activation is not None
-        return _activate(activation, *affine(*carry, layer), unit), None
+        return _activate(activation, *affine(carry, layer), unit), None
 
     carry = (x, unit * jnp.abs(x).max(0))
     if network.hidden:
@@ -51,10 +53,10 @@ def forward(network: Network, theta: Array, x: Array) -> tuple[Array, Array]:
     else:
         for layer in inner:
             carry, _ = hidden(carry, layer)
-    return affine(*carry, layers[-1])
+    return affine(carry, layers[-1])
 
 
-def _activate(activation: Activation, z: Array, error: Array, unit: float) -> tuple[Array, Array]:
+def _activate(activation: Activation, z: Array, error: Array, unit: Any) -> tuple[Array, Array]:
     if activation.piecewise_linear:
         h = activation.function(z)
         slope = largest_slope(activation)

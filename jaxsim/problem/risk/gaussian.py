@@ -29,6 +29,9 @@ from jaxsim.problem.risk.rule import RiskRule
 from jaxsim.problem.targets import TeacherTarget
 
 
+_MOST_PAIRS = 4096
+
+
 class Moments(NamedTuple):
     """A law of X by what the closed form needs of it.
 
@@ -98,10 +101,8 @@ def closed_form_rule(problem: Any, network: Network, moments: Moments) -> RiskRu
             lower = centred_moment(variances[rows], variances[columns], gram[rows, columns])
             diagonal = variances / 2
         else:
-            lower = moment(
-                means[rows], means[columns], variances[rows], variances[columns],
-                gram[rows, columns],
-            )  # fmt: skip
+            pairs = (means[rows], means[columns], variances[rows], variances[columns])
+            lower = _moments((*pairs, gram[rows, columns]))
             diagonal = moment(means, means, variances, variances, variances)
         quadratic = (outer**2).sum(1) * diagonal
         mixed = 2 * (outer[rows] * outer[columns]).sum(1) * lower
@@ -133,6 +134,13 @@ def closed_form_rule(problem: Any, network: Network, moments: Moments) -> RiskRu
         error_kind="rounding",
         description=f"closed form for {moments.name}, ReLU student and ReLU teacher",
     )
+
+
+def _moments(pairs: tuple[Array, ...]) -> Array:
+    """Return the moments of pairs of neurons, some thousands at a time."""
+    if len(pairs[0]) <= _MOST_PAIRS:
+        return moment(*pairs)
+    return jax.lax.map(jax.checkpoint(lambda pair: moment(*pair)), pairs, batch_size=_MOST_PAIRS)
 
 
 def moments_of(problem: Any, network: Network) -> Moments | None:

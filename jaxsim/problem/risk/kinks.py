@@ -87,7 +87,8 @@ def network_kinks(
             grid, z, fits = _refine(grid, h @ layer[0] + layer[1], breakpoints, grid.size - 1, high)
             return (grid, activation.function(z), complete & fits), None
 
-        return jax.lax.scan(step, (grid, h, complete), stacked)[0][::2]
+        grid, _, complete = jax.lax.scan(step, (grid, h, complete), stacked)[0]
+        return grid, complete
     for number, (weights, biases) in enumerate(deeper, start=1):
         size = min(room, size * (_counts(network)[number] + 1))
         z = h @ weights + biases

@@ -31,6 +31,8 @@ from jaxsim.problem.risk.rule import RiskOptions, RiskRule
 
 PANELS = 8
 """Panels of the interval where the rule is not exact, besides those of the law itself."""
+KINKED_PANELS = 32
+"""The same for losses with kinks: a residual should have one extremum per panel at most."""
 _MOST_EXACT_NODES = 64
 
 
@@ -43,12 +45,13 @@ def piecewise_linear_rule(
     """
     averaged = integrand(problem)
     pieces = problem.target.pieces(line.low, line.high)
-    known = pieces.complete and pieces.degree is not None
-    degree = max(1, pieces.degree) if known else None
+    degree: int | None = pieces.degree if pieces.complete else None
+    degree = None if degree is None else max(1, degree)
     rule, exact = _choose(averaged, degree, options, line)
     extra = tuple(float(t) for t in pieces.breakpoints)
     if not exact:
-        count = PANELS * (1 if options.nodes is None else -(-options.nodes // 15))
+        panels = KINKED_PANELS if averaged.kinks else PANELS
+        count = panels * (1 if options.nodes is None else -(-options.nodes // 15))
         extra += tuple(np.linspace(line.low, line.high, count + 1)[1:-1]) + line.edges
     extra = tuple(sorted({float(t) for t in extra if line.low < t < line.high}))
     target = problem.target
@@ -99,8 +102,9 @@ def _choose(
     averaged: Any, degree: int | None, options: RiskOptions, line: Line
 ) -> tuple[Quadrature, bool]:
     """Return the quadrature rule and whether it is exact."""
-    polynomial = line.density is None and degree is not None and averaged.degree is not None
-    if polynomial and averaged.exact and (not averaged.kinks or degree <= 2):
+    if line.density is not None or degree is None or averaged.degree is None:
+        return gauss_kronrod(), False
+    if averaged.exact and (not averaged.kinks or degree <= 2):
         order = averaged.degree * degree // 2 + 1
         if order <= _MOST_EXACT_NODES:
             return gauss_legendre(max(order, options.nodes or 1)), True

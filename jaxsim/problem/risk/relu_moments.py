@@ -82,8 +82,9 @@ def _moment_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     d_b = jnp.where(either, chance_b * positive_mean(a, aa), d_b)
     both = jnp.where(either, chance_a * chance_b, both)
     d_aa, d_bb = jnp.where(either, 0, d_aa), jnp.where(either, 0, d_bb)
-    slopes = (d_a, d_b, d_aa, d_bb, both)
-    return moment(*primals), sum(s * t for s, t in zip(slopes, tangents, strict=True))
+    t_a, t_b, t_aa, t_bb, t_ab = tangents
+    tangent = d_a * t_a + d_b * t_b + d_aa * t_aa + d_bb * t_bb + both * t_ab
+    return moment(*primals), tangent
 
 
 @jax.custom_jvp

@@ -40,8 +40,9 @@ def smooth_rule(problem: Any, network: Network, options: RiskOptions, line: Line
     target = problem.target
     activation = network.activation
     depth = len(network.hidden)
-    rough = not pieces.complete or activation is None
-    rough = rough or (depth > 1 and bool(activation.breakpoints))
+    # Kinks of deeper layers are not looked for.
+    hidden_kinks = activation is None or (depth > 1 and bool(activation.breakpoints))
+    rough = not pieces.complete or hidden_kinks
 
     def edges(theta: Array) -> Array:
         if network.fully_connected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ def make_network(
     with_bias = (biases,) * (len(widths) - 1) if isinstance(biases, bool) else biases
     layers = [
         Layer(a, b, normal((2 / a) ** 0.5), normal(0.5) if has else None)
-        for a, b, has in zip(widths, widths[1:], with_bias, strict=False)
+        for (a, b), has in zip(pairwise(widths), with_bias, strict=True)
     ]
     return fully_connected(tuple(layers), ACTIVATIONS[activation](**parameters))
 
@@ -108,7 +109,7 @@ def plain_kinks(network: Network, theta, low: float, high: float) -> list[float]
     ends = [low, high]
     for depth in range(len(layers) - 1):
         cuts = []
-        for a, b in zip(ends, ends[1:], strict=False):
+        for a, b in pairwise(ends):
             za, zb = (pre_activation(network, layers, t, depth) for t in (a, b))
             for p, q in zip(za, zb, strict=True):
                 for level in network.activation.breakpoints:
@@ -138,9 +139,9 @@ def plain_risk(network, theta, target, rho, low, high, breaks=(), levels=(), ord
         return plain_forward(network, theta, x[:, None]) - target(x)
 
     total = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         cuts = [a, b]
-        scan = a + (b - a) * np.linspace(1e-9, 1 - 1e-9, 41)
+        scan = a + (b - a) * np.linspace(1e-9, 1 - 1e-9, 401)
         if levels:
             values = residual(scan)
             for output in range(values.shape[1]):
@@ -149,7 +150,7 @@ def plain_risk(network, theta, target, rho, low, high, breaks=(), levels=(), ord
                     for i in np.flatnonzero(side[1:] * side[:-1] < 0):
                         cuts.append(bisect(residual, output, level, scan[i], scan[i + 1]))
         cuts = sorted(cuts)
-        for c, d in zip(cuts, cuts[1:], strict=False):
+        for c, d in pairwise(cuts):
             x = (c + d) / 2 + (d - c) / 2 * nodes
             total.append((d - c) / 2 * weights @ rho(residual(x)).sum(1))
     return float(np.sum(np.array(total, np.longdouble)) / (high - low))

@@ -82,7 +82,7 @@ def test_a_module_of_ones_own_is_integrated_too():
     value, error = jax.jit(rule.evaluate)(theta)
     sine = 2 * (1 - np.sin(2) / 2)
     assert min(abs(value - sine), abs(value - 4)) < 1e-12
-    assert error < 1e-5
+    assert error < 1e-4
 
 
 def test_normal_inputs_reach_the_second_moment():

@@ -1,0 +1,183 @@
+"""Brackets of the optimal true risk."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from jaxsim.errors import InputError
+from jaxsim.network.activations import ACTIVATIONS
+from jaxsim.network.initializers import normal
+from jaxsim.network.network import Layer, fully_connected
+from jaxsim.problem.input_laws import INPUT_LAWS
+from jaxsim.problem.optimum import Bracket, optimal_risk, parabola_level
+from jaxsim.problem.risk import make_risk
+from jaxsim.problem.targets import TeacherTarget
+from tests.problem.risk.cases import draw, make_network, make_problem
+
+
+def test_what_the_user_states_comes_first():
+    problem, network = make_problem(), make_network(1, 2, 1)
+    assert optimal_risk(problem, network, 0.25).lower == 0.25
+    bracket = optimal_risk(problem, network, (0.1, 0.2))
+    assert (bracket.lower, bracket.upper) == (0.1, 0.2)
+    assert "stated" in bracket.reason
+    with pytest.raises(InputError, match="empty"):
+        optimal_risk(problem, network, (0.2, 0.1))
+
+
+def test_tightening_lowers_the_upper_end_only():
+    bracket = Bracket(0.1, math.inf, "Bayes")
+    better = bracket.tighten_upper(0.2, 0.01, "best of 10 runs")
+    assert (better.lower, better.upper) == (0.1, 0.2 + 0.01)
+    assert "best of 10 runs" in better.reason
+    assert better.tighten_upper(0.3, 0.0, "worse") == better
+    assert bracket.width == math.inf
+    assert abs(better.width - 0.11) < 1e-15
+    exact = Bracket(0.1, 0.1, "closed form")
+    assert exact.width == 0
+    assert exact.tighten_upper(0.1 - 1e-16, 0.0, "rounding").upper == 0.1
+    with pytest.raises(InputError, match="below"):
+        exact.tighten_upper(0.05, 0.01, "wrong optimum")
+
+
+def teacher_of(*widths, **options):
+    network = make_network(*widths, **options)
+    return TeacherTarget(network, jnp.asarray(draw(network, 1)))
+
+
+def test_realizable_problems_have_the_noise_as_optimum():
+    target = teacher_of(2, 3, 2)
+    for noise, floor in [("none", 0.0), (("normal", {"std": 0.5}), 0.5)]:
+        problem = make_problem(target, dimension=2, noise=noise)
+        bracket = optimal_risk(problem, make_network(2, 4, 2))
+        assert bracket.lower <= floor <= bracket.upper
+        assert bracket.width < 1e-14
+    problem = make_problem(target, dimension=2, loss="absolute", noise=("normal", {"std": 0.5}))
+    bracket = optimal_risk(problem, make_network(2, 3, 2))
+    assert bracket.lower <= np.sqrt(2 / np.pi) <= bracket.upper + 1e-10
+    assert bracket.width < 1e-9
+
+
+def frozen_network():
+    layers = (
+        Layer(2, 3, normal(), normal(), train_weights=False),
+        Layer(3, 2, normal(), normal()),
+    )
+    return fully_connected(layers, ACTIVATIONS["relu"]())
+
+
+@pytest.mark.parametrize(
+    "student",
+    [
+        make_network(2, 2, 2),
+        make_network(2, 3, 3, 2),
+        make_network(2, 3, 2, activation="tanh"),
+        make_network(2, 3, 2, biases=(False, True)),
+        frozen_network(),
+    ],
+)
+def test_smaller_or_other_families_are_not_called_realizable(student):
+    bracket = optimal_risk(make_problem(teacher_of(2, 3, 2), dimension=2), student)
+    assert bracket.lower == 0
+    assert bracket.upper == math.inf
+
+
+def test_a_teacher_without_biases_fits_a_student_without():
+    target = teacher_of(2, 3, 1, biases=False)
+    bracket = optimal_risk(make_problem(target, dimension=2), make_network(2, 3, 1, biases=False))
+    assert bracket.upper == 0
+
+
+def test_parabola_levels_are_those_of_free_knot_fits():
+    assert abs(parabola_level(0) - 4 / 45) < 1e-16
+    assert abs(parabola_level(4, 3.0, 0.5) - 9 * 4 * 0.5**4 / (45 * 5**4)) < 1e-18
+    bracket = optimal_risk(make_problem("x**2"), make_network(1, 4, 1))
+    assert bracket.lower == bracket.upper == parabola_level(4)
+    shifted = make_problem("3 * (x - 1)**2 + 2", low=0.5, high=1.5, noise=("normal", {"std": 1.0}))
+    bracket = optimal_risk(shifted, make_network(1, 2, 1))
+    assert bracket.width == 0
+    assert abs(bracket.lower - 1 - parabola_level(2, 3.0, 0.5)) < 1e-15
+    odd = optimal_risk(make_problem("x**2"), make_network(1, 3, 1))
+    assert (odd.lower, odd.upper) == (parabola_level(3), parabola_level(2))
+
+
+@pytest.mark.parametrize(
+    ("problem", "network"),
+    [
+        (make_problem("x**2"), make_network(1, 4, 1, activation="leaky_relu")),
+        (make_problem("x**2"), make_network(1, 4, 1, biases=(True, False))),
+        (make_problem("x**2"), make_network(1, 2, 2, 1)),
+        (make_problem("x**3"), make_network(1, 4, 1)),
+        (make_problem("abs(x)"), make_network(1, 4, 1)),
+        (make_problem("x**2", loss="absolute"), make_network(1, 4, 1)),
+        (make_problem("x**2", law=INPUT_LAWS["normal"]()), make_network(1, 4, 1)),
+    ],
+)
+def test_other_problems_get_only_the_bayes_risk(problem, network):
+    bracket = optimal_risk(problem, network)
+    assert bracket.lower == 0
+    assert bracket.upper == math.inf
+
+
+def best_found(problem, network, starts):
+    """Least risk that BFGS finds, from starts spread over the interval."""
+    rule = make_risk(problem, network)
+    value_and_slope = jax.jit(jax.value_and_grad(rule.population_loss))
+
+    def objective(theta):
+        value, slope = value_and_slope(theta)
+        return float(value), np.asarray(slope)
+
+    m = network.hidden[0]
+    rng = np.random.default_rng(0)
+    low, high = problem.law.low[0], problem.law.high[0]
+    best = math.inf
+    for start in range(starts):
+        sign = rng.permutation(np.where((np.arange(m) + start) % 2, 1.0, -1.0))
+        kinks = low + (high - low) * np.sort(rng.uniform(size=m))
+        theta = np.concatenate([sign, -sign * kinks, np.ones(m) / m, [0.0]])
+        found = minimize(objective, theta, jac=True, method="BFGS", options={"gtol": 1e-12})
+        best = min(best, float(found.fun))
+    return best
+
+
+@pytest.mark.parametrize(
+    ("text", "m", "starts"),
+    [
+        ("x**2", 2, 6),
+        ("x**2", 4, 12),
+        ("x**2", 3, 8),
+        ("x**2 + 0.3 * x", 2, 8),
+        ("2*x**2 - x", 1, 8),
+    ],
+)
+def test_no_network_found_leaves_the_parabola_bracket(text, m, starts):
+    problem, network = make_problem(text), make_network(1, m, 1)
+    bracket = optimal_risk(problem, network)
+    best = best_found(problem, network, starts)
+    assert best >= bracket.lower * (1 - 1e-9)
+    assert best <= bracket.upper * (1 + 1e-6)
+    if m % 2 == 0 and text == "x**2":
+        assert bracket.width == 0
+
+
+def test_an_asymmetric_loss_needs_an_output_bias_to_reach_the_noise_floor():
+    target = teacher_of(2, 3, 1, biases=False)
+    loss, noise = ("quantile", {"level": 0.2}), ("uniform", {"half_width": 1.0})
+    problem = make_problem(target, dimension=2, loss=loss, noise=noise)
+    without = optimal_risk(problem, make_network(2, 3, 1, biases=(True, False)))
+    assert abs(without.lower - 0.16) < 1e-9
+    assert without.upper == math.inf
+    assert optimal_risk(problem, make_network(2, 3, 1)).width < 1e-9
+
+
+def test_a_linear_part_that_shifts_the_count_of_left_facing_neurons_is_exact():
+    """With m = 1 and slope beta = 2 alpha h (1/2 - s), s = 0: beta = 1 for alpha = 1, H = 1."""
+    problem = make_problem("x**2 + x")
+    bracket = optimal_risk(problem, make_network(1, 1, 1))
+    assert bracket.width == 0
+    assert abs(best_found(problem, make_network(1, 1, 1), 8) / bracket.lower - 1) < 1e-6
