@@ -5,10 +5,19 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from jaxsim.errors import InputError
+
+# To type checkers `jax.Device` is a variable and the settings of `jax.config` do not exist.
+Device = Any
+
+
+def setting(name: str) -> Any:
+    """Return a setting of JAX by its full name."""
+    return getattr(jax.config, name)
 
 
 def cache_directory() -> Path:
@@ -30,7 +39,7 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
     """
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", matmul_precision)
-    if not jax.config.jax_compilation_cache_dir:
+    if not setting("jax_compilation_cache_dir"):
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
@@ -49,7 +58,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def choose_devices(count: int | None) -> list[jax.Device]:
+def choose_devices(count: int | None) -> list[Device]:
     """Return the first `count` devices, or all of them.
 
     Raises:

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
@@ -36,13 +35,6 @@ class Progress:
 
     def stop(self) -> None:
         """End, in success or failure."""
-
-
-class Interrupted(NamedTuple):
-    """How much was there when the user interrupted."""
-
-    finished: int
-    planned: int
 
 
 def simulate(

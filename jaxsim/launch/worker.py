@@ -19,6 +19,7 @@ from jaxsim.launch.directory import Directory
 from jaxsim.results.provenance import provenance
 from jaxsim.results.schema import concatenate, head
 from jaxsim.results.store import Shard
+from jaxsim.runtime import Device
 from jaxsim.simulation.block import Stopped, run_block
 from jaxsim.simulation.engine import vmap_engine
 from jaxsim.simulation.experiment import Experiment
@@ -62,7 +63,7 @@ class Queue:
 def work(
     directory: Directory,
     tasks: Sequence[Task],
-    devices: Sequence[jax.Device],
+    devices: Sequence[Device],
     observe: Observer = lambda experiment, shard, records, seconds: None,
     stop: threading.Event | None = None,
 ) -> None:
@@ -80,7 +81,7 @@ def work(
         with reporting:
             observe(*finished)
 
-    def serve(owner: int, device: jax.Device) -> None:
+    def serve(owner: int, device: Device) -> None:
         try:
             with jax.default_device(device):
                 while not stop.is_set() and (task := queue.take(owner)) is not None:
@@ -114,7 +115,7 @@ def _compute(
     directory: Directory,
     experiment: Experiment,
     shard: Shard,
-    device: jax.Device,
+    device: Device,
     observe: Observer,
     stop: threading.Event,
 ) -> None:

@@ -85,7 +85,7 @@ def relu_power(power: float = 2.0) -> Activation:
 
 
 def leaky_relu(negative_slope: float = 0.01) -> Activation:
-    """X for x >= 0, else negative_slope * x."""
+    """The identity for x >= 0, else negative_slope * x."""
     flat = ((-INF, 0.0),) if negative_slope == 0 else ()
     if flat:
         return Activation("leaky_relu", jax.nn.relu, (0.0,), flat, True, True)
@@ -99,7 +99,7 @@ def leaky_relu(negative_slope: float = 0.01) -> Activation:
 
 
 def elu(alpha: float = 1.0) -> Activation:
-    """X for x > 0, else alpha (exp(x) - 1)."""
+    """The identity for x > 0, else alpha (exp(x) - 1)."""
     return Activation("elu", lambda x: jax.nn.elu(x, alpha), (0.0,))
 
 
@@ -109,14 +109,14 @@ def selu() -> Activation:
 
 
 def celu(alpha: float = 1.0) -> Activation:
-    """X for x > 0, else alpha (exp(x / alpha) - 1)."""
+    """The identity for x > 0, else alpha (exp(x / alpha) - 1)."""
     if alpha <= 0:
         raise InputError(f"alpha = {alpha} must be positive")
     return Activation("celu", lambda x: jax.nn.celu(x, alpha), (0.0,))
 
 
 def gelu(approximate: bool = False) -> Activation:
-    """X Phi(x); with `approximate` its tanh approximation (the default of jax.nn.gelu)."""
+    """The product x Phi(x), or its tanh approximation (the default of jax.nn.gelu)."""
     return Activation("gelu", lambda x: jax.nn.gelu(x, approximate=approximate))
 
 

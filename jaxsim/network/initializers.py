@@ -93,7 +93,7 @@ def uniform(
 def truncated_normal(
     std: float = 1.0, cut: float = 2.0, fan_in_power: float = 0.0, fan_out_power: float = 0.0
 ) -> Initializer:
-    """S Z with Z standard normal conditioned on |Z| <= cut, and s as in `normal`.
+    """The law of s Z, Z standard normal conditioned on |Z| <= cut, and s as in `normal`.
 
     The standard deviation is smaller than s: that of Z is 0.8796 for cut = 2.
     """

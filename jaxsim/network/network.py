@@ -153,6 +153,9 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
                 parts.append(biases)
         return jnp.concatenate(parts)
 
+    def apply(theta: Array, x: Array) -> Any:
+        return module.apply(unravel(theta), x)
+
     mask = [
         np.repeat(
             [layer.train_weights, layer.train_biases],
@@ -167,7 +170,7 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
         activation=activation,
         size=sum(layer.size for layer in layers),
         init=init,
-        apply=lambda theta, x: module.apply(unravel(theta), x),  # pyright: ignore[reportReturnType]
+        apply=apply,
         unravel=unravel,
         layer_specs=layers,
         trainable=np.concatenate(mask).astype(bool),

@@ -17,7 +17,6 @@ from jax import Array
 from jaxsim.errors import InputError
 from jaxsim.problem.targets import LabelTarget
 
-
 _PROBES = 512
 
 

@@ -26,8 +26,8 @@ def examine(console: Console) -> int:
     table.add_row("devices", f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})")
     table.add_row("cores", str(runtime.cores()))
     table.add_row("float64", "on" if jnp.ones(()).dtype == jnp.float64 else "off")
-    table.add_row("matmul precision", str(jax.config.jax_default_matmul_precision))
-    cache = jax.config.jax_compilation_cache_dir
+    table.add_row("matmul precision", str(runtime.setting("jax_default_matmul_precision")))
+    cache = runtime.setting("jax_compilation_cache_dir")
     table.add_row("compilation cache", f"{cache} ({_cache_state(str(cache), wrong)})")
     console.print(table, highlight=False, soft_wrap=True)
     if jnp.ones(()).dtype != jnp.float64:
@@ -37,11 +37,6 @@ def examine(console: Console) -> int:
         wrong.append(
             f"the distribution {clash!r} also installs a package `jaxsim`; uninstall both "
             f"(pip uninstall {clash} jaxsim-mc) and install jaxsim-mc again"
-        )
-    if jax.config.jax_default_prng_impl != "threefry2x32":
-        wrong.append(
-            f"jax_default_prng_impl = {jax.config.jax_default_prng_impl!r} is set; jaxsim uses "
-            "threefry2x32 for its own keys"
         )
     for sentence in wrong:
         console.print(f"problem: {sentence}", highlight=False, soft_wrap=True)

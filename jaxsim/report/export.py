@@ -84,7 +84,7 @@ def _rows(results: Results, path: Path, form: str) -> None:
 
 
 def _aligned(rows: pd.DataFrame, inactive: list[str]) -> pd.DataFrame:
-    place = rows.columns.get_loc("error") + 1
+    place = list(rows.columns).index("error") + 1
     for offset, name in enumerate(inactive):
         if name not in rows:
             rows.insert(place + offset, name, pd.array([pd.NA] * len(rows), dtype="Int32"))

@@ -10,7 +10,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-import jax
+from jaxsim.runtime import Device, setting
 
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "scipy")
 
@@ -51,7 +51,7 @@ def commit() -> str:
         return ""
 
 
-def provenance(device: jax.Device, width: int) -> dict[str, str]:
+def provenance(device: Device, width: int) -> dict[str, str]:
     """Return the facts that go with every shard, as text."""
     facts = {f"version.{name}": text for name, text in versions().items()}
     facts |= {
@@ -59,7 +59,7 @@ def provenance(device: jax.Device, width: int) -> dict[str, str]:
         "device_kind": device.device_kind,
         "platform": device.platform,
         "width": str(width),
-        "matmul_precision": str(jax.config.jax_default_matmul_precision),
+        "matmul_precision": str(setting("jax_default_matmul_precision")),
         "host": socket.gethostname(),
         "machine": platform.machine(),
         "command": Path(sys.argv[0]).name if sys.argv else "",

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxsim.simulation import keys
 from jaxsim.simulation.certificate import make_certificate
@@ -37,7 +38,7 @@ class Engine(NamedTuple):
 
     shared: Callable[[Array], Any]
     init: Callable[[Array, Array, Array], Any]
-    advance: Callable[[Any, Any, Array, Array, Array], Any]
+    advance: Callable[[Any, Any, ArrayLike, ArrayLike, Array], Any]
     theta: Callable[[Any], Array]
     observe: Callable[[Array], Observation]
     gradient_norm: Callable[[Array], Array]

@@ -74,15 +74,16 @@ def make_train(experiment: Experiment) -> Train:
     def update(gradient: Array, state: Any, theta: Array, rate: Array) -> tuple[Array, Any]:
         if trainable is not None:
             gradient = jnp.where(trainable, gradient, 0)
+        movement: Any
         if experiment.optimizer.coordinatewise:
             movement, state = transformation(rate).update(gradient, state, theta)
         else:
             tree, parameters = network.unravel(gradient), network.unravel(theta)
-            movement, state = transformation(rate).update(tree, state, parameters)
-            movement = ravel(movement)
+            moved, state = transformation(rate).update(tree, state, parameters)
+            movement = ravel(moved)
         if trainable is not None:
             movement = jnp.where(trainable, movement, 0)
-        return movement.astype(dtype), state  # pyright: ignore[reportAttributeAccessIssue]
+        return movement.astype(dtype), state
 
     def draw(key: Array) -> Array:
         return network.init(jax.random.fold_in(key, keys.INITIALIZATION)).astype(dtype)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxsim.errors import InputError
@@ -25,7 +24,7 @@ from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget
 from jaxsim.problem.user_code import load
 from jaxsim.registry import build, call, check_parameters
 from jaxsim.simulation.experiment import BatchSize, Experiment, TrainingSet, log_spaced
-from jaxsim.simulation.keys import identity_words
+from jaxsim.simulation.keys import identity_words, root_key
 from jaxsim.study.expand import Variation, canonical
 from jaxsim.study.spec import ExperimentSpec, NetworkSpec, ProblemSpec, TrainingSpec
 
@@ -200,7 +199,7 @@ def _teacher(dimension: int, context: Context) -> Any:
 
         spec = check(teacher, NetworkSpec, "teacher")
         network = _network(spec, dimension, outputs, context)
-        return TeacherTarget(network, network.init(jax.random.key(seed)))
+        return TeacherTarget(network, network.init(root_key(seed)))
 
     return teacher
 

@@ -26,31 +26,38 @@ class RiskSpec(Section):
     """[problem.risk]: how the true risk is computed where it is not an exact finite sum."""
 
     pieces: Positive | None = Field(
-        None, description="capacity for linear pieces of one-dimensional networks; default by size"
+        default=None,
+        description="capacity for linear pieces of one-dimensional networks; default by size",
     )
     nodes: Positive | None = Field(
-        None, description="quadrature nodes per piece; default by degree"
+        default=None, description="quadrature nodes per piece; default by degree"
     )
-    points: Positive = Field(1024, description="quasi-Monte Carlo points per scrambled replicate")
+    points: Positive = Field(
+        default=1024, description="quasi-Monte Carlo points per scrambled replicate"
+    )
     replicates: Annotated[int, Field(ge=2)] = Field(
-        8, description="independent scramblings, from whose spread the error is computed"
+        default=8, description="independent scramblings, from whose spread the error is computed"
     )
 
 
 class ProblemSpec(Section):
     """[problem]: the law of (X, Y), the loss, and what is known of the optimal risk."""
 
-    input: NameOrTable | None = Field(None, description='law of X, e.g. { law = "uniform", ... }')
+    input: NameOrTable | None = Field(
+        default=None, description='law of X, e.g. { law = "uniform", ... }'
+    )
     data: NameOrTable | None = Field(
-        None, description="a data set in place of input and target, by name or as a table"
+        default=None, description="a data set in place of input and target, by name or as a table"
     )
     target: str | list[str] | Table | None = Field(
-        None, description="an expression in x, x1, x2, ...; one per output; or a table"
+        default=None, description="an expression in x, x1, x2, ...; one per output; or a table"
     )
-    noise: NameOrTable = Field("none", description='e.g. { law = "normal", std = 0.1 }')
-    loss: NameOrTable = Field("squared", description="squared is the plain square, without 1/2")
+    noise: NameOrTable = Field(default="none", description='e.g. { law = "normal", std = 0.1 }')
+    loss: NameOrTable = Field(
+        default="squared", description="squared is the plain square, without 1/2"
+    )
     optimum: float | list[float] | None = Field(
-        None, description="the optimal true risk if known, or [lower, upper]"
+        default=None, description="the optimal true risk if known, or [lower, upper]"
     )
     risk: RiskSpec = Field(default_factory=RiskSpec)
 
@@ -58,21 +65,26 @@ class ProblemSpec(Section):
 class NetworkSpec(Section):
     """[network]: architecture and law of the random initialization."""
 
-    hidden: list[Positive] | None = Field(None, description="widths of the hidden layers")
-    activation: NameOrTable = Field("relu")
+    hidden: list[Positive] | None = Field(default=None, description="widths of the hidden layers")
+    activation: NameOrTable = Field(default="relu")
     weights: NameOrTable | list[NameOrTable] = Field(
-        "he_normal", description="law at initialization; a list gives one per layer"
+        default="he_normal", description="law at initialization; a list gives one per layer"
     )
     biases: NameOrTable | Literal[False] | list[NameOrTable | Literal[False]] = Field(
-        "zero", description="law at initialization; false for none; a list gives one per layer"
+        default="zero",
+        description="law at initialization; false for none; a list gives one per layer",
     )
-    output_bias: bool | None = Field(None, description="false removes the output layer's biases")
+    output_bias: bool | None = Field(
+        default=None, description="false removes the output layer's biases"
+    )
     freeze: list[str] = Field(
         default_factory=list,
         description='parameters kept at their initial values: "output.weights"',
     )
-    parametrization: Literal["standard", "ntk", "mean_field"] = Field("standard")
-    module: str | None = Field(None, description='your own flax linen module: "module:factory"')
+    parametrization: Literal["standard", "ntk", "mean_field"] = Field(default="standard")
+    module: str | None = Field(
+        default=None, description='your own flax linen module: "module:factory"'
+    )
 
 
 class TrainingSetSpec(Section):
@@ -80,11 +92,13 @@ class TrainingSetSpec(Section):
 
     size: Positive
     scope: Literal["replicate", "study"] = Field(
-        "replicate", description="drawn anew for each replicate, or once for all"
+        default="replicate", description="drawn anew for each replicate, or once for all"
     )
-    distinct: bool = Field(False, description="drawn without replacement (finite input laws only)")
+    distinct: bool = Field(
+        default=False, description="drawn without replacement (finite input laws only)"
+    )
     replacement: bool = Field(
-        False, description="mini-batches with replacement; otherwise shuffled epochs"
+        default=False, description="mini-batches with replacement; otherwise shuffled epochs"
     )
 
 
@@ -92,9 +106,11 @@ class TrainingSpec(Section):
     """[training]: where gradients come from."""
 
     batch_size: Positive | Literal["population", "full"] = Field(
-        32, description='"population": the exact gradient of the true risk'
+        default=32, description='"population": the exact gradient of the true risk'
     )
-    set: TrainingSetSpec | None = Field(None, description="absent: fresh samples in every step")
+    set: TrainingSetSpec | None = Field(
+        default=None, description="absent: fresh samples in every step"
+    )
 
 
 class ExperimentSpec(Section):
@@ -102,7 +118,8 @@ class ExperimentSpec(Section):
 
     steps: Annotated[int, Field(ge=0, le=2**31 - 2)] = 1000
     checkpoints: Positive | list[Annotated[int, Field(ge=0)]] = Field(
-        16, description="about how many, log-spaced, or the steps themselves; 0 is always included"
+        default=16,
+        description="about how many, log-spaced, or the steps themselves; 0 is always included",
     )
     precision: Literal["float32", "float64"] = "float32"
     problem: ProblemSpec
@@ -115,10 +132,11 @@ class ExecutionSpec(Section):
     """[execution]: how blocks are executed. The width is part of the bits and is recorded."""
 
     width: Positive | Literal["auto"] = Field(
-        "auto", description="replicates per compiled call; auto chooses by a short measurement"
+        default="auto",
+        description="replicates per compiled call; auto chooses by a short measurement",
     )
     shard: Positive | Literal["auto"] = Field(
-        "auto", description="replicates per file, a multiple of the width"
+        default="auto", description="replicates per file, a multiple of the width"
     )
     matmul_precision: Literal["highest", "high", "default", "tensorfloat32", "bfloat16"] = "highest"
 

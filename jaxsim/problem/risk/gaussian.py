@@ -28,7 +28,6 @@ from jaxsim.problem.risk.relu_moments import centred_moment, moment, positive_me
 from jaxsim.problem.risk.rule import RiskRule
 from jaxsim.problem.targets import TeacherTarget
 
-
 _MOST_PAIRS = 4096
 
 

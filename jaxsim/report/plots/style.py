@@ -31,7 +31,7 @@ RISK = r"$\mathcal{L}(\Theta_n)$"
 EPS = r"$\varepsilon$"
 STEPS = r"step $n$"
 
-SETTINGS = {
+SETTINGS: Any = {
     "font.size": 9.0,
     "font.family": "DejaVu Sans",
     "axes.titlesize": 9.5,
@@ -139,7 +139,8 @@ def save(figure: Figure, path: Path) -> list[Path]:
         # The layout is worked out once, not for each of the two files.
         figure.canvas.draw()
         figure.set_layout_engine("none")
-        for kind, options in (("png", {"dpi": 160}), ("svg", {"metadata": {"Date": None}})):
+        kinds: dict[str, Any] = {"png": {"dpi": 160}, "svg": {"metadata": {"Date": None}}}
+        for kind, options in kinds.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, **options)
             target = path.with_suffix(f".{kind}")

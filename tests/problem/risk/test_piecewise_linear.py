@@ -123,6 +123,23 @@ def test_estimated_errors_cover_the_truth(text, target, loss, rho, levels):
         assert error <= 2e-3 * (1 + truth)
 
 
+@pytest.mark.parametrize("offset", [1e-2, 1e-4, 1e-6])
+def test_close_pairs_of_roots_are_found(offset):
+    """The residual sin(9 x) + 1 - offset is negative near three points only, by `offset`."""
+    network = make_network(1, 1)
+    rule = make_risk(make_problem(f"sin(9 * x) + 1 - {offset}", loss="absolute"), network)
+    value, error = jax.jit(rule.evaluate)(np.zeros(2))
+    width = np.arccos(1 - offset) / 9
+    minima = np.pi * (1.5 + 2 * np.arange(-4, 4)) / 9
+    inside = sum(abs(minima) < 1 - width)
+    signed = 1 - offset  # the mean of the odd part vanishes
+    lobe = np.sin(9 * width) / 9 - (1 - offset) * width  # half the lobe, negated integral
+    truth = signed + 2 * inside * lobe
+    assert inside == 3
+    assert abs(value - truth) <= error
+    assert error < 1e-8
+
+
 def test_targets_of_unknown_smoothness_are_covered():
     network = make_network(1, 5, 1)
     target = FunctionTarget(lambda x: jnp.where(x > 0.1234, 1.0, jnp.abs(x + 0.4321)))
