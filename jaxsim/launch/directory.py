@@ -165,7 +165,10 @@ def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[s
         if wanted != "auto" and there != {wanted}:
             differences.append(f"execution.{key}: {sorted(there)} there, {wanted} asked for")
     if not differences and any(e.id not in recorded for e in study.experiments):
-        differences.append("the experiments' identities, which another version of jaxsim wrote")
+        differences.append(
+            "the content of a data file or module it refers to, or the version of jaxsim that "
+            "named its experiments"
+        )
     if differences:
         raise InputError(
             f"output = {str(directory)!r} holds another study: {'; '.join(differences)}; choose "

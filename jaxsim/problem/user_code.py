@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jaxsim.errors import InputError
@@ -58,6 +59,12 @@ def load(reference: str, key: str, allowed: bool) -> Callable[..., Any]:
             f"{key} = {reference!r} is of type {type(found).__name__}; accepted: a function"
         )
     return found
+
+
+def source_of(reference: str) -> bytes:
+    """Return the source of the loaded module of a "module:function"; empty if it has no file."""
+    path = getattr(sys.modules[reference.partition(":")[0]], "__file__", None)
+    return Path(path).read_bytes() if path else b""
 
 
 def _import(module_name: str, reference: str, key: str) -> Any:

@@ -14,7 +14,8 @@ import numpy as np
 
 from jaxsim.errors import InputError
 from jaxsim.estimation import Band, Counts, Estimate, RiskHistogram, band, classify, estimates
-from jaxsim.problem.optimum import Bracket, parabola_level, parabola_of
+from jaxsim.problem.bracket import Bracket
+from jaxsim.problem.parabola import parabola_of
 from jaxsim.results.results import Results
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.records import Records, Status
@@ -248,11 +249,7 @@ def _grid(experiment: Experiment, eps: np.ndarray) -> np.ndarray:
 def hierarchy(experiment: Experiment) -> Callable[[int], float] | None:
     """Return m -> a lower bound of the optimal risk with m first-layer neurons, if one is known."""
     parabola = parabola_of(experiment.problem, experiment.network)
-    if parabola is None:
-        return None
-    alpha, _, half = parabola
-    noise = experiment.problem.noise.variance
-    return lambda m: parabola_level(m, alpha, half) + noise
+    return None if parabola is None else parabola.lower
 
 
 def floors_of(experiment: Experiment, optimum: Bracket, eps: np.ndarray) -> tuple[Floor, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxsim.network.network import Network
 from jaxsim.optimizer import Optimizer
-from jaxsim.problem.optimum import Bracket
+from jaxsim.problem.bracket import Bracket
 from jaxsim.problem.problem import Problem
 from jaxsim.problem.risk import RiskOptions
 

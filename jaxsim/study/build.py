@@ -24,8 +24,9 @@ from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget
 from jaxsim.problem.user_code import load
 from jaxsim.registry import build, call, check_parameters
 from jaxsim.simulation.experiment import BatchSize, Experiment, TrainingSet, log_spaced
-from jaxsim.simulation.keys import identity_words, root_key
-from jaxsim.study.expand import Variation, canonical
+from jaxsim.simulation.keys import root_key
+from jaxsim.study.expand import Variation
+from jaxsim.study.identity import identify
 from jaxsim.study.spec import ExperimentSpec, NetworkSpec, ProblemSpec, TrainingSpec
 
 
@@ -56,14 +57,14 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
     problem = _problem(spec.problem, context)
     network = _network(spec.network, problem.law.dimension, problem.outputs, context)
     dump = spec.model_dump(mode="json")
+    texts = identify(dump, network, context.seed, context.paired, context.base)
     risk = RiskOptions(**spec.problem.risk.model_dump(), seed=context.seed)
     training_set = _training_set(spec.training, problem)
-    chosen = optimizer(spec.optimizer, "optimizer")
     return Experiment(
         label=variation.label,
         problem=problem,
         network=network,
-        optimizer=chosen,
+        optimizer=optimizer(spec.optimizer, "optimizer"),
         batch_size=_batch_size(spec.training, training_set),
         training_set=training_set,
         steps=spec.steps,
@@ -72,59 +73,14 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
         risk=risk,
         optimum=optimal_risk(problem, network, _given(spec.problem.optimum)),
         seed=context.seed,
-        words=identity_words(_random_text(dump, context.paired)),
-        id="".join(f"{word:08x}" for word in identity_words(canonical([context.seed, dump]))),
-        initialization=canonical([dump["network"], *_shape(network), spec.precision]),
-        program=_program_text(dump, chosen.traced_learning_rate),
-        evaluation=_evaluation_text(dump, network, context.seed),
-        family=_family_text(dump, network),
+        words=texts.words,
+        id=texts.id,
+        initialization=texts.initialization,
+        program=texts.program,
+        evaluation=texts.evaluation,
+        family=texts.family,
         spec=dump,
     )
-
-
-def _random_text(dump: dict[str, Any], paired: tuple[str, ...]) -> str:
-    """Return what an experiment's random numbers depend on.
-
-    How long it runs, where it is observed and how its risk is computed do not change a run.
-    """
-    problem = {k: v for k, v in dump["problem"].items() if k not in ("risk", "optimum")}
-    kept = {k: dump[k] for k in ("network", "optimizer", "training", "precision")}
-    kept["problem"] = problem
-    return canonical({k: v for k, v in kept.items() if k not in paired})
-
-
-def _program_text(dump: dict[str, Any], traced: bool) -> str:
-    """Return what a compiled training program depends on; learning rate and steps are data."""
-    kept = {k: dump[k] for k in ("network", "training", "precision")}
-    kept["problem"] = {k: v for k, v in dump["problem"].items() if k != "optimum"}
-    kept["optimizer"] = {
-        k: v for k, v in dump["optimizer"].items() if not (traced and k == "learning_rate")
-    }
-    return canonical(kept)
-
-
-def _evaluation_text(dump: dict[str, Any], network: Network, seed: int) -> str:
-    """Return what a compiled evaluation depends on: not on laws of initialization or optimizers."""
-    problem = {k: v for k, v in dump["problem"].items() if k != "optimum"}
-    return canonical([problem, _architecture(dump, network), dump["precision"], seed])
-
-
-def _family_text(dump: dict[str, Any], network: Network) -> str:
-    """Return what the optimal risk depends on; frozen parameters restrict the infimum."""
-    problem = {k: v for k, v in dump["problem"].items() if k != "risk"}
-    frozen = dump["network"] if dump["network"]["freeze"] else None
-    return canonical([problem, _architecture(dump, network), frozen])
-
-
-def _shape(network: Network) -> tuple[int, int]:
-    return network.inputs, network.outputs
-
-
-def _architecture(dump: dict[str, Any], network: Network) -> list[Any]:
-    shapes = [
-        [s.fan_in, s.fan_out, s.biases is not None, s.multiplier] for s in network.layer_specs
-    ]
-    return [shapes, dump["network"]["activation"], dump["network"]["module"]]
 
 
 def _given(optimum: float | list[float] | None) -> float | tuple[float, float] | None:

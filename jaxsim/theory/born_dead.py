@@ -40,7 +40,7 @@ def born_dead_upper(widths: Sequence[int]) -> float:
         InputError: for a width below 1.
 
     Example:
-        >>> born_dead_upper([2, 2])
+        >>> round(born_dead_upper([2, 2]), 12)
         0.4375
     """
     return -float(np.expm1(np.log1p(-(2.0 ** -_checked(widths))).sum()))

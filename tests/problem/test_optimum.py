@@ -12,8 +12,10 @@ from jaxsim.errors import InputError
 from jaxsim.network.activations import ACTIVATIONS
 from jaxsim.network.initializers import normal
 from jaxsim.network.network import Layer, fully_connected
+from jaxsim.problem.bracket import Bracket
 from jaxsim.problem.input_laws import INPUT_LAWS
-from jaxsim.problem.optimum import Bracket, optimal_risk, parabola_level
+from jaxsim.problem.optimum import optimal_risk
+from jaxsim.problem.parabola import Parabola
 from jaxsim.problem.risk import make_risk
 from jaxsim.problem.targets import TeacherTarget
 from tests.problem.risk.cases import draw, make_network, make_problem
@@ -93,16 +95,16 @@ def test_a_teacher_without_biases_fits_a_student_without():
 
 
 def test_parabola_levels_are_those_of_free_knot_fits():
-    assert abs(parabola_level(0) - 4 / 45) < 1e-16
-    assert abs(parabola_level(4, 3.0, 0.5) - 9 * 4 * 0.5**4 / (45 * 5**4)) < 1e-18
+    assert abs(Parabola().lower(0) - 4 / 45) < 1e-16
+    assert abs(Parabola(3.0, 0.0, 0.5).lower(4) - 9 * 4 * 0.5**4 / (45 * 5**4)) < 1e-18
     bracket = optimal_risk(make_problem("x**2"), make_network(1, 4, 1))
-    assert bracket.lower == bracket.upper == parabola_level(4)
+    assert bracket.lower == bracket.upper == Parabola().lower(4)
     shifted = make_problem("3 * (x - 1)**2 + 2", low=0.5, high=1.5, noise=("normal", {"std": 1.0}))
     bracket = optimal_risk(shifted, make_network(1, 2, 1))
     assert bracket.width == 0
-    assert abs(bracket.lower - 1 - parabola_level(2, 3.0, 0.5)) < 1e-15
+    assert abs(bracket.lower - 1 - Parabola(3.0, 0.0, 0.5).lower(2)) < 1e-15
     odd = optimal_risk(make_problem("x**2"), make_network(1, 3, 1))
-    assert (odd.lower, odd.upper) == (parabola_level(3), parabola_level(2))
+    assert (odd.lower, odd.upper) == (Parabola().lower(3), Parabola().lower(2))
 
 
 @pytest.mark.parametrize(
@@ -173,6 +175,32 @@ def test_an_asymmetric_loss_needs_an_output_bias_to_reach_the_noise_floor():
     assert abs(without.lower - 0.16) < 1e-9
     assert without.upper == math.inf
     assert optimal_risk(problem, make_network(2, 3, 1)).width < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("alpha", "slope", "half"),
+    [(1.0, 0.0, 1.0), (-2.0, 0.7, 0.5), (1.0, 1.9, 1.0), (0.3, -0.2, 2.0), (1.0, 5.0, 1.0)],
+)
+def test_one_neuron_is_known_exactly(alpha, slope, half):
+    """Against least squares in c and v for a fine grid of kinks, both orientations."""
+    x, w = np.polynomial.legendre.leggauss(8)
+    best = math.inf
+    for t in np.linspace(-half, half, 4001)[1:-1]:
+        # Gauss-Legendre on both sides of the kink is exact for the quartic integrand.
+        points = np.concatenate(
+            [(t - half) / 2 + (t + half) / 2 * x, (half + t) / 2 + (half - t) / 2 * x]
+        )
+        weights = np.concatenate([(t + half) / 2 * w, (half - t) / 2 * w]) / (2 * half)
+        target = alpha * points**2 + slope * points
+        for side in (1, -1):
+            basis = np.stack([np.ones_like(points), np.maximum(side * (points - t), 0)], 1)
+            root = np.sqrt(weights)
+            residual = np.linalg.lstsq(basis * root[:, None], target * root)[1]
+            best = min(best, float(residual[0]))
+    affine = alpha**2 * half**4 * 4 / 45  # the kink at an end
+    level = Parabola(alpha, slope, half).lower(1)
+    assert level <= best + 1e-15
+    assert abs(level / min(best, affine) - 1) < 1e-6
 
 
 def test_a_linear_part_that_shifts_the_count_of_left_facing_neurons_is_exact():

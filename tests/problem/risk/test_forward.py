@@ -16,7 +16,7 @@ from tests.problem.risk.cases import draw, make_network
     [
         ((3, 8, 2), "relu", 1e-2),
         ((3, 8, 8, 8, 8, 8, 1), "relu", 1e-4),
-        ((3, 9, 9, 1), "tanh", 1e-2),
+        ((3, 9, 9, 1), "tanh", 1e-3),
     ],
 )
 def test_bound_covers_single_precision_without_waste(widths, activation, least):

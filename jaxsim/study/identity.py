@@ -1,0 +1,114 @@
+"""What an experiment is known by: the texts that its keys, files and compiled programs derive from.
+
+Each text holds what the thing depends on and nothing else, so that equal things are shared: one
+draw for all optimizers of a network, one program for a sweep over learning rates. What a study
+only refers to, data files and the user's own modules, enters with the hash of its content.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxsim.network.network import Network
+from jaxsim.problem.user_code import is_reference, source_of
+from jaxsim.simulation.keys import identity_words
+from jaxsim.study.expand import canonical
+
+
+class Identity(NamedTuple):
+    """The fields of the same names of an `Experiment`."""
+
+    words: tuple[int, int]
+    id: str
+    initialization: str
+    program: str
+    evaluation: str
+    family: str
+
+
+def identify(
+    dump: dict[str, Any], network: Network, seed: int, paired: tuple[str, ...], base: Path | None
+) -> Identity:
+    """Return the identity of the experiment with the given resolved tables.
+
+    Args:
+        dump: the experiment's tables with every default, after all they refer to was loaded.
+        network: what [network] means.
+        seed: of the study.
+        paired: tables left out of what the random numbers derive from.
+        base: directory that relative paths refer to.
+    """
+    tables = copy.deepcopy(dump)
+    for section in ("problem", "network"):
+        content = list(_content(tables[section], base))
+        if content:
+            tables[section]["content"] = content
+    shape = (network.inputs, network.outputs)
+    return Identity(
+        words=identity_words(_random(tables, paired)),
+        id="".join(f"{word:08x}" for word in identity_words(canonical([seed, tables]))),
+        initialization=canonical([tables["network"], *shape, tables["precision"]]),
+        program=_program(tables),
+        evaluation=_evaluation(tables, network, seed),
+        family=_family(tables, network),
+    )
+
+
+def _content(table: Any, base: Path | None) -> Iterator[str]:
+    """Yield the SHA-256 of every file and module that a table refers to."""
+    if isinstance(table, list):
+        for inner in table:
+            yield from _content(inner, base)
+    if not isinstance(table, dict):
+        return
+    for key, value in table.items():
+        if key == "path" and isinstance(value, str):
+            yield hashlib.sha256(((base or Path()) / value).read_bytes()).hexdigest()
+        elif key in ("function", "module") and is_reference(value):
+            yield hashlib.sha256(source_of(value)).hexdigest()
+        else:
+            yield from _content(value, base)
+
+
+def _random(tables: dict[str, Any], paired: tuple[str, ...]) -> str:
+    """How long it runs, where it is observed and how its risk is computed do not change a run."""
+    problem = {k: v for k, v in tables["problem"].items() if k not in ("risk", "optimum")}
+    kept = {k: tables[k] for k in ("network", "optimizer", "training", "precision")}
+    kept["problem"] = problem
+    return canonical({k: v for k, v in kept.items() if k not in paired})
+
+
+def _program(tables: dict[str, Any]) -> str:
+    """Learning rate (unless a schedule), steps and checkpoints are data to a compiled training."""
+    kept = {k: tables[k] for k in ("network", "training", "precision")}
+    kept["problem"] = {k: v for k, v in tables["problem"].items() if k != "optimum"}
+    traced = not isinstance(tables["optimizer"].get("learning_rate"), dict)
+    kept["optimizer"] = {
+        k: v for k, v in tables["optimizer"].items() if not (traced and k == "learning_rate")
+    }
+    return canonical(kept)
+
+
+def _evaluation(tables: dict[str, Any], network: Network, seed: int) -> str:
+    """A compiled evaluation depends neither on laws of initialization nor on optimizers."""
+    problem = {k: v for k, v in tables["problem"].items() if k != "optimum"}
+    return canonical([problem, _architecture(tables, network), tables["precision"], seed])
+
+
+def _family(tables: dict[str, Any], network: Network) -> str:
+    """What the optimal risk depends on; frozen parameters restrict the infimum."""
+    problem = {k: v for k, v in tables["problem"].items() if k != "risk"}
+    frozen = tables["network"] if tables["network"]["freeze"] else None
+    return canonical([problem, _architecture(tables, network), frozen])
+
+
+def _architecture(tables: dict[str, Any], network: Network) -> list[Any]:
+    shapes = [
+        [s.fan_in, s.fan_out, s.biases is not None, s.multiplier] for s in network.layer_specs
+    ]
+    own = [tables["network"]["module"], tables["network"].get("content")]
+    return [shapes, tables["network"]["activation"], *own]
