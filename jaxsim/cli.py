@@ -70,8 +70,11 @@ def run(
     ] = None,
     devices: DevicesOption = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Processes that share the work.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--workers", min=1, help="Processes that share the work; by default chosen by its size."
+        ),
+    ] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Verify finished shards, compute damaged ones again.")
     ] = False,

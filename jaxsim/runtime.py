@@ -58,6 +58,13 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def pin(index: int) -> None:
+    """Keep this process to one core, the index-th it may use, before JAX starts its threads."""
+    if hasattr(os, "sched_setaffinity"):
+        there = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {there[index % len(there)]})
+
+
 def choose_devices(count: int | None) -> list[Device]:
     """Return the first `count` devices, or all of them.
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from jaxsim.errors import InputError
-from jaxsim.launch.measure import measure
+from jaxsim.launch.layout import choose_layouts
 from jaxsim.results.provenance import jaxsim_version
 from jaxsim.results.schema import VERSION
 from jaxsim.results.store import Shard, Store
+from jaxsim.simulation.engines import Form
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.study.plan import Layout, shards
 from jaxsim.study.spec import ANALYSIS_KEYS
 from jaxsim.study.study import Study
 
-SHARD_SECONDS = 10.0
-LARGEST_SHARD = 65536
+FORM = ("engine", "width", "lanes", "shard")
+"""Keys of [execution] that a new directory settles and that are kept afterwards."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,7 @@ def bind(
     manifest = store.manifest()
     if manifest is None:
         _require_free(store.directory)
-        if study.spec.execution.width == "auto":
-            announce("measuring the block width")
-        layouts = choose_layouts(study)
+        layouts = choose_layouts(study, announce)
     else:
         layouts = _recorded(study, manifest, store.directory)
     fresh = _manifest(study, layouts)
@@ -96,45 +95,6 @@ def reopen(path: str | Path, allow_code: bool = False) -> Directory:
     return Directory(store, study, _recorded(study, manifest, store.directory))
 
 
-def choose_layouts(study: Study) -> dict[str, Layout]:
-    """Return the layout of every experiment: as the study says, or by measurement.
-
-    Experiments that differ only in the optimizer or its learning rate share one measurement.
-    """
-    execution, replicates = study.spec.execution, study.spec.replicates
-    known: dict[str, Layout] = {}
-    layouts: dict[str, Layout] = {}
-    for experiment in study.experiments:
-        group = f"{experiment.evaluation}|{experiment.batch_size}|{experiment.steps}"
-        if group not in known:
-            known[group] = _layout(experiment, replicates, execution.width, execution.shard)
-        layouts[experiment.id] = known[group]
-    return layouts
-
-
-def _layout(experiment: Experiment, replicates: int, width: int | str, shard: int | str) -> Layout:
-    speed = None
-    if width == "auto":
-        speed = measure(experiment, replicates)
-        width = speed.width
-    assert isinstance(width, int)
-    if isinstance(shard, int):
-        if shard % width:
-            raise InputError(
-                f"execution.shard = {shard} is not accepted: it should be a multiple of the width "
-                f"{width}"
-            )
-        return Layout(width, shard)
-    if speed is None:
-        # Without a measurement: a fixed number of blocks, so that the layout needs no clock.
-        wanted = 8 * width
-    else:
-        wanted = int(SHARD_SECONDS / max(speed.block_seconds(experiment), 1e-9)) * width
-    # A few shards per experiment even if it is quick: units of progress and of sharing work.
-    quarter = -(-replicates // (4 * width)) * width
-    return Layout(width, max(width, min(wanted, quarter, LARGEST_SHARD // width * width)))
-
-
 def _manifest(study: Study, layouts: dict[str, Layout]) -> dict[str, Any]:
     return {
         "schema": VERSION,
@@ -145,7 +105,7 @@ def _manifest(study: Study, layouts: dict[str, Layout]) -> dict[str, Any]:
             {
                 "id": e.id,
                 "label": e.label,
-                "width": layouts[e.id].width,
+                **asdict(layouts[e.id].form),
                 "shard": layouts[e.id].shard,
                 "checkpoints": list(e.checkpoints),
             }
@@ -158,10 +118,13 @@ def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[s
     """Return the layouts of a manifest if it is of this study."""
     differences = _differences(manifest["study"], study.spec.model_dump(mode="json"))
     execution = study.spec.execution
-    recorded = {e["id"]: Layout(e["width"], e["shard"]) for e in manifest["experiments"]}
-    for key in ("width", "shard"):
+    recorded = {
+        e["id"]: Layout(Form(e["engine"], e["width"], e["lanes"]), e["shard"])
+        for e in manifest["experiments"]
+    }
+    for key in FORM:
         wanted = getattr(execution, key)
-        there = {getattr(layout, key) for layout in recorded.values()}
+        there = {e[key] for e in manifest["experiments"]}
         if wanted != "auto" and there != {wanted}:
             differences.append(f"execution.{key}: {sorted(there)} there, {wanted} asked for")
     if not differences and any(e.id not in recorded for e in study.experiments):
@@ -183,7 +146,7 @@ def _differences(there: Any, here: Any, key: str = "") -> list[str]:
         found = []
         for name in sorted(there.keys() | here.keys()):
             inner = f"{key}.{name}" if key else name
-            if inner in ANALYSIS_KEYS or inner in ("execution.width", "execution.shard"):
+            if inner in ANALYSIS_KEYS or inner in [f"execution.{k}" for k in FORM]:
                 continue
             found += _differences(there.get(name), here.get(name), inner)
         return found

@@ -1,9 +1,10 @@
-"""The block width, chosen by a short measurement.
+"""The engine and the block width, chosen by a short measurement.
 
 Small networks want blocks that stay in cache, accelerators want blocks that fill them. Starting
-small, the width grows fourfold until the throughput stops growing; the smallest width close to the
-best wins. The choice is remembered per program, device kind and version, since it costs a
-compilation per width, and recorded with the study, since it is part of the bits.
+small, the width of the reference engine grows fourfold until the throughput stops growing; the
+smallest width close to the best wins. Where the lanes engine can run it is measured, too, and is
+taken if it is clearly faster. The choice is remembered per program, device kind and version, since
+it costs a compilation per form, and recorded with the study, since it is part of the bits.
 """
 
 from __future__ import annotations
@@ -11,40 +12,52 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
 from jaxsim.results.files import write_atomically
 from jaxsim.results.provenance import versions
 from jaxsim.simulation import keys
-from jaxsim.simulation.engine import Engine, vmap_engine
+from jaxsim.simulation.engine import Engine
+from jaxsim.simulation.engines import Form, make_engine
 from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.lanes import LANES, obstacle
 
-SMALLEST, FACTOR, LARGEST = 16, 4, 16384
+SMALLEST, FACTOR, LARGEST = 32, 4, 32768
+GROUPS = 4
+"""Groups of lanes per block, if there are as many replicates."""
 GAIN = 1.1
 SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The chosen width and how fast it trains.
+    """The chosen form and how fast it trains.
 
     Attributes:
-        width: replicates per block.
+        form: engine, width and lanes.
         seconds_per_step: for one step of a whole block.
         seconds_per_observation: for the observation of a whole block at one checkpoint.
         remembered: taken from an earlier measurement.
     """
 
-    width: int
+    form: Form
     seconds_per_step: float
-    seconds_per_observation: float
+    seconds_per_observation: float = 0.0
     remembered: bool = False
+
+    @property
+    def rate(self) -> float:
+        """Member-steps per second."""
+        return self.form.width / self.seconds_per_step
 
     def block_seconds(self, experiment: Experiment) -> float:
         """Return the estimated time of one block, without compilation."""
@@ -54,14 +67,59 @@ class Measurement:
         )
 
 
-def measure(experiment: Experiment, replicates: int, width: int | None = None) -> Measurement:
-    """Return the best width for an experiment, or the speed of a given one, on this device."""
-    path = runtime.cache_directory() / "widths" / f"{_key(experiment, replicates, width)}.json"
+def measure(
+    experiment: Experiment,
+    replicates: int,
+    engine: str = "auto",
+    lanes: int | str = "auto",
+    cores: int | None = None,
+) -> Measurement:
+    """Return the fastest form for an experiment on this device.
+
+    Args:
+        experiment: what is trained.
+        replicates: how many; blocks need not be wider.
+        engine: "vmap", "lanes", or "auto" for the faster one.
+        lanes: of the lanes engine, or "auto".
+        cores: of the processes that will do the work; None for all.
+    """
+    allowed = f"{engine}, {lanes} lanes, {_enough(replicates)} replicates"
+
+    def search() -> Measurement:
+        tried = []
+        if engine != "lanes":
+            tried.append(_search_width(experiment, replicates))
+        if engine == "lanes" or (engine == "auto" and _lanes_are_worth_it(experiment)):
+            tried += [
+                _timed(experiment, Form("lanes", _lanes_width(n, replicates), n))
+                for n in (LANES if lanes == "auto" else (int(lanes),))
+            ]
+        best = max(tried, key=lambda m: m.rate if m.form.engine == "vmap" else m.rate / GAIN)
+        return replace(best, seconds_per_observation=_observation(experiment, best.form))
+
+    return _remembered(experiment, allowed, cores, search)
+
+
+def measure_form(experiment: Experiment, form: Form, cores: int | None = None) -> Measurement:
+    """Return the speed of a given form on this device."""
+
+    def time_it() -> Measurement:
+        observation = _observation(experiment, form)
+        return replace(_timed(experiment, form), seconds_per_observation=observation)
+
+    return _remembered(experiment, str(form), cores, time_it)
+
+
+def _remembered(
+    experiment: Experiment, what: str, cores: int | None, search: Callable[[], Measurement]
+) -> Measurement:
+    path = runtime.cache_directory() / "forms" / f"{_key(experiment, what, cores)}.json"
     try:
-        return Measurement(**(json.loads(path.read_text()) | {"remembered": True}))
-    except (OSError, ValueError, TypeError):
+        there = json.loads(path.read_text())
+        return Measurement(**(there | {"form": Form(**there["form"]), "remembered": True}))
+    except (OSError, ValueError, TypeError, KeyError):
         pass
-    found = _search(experiment, replicates) if width is None else _timed(experiment, width)
+    found = search()
     try:
         write_atomically(path, json.dumps(asdict(found)).encode())
     except InputError:
@@ -70,64 +128,82 @@ def measure(experiment: Experiment, replicates: int, width: int | None = None) -
     return found
 
 
-def _search(experiment: Experiment, replicates: int) -> Measurement:
-    enough = max(SMALLEST, 1 << (replicates - 1).bit_length())
+def _enough(replicates: int) -> int:
+    return min(LARGEST, 1 << (replicates - 1).bit_length())
+
+
+def _lanes_are_worth_it(experiment: Experiment) -> bool:
+    return jax.default_backend() == "cpu" and not obstacle(experiment)
+
+
+def _lanes_width(lanes: int, replicates: int) -> int:
+    return lanes * max(1, min(GROUPS, _enough(replicates) // lanes))
+
+
+def _search_width(experiment: Experiment, replicates: int) -> Measurement:
     tried: list[Measurement] = []
     width = SMALLEST
-    while width <= min(LARGEST, enough):
+    while width <= max(SMALLEST, _enough(replicates)):
         try:
-            tried.append(_timed(experiment, width))
+            tried.append(_timed(experiment, Form("vmap", width)))
         except jax.errors.JaxRuntimeError:
             # Out of memory: what fitted before is the answer.
             if not tried:
                 raise
             break
-        rates = [m.width / m.seconds_per_step for m in tried]
-        if len(rates) > 1 and rates[-1] < GAIN * max(rates[:-1]):
+        if len(tried) > 1 and tried[-1].rate < GAIN * max(m.rate for m in tried[:-1]):
             break
         width *= FACTOR
-    best = max(m.width / m.seconds_per_step for m in tried)
-    return next(m for m in tried if GAIN * m.width / m.seconds_per_step >= best)
+    best = max(m.rate for m in tried)
+    return next(m for m in tried if GAIN * m.rate >= best)
 
 
-def _timed(experiment: Experiment, width: int) -> Measurement:
-    engine = vmap_engine(experiment)
+def _start(experiment: Experiment, form: Form) -> tuple[Engine, Any, Array]:
+    engine = make_engine(experiment, form)
     learning_rate = jnp.asarray(0.0, experiment.dtype)
     key = keys.experiment_key(experiment.seed, experiment.words)
-    shared = engine.shared(keys.root_key(experiment.seed))
-    state = engine.init(key, jnp.arange(width, dtype=jnp.uint32), learning_rate)
-    jax.block_until_ready(engine.observe(engine.theta(state)))
+    members = jnp.arange(form.width, dtype=jnp.uint32)
+    return engine, engine.init(key, members, learning_rate), learning_rate
+
+
+def _observation(experiment: Experiment, form: Form) -> float:
+    """Return the seconds of one observation of a block."""
+    engine, state, _ = _start(experiment, form)
+    theta = engine.theta(state)
+    jax.block_until_ready(engine.observe(theta))
     start = time.perf_counter()
-    jax.block_until_ready(engine.observe(engine.theta(state)))
-    observation = time.perf_counter() - start
+    jax.block_until_ready(engine.observe(theta))
+    return time.perf_counter() - start
+
+
+def _timed(experiment: Experiment, form: Form) -> Measurement:
+    """Return the speed of training in a form."""
+    engine, state, learning_rate = _start(experiment, form)
+    shared = engine.shared(keys.root_key(experiment.seed))
     steps, best = 4, np.inf
     state = engine.advance(state, shared, np.int32(0), np.int32(1), learning_rate)
     jax.block_until_ready(state)
-    for _ in range(12):
+    for repetition in range(12):
         start = time.perf_counter()
         state = engine.advance(state, shared, np.int32(0), np.int32(steps), learning_rate)
         jax.block_until_ready(state)
         elapsed = time.perf_counter() - start
         best = min(best, elapsed / steps)
-        if elapsed > SECONDS and _ >= 5:
+        if elapsed > SECONDS and repetition >= 5:
             break
         if elapsed < SECONDS / 4:
             steps *= 4
-    return Measurement(width, best, observation)
+    return Measurement(form, best)
 
 
-def _key(experiment: Experiment, replicates: int, width: int | None) -> str:
+def _key(experiment: Experiment, what: str, cores: int | None) -> str:
     device = jax.local_devices()[0]
-    enough = min(LARGEST, 1 << (replicates - 1).bit_length())
     facts = [
         experiment.program,
         experiment.evaluation,
         device.device_kind,
         versions()["jaxlib"],
-        str(runtime.cores()),
-        str(enough if width is None else -width),
+        str(runtime.cores() if cores is None else cores),
+        what,
     ]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
-
-
-__all__ = ["Engine", "Measurement", "measure"]

@@ -13,7 +13,7 @@ from jaxsim.errors import InputError, unknown
 from jaxsim.launch.directory import Directory, reopen
 from jaxsim.launch.simulate import open_results
 from jaxsim.simulation.block import run_block
-from jaxsim.simulation.engine import vmap_engine
+from jaxsim.simulation.engines import make_engine
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.records import Records
 
@@ -72,11 +72,12 @@ def replay(
         raise InputError(
             f"replicate = {replicate} is not part of the study; accepted: 0 to {replicates - 1}"
         )
-    width = directory.layouts[chosen.id].width
+    form = directory.layouts[chosen.id].form
     steps = tuple(sorted({*range(0, chosen.steps + 1, every), *chosen.checkpoints}))
-    first = replicate - replicate % width
+    first = replicate - replicate % form.width
     with jax.default_device(jax.local_devices()[0]):
-        block = run_block(vmap_engine(chosen), chosen, first, width, checkpoints=steps)
+        engine = make_engine(chosen, form)
+        block = run_block(engine, chosen, first, form.width, checkpoints=steps)
     row = Records(*(column[replicate - first : replicate - first + 1] for column in block))
     return Replay(
         chosen, replicate, steps, row, _agrees(directory, chosen, replicate, steps, row), Path(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from jaxsim import runtime
 from jaxsim.errors import InputError
 from jaxsim.launch.directory import Directory, bind
+from jaxsim.launch.layout import choose_workers
 from jaxsim.launch.worker import work
 from jaxsim.results.results import Results
 from jaxsim.results.store import DamagedShard, Shard
@@ -43,7 +45,7 @@ def simulate(
     *,
     replicates: int | None = None,
     devices: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     repair: bool = False,
     progress: Progress | None = None,
 ) -> Results:
@@ -54,7 +56,8 @@ def simulate(
         output: directory of the results; None for a temporary one, gone when Python ends.
         replicates: in place of the study's.
         devices: how many devices to use; None for all.
-        workers: processes to share the work; each uses `devices` devices.
+        workers: processes to share the work; each uses `devices` devices. None for one process per
+            CPU core if the study is long, else none but this one.
         repair: verify all shards first and compute damaged ones again.
         progress: told what happens.
 
@@ -66,10 +69,13 @@ def simulate(
         study = Study.load(study)
     if replicates is not None:
         study = study.with_settings([f"replicates={replicates}"])
+    runtime.configure(None, study.spec.execution.matmul_precision)
     directory = bind(study, output or _temporary(), progress.say)
     if repair:
         remove_damaged(directory, progress.say)
     missing = directory.missing()
+    if workers is None:
+        workers = min(choose_workers(study, devices), max(len(missing), 1))
     total = study.spec.replicates * len(study.experiments)
     progress.start(directory, sum(s.stop - s.first for _, s in missing), total)
     try:
@@ -118,40 +124,50 @@ def remove_damaged(
 
 def _processes(directory: Directory, workers: int, devices: int | None, progress: Progress) -> None:
     """Run worker processes until the plan is finished, watching the store."""
-    base = [sys.executable, "-m", "jaxsim.launch.process", str(directory.store.directory)]
-    options = [] if devices is None else ["--devices", str(devices)]
+    command = [sys.executable, "-m", "jaxsim.launch.process", str(directory.store.directory)]
+    command += ["--pin"] if devices is None else ["--devices", str(devices)]
     if directory.study.allow_code:
-        options.append("--allow-code")
-    running = [
-        subprocess.Popen(
-            [*base, "--index", str(i), "--of", str(workers), *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(workers)
-    ]
+        command.append("--allow-code")
+    with contextlib.ExitStack() as stack:
+        errors = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(workers)]
+        running = [
+            subprocess.Popen(
+                [*command, "--index", str(i), "--of", str(workers)],
+                stdout=subprocess.DEVNULL,
+                stderr=errors[i],
+            )
+            for i in range(workers)
+        ]
+        try:
+            waiting = _watch(directory, running, progress)
+        finally:
+            for process in running:
+                process.terminate()
+            for process in running:
+                process.wait()
+        for process, error in zip(running, errors, strict=True):
+            if waiting and process.returncode:
+                error.seek(0)
+                lines = error.read().strip().splitlines()
+                last = lines[-1] if lines else f"a worker ended with code {process.returncode}"
+                raise InputError(last.removeprefix("error: "))
+
+
+def _watch(
+    directory: Directory, running: list[subprocess.Popen], progress: Progress
+) -> list[tuple[Experiment, Shard]]:
+    """Report shards as they appear until all processes have ended; return what is missing then."""
     waiting = directory.missing()
-    try:
-        while True:
-            alive = any(p.poll() is None for p in running)
-            there = [task for task in waiting if directory.store.has(task[1])]
-            for experiment, shard in there:
-                progress.shard(experiment, shard, directory.store.read(shard))
-            done = {shard for _, shard in there}
-            waiting = [task for task in waiting if task[1] not in done]
-            if not alive:
-                break
-            time.sleep(0.2)
-    finally:
-        for process in running:
-            process.terminate()
-    for process in running:
-        _, errors = process.communicate()
-        if waiting and process.returncode:
-            lines = errors.strip().splitlines()
-            last = lines[-1] if lines else f"exit code {process.returncode}"
-            raise InputError(last.removeprefix("error: "))
+    while True:
+        alive = any(p.poll() is None for p in running)
+        there = [task for task in waiting if directory.store.has(task[1])]
+        for experiment, shard in there:
+            progress.shard(experiment, shard, directory.store.read(shard))
+        done = {shard for _, shard in there}
+        waiting = [task for task in waiting if task[1] not in done]
+        if not alive:
+            return waiting
+        time.sleep(0.2)
 
 
 def _temporary() -> Path:

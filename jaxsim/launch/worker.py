@@ -21,7 +21,7 @@ from jaxsim.results.schema import concatenate, head
 from jaxsim.results.store import Shard
 from jaxsim.runtime import Device
 from jaxsim.simulation.block import Stopped, run_block
-from jaxsim.simulation.engine import vmap_engine
+from jaxsim.simulation.engines import make_engine
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.records import Records
 from jaxsim.study.plan import blocks
@@ -119,14 +119,14 @@ def _compute(
     observe: Observer,
     stop: threading.Event,
 ) -> None:
-    width = directory.layouts[experiment.id].width
-    engine = vmap_engine(experiment)
+    form = directory.layouts[experiment.id].form
+    engine = make_engine(experiment, form)
     begin = time.perf_counter()
     parts = [
-        run_block(engine, experiment, first, width, stop=stop.is_set)
-        for first in blocks(shard, width)
+        run_block(engine, experiment, first, form.width, stop=stop.is_set)
+        for first in blocks(shard, form.width)
     ]
     records = head(concatenate(parts), shard.stop - shard.first)
     seconds = time.perf_counter() - begin
-    directory.store.write(shard, records, provenance(device, width))
+    directory.store.write(shard, records, provenance(device, form))
     observe(experiment, shard, records, seconds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,7 @@ class Activation:
         flat: closed intervals on which A is constant with derivative exactly zero.
         piecewise_linear: A is affine between neighbouring breakpoints.
         non_negative: A >= 0 everywhere.
+        slope_from_value: A'(A(x)) = A'(x) for all x, so that the value tells the derivative.
     """
 
     name: str
@@ -39,11 +41,12 @@ class Activation:
     flat: tuple[tuple[float, float], ...] = ()
     piecewise_linear: bool = False
     non_negative: bool = False
+    slope_from_value: bool = False
 
 
 def relu() -> Activation:
     """max(x, 0), with derivative 0 at 0."""
-    return Activation("relu", jax.nn.relu, (0.0,), ((-INF, 0.0),), True, True)
+    return Activation("relu", jax.nn.relu, (0.0,), ((-INF, 0.0),), True, True, True)
 
 
 def clipped_relu(low: float = 0.0, high: float = 1.0) -> Activation:
@@ -56,7 +59,7 @@ def clipped_relu(low: float = 0.0, high: float = 1.0) -> Activation:
         return jnp.where(x <= low, low, jnp.where(x >= high, high, x))
 
     flat = ((-INF, low), (high, INF))
-    return Activation("clipped_relu", clip, (low, high), flat, True, low >= 0)
+    return Activation("clipped_relu", clip, (low, high), flat, True, low >= 0, True)
 
 
 def relu6() -> Activation:
@@ -88,13 +91,14 @@ def leaky_relu(negative_slope: float = 0.01) -> Activation:
     """The identity for x >= 0, else negative_slope * x."""
     flat = ((-INF, 0.0),) if negative_slope == 0 else ()
     if flat:
-        return Activation("leaky_relu", jax.nn.relu, (0.0,), flat, True, True)
+        return Activation("leaky_relu", jax.nn.relu, (0.0,), flat, True, True, True)
     return Activation(
         "leaky_relu",
         lambda x: jax.nn.leaky_relu(x, negative_slope),
         (0.0,),
         piecewise_linear=True,
         non_negative=negative_slope < 0,
+        slope_from_value=negative_slope > 0,
     )
 
 
@@ -147,6 +151,41 @@ def _smooth(name: str, function: Callable[[Array], Array], non_negative: bool = 
     return factory
 
 
+def function(
+    function: Callable[..., Any] | str,
+    breakpoints: tuple[float, ...] = (),
+    non_negative: bool = False,
+) -> Activation:
+    """Return an activation of your own: a pure elementwise JAX function of any floating array.
+
+    No flat interval is claimed of it, so that nothing is called inactive or provable.
+
+    Args:
+        function: "module:function", which needs permission to run code, or the function itself.
+        breakpoints: where it is not smooth; quadrature puts its nodes between them.
+        non_negative: whether it is certainly never negative.
+
+    Raises:
+        InputError: for a reference in place of a function, or one that is not elementwise.
+    """
+    if not callable(function):
+        raise InputError(
+            f"function = {function!r} is not imported without permission: give --allow-code or "
+            "allow_code=True"
+        )
+    example = jax.ShapeDtypeStruct((2, 3), jnp.float32)
+    try:
+        found = jax.eval_shape(function, example)
+    except Exception as error:
+        raise InputError(f"function cannot be applied to an array: {error}") from error
+    if getattr(found, "shape", None) != example.shape or found.dtype != example.dtype:
+        raise InputError(
+            f"function maps a float32 array of shape (2, 3) to {found}; accepted: one of the same "
+            "shape and dtype"
+        )
+    return Activation("function", function, tuple(sorted(breakpoints)), non_negative=non_negative)
+
+
 ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "relu": relu,
     "clipped_relu": clipped_relu,
@@ -155,6 +194,7 @@ ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "relu_power": relu_power,
     "leaky_relu": leaky_relu,
     "elu": elu,
+    "function": function,
     "selu": selu,
     "celu": celu,
     "gelu": gelu,
@@ -166,5 +206,7 @@ ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "sigmoid": _smooth("sigmoid", jax.nn.sigmoid, non_negative=True),
     "soft_sign": lambda: Activation("soft_sign", jax.nn.soft_sign, (0.0,)),
     "sine": sine,
-    "identity": lambda: Activation("identity", lambda x: x, piecewise_linear=True),
+    "identity": lambda: Activation(
+        "identity", lambda x: x, piecewise_linear=True, slope_from_value=True
+    ),
 }

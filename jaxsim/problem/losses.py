@@ -25,7 +25,6 @@ from jax import Array
 from scipy.optimize import brentq
 
 from jaxsim.errors import InputError
-from jaxsim.problem.user_code import load
 
 Kind = Literal["regression", "binary", "classes"]
 Best = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, float]]
@@ -239,7 +238,7 @@ def function(
         lower_bound: a value that it never goes below; absent means that none is known.
 
     Raises:
-        InputError: for a reference in place of a function: see `user_loss`.
+        InputError: for a reference in place of a function: a study loads it if that is allowed.
     """
     if not callable(function):
         raise InputError(
@@ -259,20 +258,6 @@ def function(
 
     bound = -math.inf if lower_bound is None else lower_bound
     return Loss("function", checked, kind, lower_bound=bound, convex=False)
-
-
-def user_loss(reference: str, allow_code: bool, **options: Any) -> Loss:
-    """Return the loss that "module:function" names, if running code is allowed.
-
-    Args:
-        reference: "module:function".
-        allow_code: the permission.
-        options: kind and lower_bound, as in LOSSES["function"].
-
-    Raises:
-        InputError: without permission, or if there is no such function.
-    """
-    return function(load(reference, "function", allow_code), **options)
 
 
 LOSSES: dict[str, Callable[..., Loss]] = {

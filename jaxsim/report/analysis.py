@@ -16,6 +16,8 @@ from jaxsim.errors import InputError
 from jaxsim.estimation import Band, Counts, Estimate, RiskHistogram, band, classify, estimates
 from jaxsim.problem.bracket import Bracket
 from jaxsim.problem.parabola import parabola_of
+from jaxsim.problem.risk import make_risk
+from jaxsim.report.comparisons import Comparison, paired_comparisons
 from jaxsim.results.results import Results
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.records import Records, Status
@@ -36,6 +38,7 @@ class ExperimentAnalysis:
         runs: finished replicates.
         planned: replicates of the plan.
         diverged: replicates that diverged.
+        risk_rule: how the true risk was computed, and what its error means.
         optimum: bracket of the optimal risk, closed from above by the best run.
         eps: the study's values, [G].
         estimates: exceedance estimates, [G][T]; each carries its pointwise interval.
@@ -58,6 +61,7 @@ class ExperimentAnalysis:
     runs: int
     planned: int
     diverged: int
+    risk_rule: str
     optimum: Bracket
     eps: np.ndarray
     estimates: tuple[tuple[Estimate, ...], ...]
@@ -85,6 +89,7 @@ class Analysis:
         confidence: of every interval.
         interval: name of the pointwise interval's method.
         experiments: in the study's order.
+        comparisons: of the experiments that share random numbers, pair by pair.
         device_kinds: replicates computed per kind of device.
     """
 
@@ -93,6 +98,7 @@ class Analysis:
     confidence: float
     interval: str
     experiments: tuple[ExperimentAnalysis, ...]
+    comparisons: tuple[Comparison, ...]
     device_kinds: dict[str, int]
 
 
@@ -127,7 +133,13 @@ def analyse(
         for e in results.experiments
     ]
     return Analysis(
-        name, title, confidence, interval, tuple(analysed), dict(results.device_kinds())
+        name=name,
+        title=title,
+        confidence=confidence,
+        interval=interval,
+        experiments=tuple(analysed),
+        comparisons=paired_comparisons(results, brackets, thresholds, confidence),
+        device_kinds=dict(results.device_kinds()),
     )
 
 
@@ -210,6 +222,7 @@ def _experiment(
         runs=runs,
         planned=sum(s.stop - s.first for s in results.planned[experiment.id]),
         diverged=int(ours.diverged[-1]),
+        risk_rule=_risk_rule(experiment),
         optimum=optimum,
         eps=eps,
         estimates=estimates(
@@ -237,6 +250,18 @@ def _experiment(
         gradient_norm=gradients.quantile(0.5) if runs else float("nan"),
         sample=np.concatenate(sample)[:SAMPLE] if sample else np.zeros((0, steps)),
     )
+
+
+_ERRORS = {
+    "rounding": "the error is a bound on rounding",
+    "estimate": "the error is a conservative estimate, not a bound",
+    "confidence": "the error is half a confidence interval, not a bound",
+}
+
+
+def _risk_rule(experiment: Experiment) -> str:
+    rule = make_risk(experiment.problem, experiment.network, experiment.risk)
+    return f"{rule.description}; {_ERRORS[rule.error_kind]}"
 
 
 def _grid(experiment: Experiment, eps: np.ndarray) -> np.ndarray:

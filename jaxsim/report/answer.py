@@ -7,7 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from jaxsim.estimation import interval_of
 from jaxsim.report.analysis import Analysis, ExperimentAnalysis, analyse
+from jaxsim.report.tables import write_tables
 from jaxsim.report.text import interval_text, joined, lower_text, optimum_text, probability
 from jaxsim.results.results import Results
 from jaxsim.study.study import Study
@@ -16,7 +18,7 @@ from jaxsim.study.study import Study
 def write_report(
     results: Results, study: Study, directory: Path, console: Console, plots: bool = True
 ) -> Analysis:
-    """Analyse results, print the answer, and write plots and the page into the directory."""
+    """Analyse results, print the answer, and write tables, plots and the page."""
     spec = study.spec
     analysis = analyse(results, spec.epsilon, spec.confidence, spec.interval, spec.name, spec.title)
     said = sentences(analysis)
@@ -30,6 +32,8 @@ def write_report(
     console.print()
     for sentence in said:
         console.print(sentence, highlight=False, soft_wrap=True)
+    write_tables(analysis, directory)
+    places = f"\nresults: {directory / 'shards'}   tables: {directory / 'estimates.csv'}, ..."
     if plots:
         # Matplotlib takes a second to import: not before it is needed.
         from jaxsim.report.page import write_page
@@ -37,11 +41,8 @@ def write_report(
 
         draw_all(analysis, directory)
         page = write_page(analysis, directory, said, remarks)
-        console.print(
-            f"\nresults: {directory / 'shards'}   plots: {directory / 'plots'}   page: {page}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        places += f"   plots: {directory / 'plots'}   page: {page}"
+    console.print(places, highlight=False, soft_wrap=True)
     return analysis
 
 
@@ -62,13 +63,33 @@ def sentences(analysis: Analysis) -> list[str]:
                 f"{_clause(last, g)}, the most"
             )
         said.append(sentence + ".")
-    said += _provable(done)
-    return said
+    return said + _compared(analysis) + _provable(done)
 
 
 def _clause(experiment: ExperimentAnalysis, g: int) -> str:
     one = experiment.estimates[g][-1]
     return probability(one.estimate, one.lower, one.upper)
+
+
+def _compared(analysis: Analysis) -> list[str]:
+    """Return a sentence per eps on the paired comparisons: how many differ, and which most."""
+    said = []
+    alpha = 1 - analysis.confidence
+    for eps in sorted({one.eps for one in analysis.comparisons}):
+        alike = [one for one in analysis.comparisons if one.eps == eps]
+        differ = sum(one.p_holm <= alpha for one in alike)
+        most = max(alike, key=lambda one: abs(one.result.difference))
+        r, names = most.result, (most.first, most.second)
+        apart = (r.difference, r.lower, r.upper)
+        if r.difference < 0:
+            names, apart = names[::-1], (-r.difference, -r.upper, -r.lower)
+        said.append(
+            f"On the same initializations and mini-batches {differ} of {len(alike)} pairs differ "
+            f"in their probability of missing by more than {eps:g} (McNemar and Holm, level "
+            f"{alpha:.3g} for all pairs and eps together); most apart: {names[0]} misses more "
+            f"often than {names[1]} by {probability(*apart)}."
+        )
+    return said
 
 
 def _provable(done: list[ExperimentAnalysis]) -> list[str]:
@@ -131,21 +152,27 @@ def table(analysis: Analysis) -> Table:
     return shown
 
 
+def _optimum(e: ExperimentAnalysis) -> str:
+    return f"inf L = {optimum_text(e.optimum.lower, e.optimum.upper)} ({e.optimum.reason})"
+
+
 def notes(analysis: Analysis) -> list[str]:
     """Return what a reader of the table must know: methods, optima, gaps, mixed devices."""
     done = [e for e in analysis.experiments if e.runs]
+    sure = "coverage guaranteed" if interval_of(analysis.interval).rigorous else "approximate"
     lines = [
-        f"intervals: {analysis.interval}, each for itself; proved: lower bound that holds for "
-        "every n, with no sampling; for ever: failed runs certified to stay so; div.: diverged "
-        "runs, counted as failed; und.: undecided runs, which widen the interval"
+        f"intervals: {analysis.interval} ({sure}), each for itself, ends rounded outward; "
+        "proved: lower bound that holds for every n, with no sampling; for ever: failed runs "
+        "certified to stay so; div.: diverged runs, counted as failed; und.: undecided runs, which "
+        "widen the interval"
     ]
-    groups: dict[str, list[str]] = {}
-    for e in done:
-        value = optimum_text(e.optimum.lower, e.optimum.upper)
-        groups.setdefault(f"inf L = {value} ({e.optimum.reason})", []).append(e.experiment.label)
-    for text, labels in groups.items():
-        whose = "" if len(groups) == 1 else f"{joined(labels)}: "
-        lines.append(f"{whose}{text}")
+    for said in (_optimum, lambda e: f"true risk: {e.risk_rule}"):
+        groups: dict[str, list[str]] = {}
+        for e in done:
+            groups.setdefault(said(e), []).append(e.experiment.label)
+        for text, labels in groups.items():
+            whose = "" if len(groups) == 1 else f"{joined(labels)}: "
+            lines.append(f"{whose}{text}")
     missing = sum(e.planned - e.runs for e in analysis.experiments)
     if missing:
         lines.append(f"{missing:,} planned runs are not finished: this is the answer so far")

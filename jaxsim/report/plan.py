@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxsim import runtime
-from jaxsim.launch.directory import choose_layouts
-from jaxsim.launch.measure import Measurement, measure
+from jaxsim.launch.layout import choose_layouts, choose_workers
+from jaxsim.launch.measure import measure_form
 from jaxsim.report.text import duration, size
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.study.study import Study
@@ -22,24 +22,27 @@ def print_plan(study: Study, devices: int | None, console: Console) -> None:
     """Print experiments, blocks, shards, memory and a time estimate from a short measurement."""
     there = runtime.choose_devices(devices)
     replicates = study.spec.replicates
+    workers = choose_workers(study, devices)
     layouts = choose_layouts(study)
+    parallel, cores = (workers, 1) if workers > 1 else (len(there), None)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("experiment")
-    for heading in ("parameters", "steps", "width", "blocks", "shards", "block memory", "time"):
+    for heading in ("parameters", "steps", "engine", "width", "blocks", "shards", "memory", "time"):
         table.add_column(heading, justify="right")
     total, speeds = 0.0, {}
     for experiment in study.experiments:
         layout = layouts[experiment.id]
-        group = (experiment.evaluation, str(experiment.batch_size), layout.width)
+        group = (experiment.evaluation, str(experiment.batch_size), layout.form)
         if group not in speeds:
-            speeds[group] = measure(experiment, replicates, layout.width)
+            speeds[group] = measure_form(experiment, layout.form, cores)
         blocks = math.ceil(replicates / layout.width)
-        seconds = blocks * speeds[group].block_seconds(experiment) / len(there)
+        seconds = blocks * speeds[group].block_seconds(experiment) / parallel
         total += seconds
         table.add_row(
             experiment.label,
             f"{experiment.network.size:,}",
             f"{experiment.steps:,}",
+            layout.form.engine,
             f"{layout.width:,}",
             f"{blocks:,}",
             f"{math.ceil(replicates / layout.shard):,}",
@@ -52,8 +55,8 @@ def print_plan(study: Study, devices: int | None, console: Console) -> None:
     stored = sum(replicates * record_bytes(e) for e in study.experiments)
     console.print(
         f"\n{len(study.experiments):,} experiments, {runs:,} runs, {programs:,} programs to "
-        f"compile on {len(there)} x {there[0].device_kind}; about {duration(total)}, and up to "
-        f"{duration(programs * COMPILE_SECONDS / len(there))} to compile if none is cached; "
+        f"compile on {parallel} x {there[0].device_kind}; about {duration(total)}, and up to "
+        f"{duration(programs * COMPILE_SECONDS / parallel)} to compile if none is cached; "
         f"results at most {size(stored)}",
         highlight=False,
         soft_wrap=True,
@@ -76,6 +79,3 @@ def record_bytes(experiment: Experiment) -> int:
     """Return the bytes of one replicate's results, uncompressed."""
     checkpoints = len(experiment.checkpoints)
     return 33 + checkpoints * (16 + 4 * len(experiment.network.hidden))
-
-
-__all__ = ["Measurement", "block_bytes", "print_plan", "record_bytes"]

@@ -25,11 +25,34 @@ def probability(estimate: float, lower: float, upper: float) -> str:
 
 
 def interval_text(estimate: float, lower: float, upper: float) -> tuple[str, str, str]:
-    """Return the texts of an estimate and of the ends of its interval."""
-    if upper < 1e-3:
-        return f"{estimate:.2g}", f"{lower:.2g}", f"{upper:.2g}"
+    """Return the texts of an estimate and of its interval's ends, which are rounded outward.
+
+    Example:
+        >>> interval_text(0.98, 0.97361, 0.99034)
+        ('0.9800', '0.9736', '0.9904')
+        >>> interval_text(-0.05, -0.1234, 0.0201)
+        ('-0.050', '-0.124', '0.021')
+    """
+    if max(abs(lower), abs(upper)) < 1e-3:
+        return f"{estimate:.2g}", _significant(lower, -1), _significant(upper, 1)
     d = min(decimals((upper - lower) / 2), 6)
-    return _fixed(estimate, d), _fixed(lower, d), _fixed(upper, d)
+    return _fixed(estimate, d), _fixed(_outward(lower, d, -1), d), _fixed(_outward(upper, d, 1), d)
+
+
+def _outward(value: float, d: int, side: int) -> float:
+    """Round to d decimals, down (side = -1) or up (side = 1); a hair inside, 0.25 stays 0.25."""
+    if not math.isfinite(value):
+        return value
+    scaled = value * 10.0**d
+    hair = 1e-9 * max(abs(scaled), 1e-3)
+    return (math.ceil(scaled - hair) if side > 0 else math.floor(scaled + hair)) / 10.0**d
+
+
+def _significant(value: float, side: int) -> str:
+    """Return two significant digits, rounded down (side = -1) or up (side = 1)."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:.2g}"
+    return f"{_outward(value, 1 - math.floor(math.log10(abs(value))), side):.2g}"
 
 
 def lower_text(value: float) -> str:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from jaxsim.runtime import Device, setting
+from jaxsim.simulation.engines import Form
 
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "scipy")
 
@@ -51,14 +52,16 @@ def commit() -> str:
         return ""
 
 
-def provenance(device: Device, width: int) -> dict[str, str]:
+def provenance(device: Device, form: Form) -> dict[str, str]:
     """Return the facts that go with every shard, as text."""
     facts = {f"version.{name}": text for name, text in versions().items()}
     facts |= {
         "commit": commit(),
         "device_kind": device.device_kind,
         "platform": device.platform,
-        "width": str(width),
+        "engine": form.engine,
+        "width": str(form.width),
+        "lanes": str(form.lanes),
         "matmul_precision": str(setting("jax_default_matmul_precision")),
         "host": socket.gethostname(),
         "machine": platform.machine(),

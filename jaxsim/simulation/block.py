@@ -68,7 +68,7 @@ def run_block(
         observed.append(engine.observe(engine.theta(state)))
     gradient_norm = engine.gradient_norm(engine.theta(state))
     permanent, certified = engine.certificate(state, learning_rate)
-    found = jax.device_get((observed, gradient_norm, permanent, certified, state.diverged))
+    found = jax.device_get((observed, gradient_norm, permanent, certified, engine.diverged(state)))
     return _records(np.arange(first, first + width), steps, *found)
 
 

@@ -34,6 +34,7 @@ class Engine(NamedTuple):
         observe: theta [width, P] -> Observation.
         gradient_norm: theta [width, P] -> [width].
         certificate: (state, learning rate) -> (permanent [width], certified [width]).
+        diverged: state -> first step with a mini-batch loss that is not finite, or -1, [width].
     """
 
     shared: Callable[[Array], Any]
@@ -43,16 +44,17 @@ class Engine(NamedTuple):
     observe: Callable[[Array], Observation]
     gradient_norm: Callable[[Array], Array]
     certificate: Callable[[Any, Array], tuple[Array, Array]]
+    diverged: Callable[[Any], Array]
 
 
-class _ByText:
+class ByText:
     """An experiment compared by the text of its program, so that equal programs compile once."""
 
     def __init__(self, experiment: Experiment, text: str) -> None:
         self.experiment, self.text = experiment, text
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByText) and self.text == other.text
+        return isinstance(other, ByText) and self.text == other.text
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -60,21 +62,28 @@ class _ByText:
 
 def vmap_engine(experiment: Experiment) -> Engine:
     """Return the reference engine: `jit(vmap(...))` of the pure single-member functions."""
-    draw = _drawing(_ByText(experiment, experiment.initialization))
-    shared, start, advance, certificate = _training(_ByText(experiment, experiment.program))
-    observe, gradient_norm = _evaluation(_ByText(experiment, experiment.evaluation))
+    draw = drawing(ByText(experiment, experiment.initialization))
+    (shared, start), advance, certificate = training(ByText(experiment, experiment.program))
+    observe, gradient_norm = evaluation(ByText(experiment, experiment.evaluation))
 
     def init(key: Array, replicates: Array, learning_rate: Array) -> State:
         return start(*draw(key, replicates), learning_rate)
 
-    def theta(state: State) -> Array:
-        return state.theta
-
-    return Engine(shared, init, advance, theta, observe, gradient_norm, certificate)
+    return Engine(
+        shared=shared,
+        init=init,
+        advance=advance,
+        theta=lambda state: state.theta,
+        observe=observe,
+        gradient_norm=gradient_norm,
+        certificate=certificate,
+        diverged=lambda state: state.diverged,
+    )
 
 
 @lru_cache(maxsize=64)
-def _drawing(by_text: _ByText) -> Callable:
+def drawing(by_text: ByText) -> Callable:
+    """Return (experiment key, replicates) -> (their keys, Theta_0 [width, P]), compiled."""
     train = make_train(by_text.experiment)
 
     def draw(key: Array, replicates: Array) -> tuple[Array, Array]:
@@ -85,20 +94,21 @@ def _drawing(by_text: _ByText) -> Callable:
 
 
 @lru_cache(maxsize=64)
-def _training(by_text: _ByText) -> tuple[Callable, Callable, Callable, Callable]:
+def training(by_text: ByText) -> tuple[tuple[Callable, Callable], Callable, Callable]:
+    """Return ((shared, start), advance, certificate) of the reference engine, compiled."""
     train = make_train(by_text.experiment)
     certificate = make_certificate(by_text.experiment, train)
 
     advance = jax.vmap(train.advance, in_axes=(0, None, None, None, None))
     return (
-        jax.jit(train.shared),
-        jax.jit(jax.vmap(train.start, in_axes=(0, 0, None))),
+        (jax.jit(train.shared), jax.jit(jax.vmap(train.start, in_axes=(0, 0, None)))),
         jax.jit(advance, donate_argnums=0),
         jax.jit(jax.vmap(certificate, in_axes=(0, None))),
     )
 
 
 @lru_cache(maxsize=64)
-def _evaluation(by_text: _ByText) -> tuple[Callable, Callable]:
+def evaluation(by_text: ByText) -> tuple[Callable, Callable]:
+    """Return (observe, gradient_norm), compiled; all optimizers of an architecture share them."""
     evaluate = make_evaluate(by_text.experiment)
     return jax.jit(jax.vmap(evaluate.observe)), jax.jit(jax.vmap(evaluate.gradient_norm))

@@ -66,10 +66,7 @@ def make_train(experiment: Experiment) -> Train:
     loss_and_gradient, shared, init_data = _gradient_oracle(experiment)
     ravel = _ravel(experiment)
 
-    def transformation(learning_rate: Array) -> optax.GradientTransformation:
-        optimizer = experiment.optimizer
-        traced = optimizer.traced_learning_rate
-        return optimizer.make(learning_rate if traced else optimizer.learning_rate)
+    transformation = make_transformation(experiment)
 
     def update(gradient: Array, state: Any, theta: Array, rate: Array) -> tuple[Array, Any]:
         if trainable is not None:
@@ -138,6 +135,17 @@ def make_train(experiment: Experiment) -> Train:
         return farthest, settled
 
     return Train(shared, draw, start, advance, coast)
+
+
+def make_transformation(experiment: Experiment) -> Callable[[Array], optax.GradientTransformation]:
+    """Return learning rate -> gradient transformation; a schedule stands in place of the rate."""
+    optimizer = experiment.optimizer
+
+    def transformation(learning_rate: Array) -> optax.GradientTransformation:
+        traced = optimizer.traced_learning_rate
+        return optimizer.make(learning_rate if traced else optimizer.learning_rate)
+
+    return transformation
 
 
 def _gradient_oracle(experiment: Experiment) -> tuple[Callable, Callable, Callable]:

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from jaxsim.errors import InputError
-from jaxsim.network.activations import ACTIVATIONS, Activation
+from jaxsim.network.activations import ACTIVATIONS
 from jaxsim.network.initializers import INITIALIZERS, Initializer
 from jaxsim.network.network import Layer, Network, from_flax, fully_connected
 from jaxsim.optimizer import optimizer
 from jaxsim.problem.expression import parse_expression
 from jaxsim.problem.input_laws import INPUT_LAWS, PointsLaw
-from jaxsim.problem.losses import LOSSES, Loss, user_loss
+from jaxsim.problem.losses import LOSSES
 from jaxsim.problem.noise import NOISES
 from jaxsim.problem.optimum import optimal_risk
 from jaxsim.problem.problem import Problem
 from jaxsim.problem.risk import RiskOptions
 from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget, TeacherTarget
 from jaxsim.problem.user_code import load
-from jaxsim.registry import build, call, check_parameters
+from jaxsim.registry import Registry, build, call, check_parameters
 from jaxsim.simulation.experiment import BatchSize, Experiment, TrainingSet, log_spaced
 from jaxsim.simulation.keys import root_key
 from jaxsim.study.expand import Variation
@@ -95,7 +95,7 @@ def _given(optimum: float | list[float] | None) -> float | tuple[float, float] |
 
 
 def _problem(spec: ProblemSpec, context: Context) -> Problem:
-    loss = _loss(spec.loss, context)
+    loss = _named_or_own(LOSSES, spec.loss, "problem.loss", context)
     noise = build(NOISES, spec.noise, "problem.noise", tag="law")
     if spec.data is not None:
         from jaxsim.problem.datasets import load_dataset
@@ -117,19 +117,19 @@ def _problem(spec: ProblemSpec, context: Context) -> Problem:
     return Problem(law, _target(spec.target, law.dimension, context), loss, noise)
 
 
-def _loss(spec: str | dict[str, Any], context: Context) -> Loss:
-    """Return a loss; one of the user's own is imported only with permission."""
-    if isinstance(spec, dict) and spec.get("name") == "function":
-        options = {k: v for k, v in spec.items() if k not in ("name", "function")}
-        checked = check_parameters(
-            LOSSES["function"], {"function": "", **options}, "problem.loss", "function"
-        )
-        del checked["function"]
-        try:
-            return user_loss(str(spec.get("function", "")), context.allow_code, **checked)
-        except InputError as error:
-            raise error.at("problem.loss") from None
-    return build(LOSSES, spec, "problem.loss")
+def _named_or_own(
+    registry: Registry, spec: str | dict[str, Any], key: str, context: Context
+) -> Any:
+    """Return a loss or an activation; the user's own function is imported only with permission."""
+    if not isinstance(spec, dict) or spec.get("name") != "function":
+        return build(registry, spec, key)
+    options = {k: v for k, v in spec.items() if k not in ("name", "function")}
+    checked = check_parameters(registry["function"], {"function": "", **options}, key, "function")
+    try:
+        own = load(spec.get("function", ""), "function", context.allow_code)
+        return registry["function"](**{**checked, "function": own})
+    except InputError as error:
+        raise error.at(key) from None
 
 
 def _target(spec: str | list[str] | dict[str, Any], dimension: int, context: Context) -> Any:
@@ -186,7 +186,7 @@ def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> 
         return from_flax(factory(), inputs, outputs)
     if spec.hidden is None:
         raise InputError("network.hidden is missing; give the widths, e.g. [16, 16], or []")
-    activation: Activation = build(ACTIVATIONS, spec.activation, "network.activation")
+    activation = _named_or_own(ACTIVATIONS, spec.activation, "network.activation", context)
     widths = (inputs, *spec.hidden, outputs)
     depth = len(widths) - 1
     weights = _per_layer(spec.weights, depth, "network.weights")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from jaxsim.results.store import Shard
+from jaxsim.simulation.engines import Form
 from jaxsim.simulation.experiment import Experiment
 
 
@@ -18,12 +19,17 @@ class Layout:
     """How the replicates of one experiment are cut.
 
     Attributes:
-        width: replicates per block.
-        shard: replicates per shard, a multiple of the width.
+        form: how a block is executed.
+        shard: replicates per shard, a multiple of the form's width.
     """
 
-    width: int
+    form: Form
     shard: int
+
+    @property
+    def width(self) -> int:
+        """Replicates per block."""
+        return self.form.width
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.shard < self.width or self.shard % self.width:

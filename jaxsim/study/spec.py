@@ -129,8 +129,16 @@ class ExperimentSpec(Section):
 
 
 class ExecutionSpec(Section):
-    """[execution]: how blocks are executed. The width is part of the bits and is recorded."""
+    """[execution]: how blocks are executed. Engine, width and lanes are part of the bits."""
 
+    engine: Literal["auto", "vmap", "lanes"] = Field(
+        default="auto",
+        description="auto takes the faster one by a short measurement, and vmap where the width "
+        "is given",
+    )
+    lanes: Positive | Literal["auto"] = Field(
+        default="auto", description="members per group of the lanes engine"
+    )
     width: Positive | Literal["auto"] = Field(
         default="auto",
         description="replicates per compiled call; auto chooses by a short measurement",

@@ -41,11 +41,40 @@ FORMULAS = {
 }
 
 
+NAMES = [name for name in ACTIVATIONS if name != "function"]
+
+
 def test_every_activation_has_a_reference():
-    assert set(FORMULAS) == set(ACTIVATIONS)
+    assert set(FORMULAS) == set(NAMES)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_of_ones_own_claims_nothing_and_must_be_elementwise():
+    own = ACTIVATIONS["function"](lambda x: jnp.where(x > 0, x, 0.0), breakpoints=(0.0,))
+    assert not own.flat
+    assert not own.piecewise_linear
+    with pytest.raises(InputError, match="same shape and dtype"):
+        ACTIVATIONS["function"](lambda x: x.sum())
+    with pytest.raises(InputError, match="allow-code"):
+        ACTIVATIONS["function"]("math:sqrt")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *NAMES,
+        {"name": "leaky_relu", "negative_slope": 0.3},
+        {"name": "clipped_relu", "low": 1.0, "high": 2.0},
+    ],
+)
+def test_the_value_tells_the_derivative_where_it_is_said_to(spec):
+    activation = build(ACTIVATIONS, spec, "activation")
+    x = jnp.asarray(np.concatenate([GRID, activation.breakpoints]))
+    slope = jax.vmap(jax.grad(activation.function))
+    if activation.slope_from_value:
+        assert (slope(activation.function(x)) == slope(x)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_agrees_with_its_formula(name):
     activation = build(ACTIVATIONS, name, "activation")
     np.testing.assert_allclose(
@@ -53,7 +82,7 @@ def test_agrees_with_its_formula(name):
     )
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_keeps_the_dtype(name, dtype):
     function = build(ACTIVATIONS, name, "activation").function
@@ -76,7 +105,7 @@ def test_flat_intervals_are_constant_with_derivative_exactly_zero(spec):
         assert not np.asarray(derivative(x)).any()
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_activation_is_not_flat_outside_its_flat_intervals(name):
     activation = build(ACTIVATIONS, name, "activation")
     x = GRID + 0.0031
@@ -87,7 +116,7 @@ def test_activation_is_not_flat_outside_its_flat_intervals(name):
     assert ((slope == 0) == flat).all()
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_piecewise_linear_activations_are_affine_between_breakpoints(name):
     activation = build(ACTIVATIONS, name, "activation")
     second = np.diff(np.asarray(activation.function(jnp.asarray(GRID))), 2)
@@ -98,7 +127,7 @@ def test_piecewise_linear_activations_are_affine_between_breakpoints(name):
 
 
 def test_non_negative_flag_is_true_to_the_values():
-    for name in ACTIVATIONS:
+    for name in NAMES:
         activation = build(ACTIVATIONS, name, "activation")
         assert activation.non_negative == bool((activation.function(jnp.asarray(GRID)) >= 0).all())
 

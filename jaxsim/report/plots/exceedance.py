@@ -64,6 +64,9 @@ def _range(done: list[ExperimentAnalysis]) -> tuple[float, float]:
     """Return the eps between which the probabilities change, with some room."""
     grids = [e.band.eps[e.band.eps > 0] for e in done]
     low, high = min(g[0] for g in grids), max(g[-1] for g in grids)
+    certain = [e.band.eps[(e.curve[:, -1] >= 1) & (e.band.eps > 0)] for e in done]
+    if all(c.size for c in certain):
+        low = min(c[-1] for c in certain) / 3
     falling = [
         e.band.eps[(e.curve[:, -1] > 0) & (e.band.eps > 0)] for e in done if e.curve[:, -1].any()
     ]

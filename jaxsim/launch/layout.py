@@ -1,0 +1,136 @@
+"""The layout of a study's experiments: engine, width, lanes, shard, as told or as measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import jax
+
+from jaxsim import runtime
+from jaxsim.errors import InputError
+from jaxsim.launch.measure import Measurement, measure
+from jaxsim.simulation.engines import Form
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.lanes import LANES, obstacle, require
+from jaxsim.study.plan import Layout
+from jaxsim.study.spec import ExecutionSpec
+from jaxsim.study.study import Study
+
+SHARD_SECONDS = 10.0
+LARGEST_SHARD = 65536
+LONG_SECONDS = 20.0
+"""Work of a study, in seconds of one core, from which on processes are worth their start."""
+_FLOPS, _LEAST_SECONDS = 2e10, 4e-7  # of one core; of a step of one member, however small
+
+
+def core_seconds(study: Study) -> float:
+    """Return a rough estimate of the work of a study, in seconds of one CPU core."""
+    steps = 0.0
+    for e in study.experiments:
+        batch = e.batch_size if isinstance(e.batch_size, int) else 256
+        steps += e.steps * max(6 * e.network.size * batch / _FLOPS, _LEAST_SECONDS)
+    return steps * study.spec.replicates
+
+
+def choose_workers(study: Study, devices: int | None = None) -> int:
+    """Return how many processes a study should be run by: one for each CPU core if it is long.
+
+    On a CPU a process that keeps to one core runs a third faster than a device among others.
+    """
+    if devices is not None or jax.default_backend() != "cpu":
+        return 1
+    return runtime.cores() if core_seconds(study) > LONG_SECONDS else 1
+
+
+def choose_layouts(
+    study: Study, announce: Callable[[str], None] = lambda text: None
+) -> dict[str, Layout]:
+    """Return the layout of every experiment by its id.
+
+    Experiments that differ only in the optimizer or its learning rate share one measurement.
+
+    Raises:
+        InputError: for an engine, width, number of lanes or shard that cannot be.
+    """
+    execution, replicates = study.spec.execution, study.spec.replicates
+    cores = 1 if choose_workers(study) > 1 else runtime.cores()
+    if execution.width == "auto":
+        announce("measuring engines and widths")
+        if cores < runtime.cores():
+            _measure_apart(study)
+    known: dict[str, Layout] = {}
+    layouts: dict[str, Layout] = {}
+    for experiment in study.experiments:
+        group = "|".join(
+            [
+                experiment.evaluation,
+                f"{experiment.batch_size} {experiment.steps}",
+                obstacle(experiment),
+            ]
+        )
+        if group not in known:
+            known[group] = _layout(experiment, replicates, execution, cores)
+        layouts[experiment.id] = known[group]
+    return layouts
+
+
+def _measure_apart(study: Study) -> None:
+    """Measure in a process that keeps to one core, as the workers will; the results are cached."""
+    request = {
+        "study": study.spec.model_dump(mode="json"),
+        "base": str(study.base) if study.base else None,
+        "allow_code": study.allow_code,
+    }
+    subprocess.run(
+        [sys.executable, "-m", "jaxsim.launch.process", "--measure"],
+        input=json.dumps(request),
+        text=True,
+        capture_output=True,
+        check=False,  # what fails there is found out, and said, here
+    )
+
+
+def _layout(
+    experiment: Experiment, replicates: int, execution: ExecutionSpec, cores: int
+) -> Layout:
+    speed: Measurement | None = None
+    if execution.width == "auto":
+        speed = measure(experiment, replicates, execution.engine, execution.lanes, cores)
+        form = speed.form
+    else:
+        form = _stated(execution.width, execution)
+    if form.engine == "lanes":
+        require(experiment)
+    if isinstance(execution.shard, int):
+        if execution.shard % form.width:
+            raise InputError(
+                f"execution.shard = {execution.shard} is not accepted: it should be a multiple of "
+                f"the width {form.width}"
+            )
+        return Layout(form, execution.shard)
+    if speed is None:
+        # Without a measurement: a fixed number of blocks, so that the layout needs no clock.
+        wanted = 8 * form.width
+    else:
+        wanted = int(SHARD_SECONDS / max(speed.block_seconds(experiment), 1e-9)) * form.width
+    # A few shards per experiment even if it is quick: units of progress and of sharing work.
+    quarter = -(-replicates // (4 * form.width)) * form.width
+    largest = LARGEST_SHARD // form.width * form.width
+    return Layout(form, max(form.width, min(wanted, quarter, largest)))
+
+
+def _stated(width: int, execution: ExecutionSpec) -> Form:
+    """Return the form of a stated width."""
+    lanes = execution.lanes
+    if execution.engine != "lanes":
+        return Form("vmap", width)
+    if lanes == "auto":
+        lanes = next((n for n in reversed(LANES) if width % n == 0), width)
+    if width % lanes:
+        raise InputError(
+            f"execution.width = {width} is not accepted: it should be a multiple of {lanes} lanes"
+        )
+    return Form("lanes", width, lanes)

@@ -1,0 +1,148 @@
+"""The lanes engine trains as the reference engine does, up to rounding."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsim import InputError
+from jaxsim.launch.simulate import simulate
+from jaxsim.optimizer.methods import METHODS
+from jaxsim.simulation import keys
+from jaxsim.simulation.engines import Form, make_engine
+from tests.network.test_activations import NAMES
+from tests.studies import TWO, all_bits, study
+
+RATES = {"sgd": 0.05, "adadelta": 1.0}
+CLASSES = {"data": "iris", "loss": "softmax_cross_entropy"}
+SCHEDULE = {"schedule": "power", "init_value": 0.1, "exponent": 0.2}
+
+
+def trained(experiment, form, steps):
+    """Return (theta, first bad steps, certificate) after some steps, cut into uneven segments."""
+    engine = make_engine(experiment, form)
+    rate = experiment.optimizer.learning_rate
+    rate = jnp.asarray(rate if experiment.optimizer.traced_learning_rate else 0.0, experiment.dtype)
+    key = keys.experiment_key(experiment.seed, experiment.words)
+    shared = engine.shared(keys.root_key(experiment.seed))
+    state = engine.init(key, jnp.arange(form.width, dtype=jnp.uint32), rate)
+    for first, stop in ((0, 1), (1, steps // 3), (steps // 3, steps)):
+        state = engine.advance(state, shared, np.int32(first), np.int32(stop), rate)
+    return (
+        np.asarray(engine.theta(state)),
+        np.asarray(engine.diverged(state)),
+        [np.asarray(c) for c in engine.certificate(state, rate)],
+    )
+
+
+def agree(steps=90, rtol=1e-9, **changes):
+    (experiment,) = study(precision="float64", steps=steps, **changes).experiments
+    theta, bad, certificate = trained(experiment, Form("vmap", 16), steps)
+    again, bad_again, certificate_again = trained(experiment, Form("lanes", 16, 8), steps)
+    scale = np.abs(theta).max()
+    np.testing.assert_allclose(again, theta, rtol=rtol, atol=rtol * scale)
+    assert np.array_equal(bad, bad_again)
+    for one, other in zip(certificate, certificate_again, strict=True):
+        assert np.array_equal(one, other)
+    return theta
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_all_eleven_optimizers(name):
+    rate = RATES.get(name, 0.02)
+    agree(optimizer={"name": name, "learning_rate": rate}, network__hidden=[4, 3])
+
+
+QUICK = ("relu", "relu6", "leaky_relu", "tanh", "gelu")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+)
+def test_all_activations(name):
+    agree(network={"hidden": [4], "activation": name}, steps=40)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"problem__loss": "absolute"},
+        {"problem__loss": {"name": "huber", "delta": 0.1}},
+        {"problem__loss": {"name": "quantile", "level": 0.3}},
+        {"problem__noise": {"law": "normal", "std": 0.1}},
+        {"problem__target": ["x", "abs(x)"]},
+        {"problem": CLASSES},
+        {"problem": {"data": "breast_cancer", "loss": "logistic"}},
+        {"network": {"hidden": []}},
+        {"network": {"hidden": [3], "biases": False}},
+        {"network": {"hidden": [3, 3], "parametrization": "ntk"}},
+        {"network": {"hidden": [3], "parametrization": "mean_field"}},
+        {"network": {"hidden": [3], "freeze": ["output.weights"]}},
+        {
+            "optimizer": {
+                "name": "sgd",
+                "learning_rate": {"schedule": "power", "init_value": 0.1, "exponent": 0.2},
+            }
+        },
+        {"optimizer": {"name": "lion", "learning_rate": 0.01}},
+        {"training": {"batch_size": 4, "set": {"size": 12}}},
+        {"training": {"batch_size": "full", "set": {"size": 10, "scope": "study"}}},
+        {"training": {"batch_size": 5, "set": {"size": 20, "replacement": True}}},
+    ],
+    ids=lambda c: str(c)[:60],
+)
+def test_problems_networks_and_training_sets(changes):
+    agree(steps=45, **changes)
+
+
+def test_diverging_members_are_found_at_the_same_step():
+    (experiment,) = study(
+        precision="float64", steps=400, optimizer={"name": "sgd", "learning_rate": 25.0}
+    ).experiments
+    theta, bad, _ = trained(experiment, Form("vmap", 16), 400)
+    again, bad_again, _ = trained(experiment, Form("lanes", 16, 8), 400)
+    assert np.unique(bad).size > 2
+    assert np.array_equal(bad, bad_again)
+    assert np.array_equal(np.isfinite(theta), np.isfinite(again))
+
+
+def test_float32_agrees_for_a_few_steps_and_in_distribution(tmp_path):
+    execution = {"engine": "lanes", "width": 16, "lanes": 8}
+    one = simulate(study(replicates=320), tmp_path / "vmap")
+    two = simulate(study(replicates=320, execution=execution), tmp_path / "lanes")
+    a, b = (
+        np.concatenate([r.risk for r in results.chunks(results.experiments[0])])
+        for results in (one, two)
+    )
+    assert a[:, 0].tobytes() == b[:, 0].tobytes()
+    np.testing.assert_allclose(b[:, :3], a[:, :3], rtol=2e-5)
+    # Rounding may send a run another way at a kink; nearly all stay together.
+    assert (np.abs(b[:, -1] - a[:, -1]) < 1e-3 * a[:, -1]).mean() > 0.95
+
+
+def test_the_width_in_groups_does_not_change_what_a_member_does(tmp_path):
+    grid = {"grid": TWO, "replicates": 40}
+    for name, width in (("narrow", 8), ("wide", 32)):
+        execution = {"engine": "lanes", "width": width, "lanes": 8}
+        simulate(study(**grid, execution=execution), tmp_path / name)
+    assert all_bits(tmp_path / "narrow") == all_bits(tmp_path / "wide")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"optimizer": {"name": "muon", "learning_rate": 0.01}}, "looks at whole layers"),
+        ({"training__batch_size": "population"}, "no mini-batch"),
+        ({"network__hidden": [100]}, "100 units or samples"),
+    ],
+)
+def test_what_it_cannot_run_is_refused_with_the_reason(changes, reason, tmp_path):
+    wrong = study(execution={"engine": "lanes", "width": 16}, **changes)
+    with pytest.raises(InputError, match=reason):
+        simulate(wrong, tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_a_width_that_is_no_multiple_of_the_lanes_is_refused(tmp_path):
+    wrong = study(execution={"engine": "lanes", "width": 20, "lanes": 8})
+    with pytest.raises(InputError, match=r"execution.width = 20"):
+        simulate(wrong, tmp_path / "wrong")
