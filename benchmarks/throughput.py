@@ -32,8 +32,8 @@ STUDY = {
 def main() -> None:
     """Run the benchmark and print one line per peer, then JSON if asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--replicates", type=int, default=2048)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--replicates", type=int, default=16384)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", default="jit(vmap(scan)) 1024,PyTorch batched 1024")
     parser.add_argument("--json", type=Path, help="write the figures to this file")

@@ -272,8 +272,9 @@ def _make_gradient(experiment: Experiment) -> Callable[[Array, Array, Array], tu
             parts.append(_scaled(dw, spec).reshape(-1, theta.shape[1]))
             if place:
                 dh = _sum(dz[:, o, None] * weights[:, o] for o in range(spec.fan_out))
-                slope = _slope(activation, values[place - 1])
-                (dz,) = _materialize(slope * _scaled(dh, spec))
+                # The activation's own derivative rule: an inactive neuron ignores even infinite dh.
+                _, back = jax.vjp(activation.function, values[place - 1])
+                (dz,) = _materialize(*back(_scaled(dh, spec)))
         return losses, jnp.concatenate(parts[::-1])
 
     return gradient
@@ -303,10 +304,6 @@ def _activate(activation: Activation, z: Array) -> tuple[Array, Array]:
     (z,) = _materialize(z)
     (h,) = _materialize(activation.function(z))
     return h, z
-
-
-def _slope(activation: Activation, kept: Array) -> Array:
-    return jax.jvp(activation.function, (kept,), (jnp.ones_like(kept),))[1]
 
 
 def _scaled(x: Array, spec: Layer) -> Array:

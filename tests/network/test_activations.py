@@ -91,7 +91,7 @@ def test_keeps_the_dtype(name, dtype):
 
 @pytest.mark.parametrize(
     "spec",
-    [*ACTIVATIONS, {"name": "clipped_relu", "low": -0.5, "high": 2.0}],
+    [*NAMES, {"name": "clipped_relu", "low": -0.5, "high": 2.0}],
     ids=lambda s: s if isinstance(s, str) else "clipped",
 )
 def test_flat_intervals_are_constant_with_derivative_exactly_zero(spec):
