@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxsim.errors import InputError
 
@@ -18,6 +19,18 @@ Device = Any
 def setting(name: str) -> Any:
     """Return a setting of JAX by its full name."""
     return getattr(jax.config, name)
+
+
+def product_precision(dtype: Any) -> float:
+    """Return the relative error of a product of two numbers inside a matrix product.
+
+    Accelerators may round float32 factors to fewer bits, as jax_default_matmul_precision says.
+    """
+    unit = float(jnp.finfo(dtype).eps)
+    if jnp.dtype(dtype) != jnp.float32 or jax.default_backend() == "cpu":
+        return unit
+    known = {"highest": unit, "float32": unit, "high": 2.0**-15, "tensorfloat32": 2.0**-10}
+    return known.get(str(setting("jax_default_matmul_precision")), 2.0**-7)
 
 
 def cache_directory() -> Path:

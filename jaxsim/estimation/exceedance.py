@@ -42,7 +42,8 @@ class Estimate:
         upper: upper end, from failures and undecided.
         confidence: of the two-sided interval, for this estimate alone.
         method: name of the interval.
-        rigorous: whether the interval's coverage is at least `confidence` for every probability.
+        rigorous: whether the interval's coverage is at least `confidence` for every probability,
+            given a number of runs fixed beforehand; not if the errors of the risks are estimates.
         optimum_lower: lower end of the optimal risk's bracket.
         optimum_upper: upper end.
         optimum_reason: how they are known.
@@ -96,6 +97,7 @@ def estimates(
     optimum_lower: float,
     optimum_upper: float,
     optimum_reason: str,
+    risk_is_bounded: bool = True,
     floors: Sequence[FloorLike] | None = None,
 ) -> tuple[tuple[Estimate, ...], ...]:
     """Return the estimates for G thresholds and T checkpoints, [G][T].
@@ -110,6 +112,7 @@ def estimates(
         optimum_lower: lower end of the bracket that the counts rest on.
         optimum_upper: upper end.
         optimum_reason: how the bracket is known.
+        risk_is_bounded: whether the errors of the risks are bounds, not estimates.
         floors: provable lower bounds, [G]; None if there are none.
 
     Raises:
@@ -154,7 +157,7 @@ def estimates(
             upper=float(upper[g, t]),
             confidence=float(confidence),
             method=method.name,
-            rigorous=method.rigorous,
+            rigorous=method.rigorous and risk_is_bounded,
             optimum_lower=float(optimum_lower),
             optimum_upper=float(optimum_upper),
             optimum_reason=optimum_reason,

@@ -27,6 +27,7 @@ class Optimizer:
         learning_rate: as the study gives it.
         coordinatewise: it acts on every parameter alone, and may be given one flat vector.
         keeps_inactive: parameters whose gradients are all zero stay bitwise unchanged.
+        forgets: once gradients vanish, its movements die out, each smaller than the one before.
         definition: the recursion of the variant, in a line.
         hyperparameters: their values, defaults filled in.
     """
@@ -37,6 +38,7 @@ class Optimizer:
     learning_rate: float | Schedule
     coordinatewise: bool
     keeps_inactive: bool
+    forgets: bool
     definition: str
     hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -93,6 +95,7 @@ def optimizer(table: Mapping[str, Any], key: str = "optimizer") -> Optimizer:
             rate,
             coordinatewise=True,
             keeps_inactive=True,
+            forgets=_forgets(method.hyperparameters),
             definition=method.definition,
             hyperparameters=method.hyperparameters,
         )
@@ -122,9 +125,20 @@ def _other(name: str, given: Mapping[str, Any], rate: float | Schedule, key: str
         rate,
         coordinatewise=others.componentwise(name),
         keeps_inactive=keeps,
+        forgets=False,
         definition=f"as optax defines {name}",
         hyperparameters={**defaults, **given},
     )
+
+
+def _forgets(hyperparameters: Mapping[str, Any]) -> bool:
+    """Return whether one of the eleven moves less and less once gradients vanish.
+
+    Momentum decays. In Adam's family the first moment must decay faster than what it is divided
+    by: b1 < sqrt(b2), and b1 < b2 for Adamax and Nadamax, which take the maximum.
+    """
+    b1, b2 = hyperparameters.get("b1", 0.0), hyperparameters.get("b2", 1.0)
+    return b1 < b2
 
 
 def _learning_rate(table: Mapping[str, Any], key: str) -> float | Schedule:

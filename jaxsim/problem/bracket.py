@@ -34,7 +34,9 @@ class Bracket:
         """Length of the interval; zero if the value is known exactly."""
         return self.upper - self.lower if self.upper > self.lower else 0.0
 
-    def tighten_upper(self, best: float, error: float, reason: str) -> Bracket:
+    def tighten_upper(
+        self, best: float, error: float, reason: str, certain: bool = True
+    ) -> Bracket:
         """Return the bracket with the upper end at most best + error.
 
         The true risk of any network of the family bounds the infimum from above.
@@ -43,16 +45,19 @@ class Bracket:
             best: a true risk found.
             error: bound on its numerical error.
             reason: how it was found.
+            certain: whether the error is a bound, not an estimate.
 
         Raises:
             InputError: if even best + error is below the lower end, which therefore was wrong.
+                Within ten times an error that is an estimate this is no contradiction.
         """
         upper = best + error
         if not upper < self.upper:
             return self
         if upper < self.lower:
             # Rounding of an exactly attained optimum is no contradiction.
-            if self.lower - upper > 1e-9 * abs(self.lower):
+            allowed = 1e-9 * abs(self.lower) + (0.0 if certain else 9 * error)
+            if self.lower - upper > allowed:
                 raise InputError(
                     f"the true risk {best:.6g} (+- {error:.2g}) is below {self.lower:.6g}, the "
                     f"lower end of the optimal risk ({self.reason}); correct problem.optimum"

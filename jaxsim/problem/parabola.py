@@ -28,12 +28,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.polynomial import Polynomial
 
 from jaxsim.network.network import Network
 from jaxsim.problem.bracket import Bracket
 from jaxsim.problem.input_laws import UniformLaw
 from jaxsim.problem.problem import Problem
+
+EPS = float(np.finfo(float).eps)
+STEEPEST = 100.0
+"""Largest |q| for which the level of one neuron is computed: its terms grow as q^2 and cancel."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +64,28 @@ class Parabola:
     def lower(self, m: int) -> float:
         """Return a lower bound of the true risk of all networks with m neurons.
 
-        It is the infimum for m = 0 and 1, and where `bracket` is a single value.
+        It is the infimum for m = 0, but for rounding for m = 1, and where `bracket` is one value.
         """
         q = self.slope / (self.alpha * self.half)
         if m == 0:
             return self.noise + self._scale * (4 / 45 + q**2 / 3)
-        if m == 1:
-            return self.noise + self._scale * min(_one_neuron(q), _one_neuron(-q))
+        if m == 1 and abs(q) <= STEEPEST:
+            rounding = 64 * EPS * (1 + q**2)
+            level = min(_one_neuron(q), _one_neuron(-q)) - rounding
+            return max(self.noise + self._scale * level, self._free_knots(1))
         return self._free_knots(m)
 
     def bracket(self, m: int) -> Bracket:
         """Return the bracket of the infimum over all networks with m neurons."""
-        lower = self.lower(m)
-        left_facing = m / 2 - self.slope * (m + 1) / (4 * self.alpha * self.half)
+        q = self.slope / (self.alpha * self.half)
+        left_facing = m / 2 - q * (m + 1) / 4
         attained = abs(left_facing - round(left_facing)) < 1e-12 * (m + 1)
-        if m < 2 or (attained and 0 <= round(left_facing) <= m):
-            neurons = "1 ReLU neuron" if m == 1 else f"{m} ReLU neurons"
-            return Bracket(lower, lower, f"closed form for a parabola and {neurons}")
+        reason = f"closed form for a parabola and {m} ReLU {'neuron' if m == 1 else 'neurons'}"
+        if attained and 0 <= round(left_facing) <= m:
+            return Bracket(self._free_knots(m), self._free_knots(m), reason)
+        lower = self.lower(m)
+        if m == 1 and abs(q) <= STEEPEST:
+            return Bracket(lower, lower + self._scale * 128 * EPS * (1 + q**2), reason)
         reason = f"free-knot linear fits of a parabola with {m} and {m - 1} kinks"
         return Bracket(lower, self._free_knots(m - 1), reason)
 

@@ -92,8 +92,8 @@ class Everything:
         return jnp.where(constant, biases, -inf), jnp.where(constant, biases, inf)
 
     def magnitude(self, weights: Array) -> Array:
-        """Return 0: only units without weights have a finite range."""
-        return jnp.zeros(weights.shape[1], weights.dtype)
+        """Return infinity, but 0 for units without weights."""
+        return jnp.where(jnp.all(weights == 0, axis=0), 0.0, jnp.inf).astype(weights.dtype)
 
 
 Support = Box | Ball | Points | Everything

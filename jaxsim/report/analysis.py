@@ -16,7 +16,7 @@ from jaxsim.errors import InputError
 from jaxsim.estimation import Band, Counts, Estimate, RiskHistogram, band, classify, estimates
 from jaxsim.problem.bracket import Bracket
 from jaxsim.problem.parabola import parabola_of
-from jaxsim.problem.risk import make_risk
+from jaxsim.problem.risk import RiskRule, make_risk
 from jaxsim.report.comparisons import Comparison, paired_comparisons
 from jaxsim.results.results import Results
 from jaxsim.simulation.experiment import Experiment
@@ -167,6 +167,7 @@ def optimum_brackets(results: Results) -> dict[str, Bracket]:
     for experiment in results.experiments:
         bracket = brackets.setdefault(experiment.family, experiment.optimum)
         best, error = np.inf, 0.0
+        kind = risk_rule_of(experiment).error_kind
         for records in results.chunks(experiment):
             bound = records.risk + records.error
             if np.isfinite(bound).any():
@@ -175,7 +176,11 @@ def optimum_brackets(results: Results) -> dict[str, Bracket]:
                     best, error = float(records.risk[place]), float(records.error[place])
         if np.isfinite(best):
             reason = f"best risk found, {best:.4g}, by {experiment.label}"
-            brackets[experiment.family] = bracket.tighten_upper(best, error, reason)
+            if kind == "confidence":
+                # The least of many intervals' ends: twice the width leaves a doubt of 1e-10 each.
+                error *= 2
+            certain = kind == "rounding"
+            brackets[experiment.family] = bracket.tighten_upper(best, error, reason, certain)
     return brackets
 
 
@@ -202,7 +207,7 @@ def _experiment(
         ours = ours + classify(*parts, eps)
         fine = fine + classify(*parts, grid)
         for t, histogram in enumerate(histograms):
-            histogram.add(records.risk[:, t], np.nan_to_num(records.error[:, t], nan=0.0))
+            histogram.add(records.risk[:, t], records.error[:, t])
         gradients.add(records.gradient_norm)
         certain = bound(records) - optimum.upper
         permanent += (certain[:, None] > eps).sum(0)
@@ -235,6 +240,7 @@ def _experiment(
             optimum_lower=optimum.lower,
             optimum_upper=optimum.upper,
             optimum_reason=optimum.reason,
+            risk_is_bounded=risk_rule_of(experiment).error_kind == "rounding",
             floors=floors,
         ),
         floors=floors,
@@ -259,8 +265,13 @@ _ERRORS = {
 }
 
 
+def risk_rule_of(experiment: Experiment) -> RiskRule:
+    """Return how the true risk of an experiment was computed."""
+    return make_risk(experiment.problem, experiment.network, experiment.risk)
+
+
 def _risk_rule(experiment: Experiment) -> str:
-    rule = make_risk(experiment.problem, experiment.network, experiment.risk)
+    rule = risk_rule_of(experiment)
     return f"{rule.description}; {_ERRORS[rule.error_kind]}"
 
 
@@ -283,6 +294,10 @@ def floors_of(experiment: Experiment, optimum: Bracket, eps: np.ndarray) -> tupl
     if not network.hidden or network.activation is None:
         return tuple(Floor(float(e), 0.0, None, "the network has no known layers") for e in eps)
     value, error = experiment.problem.best_constant_risk()
+    problem, rule = experiment.problem, risk_rule_of(experiment)
+    # What rests on sampled inputs or on a best risk with an estimated error is no proof.
+    sampled = problem.law.finite is None and problem.law.dimension > 1
+    found = experiment.optimum.upper > optimum.upper
     return exceedance_floor(
         eps,
         network.layer_specs,
@@ -292,6 +307,7 @@ def floors_of(experiment: Experiment, optimum: Bracket, eps: np.ndarray) -> tupl
         best_constant_lower=value - error,
         hierarchy=hierarchy(experiment),
         keeps_inactive=experiment.optimizer.keeps_inactive,
+        proved=not sampled and not (found and rule.error_kind != "rounding"),
     )
 
 

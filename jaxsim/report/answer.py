@@ -10,7 +10,14 @@ from rich.table import Table
 from jaxsim.estimation import interval_of
 from jaxsim.report.analysis import Analysis, ExperimentAnalysis, analyse
 from jaxsim.report.tables import write_tables
-from jaxsim.report.text import interval_text, joined, lower_text, optimum_text, probability
+from jaxsim.report.text import (
+    estimate_text,
+    joined,
+    lower_text,
+    number,
+    optimum_text,
+    probability,
+)
 from jaxsim.results.results import Results
 from jaxsim.study.study import Study
 
@@ -55,7 +62,7 @@ def sentences(analysis: Analysis) -> list[str]:
         first = _clause(ranked[0], g)
         label = ranked[0].experiment.label
         opening = f"After {ranked[0].checkpoints[-1]:,} steps {label} misses the optimum by more "
-        sentence = f"{opening}than {eps:g} with probability {first}"
+        sentence = f"{opening}than {number(eps)} with probability {first}"
         if len(ranked) > 1:
             last = ranked[-1]
             sentence += (
@@ -67,29 +74,33 @@ def sentences(analysis: Analysis) -> list[str]:
 
 
 def _clause(experiment: ExperimentAnalysis, g: int) -> str:
-    one = experiment.estimates[g][-1]
-    return probability(one.estimate, one.lower, one.upper)
+    return "{} ({} to {})".format(*estimate_text(experiment.estimates[g][-1]))
 
 
 def _compared(analysis: Analysis) -> list[str]:
-    """Return a sentence per eps on the paired comparisons: how many differ, and which most."""
-    said = []
+    """Return a sentence on the paired comparisons: how many differ, and which most."""
+    found = analysis.comparisons
+    if not found:
+        return []
     alpha = 1 - analysis.confidence
-    for eps in sorted({one.eps for one in analysis.comparisons}):
-        alike = [one for one in analysis.comparisons if one.eps == eps]
+    clauses = []
+    for eps in sorted({one.eps for one in found}):
+        alike = [one for one in found if one.eps == eps]
         differ = sum(one.p_holm <= alpha for one in alike)
+        clause = f"{differ} of {len(alike)} pairs differ at eps = {number(eps)}"
         most = max(alike, key=lambda one: abs(one.result.difference))
         r, names = most.result, (most.first, most.second)
         apart = (r.difference, r.lower, r.upper)
         if r.difference < 0:
             names, apart = names[::-1], (-r.difference, -r.upper, -r.lower)
-        said.append(
-            f"On the same initializations and mini-batches {differ} of {len(alike)} pairs differ "
-            f"in their probability of missing by more than {eps:g} (McNemar and Holm, level "
-            f"{alpha:.3g} for all pairs and eps together); most apart: {names[0]} misses more "
-            f"often than {names[1]} by {probability(*apart)}."
-        )
-    return said
+        if apart[0] > 0:
+            clause += f", most {names[0]}, which misses more often than {names[1]} by "
+            clause += probability(*apart)
+        clauses.append(clause)
+    return [
+        f"On the same initializations and mini-batches {'; '.join(clauses)} (McNemar's test, "
+        f"Holm's level {alpha:.3g} for all {len(found)} comparisons)."
+    ]
 
 
 def _provable(done: list[ExperimentAnalysis]) -> list[str]:
@@ -100,9 +111,10 @@ def _provable(done: list[ExperimentAnalysis]) -> list[str]:
         value, floor, e = max(floors, key=lambda f: f[0])
         alike = sum(one.floors == e.floors for one in done)
         whose = "every experiment" if alike == len(done) > 1 else e.experiment.label
+        how = "Proved without sampling" if floor.proved else "Without training, though not a proof"
         said.append(
-            f"Proved without sampling, for every number of steps: {whose} misses by more than "
-            f"{floor.eps:g} with probability at least {lower_text(value)} ({floor.reason})."
+            f"{how}, for every number of steps: {whose} misses by more than {number(floor.eps)} "
+            f"with probability at least {lower_text(value)} ({floor.reason})."
         )
     lasting = sorted((int(e.permanent[0]), e.runs, e.experiment.label) for e in done)
     if lasting[-1][0]:
@@ -110,7 +122,7 @@ def _provable(done: list[ExperimentAnalysis]) -> list[str]:
         least = f"{lasting[0][0]:,} ({lasting[0][2]}) to " if len(lasting) > 1 else ""
         said.append(
             f"{least}{count:,} ({label}) of {runs:,} runs are certified to exceed the optimum by "
-            f"more than {done[0].eps[0]:g} for ever, whatever mini-batches would follow."
+            f"more than {number(done[0].eps[0])} for ever, whatever mini-batches would follow."
         )
     return said
 
@@ -140,11 +152,11 @@ def table(analysis: Analysis) -> Table:
             shown.add_row(
                 e.experiment.label if g == 0 else "",
                 *([f"{one.step:,}" if g == 0 else ""] if len(steps) > 1 else []),
-                f"{one.eps:g}",
+                number(one.eps),
                 f"{one.runs:,}",
                 f"{one.failures:,}",
-                "{} [{}, {}]".format(*interval_text(one.estimate, one.lower, one.upper)),
-                lower_text(one.floor),
+                "{} [{}, {}]".format(*estimate_text(one)),
+                lower_text(one.floor) + ("" if e.floors[g].proved else "*"),
                 f"{int(e.permanent[g]):,}",
                 f"{one.diverged:,}",
                 f"{one.undecided:,}",
@@ -159,13 +171,20 @@ def _optimum(e: ExperimentAnalysis) -> str:
 def notes(analysis: Analysis) -> list[str]:
     """Return what a reader of the table must know: methods, optima, gaps, mixed devices."""
     done = [e for e in analysis.experiments if e.runs]
-    sure = "coverage guaranteed" if interval_of(analysis.interval).rigorous else "approximate"
+    rigorous = [row[-1].rigorous for e in done for row in e.estimates]
+    sure = "coverage guaranteed for a number of runs fixed beforehand"
+    if not all(rigorous):
+        sure = "approximate"
+        if interval_of(analysis.interval).rigorous:
+            sure = "exact but for the risks' errors, which are estimates"
     lines = [
         f"intervals: {analysis.interval} ({sure}), each for itself, ends rounded outward; "
         "proved: lower bound that holds for every n, with no sampling; for ever: failed runs "
         "certified to stay so; div.: diverged runs, counted as failed; und.: undecided runs, which "
         "widen the interval"
     ]
+    if not all(floor.proved for e in done for floor in e.floors if floor.value > 0):
+        lines.append("*: from sampled initializations or inputs, at confidence 1 - 1e-6, no proof")
     for said in (_optimum, lambda e: f"true risk: {e.risk_rule}"):
         groups: dict[str, list[str]] = {}
         for e in done:

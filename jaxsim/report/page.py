@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from jaxsim.report.analysis import Analysis
-from jaxsim.report.text import interval_text, lower_text, optimum_text
+from jaxsim.report.text import estimate_text, lower_text, number, optimum_text
 from jaxsim.results.files import write_atomically
 from jaxsim.results.provenance import jaxsim_version, versions
 
@@ -72,18 +72,18 @@ def _rows(analysis: Analysis) -> list[dict[str, Any]]:
             one = course[-1]
             if not one.runs:
                 continue
-            estimate, *ends = interval_text(one.estimate, one.lower, one.upper)
+            estimate, *ends = estimate_text(one)
             rows.append(
                 {
                     "first": g == 0,
                     "label": e.experiment.label,
                     "n": f"{one.step:,}",
-                    "eps": f"{one.eps:g}",
+                    "eps": number(one.eps),
                     "runs": f"{one.runs:,}",
                     "failures": f"{one.failures:,}",
                     "estimate": estimate,
                     "interval": " to ".join(ends),
-                    "floor": lower_text(one.floor),
+                    "floor": lower_text(one.floor) + ("" if e.floors[g].proved else "*"),
                     "permanent": f"{int(e.permanent[g]):,}",
                     "diverged": f"{one.diverged:,}",
                     "undecided": f"{one.undecided:,}",

@@ -13,7 +13,7 @@ from rich.table import Table
 from jaxsim.estimation import RiskHistogram, clopper_pearson
 from jaxsim.launch.directory import Directory
 from jaxsim.launch.simulate import Progress as Observer
-from jaxsim.report.text import duration, probability
+from jaxsim.report.text import duration, number, probability
 from jaxsim.results.store import Shard
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.records import Records
@@ -75,7 +75,7 @@ class ConsoleProgress(Observer):
             shown = "; ".join(f"{label} {text}" for label, text in self._estimates()[:SHOWN])
             self.say(
                 f"{self.total - self.missing + self.done:,} of {self.total:,} runs, "
-                f"{self._note()}; preview of P(risk > best + {self.eps:g}): {shown}"
+                f"{self._note()}; preview of P(risk > best + {number(self.eps)}): {shown}"
             )
 
     def stop(self) -> None:
@@ -104,7 +104,10 @@ class ConsoleProgress(Observer):
         table.add_row(self.bar)
         if self.risks:
             inner = Table(
-                "experiment", f"preview of P(risk > best + {self.eps:g})", box=None, pad_edge=False
+                "experiment",
+                f"preview of P(risk > best + {number(self.eps)})",
+                box=None,
+                pad_edge=False,
             )
             for label, text in self._estimates()[:SHOWN]:
                 inner.add_row(label, text)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
+from jaxsim.estimation import Estimate
 
 
 def decimals(half_width: float) -> int:
@@ -34,9 +37,18 @@ def interval_text(estimate: float, lower: float, upper: float) -> tuple[str, str
         ('-0.050', '-0.124', '0.021')
     """
     if max(abs(lower), abs(upper)) < 1e-3:
-        return f"{estimate:.2g}", _significant(lower, -1), _significant(upper, 1)
+        ends = _rounded(lower, 2, ROUND_FLOOR), _rounded(upper, 2, ROUND_CEILING)
+        return f"{estimate:.2g}", f"{ends[0]:.2g}", f"{ends[1]:.2g}"
     d = min(decimals((upper - lower) / 2), 6)
     return _fixed(estimate, d), _fixed(_outward(lower, d, -1), d), _fixed(_outward(upper, d, 1), d)
+
+
+def estimate_text(one: Estimate) -> tuple[str, str, str]:
+    """Return the texts of an estimate and its interval; "0.62-0.71" if runs are undecided."""
+    middle, low, high = interval_text(one.estimate, one.lower, one.upper)
+    if one.undecided:
+        middle += f"-{interval_text(one.estimate_upper, one.lower, one.upper)[0]}"
+    return middle, low, high
 
 
 def _outward(value: float, d: int, side: int) -> float:
@@ -48,30 +60,49 @@ def _outward(value: float, d: int, side: int) -> float:
     return (math.ceil(scaled - hair) if side > 0 else math.floor(scaled + hair)) / 10.0**d
 
 
-def _significant(value: float, side: int) -> str:
-    """Return two significant digits, rounded down (side = -1) or up (side = 1)."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:.2g}"
-    return f"{_outward(value, 1 - math.floor(math.log10(abs(value))), side):.2g}"
-
-
 def lower_text(value: float) -> str:
     """Return a lower bound with three digits, rounded down.
 
     Example:
-        >>> lower_text(0.26171875), lower_text(0.0), lower_text(1.0)
-        ('0.261', '0', '1')
+        >>> lower_text(0.26171875), lower_text(0.0), lower_text(1.0), lower_text(8.9996e-308)
+        ('0.261', '0', '1', '8.99e-308')
     """
     if value <= 0 or value >= 1:
         return "0" if value <= 0 else "1"
-    # A hair above, so that 0.25 is not cut to 0.249; far less than the third digit.
-    scale = 10.0 ** (2 - math.floor(math.log10(value)))
-    return f"{math.floor(value * scale * (1 + 1e-12)) / scale:.3g}"
+    return f"{_rounded(value, 3, ROUND_FLOOR):.3g}"
 
 
 def optimum_text(lower: float, upper: float) -> str:
-    """Return the bracket of the optimal risk."""
-    return f"{lower:.6g}" if upper == lower else f"[{lower:.6g}, {upper:.6g}]"
+    """Return the bracket of the optimal risk, six digits, rounded outward.
+
+    Example:
+        >>> optimum_text(0.0010973949, 0.00109739509), optimum_text(0.25, 0.25)
+        ('[0.00109739, 0.0010974]', '0.25')
+    """
+    if upper == lower:
+        return f"{lower:.6g}"
+    low, high = _rounded(lower, 6, ROUND_FLOOR), _rounded(upper, 6, ROUND_CEILING)
+    return f"[{low:.6g}, {high:.6g}]"
+
+
+def number(value: float) -> str:
+    """Return a number that the user chose, with the digits it has.
+
+    Example:
+        >>> number(0.05), number(0.123456789), number(1e-05)
+        ('0.05', '0.123456789', '1e-05')
+    """
+    return f"{value:.12g}"
+
+
+def _rounded(value: float, digits: int, rounding: str) -> float:
+    """Round to significant digits in a direction; 0.25, stored a hair off, stays 0.25."""
+    if value == 0 or not math.isfinite(value):
+        return value
+    near = float(f"{value:.12g}")
+    if abs(near - value) <= 1e-12 * abs(value):
+        value = near
+    return float(Context(prec=digits, rounding=rounding).create_decimal(Decimal(repr(value))))
 
 
 def _fixed(value: float, d: int) -> str:

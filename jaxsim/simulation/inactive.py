@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxsim import runtime
 from jaxsim.network.activations import Activation
 from jaxsim.network.network import Network
 from jaxsim.problem.risk.kinks import network_kinks
@@ -80,7 +81,7 @@ def make_ranges(
         dtype: the training precision, whose rounding errors the margins cover.
         pieces: capacity for the linear pieces of one-dimensional networks.
     """
-    unit = float(jnp.finfo(dtype).eps)
+    unit = runtime.product_precision(dtype)
     activation = network.activation
     assert activation is not None
     depth = len(network.hidden)
@@ -120,6 +121,8 @@ def make_ranges(
                     (extremes, complete) = exact
                     low = jnp.where(complete, extremes[number][0], low)
                     high = jnp.where(complete, extremes[number][1], high)
+                if not activation.piecewise_linear:
+                    error = jnp.full(size.shape, jnp.inf)  # slopes above 1 are not bounded here
             fan_in = weights.shape[0]
             rounding = (fan_in + 2) * unit * (magnitude + jnp.abs(biases))
             inherited = 0.0 if error is None else _times(error, jnp.abs(weights)) * (1 + unit)

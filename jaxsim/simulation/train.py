@@ -20,6 +20,9 @@ from jaxsim.simulation import keys
 from jaxsim.simulation.batches import make_batches
 from jaxsim.simulation.experiment import Experiment
 
+DECAYING_AFTER = 8
+"""Steps without gradients after which the methods that forget move less and less."""
+
 
 class State(NamedTuple):
     """What a replicate carries from step to step.
@@ -121,10 +124,11 @@ def make_train(experiment: Experiment) -> Train:
             movement, memory = update(jnp.zeros_like(theta), memory, theta, learning_rate)
             moved = theta + movement
             distance = jnp.abs(moved.astype(jnp.float64) - state.theta.astype(jnp.float64))
-            # At rest: no movement, or one below the resolution of theta that is dying out. A memory
-            # that grows without gradients (b1 > sqrt(b2)) never rests.
+            # At rest: no movement, or, where movements only shrink, one below theta's resolution.
+            # In the first steps a bias correction may outgrow the decay.
             size = jnp.abs(movement)
-            settled = (size == 0) | ((moved == theta) & (size < before))
+            dying = (moved == theta) & (size < before) & (count >= DECAYING_AFTER)
+            settled = (size == 0) | (experiment.optimizer.forgets & dying)
             return count + 1, moved, memory, jnp.maximum(farthest, distance), size, settled
 
         farthest = jnp.zeros(state.theta.shape, jnp.float64)

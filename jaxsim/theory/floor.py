@@ -40,12 +40,14 @@ class Floor:
         value: the lower bound.
         k: inactive first-layer neurons that suffice; None where no number of them is known to.
         reason: what the bound rests on, or why it is 0.
+        proved: whether it is a proof; else something in it was sampled or estimated.
     """
 
     eps: float
     value: float
     k: int | None
     reason: str
+    proved: bool = True
 
 
 def exceedance_floor(
@@ -58,6 +60,7 @@ def exceedance_floor(
     best_constant_lower: float | None = None,
     hierarchy: Callable[[int], float] | None = None,
     keeps_inactive: bool = True,
+    proved: bool = True,
 ) -> tuple[Floor, ...]:
     """Return a floor for every eps.
 
@@ -71,6 +74,7 @@ def exceedance_floor(
         hierarchy: m -> a lower bound of the optimal risk with m neurons in the first hidden layer
             and the other widths unchanged, for 0 <= m < l_1; None if none is known.
         keeps_inactive: whether the optimizer leaves parameters alone whose gradients are all zero.
+        proved: whether all that is given here is certain.
 
     Raises:
         InputError: for a negative eps, without a hidden layer, or if the network and the support
@@ -111,7 +115,9 @@ def exceedance_floor(
         case = k, constant_gap > e
         if case not in floors:
             floors[case] = max(failure_probability(chain, *case), 0.0)
-        found.append(Floor(e, floors[case], k, _reason(chain, m, *case, floors[case])))
+        exact = chain.first_silent.exact and chain.first_other.exact
+        reason = _reason(chain, m, *case, floors[case])
+        found.append(Floor(e, floors[case], k, reason, proved and exact))
     return tuple(found)
 
 

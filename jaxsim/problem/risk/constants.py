@@ -16,7 +16,7 @@ from scipy.stats import t as student
 
 from jaxsim.problem.losses import best_constant
 from jaxsim.problem.risk.integral import Line, quadrature_error
-from jaxsim.problem.risk.integrand import Integrand, integrand
+from jaxsim.problem.risk.integrand import NORMAL_REACH, Integrand, integrand
 from jaxsim.problem.risk.line import line_of
 from jaxsim.problem.risk.quadrature import gauss_kronrod
 from jaxsim.problem.risk.quasi_monte_carlo import scrambled_points
@@ -43,6 +43,20 @@ class Discretization(NamedTuple):
     replicates: int
 
 
+class Best(NamedTuple):
+    """A best constant prediction.
+
+    Attributes:
+        constant: [outputs]; not finite where logits are infinite or the loss may not be convex.
+        value: its risk.
+        slack: by how much the infimum may be less, rounding and quadrature aside.
+    """
+
+    constant: np.ndarray
+    value: float
+    slack: float
+
+
 def best_constant_risk(problem: Any) -> tuple[float, float]:
     """Return (value, error) of the infimum of the true risk over constant predictions.
 
@@ -51,8 +65,8 @@ def best_constant_risk(problem: Any) -> tuple[float, float]:
     """
     averaged = integrand(problem)
     found = discretize(problem)
-    constant, value = _best(problem, averaged, found.y, found.weights)
-    error = _relative(averaged, value)
+    constant, value, slack = _best(problem, averaged, found.y, found.weights)
+    error = _relative(averaged, value) + slack
     if not np.isfinite(constant).all():
         return value, error
     losses = _losses(averaged, constant, found.y)
@@ -113,21 +127,18 @@ def _on_line(problem: Any, line: Line) -> Discretization:
     return Discretization(y, (density * rule.weights).ravel(), error, 1)
 
 
-def _best(
-    problem: Any, averaged: Integrand, y: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Return the best constant prediction for weighted targets with noise, and its risk.
-
-    The prediction is not finite where logits are infinite or the loss is not known to be convex.
-    """
+def _best(problem: Any, averaged: Integrand, y: np.ndarray, weights: np.ndarray) -> Best:
+    """Return the best constant prediction for weighted targets with noise."""
     loss, noise = problem.loss, problem.noise
     weights = weights / weights.sum()
+    constant, value = best_constant(loss, y, weights, problem.outputs)
     if loss.best is None or noise.variance == 0:
-        return best_constant(loss, y, weights, problem.outputs)
-    constant = best_constant(loss, y, weights, problem.outputs)[0]
+        return Best(constant, value, 0.0)
+    slack = 0.0
     if not (averaged.degree == 2 and not averaged.kinks):
-        # The best constant without noise starts the search for the best one with it.
-        reach = 3 * np.sqrt(noise.variance)
+        # Averaged over the noise the loss is smooth: the best constant is sought as far as the
+        # noise reaches, since quantiles of small level are far out.
+        reach = NORMAL_REACH * noise.scale if noise.kind == "normal" else noise.scale
         for output in range(problem.outputs):
             column = y[:, [output]]
 
@@ -135,9 +146,14 @@ def _best(
                 return float(weights @ _losses(averaged, np.array([c]), column))
 
             start, low, high = constant[output], column.min() - reach, column.max() + reach
-            found, *_ = fminbound(risk, low, high, xtol=1e-9 * (high - low), full_output=True)
-            constant[output] = min((start, float(found)), key=risk)
-    return constant, float(weights @ _losses(averaged, constant, y))
+            step = 1e-9 * (high - low)
+            found, *_ = fminbound(risk, low, high, xtol=step, full_output=True)
+            chosen = min((start, float(found)), key=risk)
+            constant[output] = chosen
+            # A convex function falls from here no faster than it rises on the other side.
+            around = max(risk(chosen - 2 * step), risk(chosen + 2 * step))
+            slack += max(around - risk(chosen), 0.0)
+    return Best(constant, float(weights @ _losses(averaged, constant, y)), slack)
 
 
 def _losses(averaged: Integrand, constant: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -153,8 +169,8 @@ def _noise_floor(problem: Any, averaged: Integrand) -> tuple[float, float]:
     if averaged.degree == 2 and not averaged.kinks:
         zero = np.zeros(problem.outputs)
         return float(_losses(averaged, zero, zero[None])[0]), 0.0
-    value = _best(problem, averaged, np.zeros((1, problem.outputs)), np.ones(1))[1]
-    return value, _relative(averaged, value)
+    _, value, slack = _best(problem, averaged, np.zeros((1, problem.outputs)), np.ones(1))
+    return value, _relative(averaged, value) + slack
 
 
 def _relative(averaged: Integrand, value: float) -> float:
@@ -172,10 +188,12 @@ def _finite_bayes_risk(problem: Any, averaged: Integrand) -> tuple[float, float,
         value, error = _noise_floor(problem, averaged)
         name = "risks are not negative" if value == 0 else "the Bayes risk"
         return value, error, name
-    value = 0.0
+    value = error = 0.0
     for label in np.unique(group):
         inside = group == label
-        value += weights[inside].sum() * _best(problem, averaged, y[inside], weights[inside])[1]
-    error = _relative(averaged, value)
+        best = _best(problem, averaged, y[inside], weights[inside])
+        value += weights[inside].sum() * best.value
+        error += weights[inside].sum() * best.slack
+    error += _relative(averaged, value)
     repeated = "" if sizes.max() == 1 else ", with repeated points of different labels"
     return value, error, f"the Bayes risk{repeated}"

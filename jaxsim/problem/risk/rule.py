@@ -31,9 +31,9 @@ class RiskOptions:
 
     pieces: int | None = None
     nodes: int | None = None
-    points: int = 1024
-    replicates: int = 8
-    confidence: float = 0.999
+    points: int = 512
+    replicates: int = 16
+    confidence: float = 1 - 1e-6
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from jaxsim.report.analysis import Analysis, ExperimentAnalysis
 from jaxsim.report.plots import style
+from jaxsim.report.text import number
 
 
 def against_eps(analysis: Analysis) -> Figure | None:
@@ -86,7 +87,7 @@ def against_n(analysis: Analysis) -> Figure | None:
         for g, panel in enumerate(axes):
             for place, one in enumerate(done):
                 _course(panel, one, g, place)
-            panel.set_title(rf"{style.EPS} = {eps[g]:g}")
+            panel.set_title(rf"{style.EPS} = {number(eps[g])}")
         style.step_axis(axes[0], max((e.checkpoints for e in done), key=lambda c: c[-1]))
         top = max(row[t].upper for e in done for row in e.estimates for t in _later(e))
         if top < 0.05:
