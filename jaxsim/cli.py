@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from jaxsim.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxsim.study.study import Study
 
 app = typer.Typer(
     name="jaxsim",
@@ -86,7 +90,6 @@ def run(
     from jaxsim.launch.simulate import simulate
     from jaxsim.report.answer import write_report
     from jaxsim.report.progress import ConsoleProgress
-    from jaxsim.study.study import Study
 
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
@@ -106,7 +109,6 @@ def run(
             soft_wrap=True,
         )
         raise typer.Exit(130) from None
-    assert isinstance(loaded, Study)
     write_report(results, loaded, directory, Console(), plots=plots)
 
 
@@ -148,8 +150,8 @@ def show(
                     "id": e.id,
                     "parameters": e.network.size,
                     "checkpoints": list(e.checkpoints),
-                    "optimum": e.optimum.describe(),
-                    **e.spec,
+                    "optimum": asdict(e.optimum),
+                    **{k: v for k, v in e.spec.items() if k != "checkpoints"},
                 }
                 for e in loaded.experiments
             ],
@@ -239,7 +241,7 @@ def export(
     print(write(directory, form, output, allow_code))
 
 
-def _load(study: str, settings: list[str], replicates: int | None, allow_code: bool) -> Any:
+def _load(study: str, settings: list[str], replicates: int | None, allow_code: bool) -> Study:
     from jaxsim.study.study import Study
 
     if replicates is not None:

@@ -117,7 +117,7 @@ def _provable(done: list[ExperimentAnalysis]) -> list[str]:
             f"with probability at least {lower_text(value)} ({floor.reason})."
         )
     lasting = sorted((int(e.permanent[0]), e.runs, e.experiment.label) for e in done)
-    if lasting[-1][0]:
+    if lasting and lasting[-1][0]:
         count, runs, label = lasting[-1]
         least = f"{lasting[0][0]:,} ({lasting[0][2]}) to " if len(lasting) > 1 else ""
         said.append(

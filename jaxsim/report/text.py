@@ -99,6 +99,7 @@ def _rounded(value: float, digits: int, rounding: str) -> float:
     """Round to significant digits in a direction; 0.25, stored a hair off, stays 0.25."""
     if value == 0 or not math.isfinite(value):
         return value
+    value = float(value)
     near = float(f"{value:.12g}")
     if abs(near - value) <= 1e-12 * abs(value):
         value = near

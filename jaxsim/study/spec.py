@@ -33,7 +33,7 @@ class RiskSpec(Section):
         default=None, description="quadrature nodes per piece; default by degree"
     )
     points: Positive = Field(
-        default=512, description="quasi-Monte Carlo points per scrambled replicate"
+        default=1024, description="quasi-Monte Carlo points per scrambled replicate"
     )
     replicates: Annotated[int, Field(ge=2)] = Field(
         default=16, description="independent scramblings, from whose spread the error is computed"

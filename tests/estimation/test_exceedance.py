@@ -38,6 +38,11 @@ def test_carries_everything_a_reader_needs():
     assert all(type(v) in (str, int, float, bool) for v in vars(e).values())
 
 
+def test_estimated_errors_of_the_risks_are_no_rigorous_interval():
+    assert single(counts_of(3, 0, 10)).rigorous
+    assert not single(counts_of(3, 0, 10), risk_is_bounded=False).rigorous
+
+
 def test_is_indexed_by_threshold_then_checkpoint():
     risk = np.random.default_rng(0).exponential(size=(200, 3))
     eps = [0.1, 0.5]

@@ -209,3 +209,20 @@ def test_a_linear_part_that_shifts_the_count_of_left_facing_neurons_is_exact():
     bracket = optimal_risk(problem, make_network(1, 1, 1))
     assert bracket.width == 0
     assert abs(best_found(problem, make_network(1, 1, 1), 8) / bracket.lower - 1) < 1e-6
+
+
+@pytest.mark.parametrize("q", [30.0, 99.0, 101.0, 1e4, 1e6, 1e8])
+def test_steep_lines_leave_the_bracket_of_one_neuron_right(q):
+    """A steep line takes the neuron's slope: the optimum tends to the affine fit's 4/45."""
+    bracket = Parabola(1.0, q, 1.0).bracket(1)
+    assert bracket.lower <= 4 / 45
+    assert bracket.upper >= 4 / 45 * (1 - 3 / q)
+
+
+def test_an_estimated_error_contradicts_nothing_within_ten_times_itself():
+    stated = Bracket(0.5, 0.6, "stated")
+    with pytest.raises(InputError, match=r"correct problem\.optimum"):
+        stated.tighten_upper(0.48, 0.01, "best", certain=True)
+    assert stated.tighten_upper(0.48, 0.01, "best", certain=False).upper == 0.5
+    with pytest.raises(InputError, match=r"correct problem\.optimum"):
+        stated.tighten_upper(0.3, 0.01, "best", certain=False)

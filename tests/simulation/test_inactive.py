@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsim.network.activations import clipped_relu, relu
+from jaxsim.network.activations import clipped_relu, relu, relu_power
 from jaxsim.network.initializers import normal, uniform
 from jaxsim.network.network import Layer, fully_connected
+from jaxsim.optimizer import optimizer
 from jaxsim.optimizer.methods import METHODS
 from jaxsim.problem.support import Ball, Box, Everything, Points
 from jaxsim.simulation import keys
@@ -192,3 +193,58 @@ def test_growing_memory_is_not_taken_for_rest():
     _, certified = engine.certificate(state, rate)
     # Only those that never had a gradient are certain.
     assert (np.asarray(certified) <= at_start).all()
+
+
+def test_a_first_moment_that_outlives_the_second_certifies_only_what_never_moved():
+    """Adam with b1 > sqrt(b2): one small step says nothing of the steps that follow."""
+    rate = {
+        "schedule": "piecewise_constant",
+        "init_value": 0.3,
+        "boundaries": [5],
+        "scales": [3e-8],
+    }
+    (experiment,) = study(
+        optimizer={"name": "adam", "learning_rate": rate, "b1": 0.99, "b2": 0.9},
+        network__hidden=[2],
+        steps=8,
+        checkpoints=[1],
+    ).experiments
+    assert not experiment.optimizer.forgets
+    engine = vmap_engine(experiment)
+    key, none = keys.experiment_key(0, experiment.words), jnp.asarray(0.0, jnp.float32)
+    state = engine.init(key, jnp.arange(512, dtype=jnp.uint32), none)
+    start = np.asarray(state.theta)
+    at_start = np.asarray(engine.observe(state.theta).inactive)[:, 0]
+    state = engine.advance(state, (), np.int32(0), np.int32(8), none)
+    _, certified = engine.certificate(state, none)
+    assert (np.asarray(certified) <= at_start).all()
+    assert (np.asarray(state.theta) != start).any()
+
+
+def test_methods_that_forget_are_told_from_those_that_do_not():
+    def forgets(**table):
+        return optimizer({"learning_rate": 0.1, **table}).forgets
+
+    assert all(forgets(name=name) for name in METHODS)
+    assert not forgets(name="adamax", b1=0.95, b2=0.5)
+    assert not forgets(name="adamw")
+
+
+def test_deeper_layers_of_steep_activations_count_only_what_rounding_cannot_wake():
+    support = Box((-1.0,), (1.0,))
+    network = net(1, (4, 4), relu_power(3.0))
+    count = jax.jit(make_inactive(network, support, jnp.dtype("float32")))
+    x = dense_points(support).astype(np.float32)
+    seen = 0
+    for seed in range(60):
+        theta = network.init(jax.random.key(seed))
+        found = count(theta)
+        sampled = brute_force(network, np.asarray(theta, np.float32), x, relu_power(3.0))
+        assert (np.asarray(found) <= sampled).all()
+        seen += int(found[1])
+    assert seen > 0
+
+
+def test_a_moving_neuron_on_unbounded_inputs_has_no_bounded_reach():
+    weights = jnp.array([[0.0, 1.0]])
+    assert Everything(1).magnitude(weights).tolist() == [0.0, np.inf]

@@ -31,7 +31,7 @@ class RiskOptions:
 
     pieces: int | None = None
     nodes: int | None = None
-    points: int = 512
+    points: int = 1024
     replicates: int = 16
     confidence: float = 1 - 1e-6
     seed: int = 0

@@ -38,6 +38,17 @@ def test_best_constant_risk_is_safe_and_sharp(problem, truth, precision):
     assert error <= precision * truth + 1e-15
 
 
+@pytest.mark.parametrize("level", [0.3, 0.999, 1e-3, 1e-4, 1e-5])
+def test_quantiles_far_out_in_the_noise_are_found(level):
+    """With noise N(0, 1) alone the best constant is the quantile z, of risk phi(z)."""
+    loss = ("quantile", {"level": level})
+    problem = make_problem("0*x", loss=loss, noise=("normal", {"std": 1.0}))
+    truth = stats.norm.pdf(stats.norm.ppf(level))
+    for value, error in (problem.best_constant_risk(), bayes_risk(problem)[:2]):
+        assert abs(value - truth) <= error
+        assert error < 1e-6 * truth
+
+
 def test_best_constant_of_data_is_the_variance_or_the_entropy():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 2)), rng.normal(size=(30, 2))

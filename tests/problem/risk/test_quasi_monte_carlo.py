@@ -50,7 +50,7 @@ def test_the_second_moment_of_the_target_is_the_risk_of_zero(law, parameters, te
     rule = make_risk(make_problem(text, law=x, dimension=x.dimension), network)
     assert rule.error_kind == "confidence"
     value, error = jax.jit(rule.evaluate)(np.zeros(network.size))
-    assert abs(value - truth) <= error < 1e-2 * truth
+    assert abs(value - truth) <= error < 1.5e-2 * truth
 
 
 def test_points_are_the_same_for_equal_seeds_only():

@@ -1,0 +1,130 @@
+"""The commands as a user runs them."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jaxsim import cli
+from jaxsim.launch.simulate import simulate
+from jaxsim.study.catalogue import READY
+from jaxsim.study.study import Study
+from tests.studies import TWO, study, table, toml
+
+
+def run(monkeypatch, capsys, *arguments, code=0):
+    """Run the command line in this process and return its standard output."""
+    monkeypatch.setattr(sys, "argv", ["jaxsim", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    shown = capsys.readouterr()
+    assert (stopped.value.code or 0) == code, shown.err
+    return shown.out
+
+
+@pytest.fixture
+def finished(tmp_path):
+    simulate(study(grid=TWO), tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_list_names_the_ready_studies(monkeypatch, capsys):
+    shown = run(monkeypatch, capsys, "list")
+    assert set(READY) == {"depth", "digits", "quickstart", "width"}
+    assert all(name in shown for name in READY)
+
+
+@pytest.mark.parametrize("name", READY)
+def test_ready_studies_are_accepted_and_explained(name):
+    loaded = Study.load(name)
+    assert len(loaded.experiments) > 3
+    assert loaded.spec.title
+
+
+def test_show_resolves_every_default(monkeypatch, capsys, tmp_path):
+    (tmp_path / "study.toml").write_text(toml(table()))
+    shown = json.loads(run(monkeypatch, capsys, "show", "study.toml", "--set", "steps=70"))
+    assert (shown["steps"], shown["precision"], shown["problem"]["loss"]) == (
+        70, "float32", "squared",
+    )  # fmt: skip
+    assert Study.from_dict(shown).spec.model_dump(mode="json") == shown
+    more = json.loads(run(monkeypatch, capsys, "show", "study.toml", "--experiments"))
+    assert more["experiments"][0]["checkpoints"] == [0, 1, 7, 30, 60]
+
+
+def test_plan_tells_blocks_shards_memory_and_time(monkeypatch, capsys, tmp_path):
+    (tmp_path / "study.toml").write_text(toml(table(grid=TWO)))
+    shown = run(monkeypatch, capsys, "plan", "study.toml")
+    assert "2 experiments, 160 runs, 2 programs to compile on 2 x cpu" in shown
+    row = next(line for line in shown.splitlines() if line.startswith("adam")).split()
+    assert row[1:7] == ["10", "60", "vmap", "16", "5", "3"]
+
+
+def test_report_answers_anew_from_what_is_there(finished, monkeypatch, capsys):
+    shown = run(monkeypatch, capsys, "report", finished, "--set", "epsilon=[0.02]", "--no-plots")
+    assert "misses the optimum by more than 0.02 with probability" in shown
+    assert not (finished / "plots").exists()
+    run(monkeypatch, capsys, "report", finished)
+    assert (finished / "report.html").exists()
+
+
+@pytest.mark.parametrize("engine", ["vmap", "lanes"])
+def test_replay_is_the_same_bits_with_every_step(engine, tmp_path, monkeypatch, capsys):
+    execution = {"engine": engine, "width": 16, "shard": 32}
+    results = simulate(study(grid=TWO, execution=execution), tmp_path / "out")
+    shown = run(monkeypatch, capsys, "replay", tmp_path / "out", "adam", 37)
+    assert "the recorded risks are the same bits" in shown
+    (path,) = (tmp_path / "out" / "replays").glob("*-37.csv")
+    again = pd.read_csv(path)
+    assert again.n.tolist() == list(range(61))
+    frame = results.to_pandas()
+    there = frame[(frame.experiment == "adam") & (frame.replicate == 37)]
+    np.testing.assert_array_equal(again.risk[there.n].to_numpy(), there.risk.to_numpy())
+
+
+def test_export_writes_what_to_pandas_returns(finished, monkeypatch, capsys):
+    expected = simulate(study(grid=TWO), finished).to_pandas()
+    for form, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+        path = run(monkeypatch, capsys, "export", finished, "--format", form).strip()
+        found = read(path)
+        assert found.columns.tolist() == expected.columns.tolist()
+        np.testing.assert_array_equal(found.risk, expected.risk)
+        np.testing.assert_array_equal(found.inactive_1, expected.inactive_1)
+
+
+def test_the_schema_describes_every_key(monkeypatch, capsys):
+    schema = json.loads(run(monkeypatch, capsys, "export", "--format", "schema"))
+    assert set(table()) <= set(schema["properties"])
+    assert "description" in json.dumps(schema["$defs"]["TrainingSpec"])
+
+
+def test_doctor_finds_nothing_wrong_here(monkeypatch, capsys):
+    shown = run(monkeypatch, capsys, "doctor")
+    for word in ("devices", "float64", "matmul precision", "compilation cache", "no problems"):
+        assert word in shown
+
+
+def test_doctor_names_a_clashing_distribution(monkeypatch, capsys):
+    owners = {"jaxsim": ["jaxsim-mc", "jaxsim"]}
+    monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: owners)
+    shown = run(monkeypatch, capsys, "doctor", code=2)
+    assert "the distribution 'jaxsim' also installs a package" in shown
+
+
+def test_running_again_computes_nothing_and_more_replicates_only_what_is_missing(
+    finished, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "study.toml").write_text(toml(table(grid=TWO)))
+    stamps = {p: p.stat().st_mtime_ns for p in finished.glob("shards/*/*")}
+    run(monkeypatch, capsys, "run", "study.toml", "-o", finished, "--no-plots")
+    run(monkeypatch, capsys, "run", "study.toml", "-o", finished, "--replicates", 96, "--no-plots")
+    there = {p: p.stat().st_mtime_ns for p in finished.glob("shards/*/*")}
+    assert len(there) > len(stamps)
+    unchanged = {p for p in stamps if p.name != "0000000064-0000000080.parquet"}
+    assert all(there[p] == stamps[p] for p in unchanged)
+
+
+def test_version(monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "--version").startswith("jaxsim 0.")
