@@ -35,6 +35,8 @@ SMALLEST, FACTOR, LARGEST = 32, 4, 32768
 GROUPS = 4
 """Groups of lanes per block, if there are as many replicates."""
 GAIN = 1.1
+SEGMENT_SECONDS = 1e-3
+"""What starting the compiled calls of one checkpoint costs, whatever the width."""
 SECONDS = 0.05
 
 
@@ -54,10 +56,10 @@ class Measurement:
     seconds_per_observation: float = 0.0
     remembered: bool = False
 
-    @property
-    def rate(self) -> float:
-        """Member-steps per second."""
-        return self.form.width / self.seconds_per_step
+    def rate(self, experiment: Experiment) -> float:
+        """Return member-steps per second, with the calls between checkpoints counted in."""
+        calls = SEGMENT_SECONDS * len(experiment.checkpoints) / max(experiment.steps, 1)
+        return self.form.width / (self.seconds_per_step + calls)
 
     def block_seconds(self, experiment: Experiment) -> float:
         """Return the estimated time of one block, without compilation."""
@@ -94,7 +96,9 @@ def measure(
                 _timed(experiment, Form("lanes", _lanes_width(n, replicates), n))
                 for n in (LANES if lanes == "auto" else (int(lanes),))
             ]
-        best = max(tried, key=lambda m: m.rate if m.form.engine == "vmap" else m.rate / GAIN)
+        # The lanes engine must be clearly faster to be taken.
+        handicap = {"vmap": 1.0, "lanes": 1 / GAIN}
+        best = max(tried, key=lambda m: m.rate(experiment) * handicap[m.form.engine])
         return replace(best, seconds_per_observation=_observation(experiment, best.form))
 
     return _remembered(experiment, allowed, cores, search)
@@ -142,6 +146,7 @@ def _lanes_width(lanes: int, replicates: int) -> int:
 
 def _search_width(experiment: Experiment, replicates: int) -> Measurement:
     tried: list[Measurement] = []
+    rates: list[float] = []
     width = SMALLEST
     while width <= max(SMALLEST, _enough(replicates)):
         try:
@@ -151,11 +156,11 @@ def _search_width(experiment: Experiment, replicates: int) -> Measurement:
             if not tried:
                 raise
             break
-        if len(tried) > 1 and tried[-1].rate < GAIN * max(m.rate for m in tried[:-1]):
+        rates = [m.rate(experiment) for m in tried]
+        if len(rates) > 1 and rates[-1] < GAIN * max(rates[:-1]):
             break
         width *= FACTOR
-    best = max(m.rate for m in tried)
-    return next(m for m in tried if GAIN * m.rate >= best)
+    return next(m for m, rate in zip(tried, rates, strict=True) if GAIN * rate >= max(rates))
 
 
 def _start(experiment: Experiment, form: Form) -> tuple[Engine, Any, Array]:
