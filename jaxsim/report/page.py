@@ -10,7 +10,13 @@ from typing import Any
 import jinja2
 
 from jaxsim.report.analysis import Analysis
-from jaxsim.report.text import estimate_text, lower_text, number, optimum_text
+from jaxsim.report.text import (
+    estimate_text,
+    interval_text,
+    lower_text,
+    number,
+    optimum_text,
+)
 from jaxsim.results.files import write_atomically
 from jaxsim.results.provenance import jaxsim_version, versions
 
@@ -55,6 +61,7 @@ def write_page(
         sentences=sentences,
         confidence=f"{100 * analysis.confidence:.12g} %",
         rows=_rows(analysis),
+        comparisons=_comparisons(analysis),
         notes=notes,
         figures=figures,
         devices=[(kind, f"{count:,}") for kind, count in analysis.device_kinds.items()],
@@ -76,6 +83,7 @@ def _rows(analysis: Analysis) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "first": g == 0,
+                    "span": len(e.estimates),
                     "label": e.experiment.label,
                     "n": f"{one.step:,}",
                     "eps": number(one.eps),
@@ -91,4 +99,24 @@ def _rows(analysis: Analysis) -> list[dict[str, Any]]:
                     "reason": e.optimum.reason,
                 }
             )
+    return rows
+
+
+def _comparisons(analysis: Analysis) -> list[dict[str, str]]:
+    rows = []
+    for one in analysis.comparisons:
+        result = one.result
+        difference, *ends = interval_text(result.difference, result.lower, result.upper)
+        rows.append(
+            {
+                "first": one.first,
+                "second": one.second,
+                "eps": number(one.eps),
+                "b": f"{result.counts.only_first:,}",
+                "c": f"{result.counts.only_second:,}",
+                "difference": difference,
+                "interval": " to ".join(ends),
+                "p": f"{one.p_holm:.2g}",
+            }
+        )
     return rows
