@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 from dataclasses import asdict
@@ -251,6 +252,16 @@ def _load(study: str, settings: list[str], replicates: int | None, allow_code: b
 
 def main() -> None:
     """Run the command line: bad input ends with one sentence and exit code 2."""
+    try:
+        importlib.metadata.version("jaxsim")
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    else:
+        print(
+            "warning: an unrelated distribution named 'jaxsim' is installed here, too, and owns a "
+            "package of the same name; `jaxsim doctor` says what to do",
+            file=sys.stderr,
+        )
     try:
         app()
     except InputError as error:

@@ -128,5 +128,6 @@ def _compute(
     ]
     records = head(concatenate(parts), shard.stop - shard.first)
     seconds = time.perf_counter() - begin
-    directory.store.write(shard, records, provenance(device, form))
+    facts = provenance(device, form) | {"seed_path": experiment.seed_path("replicate")}
+    directory.store.write(shard, records, facts)
     observe(experiment, shard, records, seconds)

@@ -29,7 +29,10 @@ def print_replay(replay: Replay, console: Console) -> None:
     write_atomically(path, text.getvalue().encode())
     status = Status(int(records.status[0]))
     console.print(
-        f"{experiment.label}, replicate {replay.replicate}: {status.message}", highlight=False
+        f"{experiment.label}, replicate {replay.replicate} (seed path "
+        f"{experiment.seed_path(replay.replicate)}): {status.message}",
+        highlight=False,
+        soft_wrap=True,
     )
     if status == Status.DIVERGED:
         console.print(f"diverged at step {int(records.diverged_step[0])}", highlight=False)

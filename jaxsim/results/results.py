@@ -59,8 +59,9 @@ class Results:
         """Return one row per replicate and checkpoint.
 
         Columns: experiment, replicate, status, diverged_step, n, risk, error, inactive_1, ...,
-        inactive_L (the deepest network's L), gradient_norm, permanent, certified. All replicates
-        are held in memory; use `chunks` for large studies.
+        inactive_L (the deepest network's L), gradient_norm, permanent, certified, seed_path (the
+        numbers folded into the replicate's key, see `jaxsim.simulation.keys`). All replicates are
+        held in memory; use `chunks` for large studies.
         """
         frames = [
             frame(experiment, records)
@@ -90,4 +91,5 @@ def frame(experiment: Experiment, records: Records) -> pd.DataFrame:
         columns[f"inactive_{layer + 1}"] = records.inactive[:, :, layer].ravel()
     for name in ("gradient_norm", "permanent", "certified"):
         columns[name] = repeated(getattr(records, name))
+    columns["seed_path"] = repeated(np.array([experiment.seed_path(r) for r in records.replicate]))
     return pd.DataFrame(columns)

@@ -83,6 +83,10 @@ class Experiment:
     family: str
     spec: dict[str, Any] = field(repr=False, default_factory=dict)
 
+    def seed_path(self, replicate: int | str) -> str:
+        """Return what is folded into the random key of a replicate, from the study's seed on."""
+        return "/".join(str(part) for part in (self.seed, *self.words, replicate))
+
     @property
     def dtype(self) -> jnp.dtype:
         """Floating type of the training."""

@@ -11,6 +11,7 @@ import pytest
 from jaxsim import simulate
 from jaxsim.launch.directory import bind
 from jaxsim.launch.simulate import open_results
+from jaxsim.problem.risk import make_risk
 from jaxsim.simulation import keys
 from jaxsim.simulation.engine import vmap_engine
 from jaxsim.simulation.experiment import log_spaced
@@ -261,3 +262,18 @@ def test_checkpoints_are_log_spaced_with_both_ends():
     assert log_spaced(1, 5) == (0, 1)
     assert log_spaced(1000, 7) == (0, 1, 4, 16, 63, 251, 1000)
     assert log_spaced(5, 100) == (0, 1, 2, 3, 4, 5)
+
+
+def test_the_seed_path_leads_to_the_replicate(tmp_path):
+    results = simulate(study(replicates=16), tmp_path / "path")
+    (experiment,) = results.experiments
+    frame = results.to_pandas()
+    path = frame[frame.replicate == 5].seed_path.unique()
+    seed, *words, replicate = map(int, path[0].split("/"))
+    key = jax.random.key(seed, impl="threefry2x32")
+    for word in (*words, replicate):
+        key = jax.random.fold_in(key, word)
+    theta = make_train(experiment).draw(key)
+    risk, _ = make_risk(experiment.problem, experiment.network).evaluate(theta.astype(float))
+    there = frame[(frame.replicate == 5) & (frame.n == 0)].risk.item()
+    assert risk == pytest.approx(there, rel=1e-12)
