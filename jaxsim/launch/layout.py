@@ -11,7 +11,7 @@ import jax
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
-from jaxsim.launch.measure import Measurement, measure
+from jaxsim.launch.measure import Measurement, is_remembered, measure
 from jaxsim.simulation.engines import Form
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.lanes import LANES, obstacle, require
@@ -57,24 +57,24 @@ def choose_layouts(
     """
     execution, replicates = study.spec.execution, study.spec.replicates
     cores = 1 if choose_workers(study) > 1 else runtime.cores()
-    if execution.width == "auto":
+    groups: dict[str, Experiment] = {}
+    for experiment in study.experiments:
+        groups.setdefault(_group(experiment), experiment)
+    asked = execution.engine, execution.lanes, cores
+    if execution.width == "auto" and not all(
+        is_remembered(e, replicates, *asked) for e in groups.values()
+    ):
         announce("measuring engines and widths")
         if cores < runtime.cores():
             _measure_apart(study)
-    known: dict[str, Layout] = {}
-    layouts: dict[str, Layout] = {}
-    for experiment in study.experiments:
-        group = "|".join(
-            [
-                experiment.evaluation,
-                f"{experiment.batch_size} {experiment.steps}",
-                obstacle(experiment),
-            ]
-        )
-        if group not in known:
-            known[group] = _layout(experiment, replicates, execution, cores)
-        layouts[experiment.id] = known[group]
-    return layouts
+    found = {g: _layout(e, replicates, execution, cores) for g, e in groups.items()}
+    return {e.id: found[_group(e)] for e in study.experiments}
+
+
+def _group(experiment: Experiment) -> str:
+    """Return what experiments have in common that share a layout."""
+    run = f"{experiment.batch_size} {experiment.steps} {obstacle(experiment)}"
+    return f"{experiment.evaluation}|{run}"
 
 
 def _measure_apart(study: Study) -> None:

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -85,7 +86,6 @@ def measure(
         lanes: of the lanes engine, or "auto".
         cores: of the processes that will do the work; None for all.
     """
-    allowed = f"{engine}, {lanes} lanes, {_enough(replicates)} replicates"
 
     def search() -> Measurement:
         tried = []
@@ -101,7 +101,7 @@ def measure(
         best = max(tried, key=lambda m: m.rate(experiment) * handicap[m.form.engine])
         return replace(best, seconds_per_observation=_observation(experiment, best.form))
 
-    return _remembered(experiment, allowed, cores, search)
+    return _remembered(experiment, _allowed(replicates, engine, lanes), cores, search)
 
 
 def measure_form(experiment: Experiment, form: Form, cores: int | None = None) -> Measurement:
@@ -117,19 +117,39 @@ def measure_form(experiment: Experiment, form: Form, cores: int | None = None) -
 def _remembered(
     experiment: Experiment, what: str, cores: int | None, search: Callable[[], Measurement]
 ) -> Measurement:
-    path = runtime.cache_directory() / "forms" / f"{_key(experiment, what, cores)}.json"
-    try:
-        there = json.loads(path.read_text())
-        return Measurement(**(there | {"form": Form(**there["form"]), "remembered": True}))
-    except (OSError, ValueError, TypeError, KeyError):
-        pass
+    there = _recall(experiment, what, cores)
+    if there is not None:
+        return there
     found = search()
     try:
-        write_atomically(path, json.dumps(asdict(found)).encode())
+        write_atomically(_path(experiment, what, cores), json.dumps(asdict(found)).encode())
     except InputError:
         # A cache that cannot be written costs time, not results.
         pass
     return found
+
+
+def is_remembered(
+    experiment: Experiment, replicates: int, engine: str, lanes: int | str, cores: int
+) -> bool:
+    """Return whether `measure` knows the answer already."""
+    return _recall(experiment, _allowed(replicates, engine, lanes), cores) is not None
+
+
+def _recall(experiment: Experiment, what: str, cores: int | None) -> Measurement | None:
+    try:
+        there = json.loads(_path(experiment, what, cores).read_text())
+        return Measurement(**(there | {"form": Form(**there["form"]), "remembered": True}))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _path(experiment: Experiment, what: str, cores: int | None) -> Path:
+    return runtime.cache_directory() / "forms" / f"{_key(experiment, what, cores)}.json"
+
+
+def _allowed(replicates: int, engine: str, lanes: int | str) -> str:
+    return f"{engine}, {lanes} lanes, {_enough(replicates)} replicates"
 
 
 def _enough(replicates: int) -> int:

@@ -156,7 +156,11 @@ def _processes(directory: Directory, workers: int, devices: int | None, progress
 def _watch(
     directory: Directory, running: list[subprocess.Popen], progress: Progress
 ) -> list[tuple[Experiment, Shard]]:
-    """Report shards as they appear until all processes have ended; return what is missing then."""
+    """Report shards as they appear, until nothing is missing or all processes have ended.
+
+    Returns:
+        What is missing then. A process that helps with what another has just finished need not end.
+    """
     waiting = directory.missing()
     while True:
         alive = any(p.poll() is None for p in running)
@@ -165,7 +169,7 @@ def _watch(
             progress.shard(experiment, shard, directory.store.read(shard))
         done = {shard for _, shard in there}
         waiting = [task for task in waiting if task[1] not in done]
-        if not alive:
+        if not alive or not waiting:
             return waiting
         time.sleep(0.2)
 

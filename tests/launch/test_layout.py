@@ -1,0 +1,109 @@
+"""How a study is laid out: processes, engines, widths, shards; by measurement or as told."""
+
+import json
+
+import jax
+import pytest
+
+from jaxsim import InputError, runtime, simulate
+from jaxsim.launch import layout, measure
+from jaxsim.launch.directory import bind
+from jaxsim.launch.layout import choose_layouts, choose_workers
+from jaxsim.simulation.engines import Form
+from tests.studies import TWO, all_bits, study
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXSIM_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+AUTO = {"width": "auto", "shard": "auto"}
+
+
+def test_short_studies_stay_in_this_process_and_long_ones_get_one_per_core():
+    assert choose_workers(study()) == 1
+    long = study(replicates=100_000, steps=10_000)
+    assert choose_workers(long) == (runtime.cores() if jax.default_backend() == "cpu" else 1)
+    assert choose_workers(long, devices=2) == 1
+
+
+def test_widths_are_measured_once_and_remembered(own_cache, monkeypatch):
+    one = study(execution=AUTO, replicates=4000)
+    (first,) = choose_layouts(one).values()
+    assert first.form.width in (32, 64, 128, 512, 2048)
+    (entry,) = (own_cache / "forms").iterdir()
+    assert json.loads(entry.read_text())["form"]["width"] == first.form.width
+    monkeypatch.setattr(measure, "_timed", None)  # measuring again would fail
+    assert choose_layouts(one) == choose_layouts(study(execution=AUTO, replicates=4000))
+    # More replicates of the same order share it, another network does not.
+    with pytest.raises(TypeError):
+        choose_layouts(study(execution=AUTO, replicates=4000, network__hidden=[5]))
+
+
+def test_optimizers_of_one_network_share_a_layout(own_cache):
+    found = choose_layouts(study(execution=AUTO, grid=TWO, replicates=64))
+    assert len(set(found.values())) == 1
+    assert len(list((own_cache / "forms").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("execution", "form"),
+    [
+        ({"width": 48}, Form("vmap", 48)),
+        ({"width": 48, "engine": "lanes"}, Form("lanes", 48, 16)),
+        ({"width": 24, "engine": "lanes", "lanes": 8}, Form("lanes", 24, 8)),
+        ({"width": 7, "engine": "lanes"}, Form("lanes", 7, 7)),
+    ],
+)
+def test_what_is_told_is_taken_without_a_clock(execution, form, monkeypatch):
+    monkeypatch.setattr(measure, "_timed", None)
+    (found,) = choose_layouts(study(execution=execution)).values()
+    assert found.form == form
+    assert found.shard % form.width == 0
+
+
+def test_an_engine_that_wins_by_measurement_is_recorded_and_kept(own_cache, tmp_path, monkeypatch):
+    speed = {"vmap": 1e-3, "lanes": 1e-5}
+
+    def timed(experiment, form):
+        return measure.Measurement(form, speed[form.engine])
+
+    monkeypatch.setattr(measure, "_timed", timed)
+    one = bind(study(execution=AUTO), tmp_path / "out")
+    (found,) = one.layouts.values()
+    assert (found.form.engine, found.form.lanes) == ("lanes", 32)
+    speed["lanes"] = 1.0
+    assert bind(study(execution=AUTO), tmp_path / "out").layouts == one.layouts
+    with pytest.raises(InputError, match=r"execution\.engine: \['lanes'\] there, vmap asked for"):
+        bind(study(execution={**AUTO, "engine": "vmap"}), tmp_path / "out")
+
+
+def test_the_reference_is_kept_unless_the_other_is_clearly_faster(own_cache, monkeypatch):
+    # Per member and step: 32 * x / width with the wider groups of lanes 4 % ahead.
+    def timed(experiment, form):
+        return measure.Measurement(form, form.width * (1e-5 if form.engine == "vmap" else 0.96e-5))
+
+    monkeypatch.setattr(measure, "_timed", timed)
+    (found,) = choose_layouts(study(execution=AUTO, steps=100_000)).values()
+    assert found.form.engine == "vmap"
+
+
+def test_measuring_for_pinned_processes_happens_in_one(own_cache, monkeypatch):
+    monkeypatch.setattr(layout, "LONG_SECONDS", 0.0)
+    asked = study(execution=AUTO, replicates=64)
+    assert choose_workers(asked) == runtime.cores()
+    (found,) = choose_layouts(asked).values()
+    # One entry, written by the other process under the key for one core.
+    assert len(list((own_cache / "forms").iterdir())) == 1
+    assert layout.is_remembered(asked.experiments[0], 64, "auto", "auto", 1)
+    monkeypatch.setattr(measure, "_timed", None)
+    assert list(choose_layouts(asked).values()) == [found]
+
+
+def test_processes_chosen_by_themselves_give_the_same_bits(tmp_path, monkeypatch):
+    simulate(study(grid=TWO), tmp_path / "here")
+    monkeypatch.setattr(layout, "LONG_SECONDS", 0.0)
+    simulate(study(grid=TWO), tmp_path / "apart")
+    assert all_bits(tmp_path / "apart") == all_bits(tmp_path / "here")
