@@ -110,7 +110,7 @@ def run(
             soft_wrap=True,
         )
         raise typer.Exit(130) from None
-    write_report(results, loaded, directory, Console(), plots=plots)
+    write_report(results, loaded, directory, _console(), plots=plots)
 
 
 @app.command("list")
@@ -127,7 +127,7 @@ def list_studies() -> None:
 
         spec = study_spec(ready_table(name))
         table.add_row(name, spec.title, str(len(variations(spec))))
-    Console().print(table)
+    _console().print(table)
 
 
 @app.command()
@@ -176,7 +176,7 @@ def plan(
 
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
-    print_plan(loaded, devices, Console())
+    print_plan(loaded, devices, _console())
 
 
 @app.command()
@@ -195,7 +195,7 @@ def report(
     runtime.configure()
     opened = reopen(directory, allow_code)
     study = opened.study.with_settings(settings) if settings else opened.study
-    write_report(open_results(opened), study, directory, Console(), plots=plots)
+    write_report(open_results(opened), study, directory, _console(), plots=plots)
 
 
 @app.command()
@@ -212,7 +212,7 @@ def replay(
     from jaxsim.report.replay import print_replay
 
     runtime.configure()
-    print_replay(run_again(directory, experiment, replicate, every, allow_code), Console())
+    print_replay(run_again(directory, experiment, replicate, every, allow_code), _console())
 
 
 @app.command()
@@ -220,7 +220,7 @@ def doctor() -> None:
     """Show devices, versions, precision and cache, and find clashes."""
     from jaxsim.report.doctor import examine
 
-    raise typer.Exit(examine(Console()))
+    raise typer.Exit(examine(_console()))
 
 
 @app.command()
@@ -240,6 +240,11 @@ def export(
     from jaxsim.report.export import export as write
 
     print(write(directory, form, output, allow_code))
+
+
+def _console() -> Console:
+    """Return the console of answers: a pipe or a file has no width to fold tables into."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
 
 
 def _load(study: str, settings: list[str], replicates: int | None, allow_code: bool) -> Study:

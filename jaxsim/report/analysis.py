@@ -163,24 +163,24 @@ def exceedance(
 
 def optimum_brackets(results: Results) -> dict[str, Bracket]:
     """Return the bracket of the optimal risk of every family, closed by the best run found."""
-    brackets: dict[str, Bracket] = {}
+    brackets = {e.family: e.optimum for e in results.experiments}
+    found: dict[str, tuple[float, float, Experiment]] = {}
     for experiment in results.experiments:
-        bracket = brackets.setdefault(experiment.family, experiment.optimum)
-        best, error = np.inf, 0.0
-        kind = risk_rule_of(experiment).error_kind
         for records in results.chunks(experiment):
             bound = records.risk + records.error
             if np.isfinite(bound).any():
                 place = np.unravel_index(np.nanargmin(bound), bound.shape)
-                if bound[place] < best + error:
-                    best, error = float(records.risk[place]), float(records.error[place])
-        if np.isfinite(best):
-            reason = f"best risk found, {best:.4g}, by {experiment.label}"
-            if kind == "confidence":
-                # The least of many intervals' ends: twice the width leaves a doubt of 1e-10 each.
-                error *= 2
-            certain = kind == "rounding"
-            brackets[experiment.family] = bracket.tighten_upper(best, error, reason, certain)
+                risk, error = float(records.risk[place]), float(records.error[place])
+                best = found.get(experiment.family)
+                if best is None or risk + error < best[0] + best[1]:
+                    found[experiment.family] = (risk, error, experiment)
+    for family, (best, error, experiment) in found.items():
+        kind = risk_rule_of(experiment).error_kind
+        # The least of many intervals' ends: twice the width leaves a doubt of 1e-10 each.
+        error *= 2 if kind == "confidence" else 1
+        reason = f"best risk found, {best:.4g}, by {experiment.label}"
+        certain = kind == "rounding"
+        brackets[family] = brackets[family].tighten_upper(best, error, reason, certain)
     return brackets
 
 

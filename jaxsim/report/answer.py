@@ -33,7 +33,7 @@ def write_report(
         console.print("no finished runs yet", highlight=False)
         return analysis
     remarks = notes(analysis)
-    console.print(table(analysis))
+    print_whole(table(analysis), console)
     for note in remarks:
         console.print(note, highlight=False, soft_wrap=True, style="dim")
     console.print()
@@ -93,7 +93,7 @@ def _compared(analysis: Analysis) -> list[str]:
         apart = (r.difference, r.lower, r.upper)
         if r.difference < 0:
             names, apart = names[::-1], (-r.difference, -r.upper, -r.lower)
-        if apart[0] > 0:
+        if differ:
             clause += f", most {names[0]}, which misses more often than {names[1]} by "
             clause += probability(*apart)
         clauses.append(clause)
@@ -130,30 +130,29 @@ def _provable(done: list[ExperimentAnalysis]) -> list[str]:
 def table(analysis: Analysis) -> Table:
     """Return the table: one row per experiment and eps, at the last checkpoint.
 
-    The step is a column only if it differs between experiments: the table fits 80 characters.
+    Step and runs are columns only if they differ between experiments: the table fits 80 characters.
     """
     shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    steps = {int(e.checkpoints[-1]) for e in analysis.experiments if e.runs}
-    if len(steps) == 1:
-        shown.title = f"n = {min(steps):,}"
+    done = [e for e in analysis.experiments if e.runs]
+    columns = {"n": lambda e: int(e.checkpoints[-1]), "runs": lambda e: e.runs}
+    common = {name: {value(e) for e in done} for name, value in columns.items()}
+    alike = {name: values.pop() for name, values in common.items() if len(values) == 1}
+    words = {"n": "n = {:,}", "runs": "{:,} runs of each experiment"}
+    if alike:
+        shown.title = ", ".join(words[name].format(value) for name, value in alike.items())
         shown.title_justify = "left"
-    shown.add_column("experiment", overflow="fold", min_width=8)
-    for heading in ["n"] * (len(steps) > 1) + ["eps", "runs", "failed"]:
-        shown.add_column(heading, justify="right", no_wrap=True)
+    varying = [name for name in columns if name not in alike]
+    shown.add_column("experiment", overflow="fold", min_width=10)
     heading = f"P ({100 * analysis.confidence:.12g} % interval)"
-    shown.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("proved", "for ever", "div.", "und."):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    for e in analysis.experiments:
+    for name in [*varying, "eps", "failed", heading, "proved", "for ever", "div.", "und."]:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for e in done:
         for g, row in enumerate(e.estimates):
             one = row[-1]
-            if not one.runs:
-                continue
             shown.add_row(
                 e.experiment.label if g == 0 else "",
-                *([f"{one.step:,}" if g == 0 else ""] if len(steps) > 1 else []),
+                *[f"{columns[name](e):,}" if g == 0 else "" for name in varying],
                 number(one.eps),
-                f"{one.runs:,}",
                 f"{one.failures:,}",
                 "{} [{}, {}]".format(*estimate_text(one)),
                 lower_text(one.floor) + ("" if e.floors[g].proved else "*"),
@@ -162,6 +161,17 @@ def table(analysis: Analysis) -> Table:
                 f"{one.undecided:,}",
             )
     return shown
+
+
+def print_whole(shown: Table, console: Console) -> None:
+    """Print a table without cutting columns off: a narrow terminal folds the lines instead."""
+    options = console.options.update(max_width=1000)
+    width, needed = console.width, shown.__rich_measure__(console, options).maximum
+    console.width = max(width, needed)
+    try:
+        console.print(shown)
+    finally:
+        console.width = width
 
 
 def _optimum(e: ExperimentAnalysis) -> str:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from jaxsim import analyse, simulate
-from jaxsim.report.answer import notes, sentences, table, write_report
+from jaxsim.report.answer import notes, print_whole, sentences, table, write_report
 from jaxsim.report.plots import FIGURES
 from jaxsim.report.progress import ConsoleProgress
 from jaxsim.report.text import interval_text
@@ -55,6 +55,16 @@ def test_the_table_has_a_row_per_experiment_and_eps_and_fits_a_terminal(reported
         last = e.estimates[1][-1]
         _, low, high = interval_text(last.estimate, last.lower, last.upper)
         assert any(f"[{low}, {high}]" in line for line in lines)
+
+
+def test_a_narrow_terminal_loses_no_column(reported):
+    _, analysis, _ = reported
+    stream = io.StringIO()
+    console = Console(file=stream, width=40)
+    print_whole(table(analysis), console)
+    assert console.width == 40
+    header = stream.getvalue().splitlines()[1]
+    assert header.split()[-4:] == ["for", "ever", "div.", "und."]
 
 
 def test_the_notes_say_how_things_are_known(reported):
