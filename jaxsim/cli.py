@@ -152,6 +152,11 @@ def show(
                     "parameters": e.network.size,
                     "checkpoints": list(e.checkpoints),
                     "optimum": asdict(e.optimum),
+                    "method": {
+                        "definition": e.optimizer.definition,
+                        "hyperparameters": dict(e.optimizer.hyperparameters),
+                        "keeps_inactive_neurons": e.optimizer.keeps_inactive,
+                    },
                     **{k: v for k, v in e.spec.items() if k != "checkpoints"},
                 }
                 for e in loaded.experiments

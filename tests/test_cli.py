@@ -51,7 +51,10 @@ def test_show_resolves_every_default(monkeypatch, capsys, tmp_path):
     )  # fmt: skip
     assert Study.from_dict(shown).spec.model_dump(mode="json") == shown
     more = json.loads(run(monkeypatch, capsys, "show", "study.toml", "--experiments"))
-    assert more["experiments"][0]["checkpoints"] == [0, 1, 7, 30, 60]
+    (experiment,) = more["experiments"]
+    assert experiment["checkpoints"] == [0, 1, 7, 30, 60]
+    assert experiment["method"]["keeps_inactive_neurons"] is True
+    assert experiment["method"]["hyperparameters"]["b1"] == 0.9
 
 
 def test_plan_tells_blocks_shards_memory_and_time(monkeypatch, capsys, tmp_path):

@@ -34,7 +34,8 @@ def test_inactive_neurons_stay_in_networks_of_other_shapes(name, widths):
         assert keeps_zero_gradients(other(name).make, widths)
 
 
-@pytest.mark.parametrize("name", ["madgrad", "galore", "dadapt_adamw", "prodigy", "adamw", "yogi"])
+# Not madgrad: whether its rounding moves a parameter depends on the version of the compiler.
+@pytest.mark.parametrize("name", ["galore", "dadapt_adamw", "prodigy", "adamw", "yogi"])
 def test_movement_without_gradients_is_noticed(name):
     assert not keeps_zero_gradients(other(name).make)
     assert not other(name).keeps_inactive
