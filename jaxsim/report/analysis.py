@@ -7,7 +7,7 @@ moves up); the second counts exceedances against that bracket.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,9 +127,18 @@ def analyse(
     thresholds = np.unique(np.asarray(list(eps), np.float64))
     if not thresholds.size or not np.isfinite(thresholds).all() or thresholds[0] < 0:
         raise InputError(f"epsilon = {list(eps)} is not accepted: it should be numbers >= 0")
-    brackets = optimum_brackets(results)
+    rules = risk_rules(results.experiments)
+    brackets = optimum_brackets(results, rules)
     analysed = [
-        _experiment(results, e, brackets[e.family], thresholds, confidence, interval)
+        _experiment(
+            results,
+            e,
+            rules[e.evaluation],
+            brackets[e.family],
+            thresholds,
+            confidence,
+            interval,
+        )
         for e in results.experiments
     ]
     return Analysis(
@@ -161,7 +170,15 @@ def exceedance(
     return [row[-1] for e in analysis.experiments for row in e.estimates]
 
 
-def optimum_brackets(results: Results) -> dict[str, Bracket]:
+def risk_rules(experiments: Sequence[Experiment]) -> dict[str, RiskRule]:
+    """Return how the true risk was computed, by the experiments' `evaluation`."""
+    return {
+        e.evaluation: make_risk(e.problem, e.network, e.risk)
+        for e in {e.evaluation: e for e in experiments}.values()
+    }
+
+
+def optimum_brackets(results: Results, rules: Mapping[str, RiskRule]) -> dict[str, Bracket]:
     """Return the bracket of the optimal risk of every family, closed by the best run found."""
     brackets = {e.family: e.optimum for e in results.experiments}
     found: dict[str, tuple[float, float, Experiment]] = {}
@@ -175,7 +192,7 @@ def optimum_brackets(results: Results) -> dict[str, Bracket]:
                 if best is None or risk + error < best[0] + best[1]:
                     found[experiment.family] = (risk, error, experiment)
     for family, (best, error, experiment) in found.items():
-        kind = risk_rule_of(experiment).error_kind
+        kind = rules[experiment.evaluation].error_kind
         # The least of many intervals' ends: twice the width leaves a doubt of 1e-10 each.
         error *= 2 if kind == "confidence" else 1
         reason = f"best risk found, {best:.4g}, by {experiment.label}"
@@ -187,6 +204,7 @@ def optimum_brackets(results: Results) -> dict[str, Bracket]:
 def _experiment(
     results: Results,
     experiment: Experiment,
+    rule: RiskRule,
     optimum: Bracket,
     eps: np.ndarray,
     confidence: float,
@@ -220,14 +238,14 @@ def _experiment(
         for t, histogram in enumerate(histograms):
             quantiles[0, :, t] = histogram.quantile(LEVELS)
             quantiles[1:, :, t] = histogram.quantile_interval(LEVELS, confidence)
-    floors = floors_of(experiment, optimum, eps)
+    floors = floors_of(experiment, rule, optimum, eps)
     return ExperimentAnalysis(
         experiment=experiment,
         checkpoints=checkpoints,
         runs=runs,
         planned=sum(s.stop - s.first for s in results.planned[experiment.id]),
         diverged=int(ours.diverged[-1]),
-        risk_rule=_risk_rule(experiment),
+        risk_rule=f"{rule.description}; {_ERRORS[rule.error_kind]}",
         optimum=optimum,
         eps=eps,
         estimates=estimates(
@@ -240,7 +258,7 @@ def _experiment(
             optimum_lower=optimum.lower,
             optimum_upper=optimum.upper,
             optimum_reason=optimum.reason,
-            risk_is_bounded=risk_rule_of(experiment).error_kind == "rounding",
+            risk_is_bounded=rule.error_kind == "rounding",
             floors=floors,
         ),
         floors=floors,
@@ -265,16 +283,6 @@ _ERRORS = {
 }
 
 
-def risk_rule_of(experiment: Experiment) -> RiskRule:
-    """Return how the true risk of an experiment was computed."""
-    return make_risk(experiment.problem, experiment.network, experiment.risk)
-
-
-def _risk_rule(experiment: Experiment) -> str:
-    rule = risk_rule_of(experiment)
-    return f"{rule.description}; {_ERRORS[rule.error_kind]}"
-
-
 def _grid(experiment: Experiment, eps: np.ndarray) -> np.ndarray:
     """Return the band's thresholds: fixed by the problem, so that no run has a say in them."""
     scale, _ = experiment.problem.best_constant_risk()
@@ -288,13 +296,15 @@ def hierarchy(experiment: Experiment) -> Callable[[int], float] | None:
     return None if parabola is None else parabola.lower
 
 
-def floors_of(experiment: Experiment, optimum: Bracket, eps: np.ndarray) -> tuple[Floor, ...]:
+def floors_of(
+    experiment: Experiment, rule: RiskRule, optimum: Bracket, eps: np.ndarray
+) -> tuple[Floor, ...]:
     """Return the provable part of the exceedance probability for every eps."""
     network = experiment.network
     if not network.hidden or network.activation is None:
         return tuple(Floor(float(e), 0.0, None, "the network has no known layers") for e in eps)
     value, error = experiment.problem.best_constant_risk()
-    problem, rule = experiment.problem, risk_rule_of(experiment)
+    problem = experiment.problem
     # What rests on sampled inputs or on a best risk with an estimated error is no proof.
     sampled = problem.law.finite is None and problem.law.dimension > 1
     found = experiment.optimum.upper > optimum.upper
