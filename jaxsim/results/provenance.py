@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import socket
 import subprocess
@@ -63,6 +64,7 @@ def provenance(device: Device, form: Form) -> dict[str, str]:
         "width": str(form.width),
         "lanes": str(form.lanes),
         "matmul_precision": str(setting("jax_default_matmul_precision")),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "host": socket.gethostname(),
         "machine": platform.machine(),
         "command": Path(sys.argv[0]).name if sys.argv else "",
