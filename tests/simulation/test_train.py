@@ -264,16 +264,21 @@ def test_checkpoints_are_log_spaced_with_both_ends():
     assert log_spaced(5, 100) == (0, 1, 2, 3, 4, 5)
 
 
-def test_the_seed_path_leads_to_the_replicate(tmp_path):
-    results = simulate(study(replicates=16), tmp_path / "path")
+@pytest.mark.parametrize("engine", ["vmap", "lanes"])
+def test_the_seed_path_leads_to_the_replicate_in_every_block(engine, tmp_path):
+    execution = {"engine": engine, "width": 16, "shard": 32}
+    results = simulate(study(replicates=80, execution=execution), tmp_path / "path")
     (experiment,) = results.experiments
     frame = results.to_pandas()
-    path = frame[frame.replicate == 5].seed_path.unique()
-    seed, *words, replicate = map(int, path[0].split("/"))
-    key = jax.random.key(seed, impl="threefry2x32")
-    for word in (*words, replicate):
-        key = jax.random.fold_in(key, word)
-    theta = make_train(experiment).draw(key)
-    risk, _ = make_risk(experiment.problem, experiment.network).evaluate(theta.astype(float))
-    there = frame[(frame.replicate == 5) & (frame.n == 0)].risk.item()
-    assert risk == pytest.approx(there, rel=1e-12)
+    # No two replicates share a draw, whichever block or shard they are in.
+    assert frame[frame.n == 0].risk.nunique() == 80
+    for chosen in (0, 5, 17, 40, 79):
+        rows = frame[frame.replicate == chosen]
+        seed, *words, replicate = map(int, rows.seed_path.unique()[0].split("/"))
+        assert replicate == chosen
+        key = jax.random.key(seed, impl="threefry2x32")
+        for word in (*words, replicate):
+            key = jax.random.fold_in(key, word)
+        theta = make_train(experiment).draw(key)
+        risk, _ = make_risk(experiment.problem, experiment.network).evaluate(theta.astype(float))
+        assert risk == pytest.approx(rows[rows.n == 0].risk.item(), rel=1e-12)
