@@ -1,0 +1,89 @@
+"""What is trained in a benchmark: shapes, optimizers, batches, fresh samples or fixed data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from jaxsim.study.study import Study
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One network trained by one method; ReLU, float32, independent mini-batches.
+
+    Attributes:
+        name: how it is called on the command line.
+        widths: inputs, hidden layers, outputs.
+        batch: samples per step.
+        optimizer: one of the eleven methods; its "pytorch" variant, so that PyTorch trains alike.
+        rate: learning rate.
+        digits: the digits data set with softmax cross-entropy in place of fresh uniform samples
+            with the target x1^2 and the squared loss.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    batch: int = 32
+    optimizer: str = "adam"
+    rate: float = 0.01
+    digits: bool = False
+
+    @property
+    def flop(self) -> float:
+        """Floating-point operations of a member's step, counted as 6 x batch x weights."""
+        return 6.0 * self.batch * sum(a * b for a, b in pairwise(self.widths))
+
+    @property
+    def method(self) -> dict[str, Any]:
+        """The [optimizer] table."""
+        table = {"name": self.optimizer, "learning_rate": self.rate}
+        return table if self.optimizer == "nadamax" else {**table, "variant": "pytorch"}
+
+    def study(self, steps: int, replicates: int, **execution: Any) -> Study:
+        """Return the study that jaxsim runs."""
+        problem: dict[str, Any] = {
+            "input": {"law": "uniform", "dimension": self.widths[0]},
+            "target": "x**2" if self.widths[0] == 1 else "x1**2",
+        }
+        if self.digits:
+            problem = {
+                "data": {"name": "digits", "scale": "unit"},
+                "loss": "softmax_cross_entropy",
+            }
+        return Study.from_dict(
+            {
+                "name": self.name,
+                "steps": steps,
+                "replicates": replicates,
+                "problem": problem,
+                "network": {"hidden": list(self.widths[1:-1])},
+                "optimizer": self.method,
+                "training": {"batch_size": self.batch},
+                "execution": execution,
+            }
+        )
+
+    def varied(self, optimizer: str | None, batch: int | None) -> Workload:
+        """Return the workload with another method or batch."""
+        rates = {"sgd": 0.05, "adagrad": 0.05, "adadelta": 1.0}
+        if optimizer is not None:
+            rate = rates.get(optimizer, 0.01)
+            return replace(self, optimizer=optimizer, rate=rate, batch=batch or self.batch)
+        return replace(self, batch=batch or self.batch)
+
+
+WORKLOADS = {
+    w.name: w
+    for w in (
+        Workload("tiny", (1, 4, 1)),
+        Workload("wide", (1, 64, 1)),
+        Workload("w1", (1, 16, 16, 1)),
+        Workload("two", (2, 32, 32, 1)),
+        Workload("eight", (8, 64, 64, 1)),
+        Workload("big", (8, 128, 128, 1)),
+        Workload("digits", (64, 16, 16, 10), digits=True, rate=0.003),
+    )
+}
+"""Workloads by name; "w1" is the one that is quoted."""
