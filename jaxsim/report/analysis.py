@@ -305,9 +305,10 @@ def floors_of(
         return tuple(Floor(float(e), 0.0, None, "the network has no known layers") for e in eps)
     value, error = experiment.problem.best_constant_risk()
     problem = experiment.problem
-    # What rests on sampled inputs or on a best risk with an estimated error is no proof.
-    sampled = problem.law.finite is None and problem.law.dimension > 1
-    found = experiment.optimum.upper > optimum.upper
+    # What rests on sampled inputs or on a quadrature with an estimated error is no proof; the best
+    # constant is one if all is polynomial between known points, or a finite sum.
+    finite = problem.law.finite is not None
+    exact = rule.error_kind == "rounding" and (finite or not problem.loss.kinks)
     return exceedance_floor(
         eps,
         network.layer_specs,
@@ -317,7 +318,7 @@ def floors_of(
         best_constant_lower=value - error,
         hierarchy=hierarchy(experiment),
         keeps_inactive=experiment.optimizer.keeps_inactive,
-        proved=not sampled and not (found and rule.error_kind != "rounding"),
+        proved=exact,
     )
 
 

@@ -194,7 +194,10 @@ def notes(analysis: Analysis) -> list[str]:
         "widen the interval"
     ]
     if not all(floor.proved for e in done for floor in e.floors if floor.value > 0):
-        lines.append("*: from sampled initializations or inputs, at confidence 1 - 1e-6, no proof")
+        lines.append(
+            "*: no proof, since initializations or inputs were sampled (at confidence 1 - 1e-6) or "
+            "an integral has an estimated error"
+        )
     for said in (_optimum, lambda e: f"true risk: {e.risk_rule}"):
         groups: dict[str, list[str]] = {}
         for e in done:

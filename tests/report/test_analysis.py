@@ -136,6 +136,24 @@ def test_sampled_risks_are_labelled(tmp_path):
     assert not one.floors[0].proved
 
 
+@pytest.mark.parametrize(
+    ("changes", "proved"),
+    [
+        ({}, True),
+        ({"problem__target": "sin(3*x)"}, False),
+        ({"problem__loss": "absolute"}, False),
+        ({"problem": {"data": "iris", "loss": "softmax_cross_entropy"}}, False),
+    ],
+    ids=["polynomial", "sine", "absolute loss", "simulated probability"],
+)
+def test_only_proofs_are_called_so(changes, proved, tmp_path):
+    (one,) = analyse(
+        simulate(study(replicates=16, **changes), tmp_path / "floor"), [1e-6]
+    ).experiments
+    assert one.floors[0].value > 0
+    assert one.floors[0].proved is proved
+
+
 def test_partial_results_are_analysed_as_far_as_they_are(tmp_path):
     from jaxsim.launch.directory import bind
     from jaxsim.launch.simulate import open_results
