@@ -84,9 +84,9 @@ def lanes_engine(experiment: Experiment, lanes: int) -> Engine:
     """
     require(experiment)
     draw = drawing(ByText(experiment, experiment.initialization))
-    _, _, certificate = training(ByText(experiment, experiment.program))
     observe, gradient_norm = evaluation(ByText(experiment, experiment.evaluation))
-    shared, start, advance, members = _training(ByText(experiment, experiment.program), lanes)
+    by_program = ByText(experiment, experiment.program)
+    shared, start, advance, theta, members = _training(by_program, lanes)
 
     def init(key: Array, replicates: Array, learning_rate: Array) -> State:
         if replicates.shape[0] % lanes:
@@ -96,14 +96,12 @@ def lanes_engine(experiment: Experiment, lanes: int) -> Engine:
             )
         return start(*draw(key, replicates), learning_rate)
 
-    def theta(state: State) -> Array:
-        return _by_member(state.theta, lanes)
-
+    _, _, certificate = training(by_program)
     return Engine(
         shared=shared,
         init=init,
         advance=advance,
-        theta=jax.jit(theta),
+        theta=lambda state: theta(state.theta),
         observe=observe,
         gradient_norm=gradient_norm,
         certificate=lambda state, rate: certificate(members(state), rate),
@@ -112,8 +110,8 @@ def lanes_engine(experiment: Experiment, lanes: int) -> Engine:
 
 
 @lru_cache(maxsize=64)
-def _training(by_text: ByText, lanes: int) -> tuple[Callable, Callable, Callable, Callable]:
-    """Return (shared, start, advance, state -> State of the reference engine), compiled."""
+def _training(by_text: ByText, lanes: int) -> tuple[Callable, ...]:
+    """Return (shared, start, advance, theta by member, State by member), compiled."""
     experiment = by_text.experiment
     batches = make_batches(experiment)
     transformation = make_transformation(experiment)
@@ -156,6 +154,7 @@ def _training(by_text: ByText, lanes: int) -> tuple[Callable, Callable, Callable
         jax.jit(batches.shared),
         jax.jit(start),
         jax.jit(advance, donate_argnums=0, compiler_options=_OPTIONS),
+        jax.jit(lambda theta: _by_member(theta, lanes)),
         jax.jit(members),
     )
 
