@@ -232,7 +232,7 @@ def sequential_torch(
         modules: list[Any] = []
         drawn = layers(members)
         for weights, biases in drawn:
-            linear = torch.nn.Linear(*weights.shape[1:])
+            linear = torch.nn.Linear(*weights.shape[1:], dtype=weights.dtype)
             with torch.no_grad():
                 linear.weight.copy_(weights[member].T)
                 linear.bias.copy_(biases[member])

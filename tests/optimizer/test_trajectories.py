@@ -49,26 +49,30 @@ def ours(name, variant, gradient, lr, **hyper):
 def by_torch(name, gradient, lr):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     # NAdam keeps a product of scalars in the default dtype, which would be float32.
+    usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
-    theta = torch.tensor(START, requires_grad=True)
-    made = {
-        "sgd": lambda p: torch.optim.SGD(p, lr=lr),
-        "momentum": lambda p: torch.optim.SGD(p, lr=lr, momentum=0.9),
-        "nesterov": lambda p: torch.optim.SGD(p, lr=lr, momentum=0.9, nesterov=True),
-        "adagrad": lambda p: torch.optim.Adagrad(p, lr=lr),
-        "rmsprop": lambda p: torch.optim.RMSprop(p, lr=lr),
-        "adadelta": lambda p: torch.optim.Adadelta(p, lr=lr),
-        "adam": lambda p: torch.optim.Adam(p, lr=lr),
-        "adamax": lambda p: torch.optim.Adamax(p, lr=lr),
-        "nadam": lambda p: torch.optim.NAdam(p, lr=lr),
-        "amsgrad": lambda p: torch.optim.Adam(p, lr=lr, amsgrad=True),
-    }[name]([theta])
-    path = [theta.detach().numpy().copy()]
-    for t in range(1, STEPS + 1):
-        theta.grad = torch.tensor(gradient(theta.detach().numpy(), t))
-        made.step()
-        path.append(theta.detach().numpy().copy())
-    return np.array(path)
+    try:
+        theta = torch.tensor(START, requires_grad=True)
+        made = {
+            "sgd": lambda p: torch.optim.SGD(p, lr=lr),
+            "momentum": lambda p: torch.optim.SGD(p, lr=lr, momentum=0.9),
+            "nesterov": lambda p: torch.optim.SGD(p, lr=lr, momentum=0.9, nesterov=True),
+            "adagrad": lambda p: torch.optim.Adagrad(p, lr=lr),
+            "rmsprop": lambda p: torch.optim.RMSprop(p, lr=lr),
+            "adadelta": lambda p: torch.optim.Adadelta(p, lr=lr),
+            "adam": lambda p: torch.optim.Adam(p, lr=lr),
+            "adamax": lambda p: torch.optim.Adamax(p, lr=lr),
+            "nadam": lambda p: torch.optim.NAdam(p, lr=lr),
+            "amsgrad": lambda p: torch.optim.Adam(p, lr=lr, amsgrad=True),
+        }[name]([theta])
+        path = [theta.detach().numpy().copy()]
+        for t in range(1, STEPS + 1):
+            theta.grad = torch.tensor(gradient(theta.detach().numpy(), t))
+            made.step()
+            path.append(theta.detach().numpy().copy())
+        return np.array(path)
+    finally:
+        torch.set_default_dtype(usual)
 
 
 REFERENCES = {
