@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import sys
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from jaxsim import runtime
 from jaxsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,14 +87,12 @@ def run(
     allow_code: CodeOption = False,
 ) -> None:
     """Run a study, or go on with it, and answer it."""
-    from jaxsim import runtime
     from jaxsim.launch.simulate import simulate
     from jaxsim.report.answer import write_report
     from jaxsim.report.progress import ConsoleProgress
 
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
-    runtime.configure(None, loaded.spec.execution.matmul_precision)
     directory = output or Path("runs") / loaded.spec.name
     console = Console(stderr=True)
     progress = ConsoleProgress(console, loaded.spec)
@@ -176,7 +174,6 @@ def plan(
     allow_code: CodeOption = False,
 ) -> None:
     """Show experiments, blocks, shards, memory and a time estimate from a short measurement."""
-    from jaxsim import runtime
     from jaxsim.report.plan import print_plan
 
     runtime.configure()
@@ -192,7 +189,6 @@ def report(
     allow_code: CodeOption = False,
 ) -> None:
     """Answer a study from the results there are, also while it runs."""
-    from jaxsim import runtime
     from jaxsim.launch.directory import reopen
     from jaxsim.launch.simulate import open_results
     from jaxsim.report.answer import write_report
@@ -212,7 +208,6 @@ def replay(
     allow_code: CodeOption = False,
 ) -> None:
     """Run one replicate again, bit for bit, and write its full trajectory as CSV."""
-    from jaxsim import runtime
     from jaxsim.launch.replay import replay as run_again
     from jaxsim.report.replay import print_replay
 
@@ -262,11 +257,7 @@ def _load(study: str, settings: list[str], replicates: int | None, allow_code: b
 
 def main() -> None:
     """Run the command line: bad input ends with one sentence and exit code 2."""
-    try:
-        importlib.metadata.version("jaxsim")
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    else:
+    if runtime.is_shadowed():
         print(
             "warning: an unrelated distribution named 'jaxsim' is installed here, too, and owns a "
             "package of the same name; `jaxsim doctor` says what to do",

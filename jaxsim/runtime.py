@@ -108,6 +108,15 @@ def choose_devices(count: int | None) -> list[Device]:
     return there[:count]
 
 
+def is_shadowed() -> bool:
+    """Return whether PyPI's unrelated `jaxsim` is installed too: quick enough for every command."""
+    try:
+        importlib.metadata.version("jaxsim")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def distribution_clash() -> str | None:
     """Return the name of an unrelated distribution that installs a package `jaxsim`, if any.
 

@@ -1,5 +1,6 @@
 """The commands as a user runs them."""
 
+import importlib.metadata
 import json
 import sys
 
@@ -114,6 +115,17 @@ def test_doctor_names_a_clashing_distribution(monkeypatch, capsys):
     monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: owners)
     shown = run(monkeypatch, capsys, "doctor", code=2)
     assert "the distribution 'jaxsim' also installs a package" in shown
+
+
+def test_every_command_warns_of_a_clashing_distribution(monkeypatch, capsys):
+    there = importlib.metadata.version
+    monkeypatch.setattr(
+        "importlib.metadata.version", lambda name: "0.9" if name == "jaxsim" else there(name)
+    )
+    monkeypatch.setattr(sys, "argv", ["jaxsim", "list"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "an unrelated distribution named 'jaxsim' is installed here" in capsys.readouterr().err
 
 
 def test_running_again_computes_nothing_and_more_replicates_only_what_is_missing(

@@ -1,8 +1,9 @@
-"""From results to answers: two passes over the shards, in memory that does not grow with them.
+"""From results to answers: passes over the shards, in memory that does not grow with them.
 
 The first pass finds the best true risk of every family of experiments, which closes the bracket of
 the optimal risk from above (a lower bound on probabilities stays one, since every threshold only
-moves up); the second counts exceedances against that bracket.
+moves up); the second counts exceedances against that bracket; where experiments share random
+numbers a third compares them in pairs.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
     problem = _problem(spec.problem, context)
     network = _network(spec.network, problem.law.dimension, problem.outputs, context)
     dump = spec.model_dump(mode="json")
-    texts = identify(dump, network, context.seed, context.paired, context.base)
+    identity = identify(dump, network, context.seed, context.paired, context.base)
     risk = RiskOptions(**spec.problem.risk.model_dump(), seed=context.seed)
     training_set = _training_set(spec.training, problem)
     return Experiment(
@@ -73,12 +73,7 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
         risk=risk,
         optimum=optimal_risk(problem, network, _given(spec.problem.optimum)),
         seed=context.seed,
-        words=texts.words,
-        id=texts.id,
-        initialization=texts.initialization,
-        program=texts.program,
-        evaluation=texts.evaluation,
-        family=texts.family,
+        **identity._asdict(),
         spec=dump,
     )
 
