@@ -137,7 +137,7 @@ def jaxsim_run(
     replicates = layout.width * 4 * parallel * max(1, round(blocks / (4 * parallel)))
     sized = workload.study(
         steps, replicates, engine=layout.form.engine, width=layout.width,
-        **({"lanes": layout.form.lanes} if layout.form.engine == "lanes" else {}),
+        **({"lanes": layout.form.lanes} if layout.form.engine != "vmap" else {}),
         shard=replicates // (4 * parallel) // layout.width * layout.width,
     )  # fmt: skip
 
@@ -173,7 +173,7 @@ def seconds(run: Callable[[], object]) -> float:
 def report(workload: Workload, form: Form, rates: dict[str, list[float]]) -> dict[str, Any]:
     """Print and return member-steps per second and the ratios jaxsim / peer, round by round."""
     shape = "-".join(map(str, workload.widths))
-    engine = f"{form.engine}, {form.lanes} lanes" if form.engine == "lanes" else "vmap"
+    engine = "vmap" if form.engine == "vmap" else f"{form.engine}, {form.lanes} lanes"
     print(f"{workload.name}: {shape}, {workload.optimizer}, batch {workload.batch} ({engine})")
     ours = statistics.median(rates["jaxsim"])
     print(f"  {'jaxsim':18s} {ours:12,.0f} member-steps/s")

@@ -2,17 +2,12 @@
 
     P( L(Theta_n) > inf_theta L(theta) + eps )
 
-Risks and initial draws are float64: importing jaxsim switches `jax_enable_x64` on. It also sets an
-option of XLA's CPU compiler: import it before JAX computes anything.
+Risks and initial draws are float64: importing jaxsim switches `jax_enable_x64` on.
 """
 
 import jax as _jax
 
 _jax.config.update("jax_enable_x64", True)
-
-from jaxsim.runtime import compile_for_lanes as _compile_for_lanes  # noqa: E402
-
-_compile_for_lanes()
 
 from jaxsim.errors import InputError  # noqa: E402
 from jaxsim.estimation import Estimate  # noqa: E402

@@ -21,19 +21,6 @@ def setting(name: str) -> Any:
     return getattr(jax.config, name)
 
 
-def compile_for_lanes() -> None:
-    """Keep XLA's CPU compiler from unrolling short loops, before it compiles anything.
-
-    Unrolled first, a loop over 16 lanes is not vectorized any more: without it workload W1 trains
-    1.3 times as fast on a core. XLA takes this for a whole process only, and it is part of the
-    bits (a sum may be vectorized in another order), so that it is set for all processes alike.
-    """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_backend_extra_options" not in flags:
-        option = "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling"
-        os.environ["XLA_FLAGS"] = f"{flags} {option}".strip()
-
-
 def product_precision(dtype: Any) -> float:
     """Return the relative error of a product of two numbers inside a matrix product.
 

@@ -28,9 +28,9 @@ def test_all_peers_train_as_jaxsim_does(workload, peer):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_all_methods_are_the_same_in_plain_jax_and_in_lanes(name):
+def test_all_methods_are_the_same_in_plain_jax_and_in_the_kernel(name):
     chosen = WORKLOADS["w1"].varied(name, 8)
-    start, expected = reference(chosen, Form("lanes", MEMBERS, 8))
+    start, expected = reference(chosen, Form("kernel", MEMBERS, 8))
     found = PEERS["jit(vmap(scan))"][1](chosen, MEMBERS, STEPS, start)()
     assert disagreement(expected, found) < 1e-5
 

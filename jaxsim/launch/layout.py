@@ -11,10 +11,10 @@ import jax
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
-from jaxsim.launch.measure import Measurement, is_remembered, measure
-from jaxsim.simulation.engines import Form
+from jaxsim.launch.measure import Measurement, is_remembered, lane_counts, measure
+from jaxsim.simulation import lanes
+from jaxsim.simulation.engines import Form, require
 from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.lanes import LANES, obstacle, require
 from jaxsim.study.plan import Layout
 from jaxsim.study.spec import ExecutionSpec
 from jaxsim.study.study import Study
@@ -73,7 +73,7 @@ def choose_layouts(
 
 def _group(experiment: Experiment) -> str:
     """Return what experiments have in common that share a layout."""
-    run = f"{experiment.batch_size} {experiment.steps} {obstacle(experiment)}"
+    run = f"{experiment.batch_size} {experiment.steps} {lanes.obstacle(experiment)}"
     return f"{experiment.evaluation}|{run}"
 
 
@@ -101,9 +101,8 @@ def _layout(
         speed = measure(experiment, replicates, execution.engine, execution.lanes, cores)
         form = speed.form
     else:
-        form = _stated(execution.width, execution)
-    if form.engine == "lanes":
-        require(experiment)
+        form = _stated(experiment, execution.width, execution)
+    require(form.engine, experiment)
     if isinstance(execution.shard, int):
         if execution.shard % form.width:
             raise InputError(
@@ -122,15 +121,19 @@ def _layout(
     return Layout(form, max(form.width, min(wanted, quarter, largest)))
 
 
-def _stated(width: int, execution: ExecutionSpec) -> Form:
+def _stated(experiment: Experiment, width: int, execution: ExecutionSpec) -> Form:
     """Return the form of a stated width."""
-    lanes = execution.lanes
-    if execution.engine != "lanes":
+    engine, lanes = execution.engine, execution.lanes
+    if engine in ("auto", "vmap"):
         return Form("vmap", width)
-    if lanes == "auto":
-        lanes = next((n for n in reversed(LANES) if width % n == 0), width)
-    if width % lanes:
+    counts = lane_counts(experiment, engine, lanes)
+    count = (
+        counts[0]
+        if len(counts) == 1
+        else next((n for n in reversed(counts) if width % n == 0), width)
+    )
+    if width % count:
         raise InputError(
-            f"execution.width = {width} is not accepted: it should be a multiple of {lanes} lanes"
+            f"execution.width = {width} is not accepted: it should be a multiple of {count} lanes"
         )
-    return Form("lanes", width, lanes)
+    return Form(engine, width, count)

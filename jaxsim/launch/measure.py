@@ -2,9 +2,10 @@
 
 Small networks want blocks that stay in cache, accelerators want blocks that fill them. Starting
 small, the width of the reference engine grows fourfold until the throughput stops growing; the
-smallest width close to the best wins. Where the lanes engine can run it is measured, too, and is
-taken if it is clearly faster. The choice is remembered per program, device kind and version, since
-it costs a compilation per form, and recorded with the study, since it is part of the bits.
+smallest width close to the best wins. On a CPU the kernel engine is measured, too, or where it
+cannot run, the lanes engine, and is taken if it is clearly faster. The choice is remembered per
+program, device kind and version, since it costs a compilation per form, and recorded with the
+study, since it is part of the bits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,9 +29,11 @@ from jaxsim.results.files import write_atomically
 from jaxsim.results.provenance import versions
 from jaxsim.simulation import keys
 from jaxsim.simulation.engine import Engine
-from jaxsim.simulation.engines import Form, make_engine
+from jaxsim.simulation.engines import EngineName, Form, make_engine, obstacle
 from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.lanes import LANES, obstacle
+from jaxsim.simulation.kernel.engine import lanes_of
+from jaxsim.simulation.kernel.library import compiler_version
+from jaxsim.simulation.lanes import LANES
 
 SMALLEST, FACTOR, LARGEST = 32, 4, 32768
 GROUPS = 4
@@ -73,8 +76,8 @@ class Measurement:
 def measure(
     experiment: Experiment,
     replicates: int,
-    engine: str = "auto",
-    lanes: int | str = "auto",
+    engine: EngineName | Literal["auto"] = "auto",
+    lanes: int | Literal["auto"] = "auto",
     cores: int | None = None,
 ) -> Measurement:
     """Return the fastest form for an experiment on this device.
@@ -82,23 +85,25 @@ def measure(
     Args:
         experiment: what is trained.
         replicates: how many; blocks need not be wider.
-        engine: "vmap", "lanes", or "auto" for the faster one.
-        lanes: of the lanes engine, or "auto".
+        engine: "vmap", "lanes", "kernel", or "auto" for the fastest.
+        lanes: members of a group in the last two, or "auto".
         cores: of the processes that will do the work; None for all.
     """
 
     def search() -> Measurement:
         tried = []
-        if engine != "lanes":
+        if engine in ("vmap", "auto"):
             tried.append(_search_width(experiment, replicates))
-        if engine == "lanes" or (engine == "auto" and _lanes_are_worth_it(experiment)):
+        for name in _engines_in_lanes(experiment, engine):
             tried += [
-                _timed(experiment, Form("lanes", _lanes_width(n, replicates), n))
-                for n in (LANES if lanes == "auto" else (int(lanes),))
+                _timed(experiment, Form(name, _lanes_width(n, replicates), n))
+                for n in lane_counts(experiment, name, lanes)
             ]
-        # The lanes engine must be clearly faster to be taken.
-        handicap = {"vmap": 1.0, "lanes": 1 / GAIN}
-        best = max(tried, key=lambda m: m.rate(experiment) * handicap[m.form.engine])
+        # Another engine than the reference must be clearly faster to be taken.
+        best = max(
+            tried,
+            key=lambda m: m.rate(experiment) / (1.0 if m.form.engine == "vmap" else GAIN),
+        )
         return replace(best, seconds_per_observation=_observation(experiment, best.form))
 
     return _remembered(experiment, _allowed(replicates, engine, lanes), cores, search)
@@ -156,8 +161,26 @@ def _enough(replicates: int) -> int:
     return min(LARGEST, 1 << (replicates - 1).bit_length())
 
 
-def _lanes_are_worth_it(experiment: Experiment) -> bool:
-    return jax.default_backend() == "cpu" and not obstacle(experiment)
+def _engines_in_lanes(
+    experiment: Experiment, engine: EngineName | Literal["auto"]
+) -> list[EngineName]:
+    """Return the engines in lanes that are worth measuring."""
+    if engine != "auto":
+        return [] if engine == "vmap" else [engine]
+    if jax.default_backend() != "cpu":
+        return []
+    names: tuple[EngineName, ...] = ("kernel", "lanes")
+    possible: list[EngineName] = [name for name in names if not obstacle(name, experiment)]
+    return possible[:1]
+
+
+def lane_counts(
+    experiment: Experiment, engine: EngineName, lanes: int | Literal["auto"]
+) -> tuple[int, ...]:
+    """Return the groups to choose from."""
+    if lanes != "auto":
+        return (lanes,)
+    return LANES if engine == "lanes" else (lanes_of(experiment),)
 
 
 def _lanes_width(lanes: int, replicates: int) -> int:
@@ -228,6 +251,7 @@ def _key(experiment: Experiment, what: str, cores: int | None) -> str:
         experiment.evaluation,
         device.device_kind,
         versions()["jaxlib"],
+        compiler_version(),
         str(runtime.cores() if cores is None else cores),
         what,
     ]

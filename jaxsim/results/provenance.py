@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jaxsim.runtime import Device, setting
 from jaxsim.simulation.engines import Form
+from jaxsim.simulation.kernel.library import compiler_version
 
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "scipy")
 
@@ -69,4 +70,6 @@ def provenance(device: Device, form: Form) -> dict[str, str]:
         "machine": platform.machine(),
         "command": Path(sys.argv[0]).name if sys.argv else "",
     }
+    if form.engine == "kernel":
+        facts["compiler"] = compiler_version()
     return facts

@@ -22,6 +22,9 @@ from jaxsim.simulation.evaluate import Observation, make_evaluate
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.train import State, make_train
 
+CACHED_MEMBERS = 16
+"""Members evaluated at once on a CPU, where risks are sums over many points."""
+
 
 class Engine(NamedTuple):
     """Compiled functions of a block of `width` members; all arrays lead with the member axis.
@@ -110,5 +113,18 @@ def training(by_text: ByText) -> tuple[tuple[Callable, Callable], Callable, Call
 @lru_cache(maxsize=64)
 def evaluation(by_text: ByText) -> tuple[Callable, Callable]:
     """Return (observe, gradient_norm), compiled; all optimizers of an architecture share them."""
-    evaluate = make_evaluate(by_text.experiment)
-    return jax.jit(jax.vmap(evaluate.observe)), jax.jit(jax.vmap(evaluate.gradient_norm))
+    experiment = by_text.experiment
+    evaluate = make_evaluate(experiment)
+    # Risks of a single input need few points; others many, of which all members' are too many for
+    # a CPU's cache.
+    few = experiment.problem.law.density_1d is not None or jax.default_backend() != "cpu"
+
+    def by_member(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
+        def run(theta: Array) -> Any:
+            if few or len(theta) % CACHED_MEMBERS:
+                return jax.vmap(function)(theta)
+            return jax.lax.map(function, theta, batch_size=CACHED_MEMBERS)
+
+        return jax.jit(run)
+
+    return by_member(evaluate.observe), by_member(evaluate.gradient_norm)

@@ -83,6 +83,13 @@ class Experiment:
     family: str
     spec: dict[str, Any] = field(repr=False, default_factory=dict)
 
+    @property
+    def samples_per_step(self) -> int:
+        """Samples of a mini-batch; 0 for gradients of the true risk, which need none."""
+        if self.batch_size == "full" and self.training_set is not None:
+            return self.training_set.size
+        return self.batch_size if isinstance(self.batch_size, int) else 0
+
     def seed_path(self, replicate: int | str) -> str:
         """Return what is folded into the random key of a replicate, from the study's seed on."""
         return "/".join(str(part) for part in (self.seed, *self.words, replicate))

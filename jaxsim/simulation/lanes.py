@@ -1,17 +1,10 @@
-"""The lanes engine: fully-connected networks with one member per SIMD lane, for CPUs.
+"""Members in lanes: groups of members trained in cache, one to each lane of a SIMD register.
 
-Arrays end in a short axis of members ("lanes"): x [batch, unit, lane], w [in, out, lane]. A dense
-layer is an unrolled sum of broadcast products, which XLA turns into one vectorized loop that keeps
-the sum in registers, where a batch of small matrix products would go through memory:
-
-    forward    z[b, o] = b[o] + c sum_i h[b, i] w[i, o]        unrolled over the inputs
-    backward   dh[b, i] = c sum_o dz[b, o] w[i, o]             unrolled over the outputs
-               dw[i, o] = c sum_b h[b, i] dz[b, o]             unrolled over the batch
-
-Activation, loss, optimizer and mini-batches are the ones of the reference engine, so that both
-train alike up to rounding. A block of `width` members is a sequence of groups of `lanes` members,
-each of which is trained while it stays in cache; parameters and moments are one flat vector
-[P * lanes] per group, a long loop for the optimizer's arithmetic.
+Arrays end in a short axis of members, and parameters and moments are one flat vector [P * lanes]
+per group. A block of `width` members is a sequence of groups, each of which draws the mini-batches
+of many steps in one call (or which rows of a table they are) and then trains on them. How it trains
+is the engine's affair: unrolled sums in XLA (`unrolled`), or a compiled kernel (`kernel`).
+Mini-batches are the ones of the reference engine, so that all engines train alike up to rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +12,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,66 +20,68 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxsim.errors import InputError
-from jaxsim.network.activations import Activation
-from jaxsim.network.network import Layer
 from jaxsim.simulation import keys
 from jaxsim.simulation.batches import Batches, make_batches
 from jaxsim.simulation.engine import ByText, Engine, drawing, evaluation, training
 from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.threefry import rolled, unrolled
 from jaxsim.simulation.train import State, make_transformation
 
 LANES = (16, 32)
 """Groups that are worth measuring."""
-MOST_TERMS = 64
-"""Longest unrolled sum: wider layers are better served by matrix products."""
 DRAWN_BYTES = 1 << 18
 """Mini-batches of many steps are drawn in one call, as long as they stay in cache."""
 MOST_DRAWN = 64
+
+
+class Drawn(NamedTuple):
+    """The mini-batches of several steps for a group of lanes.
+
+    Attributes:
+        x: [step, lane, batch, in], or a table [rows, in] or [lane, rows, in].
+        y: [step, lane, batch, ...], or a table [rows, ...] or [lane, rows, ...].
+        rows: of the tables, [step, lane, batch] int32; None if x and y are no tables.
+    """
+
+    x: Array
+    y: Array
+    rows: Array | None
+
+
+Steps = Callable[[State, Drawn, Array, Array, Array], State]
+"""(state of a group, mini-batches, number of the first step, how many of them to take, learning
+rate) -> state of the group, its data untouched."""
 
 # Full vectors are worth more here than the clock frequency they may cost.
 _OPTIONS = {"xla_cpu_prefer_vector_width": 512} if platform.machine() == "x86_64" else {}
 
 
 def obstacle(experiment: Experiment) -> str:
-    """Return why the lanes engine cannot run an experiment; empty if it can."""
-    network, batch = experiment.network, experiment.batch_size
+    """Return why an experiment cannot be trained in lanes; empty if it can."""
+    network = experiment.network
     if not network.fully_connected or network.activation is None:
         return "the network is a module of the user's own"
     if not experiment.optimizer.coordinatewise:
         return f"the optimizer {experiment.optimizer.name!r} looks at whole layers"
-    if batch == "full" and experiment.training_set is not None:
-        batch = experiment.training_set.size
-    if not isinstance(batch, int):
+    if experiment.samples_per_step == 0:
         return "gradients of the true risk come from no mini-batch"
-    widest = max(network.inputs, *network.hidden, network.outputs, batch)
-    return f"{widest} units or samples, more than {MOST_TERMS}" if widest > MOST_TERMS else ""
+    return ""
 
 
-def require(experiment: Experiment) -> None:
-    """Check that the lanes engine can run an experiment.
-
-    Raises:
-        InputError: if it cannot.
-    """
-    reason = obstacle(experiment)
-    if reason:
-        raise InputError(
-            f'execution.engine = "lanes" is not accepted for {experiment.label!r}: {reason}; '
-            'accepted: "vmap"'
-        )
-
-
-def lanes_engine(experiment: Experiment, lanes: int) -> Engine:
+def in_lanes(
+    experiment: Experiment, lanes: int, make_steps: Callable[[Experiment, int], Steps]
+) -> Engine:
     """Return the engine with groups of `lanes` members; the width must be a multiple of it.
 
-    Raises:
-        InputError: if the experiment cannot be run in this form.
+    Args:
+        experiment: one without an `obstacle`.
+        lanes: members of a group.
+        make_steps: how a group is trained.
     """
-    require(experiment)
     draw = drawing(ByText(experiment, experiment.initialization))
     observe, gradient_norm = evaluation(ByText(experiment, experiment.evaluation))
     by_program = ByText(experiment, experiment.program)
-    shared, start, advance, theta, members = _training(by_program, lanes)
+    shared, start, advance, theta, members = _training(by_program, lanes, make_steps)
 
     def init(key: Array, replicates: Array, learning_rate: Array) -> State:
         if replicates.shape[0] % lanes:
@@ -110,12 +105,14 @@ def lanes_engine(experiment: Experiment, lanes: int) -> Engine:
 
 
 @lru_cache(maxsize=64)
-def _training(by_text: ByText, lanes: int) -> tuple[Callable, ...]:
+def _training(
+    by_text: ByText, lanes: int, make_steps: Callable[[Experiment, int], Steps]
+) -> tuple[Callable, ...]:
     """Return (shared, start, advance, theta by member, State by member), compiled."""
     experiment = by_text.experiment
     batches = make_batches(experiment)
     transformation = make_transformation(experiment)
-    one_group = _make_advance(experiment, batches, lanes)
+    one_group = _make_advance(experiment, batches, lanes, make_steps(experiment, lanes))
 
     def start(members: Array, theta: Array, learning_rate: Array) -> State:
         grouped = members.reshape(-1, lanes)
@@ -165,157 +162,66 @@ def _by_member(leaf: Array, lanes: int) -> Array:
     return jnp.swapaxes(leaf.reshape(groups, -1, lanes), 1, 2).reshape(groups * lanes, -1)
 
 
-def _make_advance(experiment: Experiment, batches: Batches, lanes: int) -> Callable[..., State]:
+def _make_advance(
+    experiment: Experiment, batches: Batches, lanes: int, steps: Steps
+) -> Callable[..., State]:
     """Return the steps first, ..., stop - 1 of one group of lanes."""
-    network = experiment.network
-    still = None if network.trainable.all() else jnp.repeat(~network.trainable, lanes)
-    transformation = make_transformation(experiment)
-    gradient = _make_gradient(experiment)
-    ahead = _steps_drawn(experiment, lanes)
+    ahead = _steps_drawn(experiment, batches, lanes)
 
-    def draw_ahead(state: State, shared: Any, n: Array) -> tuple[Array, Array]:
+    def fresh(state: State, shared: Any, begin: Array) -> Drawn:
         def one(step: Array) -> tuple[Array, Array]:
-            def member(key: Array) -> tuple[Array, Array]:
-                return batches.draw(shared, (), key, step)[1:]
+            return jax.vmap(lambda key: batches.draw(shared, (), key, step)[1:])(state.key)
 
-            return jax.vmap(member, out_axes=-1)(state.key)
+        return Drawn(*jax.vmap(one)(begin + jnp.arange(ahead)), None)
 
-        x, y = _materialize(*jax.vmap(one)(n + jnp.arange(ahead)))
-        return x, y
+    def rows(state: State, begin: Array, last: Array) -> tuple[Any, Array]:
+        assert batches.pick is not None
+        pick = jax.vmap(batches.pick, in_axes=(0, 0, None))
+        if not batches.in_turn:
+            index = jax.vmap(lambda n: pick(state.data, state.key, n)[1])(begin + jnp.arange(ahead))
+            return state.data, index
 
-    def update(state: State, n: Array, x: Array, y: Array, rate: Array, data: Any) -> State:
-        theta = state.theta.reshape(-1, lanes)
-        losses, direction = gradient(theta, *_materialize(x, y))
-        (direction,) = _materialize(direction.reshape(-1))
-        if still is not None:
-            direction = jnp.where(still, 0, direction)
-        movement, memory = transformation(rate).update(direction, state.optimizer, state.theta)
-        assert isinstance(movement, Array)
-        if still is not None:
-            movement = jnp.where(still, 0, movement)
-        lost = (state.diverged < 0) & ~jnp.isfinite(losses)
-        return State(
-            theta=state.theta + movement.astype(experiment.dtype),
-            optimizer=memory,
-            data=data,
-            diverged=jnp.where(lost, n.astype(jnp.int32), state.diverged),
-            key=state.key,
+        # What is carried may not run ahead of `last`.
+        def one(k: Array, picked: tuple[Any, Array]) -> tuple[Any, Array]:
+            data, index = pick(picked[0], state.key, begin + k)
+            return data, picked[1].at[k].set(index)
+
+        room = jnp.zeros((ahead, lanes, experiment.samples_per_step), jnp.int32)
+        return jax.lax.fori_loop(0, last - begin, one, (state.data, room))
+
+    def draw(state: State, shared: Any, begin: Array, last: Array) -> tuple[Any, Drawn]:
+        if batches.table is None:
+            return state.data, jax.lax.optimization_barrier(fresh(state, shared, begin))
+        one_table = batches.table
+        table = (
+            jax.vmap(lambda data: one_table(shared, data))
+            if batches.own_table
+            else (lambda data: one_table(shared, data))
         )
+        data, index = rows(state, begin, last)
+        return data, Drawn(*table(state.data), jax.lax.optimization_barrier(index))
 
-    def drawing_ahead(state: State, shared: Any, first: Array, stop: Array, rate: Array) -> State:
+    def advance(state: State, shared: Any, first: Array, stop: Array, rate: Array) -> State:
+        state = state._replace(key=unrolled(state.key))
+
         def several(carry: tuple[Array, State]) -> tuple[Array, State]:
             begin, state = carry
-            x, y = draw_ahead(state, shared, begin)
-
-            def step(n: Array, state: State) -> State:
-                return update(state, n, x[n - begin], y[n - begin], rate, state.data)
-
             last = jnp.minimum(begin + ahead, stop)
-            return last, jax.lax.fori_loop(begin, last, step, state)
+            data, drawn = draw(state, shared, begin, last)
+            state = steps(state, drawn, begin, last - begin, rate)
+            return last, state._replace(data=data)
 
         first = jnp.asarray(first, jnp.int32)
-        return jax.lax.while_loop(lambda carry: carry[0] < stop, several, (first, state))[1]
+        key = state.key
+        _, state = jax.lax.while_loop(lambda carry: carry[0] < stop, several, (first, state))
+        return state._replace(key=rolled(key))
 
-    def drawing_each(state: State, shared: Any, first: Array, stop: Array, rate: Array) -> State:
-        def step(n: Array, state: State) -> State:
-            draw = jax.vmap(batches.draw, in_axes=(None, 0, 0, None), out_axes=(0, -1, -1))
-            data, x, y = draw(shared, state.data, state.key, n)
-            return update(state, n, x, y, rate, data)
-
-        return jax.lax.fori_loop(first, stop, step, state)
-
-    return drawing_ahead if experiment.training_set is None else drawing_each
+    return advance
 
 
-def _steps_drawn(experiment: Experiment, lanes: int) -> int:
+def _steps_drawn(experiment: Experiment, batches: Batches, lanes: int) -> int:
     """Return how many steps' mini-batches are drawn in one call."""
-    network, batch = experiment.network, experiment.batch_size
-    assert isinstance(batch, int) or experiment.training_set is not None
-    size = batch if isinstance(batch, int) else 1
-    step = lanes * size * (network.inputs + network.outputs) * experiment.dtype.itemsize
-    return max(1, min(MOST_DRAWN, DRAWN_BYTES // step))
-
-
-def _make_gradient(experiment: Experiment) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
-    """Return (theta [P, lane], x [batch, in, lane], y) -> (loss [lane], gradient [P, lane])."""
     network = experiment.network
-    activation = network.activation
-    assert activation is not None
-    specs = network.layer_specs
-
-    def empirical_risk(prediction: Array, y: Array) -> Array:
-        loss = experiment.problem.loss.function
-        values = jax.vmap(loss, in_axes=-1, out_axes=-1)(prediction, y)
-        return _sum(values) / values.shape[0]
-
-    def gradient(theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
-        layers = _layers(theta, specs)
-        inputs, values, h = [], [], x
-        z = x
-        for number, (spec, (weights, biases)) in enumerate(zip(specs, layers, strict=True), 1):
-            inputs.append(h)
-            z = _affine(h, weights, biases, spec)
-            if number < len(specs):
-                h, kept = _activate(activation, z)
-                values.append(kept)
-        (z,) = _materialize(z)
-        losses, back = jax.vjp(lambda prediction: empirical_risk(prediction, y), z)
-        (dz,) = _materialize(*back(jnp.ones_like(losses)))
-        parts: list[Array] = []
-        for place in reversed(range(len(specs))):
-            spec, h = specs[place], inputs[place]
-            weights, _ = layers[place]
-            if spec.biases is not None:
-                parts.append(_sum(dz[k] for k in range(dz.shape[0])))
-            dw = _sum(h[k][:, None] * dz[k][None] for k in range(dz.shape[0]))
-            parts.append(_scaled(dw, spec).reshape(-1, theta.shape[1]))
-            if place:
-                dh = _sum(dz[:, o, None] * weights[:, o] for o in range(spec.fan_out))
-                # The activation's own derivative rule: an inactive neuron ignores even infinite dh.
-                _, back = jax.vjp(activation.function, values[place - 1])
-                (dz,) = _materialize(*back(_scaled(dh, spec)))
-        return losses, jnp.concatenate(parts[::-1])
-
-    return gradient
-
-
-def _layers(theta: Array, specs: tuple[Layer, ...]) -> list[tuple[Array, Array | None]]:
-    """Cut theta [P, lane] into (weights [in, out, lane], biases [out, lane]) per layer."""
-    pairs, start = [], 0
-    for spec in specs:
-        stop = start + spec.fan_in * spec.fan_out
-        weights = theta[start:stop].reshape(spec.fan_in, spec.fan_out, -1)
-        start = stop + (spec.fan_out if spec.biases is not None else 0)
-        pairs.append((weights, theta[stop:start] if spec.biases is not None else None))
-    return pairs
-
-
-def _affine(h: Array, weights: Array, biases: Array | None, spec: Layer) -> Array:
-    z = _scaled(_sum(h[:, i, None] * weights[i] for i in range(spec.fan_in)), spec)
-    return z if biases is None else z + biases
-
-
-def _activate(activation: Activation, z: Array) -> tuple[Array, Array]:
-    """Return (A(z), what A'(z) is computed from), both in memory."""
-    if activation.slope_from_value:
-        (h,) = _materialize(activation.function(z))
-        return h, h
-    (z,) = _materialize(z)
-    (h,) = _materialize(activation.function(z))
-    return h, z
-
-
-def _scaled(x: Array, spec: Layer) -> Array:
-    return x if spec.multiplier == 1.0 else x * spec.multiplier
-
-
-def _sum(terms: Any) -> Array:
-    first, *rest = terms
-    for term in rest:
-        first = first + term
-    return first
-
-
-def _materialize(*arrays: Array) -> tuple[Array, ...]:
-    """Keep XLA from computing the arrays anew in each of a sum's terms."""
-    return jax.lax.optimization_barrier(arrays)
+    numbers = network.inputs + network.outputs if batches.table is None else 1
+    step = lanes * experiment.samples_per_step * numbers * experiment.dtype.itemsize
+    return max(1, min(MOST_DRAWN, DRAWN_BYTES // step))

@@ -120,23 +120,23 @@ def make_train(experiment: Experiment) -> Train:
             return (carry[0] < limit) & ~carry[-1].all()
 
         def step(carry: Any) -> Any:
-            count, theta, memory, farthest, before, _ = carry
+            count, theta, memory, (low, high), before, _ = carry
             movement, memory = update(jnp.zeros_like(theta), memory, theta, learning_rate)
             moved = theta + movement
-            distance = jnp.abs(moved.astype(jnp.float64) - state.theta.astype(jnp.float64))
+            reached = jnp.minimum(low, moved), jnp.maximum(high, moved)
             # At rest: no movement, or, where movements only shrink, one below theta's resolution.
             # In the first steps a bias correction may outgrow the decay.
             size = jnp.abs(movement)
             dying = (moved == theta) & (size < before) & (count >= DECAYING_AFTER)
             settled = (size == 0) | (experiment.optimizer.forgets & dying)
-            return count + 1, moved, memory, jnp.maximum(farthest, distance), size, settled
+            return count + 1, moved, memory, reached, size, settled
 
-        farthest = jnp.zeros(state.theta.shape, jnp.float64)
-        settled = jnp.zeros(state.theta.shape, bool)
-        before = jnp.zeros_like(state.theta)
-        carry = (0, state.theta, state.optimizer, farthest, before, settled)
-        _, _, _, farthest, _, settled = jax.lax.while_loop(moving, step, carry)
-        return farthest, settled
+        start = state.theta
+        settled = jnp.zeros(start.shape, bool)
+        carry = (0, start, state.optimizer, (start, start), jnp.zeros_like(start), settled)
+        _, _, _, reached, _, settled = jax.lax.while_loop(moving, step, carry)
+        low, high, start = (a.astype(jnp.float64) for a in (*reached, start))
+        return jnp.maximum(high - start, start - low), settled
 
     return Train(shared, draw, start, advance, coast)
 

@@ -131,13 +131,13 @@ class ExperimentSpec(Section):
 class ExecutionSpec(Section):
     """[execution]: how blocks are executed. Engine, width and lanes are part of the bits."""
 
-    engine: Literal["auto", "vmap", "lanes"] = Field(
+    engine: Literal["auto", "vmap", "lanes", "kernel"] = Field(
         default="auto",
-        description="auto takes the faster one by a short measurement, and vmap where the width "
+        description="auto takes the fastest by a short measurement, and vmap where the width "
         "is given",
     )
     lanes: Positive | Literal["auto"] = Field(
-        default="auto", description="members per group of the lanes engine"
+        default="auto", description="members per group of the lanes and kernel engines"
     )
     width: Positive | Literal["auto"] = Field(
         default="auto",

@@ -10,6 +10,7 @@ from jaxsim.launch import layout, measure
 from jaxsim.launch.directory import bind
 from jaxsim.launch.layout import choose_layouts, choose_workers
 from jaxsim.simulation.engines import Form
+from jaxsim.simulation.kernel import library
 from tests.studies import TWO, all_bits, study
 
 
@@ -55,6 +56,7 @@ def test_optimizers_of_one_network_share_a_layout(own_cache):
         ({"width": 48, "engine": "lanes"}, Form("lanes", 48, 16)),
         ({"width": 24, "engine": "lanes", "lanes": 8}, Form("lanes", 24, 8)),
         ({"width": 7, "engine": "lanes"}, Form("lanes", 7, 7)),
+        ({"width": 48, "engine": "kernel"}, Form("kernel", 48, 16)),
     ],
 )
 def test_what_is_told_is_taken_without_a_clock(execution, form, monkeypatch):
@@ -64,19 +66,25 @@ def test_what_is_told_is_taken_without_a_clock(execution, form, monkeypatch):
     assert found.shard % form.width == 0
 
 
-def test_an_engine_that_wins_by_measurement_is_recorded_and_kept(own_cache, tmp_path, monkeypatch):
-    speed = {"vmap": 1e-3, "lanes": 1e-5}
+@pytest.mark.parametrize(("wins", "lanes"), [("kernel", 16), ("lanes", 32)])
+def test_an_engine_that_wins_by_measurement_is_recorded_and_kept(
+    wins, lanes, own_cache, tmp_path, monkeypatch
+):
+    speed = {"vmap": 1e-3, "lanes": 1e-5, "kernel": 1e-5}
 
     def timed(experiment, form):
         return measure.Measurement(form, speed[form.engine])
 
     monkeypatch.setattr(measure, "_timed", timed)
+    if wins == "lanes":  # as without a compiler
+        monkeypatch.setattr(library, "compiler", lambda: None)
     one = bind(study(execution=AUTO), tmp_path / "out")
     (found,) = one.layouts.values()
-    assert (found.form.engine, found.form.lanes) == ("lanes", 32)
-    speed["lanes"] = 1.0
+    assert (found.form.engine, found.form.lanes) == (wins, lanes)
+    speed[wins] = 1.0
     assert bind(study(execution=AUTO), tmp_path / "out").layouts == one.layouts
-    with pytest.raises(InputError, match=r"execution\.engine: \['lanes'\] there, vmap asked for"):
+    message = rf"execution\.engine: \['{wins}'\] there, vmap asked for"
+    with pytest.raises(InputError, match=message):
         bind(study(execution={**AUTO, "engine": "vmap"}), tmp_path / "out")
 
 

@@ -1,4 +1,4 @@
-"""The lanes engine trains as the reference engine does, up to rounding."""
+"""The engines in lanes train as the reference engine does, up to rounding."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,13 +8,35 @@ from jaxsim import InputError
 from jaxsim.launch.simulate import simulate
 from jaxsim.optimizer.methods import METHODS
 from jaxsim.simulation import keys
-from jaxsim.simulation.engines import Form, make_engine
+from jaxsim.simulation.engines import Form, make_engine, obstacle
 from tests.network.test_activations import NAMES
 from tests.studies import TWO, all_bits, study
 
 RATES = {"sgd": 0.05, "adadelta": 1.0}
 CLASSES = {"data": "iris", "loss": "softmax_cross_entropy"}
 SCHEDULE = {"schedule": "power", "init_value": 0.1, "exponent": 0.2}
+
+
+@pytest.fixture(params=["lanes", "kernel"])
+def engine(request):
+    """Each engine in lanes; the kernel where there is a compiler."""
+    return available(request.param)
+
+
+def available(engine):
+    reason = obstacle(engine, study().experiments[0])
+    if reason:
+        pytest.skip(reason)
+    return engine
+
+
+def for_both(what, cases, quick, name=str):
+    """Run all cases with the kernel, and the quick ones, or in the long suite all, with lanes."""
+    marked = [pytest.param("kernel", case, id=f"kernel-{name(case)}") for case in cases]
+    for case in cases:
+        marks = () if case in quick else pytest.mark.slow
+        marked.append(pytest.param("lanes", case, id=f"lanes-{name(case)}", marks=marks))
+    return pytest.mark.parametrize(("engine", what), marked)
 
 
 def trained(experiment, form, steps):
@@ -34,10 +56,10 @@ def trained(experiment, form, steps):
     )
 
 
-def agree(steps=90, rtol=1e-9, **changes):
+def agree(engine, steps=90, rtol=1e-9, **changes):
     (experiment,) = study(precision="float64", steps=steps, **changes).experiments
     theta, bad, certificate = trained(experiment, Form("vmap", 16), steps)
-    again, bad_again, certificate_again = trained(experiment, Form("lanes", 16, 8), steps)
+    again, bad_again, certificate_again = trained(experiment, Form(engine, 16, 8), steps)
     scale = np.abs(theta).max()
     np.testing.assert_allclose(again, theta, rtol=rtol, atol=rtol * scale)
     assert np.array_equal(bad, bad_again)
@@ -46,67 +68,64 @@ def agree(steps=90, rtol=1e-9, **changes):
     return theta
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_all_eleven_optimizers(name):
+@for_both("name", METHODS, ("sgd", "adam", "nadamax"))
+def test_all_eleven_optimizers(engine, name):
+    available(engine)
     rate = RATES.get(name, 0.02)
-    agree(optimizer={"name": name, "learning_rate": rate}, network__hidden=[4, 3])
+    agree(engine, optimizer={"name": name, "learning_rate": rate}, network__hidden=[4, 3])
 
 
-QUICK = ("relu", "relu6", "leaky_relu", "tanh", "gelu")
+@for_both("name", NAMES, ("relu", "tanh", "gelu"))
+def test_all_activations(engine, name):
+    available(engine)
+    agree(engine, network={"hidden": [4], "activation": name}, steps=40)
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
-)
-def test_all_activations(name):
-    agree(network={"hidden": [4], "activation": name}, steps=40)
+CHANGES = [
+    {"problem__loss": "absolute"},
+    {"problem__loss": {"name": "huber", "delta": 0.1}},
+    {"problem__loss": {"name": "quantile", "level": 0.3}},
+    {"problem__noise": {"law": "normal", "std": 0.1}},
+    {"problem__target": ["x", "abs(x)"]},
+    {"problem": CLASSES},
+    {"problem": {"data": "breast_cancer", "loss": "logistic"}},
+    {"network": {"hidden": []}},
+    {"network": {"hidden": [3], "biases": False}},
+    {"network": {"hidden": [3, 3], "parametrization": "ntk"}},
+    {"network": {"hidden": [3], "parametrization": "mean_field"}},
+    {"network": {"hidden": [3], "freeze": ["output.weights"]}},
+    {
+        "optimizer": {
+            "name": "sgd",
+            "learning_rate": {"schedule": "power", "init_value": 0.1, "exponent": 0.2},
+        }
+    },
+    {"optimizer": {"name": "lion", "learning_rate": 0.01}},
+    {"training": {"batch_size": 4, "set": {"size": 12}}},
+    {"training": {"batch_size": "full", "set": {"size": 10, "scope": "study"}}},
+    {"training": {"batch_size": 5, "set": {"size": 20, "replacement": True}}},
+]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"problem__loss": "absolute"},
-        {"problem__loss": {"name": "huber", "delta": 0.1}},
-        {"problem__loss": {"name": "quantile", "level": 0.3}},
-        {"problem__noise": {"law": "normal", "std": 0.1}},
-        {"problem__target": ["x", "abs(x)"]},
-        {"problem": CLASSES},
-        {"problem": {"data": "breast_cancer", "loss": "logistic"}},
-        {"network": {"hidden": []}},
-        {"network": {"hidden": [3], "biases": False}},
-        {"network": {"hidden": [3, 3], "parametrization": "ntk"}},
-        {"network": {"hidden": [3], "parametrization": "mean_field"}},
-        {"network": {"hidden": [3], "freeze": ["output.weights"]}},
-        {
-            "optimizer": {
-                "name": "sgd",
-                "learning_rate": {"schedule": "power", "init_value": 0.1, "exponent": 0.2},
-            }
-        },
-        {"optimizer": {"name": "lion", "learning_rate": 0.01}},
-        {"training": {"batch_size": 4, "set": {"size": 12}}},
-        {"training": {"batch_size": "full", "set": {"size": 10, "scope": "study"}}},
-        {"training": {"batch_size": 5, "set": {"size": 20, "replacement": True}}},
-    ],
-    ids=lambda c: str(c)[:60],
-)
-def test_problems_networks_and_training_sets(changes):
-    agree(steps=45, **changes)
+@for_both("changes", CHANGES, CHANGES[5:6] + CHANGES[-3:], lambda c: str(c)[:60])
+def test_problems_networks_and_training_sets(engine, changes):
+    available(engine)
+    agree(engine, steps=45, **changes)
 
 
-def test_diverging_members_are_found_at_the_same_step():
+def test_diverging_members_are_found_at_the_same_step(engine):
     (experiment,) = study(
         precision="float64", steps=400, optimizer={"name": "sgd", "learning_rate": 25.0}
     ).experiments
     theta, bad, _ = trained(experiment, Form("vmap", 16), 400)
-    again, bad_again, _ = trained(experiment, Form("lanes", 16, 8), 400)
+    again, bad_again, _ = trained(experiment, Form(engine, 16, 8), 400)
     assert np.unique(bad).size > 2
     assert np.array_equal(bad, bad_again)
     assert np.array_equal(np.isfinite(theta), np.isfinite(again))
 
 
-def test_float32_agrees_for_a_few_steps_and_in_distribution(tmp_path):
-    execution = {"engine": "lanes", "width": 16, "lanes": 8}
+def test_float32_agrees_for_a_few_steps_and_in_distribution(tmp_path, engine):
+    execution = {"engine": engine, "width": 16, "lanes": 8}
     one = simulate(study(replicates=320), tmp_path / "vmap")
     two = simulate(study(replicates=320, execution=execution), tmp_path / "lanes")
     a, b = (
@@ -119,10 +138,10 @@ def test_float32_agrees_for_a_few_steps_and_in_distribution(tmp_path):
     assert (np.abs(b[:, -1] - a[:, -1]) < 1e-3 * a[:, -1]).mean() > 0.95
 
 
-def test_the_width_in_groups_does_not_change_what_a_member_does(tmp_path):
+def test_the_width_in_groups_does_not_change_what_a_member_does(tmp_path, engine):
     grid = {"grid": TWO, "replicates": 40}
     for name, width in (("narrow", 8), ("wide", 32)):
-        execution = {"engine": "lanes", "width": width, "lanes": 8}
+        execution = {"engine": engine, "width": width, "lanes": 8}
         simulate(study(**grid, execution=execution), tmp_path / name)
     assert all_bits(tmp_path / "narrow") == all_bits(tmp_path / "wide")
 
