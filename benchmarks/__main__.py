@@ -1,5 +1,18 @@
-"""`python -m benchmarks`: jaxsim against its alternatives, as ratios within one run."""
+"""`python -m benchmarks [peers|scaling|startup|gpu]`: speed, always as ratios within one run."""
 
-from benchmarks.throughput import main
+import sys
 
-main()
+from benchmarks import gpu, scaling, startup, throughput
+
+COMMANDS = {
+    "peers": throughput.main,
+    "scaling": scaling.main,
+    "startup": startup.main,
+    "gpu": gpu.main,
+    "gpu-precision": gpu.one_precision,
+}
+
+if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
+    COMMANDS[sys.argv[1]](sys.argv[2:])
+else:
+    throughput.main(sys.argv[1:])

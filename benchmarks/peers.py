@@ -37,8 +37,13 @@ class Start(NamedTuple):
     y: np.ndarray
 
 
-def data_set(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
-    """Return the points and classes of a workload on a data set."""
+def data_set(workload: Workload) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the points and their classes or targets, None for fresh samples."""
+    if workload.fixed:
+        x = np.random.default_rng(0).uniform(-1, 1, (workload.fixed, workload.widths[0]))
+        return x.astype(np.float32), (x[:, :1] ** 2).astype(np.float32)
+    if not workload.digits:
+        return None
     (experiment,) = workload.study(1, 1).experiments
     points = experiment.problem.law.finite[0].astype(np.float32)
     return points, experiment.problem.targets_at_points().astype(np.int32)
@@ -47,7 +52,7 @@ def data_set(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
 def plain_jax(workload: Workload, members: int, steps: int, start: Start | None = None) -> Run:
     """One `jit(vmap(scan))` over all members: the usual JAX ensemble, with optax."""
     method = optimizer(workload.method).make(workload.rate)
-    points = data_set(workload) if workload.digits else None
+    points = data_set(workload)
 
     def predict(parameters, x):
         for weights, biases in parameters[:-1]:
@@ -57,7 +62,7 @@ def plain_jax(workload: Workload, members: int, steps: int, start: Start | None 
 
     def loss_of(parameters, x, y):
         prediction = predict(parameters, x)
-        if points is not None:
+        if workload.digits:
             return optax.softmax_cross_entropy_with_integer_labels(prediction, y).mean()
         return ((prediction - y) ** 2).sum(-1).mean()
 
@@ -125,7 +130,8 @@ def _torch_parts(workload: Workload, start: Start | None) -> tuple[Callable, Cal
     """Return (members -> layers, step, members -> (x, y), prediction, y -> losses [members])."""
     import torch
 
-    points = [torch.from_numpy(a) for a in data_set(workload)] if workload.digits else None
+    data = data_set(workload)
+    points = None if data is None else [torch.from_numpy(a) for a in data]
     given = [] if start is None else start.layers
 
     def layers(members: int) -> list[tuple[Any, Any]]:
@@ -146,7 +152,7 @@ def _torch_parts(workload: Workload, start: Start | None) -> tuple[Callable, Cal
         return x, x[..., :1] ** 2
 
     def losses(prediction: Any, y: Any) -> Any:
-        if points is None:
+        if not workload.digits:
             return ((prediction - y) ** 2).sum(-1).mean(-1)
         flat = torch.nn.functional.cross_entropy(
             prediction.reshape(-1, prediction.shape[-1]), y.reshape(-1).long(), reduction="none"
@@ -180,7 +186,7 @@ def batched_torch(workload: Workload, members: int, steps: int, start: Start | N
             # The sum over members gives each its own gradient.
             value.sum().backward()
             method.step()
-        return value.detach().numpy()
+        return value.detach().cpu().numpy()
 
     return run
 
@@ -215,7 +221,7 @@ def functional_torch(
             for p, g in zip(flat, (g for layer in gradient for g in layer), strict=True):
                 p.grad = g
             method.step()
-        return value.numpy()
+        return value.detach().cpu().numpy()
 
     return run
 

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.peers import Start
 from benchmarks.workloads import Workload
 from jaxsim.simulation import keys
+from jaxsim.simulation.batches import make_batches
 from jaxsim.simulation.engines import Form, make_engine
 
 MEMBERS, STEPS = 16, 12
@@ -27,14 +28,16 @@ def reference(workload: Workload, form: Form) -> tuple[Start, np.ndarray]:
     state = engine.init(key, members, rate)
     layers = jax.vmap(network.layers)(engine.theta(state))
 
+    batches = make_batches(experiment)
+    shared = engine.shared(keys.root_key(experiment.seed))
+
     def batch(member_key, n):
         stream = jax.random.fold_in(member_key, keys.MINI_BATCHES)
-        return problem.sample(jax.random.fold_in(stream, n), workload.batch, experiment.dtype)
+        return batches.draw(shared, batches.init(member_key), stream, n)[1:]
 
     drawn = jax.vmap(batch, in_axes=(0, None))
     x, y = jax.vmap(drawn, in_axes=(None, 0))(keys.replicate_keys(key, members), jnp.arange(STEPS))
     start = Start([(np.asarray(w), np.asarray(b)) for w, b in layers], np.asarray(x), np.asarray(y))
-    shared = engine.shared(keys.root_key(experiment.seed))
     state = engine.advance(state, shared, np.int32(0), np.int32(STEPS - 1), rate)
 
     def loss(theta, x, y):

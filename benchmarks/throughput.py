@@ -1,4 +1,4 @@
-"""Throughput as ratios against peers: `python -m benchmarks [--workloads w1,digits] [--peers all]`.
+"""jaxsim against its peers: `python -m benchmarks [--workloads w1,digits] [--peers all]`.
 
 jaxsim and its peers run in alternation; every round gives one ratio per peer, and their median and
 range are reported. Before a speed counts, all of them must have trained alike from the same
@@ -10,19 +10,19 @@ of a large matrix product on all cores.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
-import platform
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.figures import plot_ratios
+from benchmarks.machine import machine, seconds
 from benchmarks.peers import PEERS
 from benchmarks.same import MEMBERS, reference, require_same
 from benchmarks.workloads import WORKLOADS, Workload
@@ -30,69 +30,72 @@ from jaxsim import runtime
 from jaxsim.launch.layout import choose_layouts, choose_workers
 from jaxsim.launch.measure import measure_form
 from jaxsim.launch.simulate import simulate
+from jaxsim.optimizer.methods import METHODS
 from jaxsim.simulation.engines import Form
 
 QUOTED = "jit(vmap(scan)),torch baddbmm"
 
 
-def main() -> None:
-    """Run the benchmarks and print a line per workload and peer, then JSON if asked for."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line per workload and peer, and write JSON and plot if asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--workloads", default="w1", help=f"of {', '.join(WORKLOADS)}, or all")
-    parser.add_argument("--peers", default=QUOTED, help=f"of {', '.join(PEERS)}, or all")
-    parser.add_argument("--optimizer", help="another of the eleven methods for all workloads")
-    parser.add_argument("--batch", type=int, help="another batch size for all workloads")
+    parser.add_argument("--peers", default=QUOTED, help=f"of {', '.join(PEERS)}, all or none")
+    parser.add_argument("--optimizers", default="adam", help=f"of {', '.join(METHODS)}, or all")
+    parser.add_argument("--batches", help="other batch sizes, separated by commas")
     parser.add_argument("--steps", type=int, default=2000, help="of jaxsim's runs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20, help="about how long each run takes")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
+    parser.add_argument("--plot", type=Path, help="draw the ratios into this file")
+    options = parser.parse_args(arguments)
+    chosen = [
+        WORKLOADS[name].varied(method, batch)
+        for name in among(parser, "--workloads", options.workloads, WORKLOADS)
+        for method in among(parser, "--optimizers", options.optimizers, METHODS)
+        for batch in batches(parser, options.batches)
+    ]
+    peers = chosen_peers(parser, options.peers)
     runtime.configure()
-    figures: dict[str, Any] = machine()
+    figures: dict[str, Any] = machine() | {"workloads": []}
     print(f"matrix products reach {figures['sgemm_gflops']:,.0f} GFLOP/s on all cores")
-    names = list(WORKLOADS) if options.workloads == "all" else options.workloads.split(",")
-    for name in names:
-        if name not in WORKLOADS:
-            parser.error(f"--workloads {name!r} is not known; accepted: {', '.join(WORKLOADS)}")
-        workload = WORKLOADS[name].varied(options.optimizer, options.batch)
-        figures["workloads"].append(compare(workload, chosen_peers(options.peers), options))
-        if options.json:
-            options.json.write_text(json.dumps(figures, indent=2) + "\n")
-        summary = figures["workloads"][-1]
+    for workload in chosen:
+        summary = compare(workload, peers, options)
+        figures["workloads"].append(summary)
         share = summary["gflops"] / figures["sgemm_gflops"]
         print(f"  {summary['gflops']:.0f} GFLOP/s, {share:.2f} of the matrix products' rate\n")
+        if options.json:
+            options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if options.plot:
+        plot_ratios(figures, options.plot)
 
 
-def machine() -> dict[str, Any]:
-    """Return the facts of the machine and its arithmetic ceiling."""
-    return {
-        "device_kind": jax.local_devices()[0].device_kind,
-        "machine": platform.processor() or platform.machine(),
-        "cores": runtime.cores(),
-        "jax": jax.__version__,
-        "sgemm_gflops": sgemm(),
-        "workloads": [],
-    }
-
-
-def sgemm(size: int = 2048) -> float:
-    """Return the GFLOP/s of a float32 matrix product on all cores, the best of ten."""
-    product = jax.jit(lambda a: a @ a)
-    a = jnp.ones((size, size), jnp.float32)
-    product(a).block_until_ready()
-    best = min(seconds(lambda: product(a).block_until_ready()) for _ in range(10))
-    return 2 * size**3 / best / 1e9
-
-
-def chosen_peers(text: str) -> dict[str, tuple[int, Callable]]:
-    """Return the peers asked for; those that are not installed are left out aloud."""
-    names = list(PEERS) if text == "all" else [name.strip() for name in text.split(",")]
+def among(
+    parser: argparse.ArgumentParser, option: str, text: str, there: Iterable[str]
+) -> list[str]:
+    """Return the names asked for."""
+    known = list(there)
+    names = known if text == "all" else [name.strip() for name in text.split(",")]
     for name in names:
-        if name not in PEERS:
-            raise SystemExit(f"--peers {name!r} is not known; accepted: {', '.join(PEERS)}")
+        if name not in known:
+            parser.error(f"{option} {name!r} is not known; accepted: {', '.join(known)}, all")
+    return names
+
+
+def batches(parser: argparse.ArgumentParser, text: str | None) -> list[int | None]:
+    """Return the batch sizes asked for; None for a workload's own."""
+    if text is None:
+        return [None]
     try:
-        import torch  # noqa: F401
-    except ImportError:
+        return [int(size) for size in text.split(",")]
+    except ValueError:
+        parser.error(f"--batches {text!r} is not accepted: whole numbers separated by commas")
+
+
+def chosen_peers(parser: argparse.ArgumentParser, text: str) -> dict[str, tuple[int, Callable]]:
+    """Return the peers asked for; those that are not installed are left out aloud."""
+    names = [] if text == "none" else among(parser, "--peers", text, PEERS)
+    if importlib.util.find_spec("torch") is None and any(n.startswith("torch") for n in names):
         print("PyTorch is not installed: its peers are left out")
         names = [name for name in names if not name.startswith("torch")]
     return {name: PEERS[name] for name in names}
@@ -161,13 +164,6 @@ def _affordable(
     probe()
     afforded = int(options.seconds / 2 / max(seconds(probe) / steps, 1e-9))
     return max(20, min(options.steps, afforded))
-
-
-def seconds(run: Callable[[], object]) -> float:
-    """Return how long one run takes."""
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
 
 
 def report(workload: Workload, form: Form, rates: dict[str, list[float]]) -> dict[str, Any]:

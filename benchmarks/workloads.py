@@ -21,6 +21,8 @@ class Workload:
         rate: learning rate.
         digits: the digits data set with softmax cross-entropy in place of fresh uniform samples
             with the target x1^2 and the squared loss.
+        fixed: size of a training set, the same for all members, from which mini-batches are drawn
+            with replacement; 0 for fresh samples.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Workload:
     optimizer: str = "adam"
     rate: float = 0.01
     digits: bool = False
+    fixed: int = 0
 
     @property
     def flop(self) -> float:
@@ -52,6 +55,9 @@ class Workload:
                 "data": {"name": "digits", "scale": "unit"},
                 "loss": "softmax_cross_entropy",
             }
+        training: dict[str, Any] = {"batch_size": self.batch}
+        if self.fixed:
+            training["set"] = {"size": self.fixed, "scope": "study", "replacement": True}
         return Study.from_dict(
             {
                 "name": self.name,
@@ -60,7 +66,7 @@ class Workload:
                 "problem": problem,
                 "network": {"hidden": list(self.widths[1:-1])},
                 "optimizer": self.method,
-                "training": {"batch_size": self.batch},
+                "training": training,
                 "execution": execution,
             }
         )
@@ -68,7 +74,7 @@ class Workload:
     def varied(self, optimizer: str | None, batch: int | None) -> Workload:
         """Return the workload with another method or batch."""
         rates = {"sgd": 0.05, "adagrad": 0.05, "adadelta": 1.0}
-        if optimizer is not None:
+        if optimizer not in (None, self.optimizer):
             rate = rates.get(optimizer, 0.01)
             return replace(self, optimizer=optimizer, rate=rate, batch=batch or self.batch)
         return replace(self, batch=batch or self.batch)
@@ -83,6 +89,7 @@ WORKLOADS = {
         Workload("two", (2, 32, 32, 1)),
         Workload("eight", (8, 64, 64, 1)),
         Workload("big", (8, 128, 128, 1)),
+        Workload("fixed", (1, 16, 16, 1), fixed=256),
         Workload("digits", (64, 16, 16, 10), digits=True, rate=0.003),
     )
 }

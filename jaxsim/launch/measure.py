@@ -3,9 +3,9 @@
 Small networks want blocks that stay in cache, accelerators want blocks that fill them. Starting
 small, the width of the reference engine grows fourfold until the throughput stops growing; the
 smallest width close to the best wins. On a CPU the kernel engine is measured, too, or where it
-cannot run, the lanes engine, and is taken if it is clearly faster. The choice is remembered per
-program, device kind and version, since it costs a compilation per form, and recorded with the
-study, since it is part of the bits.
+cannot run, the lanes engine; on a GPU the pallas engine, if it is found to train alike there. It is
+taken if it is clearly faster. The choice is remembered per program, device kind and version, since
+it costs a compilation per form, and recorded with the study, since it is part of the bits.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ GAIN = 1.1
 SEGMENT_SECONDS = 1e-3
 """What starting the compiled calls of one checkpoint costs, whatever the width."""
 SECONDS = 0.05
+ALIKE, ALIKE_STEPS = 1e-4, 8
+"""How close parameters must be, after how many steps, for a program to count as the same."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,17 @@ def measure(
 
     def search() -> Measurement:
         tried = []
-        if engine in ("vmap", "auto"):
+        if engine in ("vmap", "pallas", "auto"):
             tried.append(_search_width(experiment, replicates))
+        if engine == "pallas" or (engine == "auto" and _pallas_trains_alike(experiment)):
+            tried.append(_timed(experiment, Form("pallas", tried[0].form.width)))
         for name in _engines_in_lanes(experiment, engine):
             tried += [
                 _timed(experiment, Form(name, _lanes_width(n, replicates), n))
                 for n in lane_counts(experiment, name, lanes)
             ]
+        if engine == "pallas":
+            tried = tried[1:]
         # Another engine than the reference must be clearly faster to be taken.
         best = max(
             tried,
@@ -166,12 +172,33 @@ def _engines_in_lanes(
 ) -> list[EngineName]:
     """Return the engines in lanes that are worth measuring."""
     if engine != "auto":
-        return [] if engine == "vmap" else [engine]
+        return [engine] if engine in ("lanes", "kernel") else []
     if jax.default_backend() != "cpu":
         return []
     names: tuple[EngineName, ...] = ("kernel", "lanes")
     possible: list[EngineName] = [name for name in names if not obstacle(name, experiment)]
     return possible[:1]
+
+
+def _pallas_trains_alike(experiment: Experiment) -> bool:
+    """Return whether the pallas engine compiles on this device and trains as the reference does."""
+    if obstacle("pallas", experiment):
+        return False
+    try:
+        ends = [_trained(experiment, Form(name, SMALLEST)) for name in ("vmap", "pallas")]
+    except Exception:  # whatever a compiler of kernels may raise on a device it was not tried on
+        return False
+    apart = np.abs(ends[0] - ends[1]).max(1)
+    return bool(np.median(apart) <= ALIKE * np.abs(ends[0]).max())
+
+
+def _trained(experiment: Experiment, form: Form) -> np.ndarray:
+    """Return the parameters of a block after a few steps."""
+    engine, state, _ = _start(experiment, form)
+    rate = jnp.asarray(1e-3, experiment.dtype)
+    shared = engine.shared(keys.root_key(experiment.seed))
+    state = engine.advance(state, shared, np.int32(0), np.int32(ALIKE_STEPS), rate)
+    return np.asarray(engine.theta(state))
 
 
 def lane_counts(

@@ -11,14 +11,16 @@ from jaxsim.simulation.engine import Engine, vmap_engine
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.kernel.engine import kernel_obstacle, kernel_steps
 from jaxsim.simulation.lanes import in_lanes
+from jaxsim.simulation.pallas import pallas_engine, pallas_obstacle
 from jaxsim.simulation.unrolled import unrolled_obstacle, unrolled_steps
 
-EngineName = Literal["vmap", "lanes", "kernel"]
+EngineName = Literal["vmap", "lanes", "kernel", "pallas"]
 
 _OBSTACLES: dict[EngineName, Callable[[Experiment], str]] = {
     "vmap": lambda experiment: "",
     "lanes": unrolled_obstacle,
     "kernel": kernel_obstacle,
+    "pallas": pallas_obstacle,
 }
 
 
@@ -27,9 +29,9 @@ class Form:
     """How a block is executed; part of the bits.
 
     Attributes:
-        engine: "vmap", the reference; "lanes" or "kernel".
+        engine: "vmap", the reference; "lanes" or "kernel" on CPUs; "pallas" on GPUs.
         width: replicates per block.
-        lanes: members per group of the other two, a divisor of the width; 1 for vmap.
+        lanes: members per group of lanes and kernel, a divisor of the width; 1 for the others.
     """
 
     engine: EngineName
@@ -68,4 +70,6 @@ def make_engine(experiment: Experiment, form: Form) -> Engine:
         return in_lanes(experiment, form.lanes, unrolled_steps)
     if form.engine == "kernel":
         return in_lanes(experiment, form.lanes, kernel_steps)
+    if form.engine == "pallas":
+        return pallas_engine(experiment)
     return vmap_engine(experiment)

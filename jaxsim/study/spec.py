@@ -131,7 +131,7 @@ class ExperimentSpec(Section):
 class ExecutionSpec(Section):
     """[execution]: how blocks are executed. Engine, width and lanes are part of the bits."""
 
-    engine: Literal["auto", "vmap", "lanes", "kernel"] = Field(
+    engine: Literal["auto", "vmap", "lanes", "kernel", "pallas"] = Field(
         default="auto",
         description="auto takes the fastest by a short measurement, and vmap where the width "
         "is given",
