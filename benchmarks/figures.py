@@ -55,9 +55,9 @@ def plot_ratios(figures: dict[str, Any], path: Path) -> None:
 def plot_curves(figures: dict[str, Any], path: Path) -> None:
     """Draw the scaling curves, one panel each."""
     curves = figures["curves"]
-    columns = 2
+    columns = min(2, len(curves))
     rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(9, 3.2 * rows), layout="tight")
+    figure = Figure(figsize=(4.5 * columns, 3.2 * rows), layout="tight")
     for number, curve in enumerate(curves):
         axes = figure.add_subplot(rows, columns, number + 1)
         for place, (name, values) in enumerate(sorted(curve["series"].items())):

@@ -61,7 +61,7 @@ def quickstart() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("empty", "filled"):
             command = [sys.executable, "-m", "jaxsim", "run", "quickstart"]
-            command += ["--out", f"{folder}/{name}"]
+            command += ["--output", f"{folder}/{name}"]
             taken[name] = seconds(
                 lambda command=command: subprocess.run(
                     command,
@@ -116,5 +116,5 @@ def compiled(grid: dict[str, list[Any]]) -> dict[str, Any]:
         }
     )
     with tempfile.TemporaryDirectory() as folder:
-        taken = seconds(lambda: simulate(study, f"{folder}/out", workers=1))
+        taken = seconds(lambda: simulate(study, f"{folder}/out", devices=1, workers=1))
     return {"programs": len(durations), "compiling": sum(durations), "all": taken}

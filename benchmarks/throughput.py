@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from benchmarks.figures import plot_ratios
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--peers", default=QUOTED, help=f"of {', '.join(PEERS)}, all or none")
     parser.add_argument("--optimizers", default="adam", help=f"of {', '.join(METHODS)}, or all")
     parser.add_argument("--batches", help="other batch sizes, separated by commas")
-    parser.add_argument("--steps", type=int, default=2000, help="of jaxsim's runs")
+    parser.add_argument("--steps", type=int, help="of jaxsim's runs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20, help="about how long each run takes")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
@@ -107,11 +106,10 @@ def compare(
     """Time jaxsim and the peers in alternation on one workload; return the figures."""
     if workload.optimizer == "nadamax":
         peers = {k: v for k, v in peers.items() if not k.startswith("torch")}
-    ours, form, replicates = jaxsim_run(workload, options.steps, options.seconds)
+    taken = options.steps or workload.steps
+    ours, form, replicates = jaxsim_run(workload, taken, options.seconds)
     start, expected = reference(workload, _small(form))
-    runs: dict[str, tuple[float, Callable[[], Any]]] = {
-        "jaxsim": (float(replicates * options.steps), ours)
-    }
+    runs: dict[str, tuple[float, Callable[[], Any]]] = {"jaxsim": (float(replicates * taken), ours)}
     for name, (members, make) in peers.items():
         require_same(workload, name, make, start, expected)
         steps = _affordable(workload, make, members, options)
@@ -134,7 +132,7 @@ def jaxsim_run(
     workers = choose_workers(study)
     (experiment,) = study.experiments
     speed = measure_form(experiment, layout.form, 1 if workers > 1 else None)
-    parallel = max(workers, len(jax.local_devices()))
+    parallel = max(workers, len(runtime.choose_devices(None)))
     blocks = wanted * parallel / speed.block_seconds(experiment)
     # Every process gets the same number of shards.
     replicates = layout.width * 4 * parallel * max(1, round(blocks / (4 * parallel)))
@@ -163,7 +161,7 @@ def _affordable(
     probe, steps = make(workload, members, 20), 20
     probe()
     afforded = int(options.seconds / 2 / max(seconds(probe) / steps, 1e-9))
-    return max(20, min(options.steps, afforded))
+    return max(20, min(options.steps or workload.steps, afforded))
 
 
 def report(workload: Workload, form: Form, rates: dict[str, list[float]]) -> dict[str, Any]:
@@ -171,6 +169,7 @@ def report(workload: Workload, form: Form, rates: dict[str, list[float]]) -> dic
     shape = "-".join(map(str, workload.widths))
     engine = "vmap" if form.engine == "vmap" else f"{form.engine}, {form.lanes} lanes"
     print(f"{workload.name}: {shape}, {workload.optimizer}, batch {workload.batch} ({engine})")
+    print(f"  jaxsim's runs: {workload.steps} steps, {workload.checkpoints} checkpoints")
     ours = statistics.median(rates["jaxsim"])
     print(f"  {'jaxsim':18s} {ours:12,.0f} member-steps/s")
     peers = {}

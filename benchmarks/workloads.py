@@ -23,6 +23,9 @@ class Workload:
             with the target x1^2 and the squared loss.
         fixed: size of a training set, the same for all members, from which mini-batches are drawn
             with replacement; 0 for fresh samples.
+        steps: of jaxsim's runs.
+        checkpoints: at which jaxsim computes the true risk, besides step 0.
+        points: of quasi-Monte Carlo risks, for several inputs.
     """
 
     name: str
@@ -32,6 +35,9 @@ class Workload:
     rate: float = 0.01
     digits: bool = False
     fixed: int = 0
+    steps: int = 2000
+    checkpoints: int = 16
+    points: int = 1024
 
     @property
     def flop(self) -> float:
@@ -46,7 +52,9 @@ class Workload:
 
     def study(self, steps: int, replicates: int, **execution: Any) -> Study:
         """Return the study that jaxsim runs."""
+        risk = {"points": self.points} if self.widths[0] > 1 and not self.digits else {}
         problem: dict[str, Any] = {
+            "risk": risk,
             "input": {"law": "uniform", "dimension": self.widths[0]},
             "target": "x**2" if self.widths[0] == 1 else "x1**2",
         }
@@ -62,6 +70,7 @@ class Workload:
             {
                 "name": self.name,
                 "steps": steps,
+                "checkpoints": min(self.checkpoints, steps),
                 "replicates": replicates,
                 "problem": problem,
                 "network": {"hidden": list(self.widths[1:-1])},
@@ -86,11 +95,11 @@ WORKLOADS = {
         Workload("tiny", (1, 4, 1)),
         Workload("wide", (1, 64, 1)),
         Workload("w1", (1, 16, 16, 1)),
-        Workload("two", (2, 32, 32, 1)),
-        Workload("eight", (8, 64, 64, 1)),
-        Workload("big", (8, 128, 128, 1)),
+        Workload("two", (2, 32, 32, 1), steps=20_000, checkpoints=1, points=128),
+        Workload("eight", (8, 64, 64, 1), steps=10_000, checkpoints=1, points=128),
+        Workload("big", (8, 128, 128, 1), steps=4_000, checkpoints=1, points=128),
         Workload("fixed", (1, 16, 16, 1), fixed=256),
-        Workload("digits", (64, 16, 16, 10), digits=True, rate=0.003),
+        Workload("digits", (64, 16, 16, 10), 32, "adam", 0.003, True, 0, 20_000, 1),
     )
 }
 """Workloads by name; "w1" is the one that is quoted."""

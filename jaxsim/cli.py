@@ -41,7 +41,7 @@ CodeOption = Annotated[
     typer.Option("--allow-code", help='Let the study import "module:function" references.'),
 ]
 DevicesOption = Annotated[
-    int | None, typer.Option("--devices", min=1, help="Devices to use; all by default.")
+    int | None, typer.Option("--devices", min=1, help="Devices, or cores of a CPU; all by default.")
 ]
 
 

@@ -46,8 +46,8 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
     """Set up JAX: CPU devices, matrix precision, persistent compilation cache.
 
     Args:
-        devices: CPU devices to create; None for one per core this process may use. Without effect
-            on accelerators, and once JAX has computed something.
+        devices: CPU devices to create; None for one, which `choose_devices` lets a thread per core
+            share. Without effect on accelerators, and once JAX has computed something.
         matmul_precision: jax_default_matmul_precision.
     """
     jax.config.update("jax_enable_x64", True)
@@ -58,7 +58,7 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         try:
-            jax.config.update("jax_num_cpu_devices", devices or cores())
+            jax.config.update("jax_num_cpu_devices", devices or 1)
         except RuntimeError:
             # The backend is up already: its devices are what there is.
             pass
@@ -79,12 +79,17 @@ def pin(index: int) -> None:
 
 
 def choose_devices(count: int | None) -> list[Device]:
-    """Return the first `count` devices, or all of them.
+    """Return the devices of as many threads: the first `count` devices, or all of them.
+
+    A CPU's cores are one device that appears as often as threads shall use it: another device
+    would want every program compiled for itself.
 
     Raises:
         InputError: if there are fewer.
     """
     there = jax.local_devices()
+    if len(there) == 1 and there[0].platform == "cpu":
+        there = there * cores()
     if count is None:
         return there
     if not 1 <= count <= len(there):

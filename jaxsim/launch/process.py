@@ -32,7 +32,7 @@ def measure_study() -> int:
     request = json.load(sys.stdin)
     base, allow_code = request["base"], request["allow_code"]
     study = Study.from_dict(request["study"], allow_code=allow_code, base=base)
-    runtime.configure(1, study.spec.execution.matmul_precision)
+    runtime.configure(None, study.spec.execution.matmul_precision)
     choose_layouts(study)
     return 0
 
@@ -56,7 +56,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         directory = reopen(options.directory, allow_code=options.allow_code)
-        runtime.configure(options.devices, directory.study.spec.execution.matmul_precision)
+        runtime.configure(None, directory.study.spec.execution.matmul_precision)
         tasks = share(directory.missing(), options.index, options.of)
         work(directory, tasks, runtime.choose_devices(options.devices), stop=stop)
     except InputError as error:

@@ -1,7 +1,8 @@
 """A worker: computes what the plan lists and the store lacks, one thread per device.
 
-Each device keeps to the experiments it has compiled for as long as there are any, then helps the
-others. Nothing depends on who computes what: a shard computed twice is replaced by the same bits.
+Each thread keeps to the experiments it has compiled for as long as there are any, then helps the
+others. A device may be given several times: the cores of a CPU share one. Nothing depends on who
+computes what: a shard computed twice is replaced by the same bits.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -21,7 +24,7 @@ from jaxsim.results.schema import concatenate, head
 from jaxsim.results.store import Shard
 from jaxsim.runtime import Device
 from jaxsim.simulation.block import Stopped, run_block
-from jaxsim.simulation.engines import make_engine
+from jaxsim.simulation.engines import Form, make_engine
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.records import Records
 from jaxsim.study.plan import blocks
@@ -111,6 +114,28 @@ def work(
         raise failures[0]
 
 
+class Gate:
+    """Lets one thread through alone, then all: the first compiles what the others will use."""
+
+    def __init__(self) -> None:
+        self._lock, self._open = threading.Lock(), False
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Enter when it is open, or alone."""
+        if self._open:
+            yield
+            return
+        with self._lock:
+            yield
+            self._open = True
+
+
+@lru_cache(maxsize=256)
+def _gate(program: str, form: Form, device: Device) -> Gate:
+    return Gate()
+
+
 def _compute(
     directory: Directory,
     experiment: Experiment,
@@ -122,10 +147,11 @@ def _compute(
     form = directory.layouts[experiment.id].form
     engine = make_engine(experiment, form)
     begin = time.perf_counter()
-    parts = [
-        run_block(engine, experiment, first, form.width, stop=stop.is_set)
-        for first in blocks(shard, form.width)
-    ]
+    gate = _gate(experiment.program, form, device)
+    parts = []
+    for first in blocks(shard, form.width):
+        with gate.passing():
+            parts.append(run_block(engine, experiment, first, form.width, stop=stop.is_set))
     records = head(concatenate(parts), shard.stop - shard.first)
     seconds = time.perf_counter() - begin
     facts = provenance(device, form) | {"seed_path": experiment.seed_path("replicate")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import jax
 import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +21,7 @@ def examine(console: Console) -> int:
         table.add_row(name, value)
     if commit():
         table.add_row("commit", commit())
-    devices = jax.local_devices()
+    devices = runtime.choose_devices(None)
     table.add_row("devices", f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})")
     table.add_row("cores", str(runtime.cores()))
     table.add_row("float64", "on" if jnp.ones(()).dtype == jnp.float64 else "off")

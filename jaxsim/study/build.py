@@ -57,7 +57,7 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
     problem = _problem(spec.problem, context)
     network = _network(spec.network, problem.law.dimension, problem.outputs, context)
     dump = spec.model_dump(mode="json")
-    identity = identify(dump, network, context.seed, context.paired, context.base)
+    identity = identify(dump, problem, network, context.seed, context.paired, context.base)
     risk = RiskOptions(**spec.problem.risk.model_dump(), seed=context.seed)
     training_set = _training_set(spec.training, problem)
     return Experiment(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxsim.network.network import Network
+from jaxsim.problem.problem import Problem
 from jaxsim.problem.user_code import is_reference, source_of
 from jaxsim.simulation.keys import identity_words
 from jaxsim.study.expand import canonical
@@ -31,12 +32,18 @@ class Identity(NamedTuple):
 
 
 def identify(
-    dump: dict[str, Any], network: Network, seed: int, paired: tuple[str, ...], base: Path | None
+    dump: dict[str, Any],
+    problem: Problem,
+    network: Network,
+    seed: int,
+    paired: tuple[str, ...],
+    base: Path | None,
 ) -> Identity:
     """Return the identity of the experiment with the given resolved tables.
 
     Args:
         dump: the experiment's tables with every default, after all they refer to was loaded.
+        problem: what [problem] means.
         network: what [network] means.
         seed: of the study.
         paired: tables left out of what the random numbers derive from.
@@ -53,7 +60,7 @@ def identify(
         id="".join(f"{word:08x}" for word in identity_words(canonical([seed, tables]))),
         initialization=canonical([tables["network"], *shape, tables["precision"]]),
         program=_program(tables),
-        evaluation=_evaluation(tables, network, seed),
+        evaluation=_evaluation(tables, problem, network, seed),
         family=_family(tables, network),
     )
 
@@ -93,10 +100,15 @@ def _program(tables: dict[str, Any]) -> str:
     return canonical(kept)
 
 
-def _evaluation(tables: dict[str, Any], network: Network, seed: int) -> str:
-    """A compiled evaluation depends neither on laws of initialization nor on optimizers."""
-    problem = {k: v for k, v in tables["problem"].items() if k != "optimum"}
-    return canonical([problem, _architecture(tables, network), tables["precision"], seed])
+def _evaluation(tables: dict[str, Any], problem: Problem, network: Network, seed: int) -> str:
+    """A compiled evaluation depends neither on laws of initialization nor on optimizers.
+
+    On the seed it depends where risks may be averages over random points.
+    """
+    kept = {k: v for k, v in tables["problem"].items() if k != "optimum"}
+    drawn = problem.law.density_1d is None and problem.law.finite is None
+    parts = [kept, _architecture(tables, network), tables["precision"]]
+    return canonical([*parts, seed] if drawn else parts)
 
 
 def _family(tables: dict[str, Any], network: Network) -> str:

@@ -115,3 +115,27 @@ def test_processes_chosen_by_themselves_give_the_same_bits(tmp_path, monkeypatch
     monkeypatch.setattr(layout, "LONG_SECONDS", 0.0)
     simulate(study(grid=TWO), tmp_path / "apart")
     assert all_bits(tmp_path / "apart") == all_bits(tmp_path / "here")
+
+
+def test_a_sweep_over_learning_rates_seeds_or_eps_compiles_nothing_new(tmp_path):
+    compiled = []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(duration)
+
+    # A network that no other test has, so that the first run must compile.
+    changes = {"network__hidden": [9], "replicates": 16}
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        simulate(study(**changes), tmp_path / "one", devices=1)
+        assert len(compiled) > 5
+        # A problem of several experiments sets itself up.
+        simulate(study(**changes, grid={"optimizer.learning_rate": [0.1, 0.2]}), tmp_path / "two")
+        compiled.clear()
+        rates = {"optimizer.learning_rate": [0.001 * (k + 2) for k in range(20)]}
+        simulate(study(**changes, grid=rates), tmp_path / "rates", devices=1)
+        simulate(study(**changes, seed=7, epsilon=[0.5, 0.7]), tmp_path / "seed", devices=1)
+        assert not compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
