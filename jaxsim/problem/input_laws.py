@@ -146,6 +146,19 @@ class NormalLaw:
         return np.asarray(self.mean) + np.asarray(self.std) * normals(u)
 
 
+def uniform_index(key: Array, n: int, count: int) -> Array:
+    """Return independent uniform draws [count] of 0, ..., n - 1, int32.
+
+    floor(n u / 2^64) for 64 random bits u, so that no probability is off by more than 2^-64:
+    multiplications, where `jax.random.randint` divides (Lemire 2019, "Fast random integer
+    generation in an interval").
+    """
+    bits = jax.random.bits(key, (count,), jnp.uint64)
+    half, size = jnp.uint64(32), jnp.uint64(n)
+    high, low = bits >> half, bits & jnp.uint64(0xFFFFFFFF)
+    return ((high * size + ((low * size) >> half)) >> half).astype(jnp.int32)
+
+
 @dataclass(frozen=True, eq=False)
 class PointsLaw:
     """The law of finitely many points [n, d] with positive weights [n] of sum 1."""
@@ -174,7 +187,7 @@ class PointsLaw:
         """Return the indices [batch] of independent draws, int32; labels go with them."""
         n = len(self.points)
         if np.all(self.weights == self.weights[0]):
-            return jax.random.randint(key, (batch,), 0, n, jnp.int32)
+            return uniform_index(key, n, batch)
         # float64: a float32 uniform has steps of 2^-23, as large as a small weight.
         u = jax.random.uniform(key, (batch,), jnp.float64)
         index = jnp.searchsorted(jnp.asarray(self._table()), u, side="right")

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxsim.problem.input_laws import uniform_index
 from jaxsim.problem.problem import Problem
 from jaxsim.simulation import keys
 from jaxsim.simulation.experiment import Experiment, TrainingSet
@@ -123,8 +124,7 @@ def _from_training_set(experiment: Experiment, chosen: TrainingSet) -> Batches:
         if batch == size and not chosen.replacement:
             return carried, jnp.arange(size, dtype=jnp.int32)
         if not epochs:
-            index = jax.random.randint(jax.random.fold_in(key, n), (batch,), 0, size)
-            return carried, index.astype(jnp.int32)
+            return carried, uniform_index(jax.random.fold_in(key, n), size, batch)
         own, order = carried
         epoch, place = n // per_epoch, n % per_epoch
         order = jax.lax.cond(

@@ -2,7 +2,7 @@
 
 An inactive neuron has gradient exactly zero, but an optimizer with memory may still move it. With
 vanishing gradients that movement is deterministic, so it is computed: the optimizer coasts until
-its parameters rest, and the largest movement of each is recorded. A neuron (a layer) is certified
+its parameters rest, and the length of each one's path is recorded. A neuron (a layer) is certified
 if its pre-activations stay flat for all parameters within that reach. A wholly inactive layer
 makes the network constant and stops the gradients of everything before it, so upstream parameters
 coast too.
@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -30,14 +31,13 @@ COASTING_STEPS = 4000
 def make_certificate(
     experiment: Experiment, train: Train
 ) -> Callable[[State, Any], tuple[Array, Array]]:
-    """Return (state, learning rate) -> (permanent, certified), int32 scalars.
+    """Return (states of members, learning rate) -> (permanent, certified), int32 [members].
 
     `permanent` is the first hidden layer (from 1) that is certified to stay wholly inactive, 0 if
     none; `certified` counts the first-layer neurons certified to stay inactive.
     """
     network, optimizer = experiment.network, experiment.optimizer
     activation = network.activation
-    zero = jnp.zeros((), jnp.int32)
     if (
         activation is None
         or not activation.flat
@@ -46,19 +46,26 @@ def make_certificate(
         or not optimizer.coordinatewise
         or not optimizer.non_increasing
     ):
-        return lambda state, learning_rate: (zero, zero)
+
+        def nothing(states: State, learning_rate: Array) -> tuple[Array, Array]:
+            none = jnp.zeros(len(states.theta), jnp.int32)
+            return none, none
+
+        return nothing
     ranges = make_ranges(
         network, experiment.problem.law.support, experiment.dtype, experiment.risk.pieces
     )
     # Upstream movement spreads with the activation's slope: only slopes <= 1 are bounded here.
     lipschitz = activation.piecewise_linear
 
-    def certificate(state: State, learning_rate: Array) -> tuple[Array, Array]:
-        reach, settled = train.coast(state, learning_rate, COASTING_STEPS)
-        theta = state.theta.astype(jnp.float64)
-        moves = network.layers(jnp.where(settled, reach, jnp.inf))
+    def certificate(states: State, learning_rate: Array) -> tuple[Array, Array]:
+        path, settled = train.coast(states, learning_rate, COASTING_STEPS)
+        return jax.vmap(one)(states.theta.astype(jnp.float64), path, settled)
+
+    def one(theta: Array, path: Array, settled: Array) -> tuple[Array, Array]:
+        moves = network.layers(jnp.where(settled, path, jnp.inf))
         support = experiment.problem.law.support
-        permanent, certified = zero, zero
+        permanent = certified = jnp.zeros((), jnp.int32)
         slack: Array | None = None
         for number, (layer, (weights, biases)) in enumerate(
             zip(ranges(theta), moves[:-1], strict=True), start=1

@@ -16,6 +16,7 @@ import jax
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxsim import runtime
 from jaxsim.simulation import keys
 from jaxsim.simulation.certificate import make_certificate
 from jaxsim.simulation.evaluate import Observation, make_evaluate
@@ -106,7 +107,7 @@ def training(by_text: ByText) -> tuple[tuple[Callable, Callable], Callable, Call
     return (
         (jax.jit(train.shared), jax.jit(jax.vmap(train.start, in_axes=(0, 0, None)))),
         jax.jit(advance, donate_argnums=0),
-        jax.jit(jax.vmap(certificate, in_axes=(0, None))),
+        jax.jit(certificate),
     )
 
 
@@ -115,16 +116,17 @@ def evaluation(by_text: ByText) -> tuple[Callable, Callable]:
     """Return (observe, gradient_norm), compiled; all optimizers of an architecture share them."""
     experiment = by_text.experiment
     evaluate = make_evaluate(experiment)
-    # Risks of a single input need few points; others many, of which all members' are too many for
-    # a CPU's cache.
-    few = experiment.problem.law.density_1d is not None or jax.default_backend() != "cpu"
+    on_cpu = jax.default_backend() == "cpu"
+    one_input = experiment.problem.law.density_1d is not None
 
-    def by_member(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    def by_member(function: Callable[[Array], Any], **options: Any) -> Callable[[Array], Any]:
         def run(theta: Array) -> Any:
-            if few or len(theta) % CACHED_MEMBERS:
-                return jax.vmap(function)(theta)
-            return jax.lax.map(function, theta, batch_size=CACHED_MEMBERS)
+            # Risks of several inputs need many points: those of a whole block leave the cache.
+            if on_cpu and not one_input and len(theta) % CACHED_MEMBERS == 0:
+                return jax.lax.map(function, theta, batch_size=CACHED_MEMBERS)
+            return jax.vmap(function)(theta)
 
-        return jax.jit(run)
+        return jax.jit(run, compiler_options=options)
 
-    return by_member(evaluate.observe), by_member(evaluate.gradient_norm)
+    plain = runtime.plain_reductions() if on_cpu and one_input else {}
+    return by_member(evaluate.observe, **plain), by_member(evaluate.gradient_norm)

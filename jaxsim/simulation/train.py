@@ -1,6 +1,6 @@
 """One training run as pure functions: Theta_n = Theta_{n-1} - Phi_n(G_1, ..., G_n).
 
-Nothing here knows of vmap, devices or files. A run is cut into segments [start, stop) of steps
+Nothing here knows of devices or files. A run is cut into segments [start, stop) of steps
 with dynamic bounds, so that one compiled program serves all checkpoints; cutting elsewhere does
 not change one bit.
 """
@@ -50,8 +50,9 @@ class Train(NamedTuple):
         draw: replicate key -> Theta_0 [P]; the same for all optimizers of a network.
         start: (replicate key, Theta_0, learning rate) -> State at step 0.
         advance: (state, shared, first, stop, learning rate) -> state after steps first..stop-1.
-        coast: (state, learning rate, limit) -> (largest movement [P], settled [P] bool): where the
-            optimizer's memory alone still carries each parameter if all further gradients vanish,
+        coast: (states of members at the same step, learning rate, limit) -> (path [members, P],
+            settled [members, P] bool): how far the memory of a coordinatewise optimizer alone
+            still carries each parameter if all further gradients vanish (the length of its path),
             and whether it has come to rest.
     """
 
@@ -115,28 +116,32 @@ def make_train(experiment: Experiment) -> Train:
 
         return jax.lax.fori_loop(first, stop, step, state)
 
-    def coast(state: State, learning_rate: Array, limit: int) -> tuple[Array, Array]:
+    def coast(states: State, learning_rate: Array, limit: int) -> tuple[Array, Array]:
+        # Members are at the same step, so that they share what is one number for all parameters.
+        memory = jax.tree.map(lambda a: a[0] if a.ndim == 1 else a, states.optimizer)
+        start = states.theta
+
         def moving(carry: Any) -> Array:
             return (carry[0] < limit) & ~carry[-1].all()
 
         def step(carry: Any) -> Any:
-            count, theta, memory, (low, high), before, _ = carry
+            count, theta, memory, path, before, settled, done = carry
             movement, memory = update(jnp.zeros_like(theta), memory, theta, learning_rate)
             moved = theta + movement
-            reached = jnp.minimum(low, moved), jnp.maximum(high, moved)
             # At rest: no movement, or, where movements only shrink, one below theta's resolution.
             # In the first steps a bias correction may outgrow the decay.
             size = jnp.abs(movement)
             dying = (moved == theta) & (size < before) & (count >= DECAYING_AFTER)
             settled = (size == 0) | (experiment.optimizer.forgets & dying)
-            return count + 1, moved, memory, reached, size, settled
+            path = path + jnp.abs(moved - theta)
+            return count + 1, moved, memory, path, size, settled, done | settled.all(1)
 
-        start = state.theta
-        settled = jnp.zeros(start.shape, bool)
-        carry = (0, start, state.optimizer, (start, start), jnp.zeros_like(start), settled)
-        _, _, _, reached, _, settled = jax.lax.while_loop(moving, step, carry)
-        low, high, start = (a.astype(jnp.float64) for a in (*reached, start))
-        return jnp.maximum(high - start, start - low), settled
+        zero, nowhere = jnp.zeros_like(start), jnp.zeros(start.shape, bool)
+        carry = (0, start, memory, zero, zero, nowhere, nowhere[:, 0])
+        count, _, _, path, _, settled, done = jax.lax.while_loop(moving, step, carry)
+        # Each of the differences and sums was rounded by half a unit in the last place at most.
+        rounding = 1 + 2 * count * float(jnp.finfo(dtype).eps)
+        return path.astype(jnp.float64) * rounding, settled | done[:, None]
 
     return Train(shared, draw, start, advance, coast)
 

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.stats import qmc
 
 from jaxsim.errors import InputError
-from jaxsim.problem.input_laws import INPUT_LAWS, PointsLaw, UniformLaw
+from jaxsim.problem.input_laws import INPUT_LAWS, PointsLaw, UniformLaw, uniform_index
 from jaxsim.problem.support import Ball, Box, Everything, Points
 from jaxsim.registry import build
 
@@ -201,3 +201,12 @@ def test_points_law_from_arrays():
 def test_bad_parameters_are_refused(spec, message):
     with pytest.raises(InputError, match=message):
         build(INPUT_LAWS, spec, "problem.input", tag="law")
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 1797, 2**20 + 7, 2**31 - 1])
+def test_uniform_indices_are_exact_shares_of_64_random_bits(n):
+    key = jax.random.key(5)
+    bits = np.asarray(jax.random.bits(key, (2000,), jnp.uint64))
+    found = np.asarray(uniform_index(key, n, 2000))
+    assert found.dtype == np.int32
+    assert found.tolist() == [int(u) * n >> 64 for u in bits]

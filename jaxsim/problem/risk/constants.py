@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import fminbound
-from scipy.stats import t as student
+import scipy  # its parts are imported when they are used
 
 from jaxsim.problem.losses import best_constant
 from jaxsim.problem.risk.integral import Line, quadrature_error
@@ -74,7 +73,7 @@ def best_constant_risk(problem: Any) -> tuple[float, float]:
         error += found.error(losses)
     if found.replicates > 1:
         means = losses.reshape(found.replicates, -1).mean(1)
-        quantile = student.ppf((1 + _CONFIDENCE) / 2, found.replicates - 1)
+        quantile = scipy.stats.t.ppf((1 + _CONFIDENCE) / 2, found.replicates - 1)
         error += float(quantile * means.std(ddof=1) / np.sqrt(found.replicates))
     return value, error
 
@@ -147,7 +146,7 @@ def _best(problem: Any, averaged: Integrand, y: np.ndarray, weights: np.ndarray)
 
             start, low, high = constant[output], column.min() - reach, column.max() + reach
             step = 1e-9 * (high - low)
-            found, *_ = fminbound(risk, low, high, xtol=step, full_output=True)
+            found, *_ = scipy.optimize.fminbound(risk, low, high, xtol=step, full_output=True)
             chosen = min((start, float(found)), key=risk)
             constant[output] = chosen
             # A convex function falls from here no faster than it rises on the other side.

@@ -14,9 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy  # its parts are imported when they are used
 from jax import Array
-from scipy.stats import qmc
-from scipy.stats import t as student
 
 from jaxsim.network.network import Network
 from jaxsim.problem.risk.finite import CHUNK, loss_with_error, rounding_of_sum
@@ -31,7 +30,7 @@ def scrambled_points(law: Any, options: RiskOptions) -> np.ndarray:
     replicates = []
     for sequence in np.random.SeedSequence(options.seed).spawn(options.replicates):
         generator = np.random.default_rng(sequence)
-        sobol = qmc.Sobol(law.unit_dimension, scramble=True, bits=52, rng=generator)
+        sobol = scipy.stats.qmc.Sobol(law.unit_dimension, scramble=True, bits=52, rng=generator)
         replicates.append(law.from_unit(sobol.random_base2(exponent)))
     return np.stack(replicates)
 
@@ -45,7 +44,7 @@ def quasi_monte_carlo_rule(problem: Any, network: Network, options: RiskOptions)
     size = min(n, CHUNK)
     shape = (replicates * n // size, size)
     points, y = points.reshape(*shape, dimension), y.reshape(*shape, *y.shape[1:])
-    width = float(student.ppf((1 + options.confidence) / 2, replicates - 1)) / replicates**0.5
+    width = float(scipy.stats.t.ppf((1 + options.confidence) / 2, replicates - 1)) / replicates**0.5
 
     def data(dtype: Any) -> tuple[Array, Array]:
         floating = np.issubdtype(y.dtype, np.floating)
