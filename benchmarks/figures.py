@@ -38,11 +38,15 @@ def plot_ratios(figures: dict[str, Any], path: Path) -> None:
                 label=name if place == 0 else None,
             )
             axes.text(max(ratios) * 1.05, where, f"{middle:.1f}", va="center", fontsize=8)
-    labels = [f"{w['shape']}\n{w['optimizer']}, batch {w['batch']}" for w in workloads]
+    labels = [f"{w['name']}: {w['shape']}\n{w['optimizer']}, batch {w['batch']}" for w in workloads]
     axes.set_yticks(range(len(workloads)), labels, fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set_xlim(right=axes.get_xlim()[1] * 1.6)
+    most = max(r for w in workloads for peer in w["peers"].values() for r in peer["ratios"])
+    ticks = [tick for k in range(5) for tick in (10**k, 2 * 10**k, 5 * 10**k) if tick < 1.6 * most]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(0.8, 1.6 * most)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel("jaxsim's member-steps per second / the peer's (median and range)")
     axes.legend(fontsize=8, loc="lower right")

@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.point:
         print(json.dumps(_POINTS[json.loads(options.point)["kind"]](json.loads(options.point))))
         return
+    for name in options.curves.split(","):
+        if name not in CURVES:
+            parser.error(f"--curves {name!r} is not known; accepted: {', '.join(CURVES)}")
     from benchmarks.figures import plot_curves
     from benchmarks.machine import machine
     from jaxsim import runtime
@@ -52,8 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runtime.configure()
     figures: dict[str, Any] = machine() | {"curves": []}
     for name in options.curves.split(","):
-        if name not in CURVES:
-            parser.error(f"--curves {name!r} is not known; accepted: {', '.join(CURVES)}")
         figures["curves"].append(_CURVES[name](options))
         _print(figures["curves"][-1])
         if options.json:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from benchmarks import scaling, startup, throughput
+from benchmarks.figures import plot_curves, plot_ratios
 from benchmarks.peers import PEERS
 from benchmarks.same import MEMBERS, STEPS, TOLERANCE, disagreement, reference, require_same
 from benchmarks.workloads import WORKLOADS
@@ -20,7 +22,7 @@ def needs_torch(name):
 
 
 @pytest.mark.parametrize("peer", peers(*PEERS))
-@pytest.mark.parametrize("workload", ["w1", "digits"])
+@pytest.mark.parametrize("workload", ["w1", "digits", "fixed"])
 def test_all_peers_train_as_jaxsim_does(workload, peer):
     make, chosen = needs_torch(peer), WORKLOADS[workload]
     start, expected = reference(chosen, Form("vmap", MEMBERS))
@@ -42,3 +44,51 @@ def test_another_training_is_no_comparison():
     with pytest.raises(SystemExit, match="does not train as jaxsim does"):
         require_same(wrong, "jit(vmap(scan))", PEERS["jit(vmap(scan))"][1], start, expected)
     assert TOLERANCE < 0.01
+
+
+MACHINE = {"cores": 2, "processor": "P", "date": "2026-01-01"}
+
+
+def test_ratios_are_drawn(tmp_path):
+    peers = {"a": {"ratios": [2.0, 3.0, 4.0]}, "b": {"ratios": [20.0]}}
+    workload = {"name": "w", "shape": "1-4-1", "optimizer": "adam", "batch": 32, "peers": peers}
+    plot_ratios(MACHINE | {"workloads": [workload]}, tmp_path / "r.png")
+    assert (tmp_path / "r.png").stat().st_size > 5000
+    with pytest.raises(SystemExit, match="no peer"):
+        plot_ratios(MACHINE | {"workloads": [workload | {"peers": {}}]}, tmp_path / "s.png")
+
+
+def test_curves_are_drawn(tmp_path):
+    curve = {"title": "t", "axis": "width", "unit": "GFLOP/s", "x": [4, 8, 16]}
+    curve["series"] = {"vmap": [1.0, 2.0, 3.0], "kernel": [None, 4.0, 5.0]}
+    memory = curve | {"x": [1000, 10_000, 100_000], "memory": [100.0, 101.0, 102.0]}
+    plot_curves(MACHINE | {"curves": [curve, memory]}, tmp_path / "c.png")
+    assert (tmp_path / "c.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("run", "arguments", "message"),
+    [
+        (throughput.main, ["--workloads", "w2"], "'w2' is not known; accepted: tiny"),
+        (throughput.main, ["--optimizers", "lion"], "'lion' is not known; accepted: sgd"),
+        (throughput.main, ["--batches", "x"], "'x' is not accepted"),
+        (throughput.main, ["--peers", "keras"], "'keras' is not known"),
+        (scaling.main, ["--curves", "heights"], "'heights' is not known"),
+    ],
+)
+def test_wrong_names_are_refused(run, arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_commands_measure_something():
+    found = scaling._apart(kind="engines", widths=[1, 16, 16, 1], batch=8)
+    assert 0 < found["vmap"] < found["matrix product"]
+    found = scaling._apart(kind="study", name="tiny", steps=50, replicates=2000)
+    assert found["rate"] > 0
+    assert found["memory"] > 50
+    one, many = (startup._apart(name)["programs"] for name in ("1 experiment", "10 learning rates"))
+    assert one <= many <= one + 10  # a grid sets up its problem outside of any engine's program
