@@ -107,7 +107,7 @@ CHANGES = [
 ]
 
 
-@for_both("changes", CHANGES, CHANGES[5:6] + CHANGES[-3:], lambda c: str(c)[:60])
+@for_both("changes", CHANGES, CHANGES[5:6] + CHANGES[-3:-1], lambda c: str(c)[:60])
 def test_problems_networks_and_training_sets(engine, changes):
     available(engine)
     agree(engine, steps=45, **changes)

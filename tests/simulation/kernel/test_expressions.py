@@ -75,8 +75,15 @@ def chunks(values, lanes):
     return values.reshape(-1, lanes)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("vectors", [True, False], ids=["libmvec", "scalars"])
+@pytest.mark.parametrize(
+    ("dtype", "vectors"),
+    [
+        ("float32", True),
+        ("float64", False),
+        pytest.param("float64", True, marks=pytest.mark.slow),
+        pytest.param("float32", False, marks=pytest.mark.slow),
+    ],
+)
 def test_activations_and_their_derivatives(dtype, vectors, tmp_path):
     def both(function):
         return lambda z, dh: (function(z), jax.vjp(function, z)[1](dh)[0])

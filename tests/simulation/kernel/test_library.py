@@ -77,8 +77,19 @@ def test_a_compiled_kernel_is_found_in_the_cache_and_a_torn_one_made_anew(
 
 
 @needs_compiler
-@pytest.mark.parametrize("target", [Target(64, 32), Target(32, 16), Target(16, 16)], ids=str)
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("precision", "target"),
+    [
+        ("float32", Target(32, 16)),
+        ("float64", Target(16, 16)),
+        *(
+            pytest.param(precision, target, marks=pytest.mark.slow)
+            for precision in ("float32", "float64")
+            for target in (Target(64, 32), Target(32, 16), Target(16, 16))
+        ),
+    ],
+    ids=str,
+)
 def test_every_register_width_trains_alike(target, precision, tmp_path, monkeypatch):
     # GCC and Clang make vectors of any width of the registers there are.
     from jaxsim.simulation.kernel import engine
