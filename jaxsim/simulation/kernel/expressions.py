@@ -49,6 +49,7 @@ _CTYPES = {
     "int32": "int32_t",
     "int64": "int64_t",
     "uint32": "uint32_t",
+    "uint64": "uint64_t",
     "bool": "int",
 }
 _ARITHMETIC = {"add": "+", "add_any": "+", "sub": "-", "mul": "*"}
@@ -212,6 +213,14 @@ class Statements:
             return f"splat(1) / (splat(1) + exp_(-{a}))"
         if name == "pow":
             return f"pow_({a}, {others[0]})"
+        if name == "bitcast_convert_type":
+            new = np.dtype(parameters["new_dtype"])
+            same = new.itemsize == first.dtype.itemsize == self.real.itemsize
+            return f"({'vec' if new.kind == 'f' else 'mask'}){a}" if same else None
+        if name == "one_minus_square":
+            return f"(splat(1) - {a}) * (splat(1) + {a})"
+        if name == "polynomial":
+            return _horner(a, others)
         if name in _FUNCTIONS:
             return f"{name}_({a})"
         return None
@@ -362,6 +371,14 @@ def _power(a: str, exponent: int, one: str) -> str:
     if exponent % 2 == 0:
         return square
     return f"{square} * {a}" if square else a
+
+
+def _horner(x: str, coefficients: Sequence[str]) -> str:
+    """Return c_0 + c_1 x + c_2 x^2 + ..."""
+    *lower, text = coefficients
+    for coefficient in reversed(lower):
+        text = f"({coefficient} + {x} * {text})"
+    return text
 
 
 def _reduced(combine: Callable, array: Values, axes: tuple[int, ...]) -> Values:
