@@ -176,14 +176,11 @@ class Statements:
             return f"{first.text} * {self.vector(inverse)}"
         a, *others = (self.vector(value) for value in values)
         floating = first.dtype.kind == "f"
-        if name in _ARITHMETIC:
-            return f"{a} {_ARITHMETIC[name]} {others[0]}"
-        if name in _LOGIC:
-            return f"{a} {_LOGIC[name]} {others[0]}"
+        plain = _plain(name, a, others, floating)
+        if plain is not None:
+            return plain
         if name in _COMPARISONS:
             return f"(mask)({a} {_COMPARISONS[name]} {others[0]})"
-        if name == "div" and floating:
-            return f"{a} / {others[0]}"
         if name in ("max", "min"):
             return self._extreme("<" if name == "max" else ">", a, others[0], values)
         if name == "select_n" and first.dtype.kind == "b":
@@ -191,8 +188,6 @@ class Statements:
             return f"{kind}({a}, {others[1]}, {others[0]})"
         if name == "convert_element_type":
             return _converted(a, first.dtype, np.dtype(parameters["new_dtype"]))
-        if name == "neg":
-            return f"-{a}"
         if name == "not" and first.dtype.kind == "b":
             return f"~{a}"
         if name == "abs" and floating:
@@ -201,8 +196,6 @@ class Statements:
             return f"signum({a})"
         if name == "is_finite":
             return f"is_finite({a})"
-        if name == "square":
-            return f"{a} * {a}"
         if name == "integer_pow":
             return _power(a, parameters["y"], "splat(1)")
         if name == "sqrt":
@@ -306,16 +299,28 @@ def _literal(number: Any) -> str:
     return f"({value.hex()}{suffix})"
 
 
-def _uniform(name: str, dtype: np.dtype, parameters: Any, values: Sequence[Value]) -> str | None:
-    a, *rest = (value.text for value in values)
+def _plain(name: str, a: str, rest: Sequence[str], floating: bool) -> str | None:
+    """Return what C writes alike for numbers and for vectors, None for other operations."""
     if name in _ARITHMETIC:
         return f"{a} {_ARITHMETIC[name]} {rest[0]}"
     if name in _LOGIC:
         return f"{a} {_LOGIC[name]} {rest[0]}"
+    if name == "div" and floating:
+        return f"{a} / {rest[0]}"
+    if name == "neg":
+        return f"-{a}"
+    if name == "square":
+        return f"{a} * {a}"
+    return None
+
+
+def _uniform(name: str, dtype: np.dtype, parameters: Any, values: Sequence[Value]) -> str | None:
+    a, *rest = (value.text for value in values)
+    plain = _plain(name, a, rest, dtype.kind == "f")
+    if plain is not None:
+        return plain
     if name in _COMPARISONS:
         return f"{a} {_COMPARISONS[name]} {rest[0]}"
-    if name == "div" and dtype.kind == "f":
-        return f"{a} / {rest[0]}"
     if name in ("max", "min"):
         sign = "<" if name == "max" else ">"
         return f"({a} {sign} {rest[0]} || {rest[0]} != {rest[0]}) ? {rest[0]} : {a}"
@@ -323,14 +328,10 @@ def _uniform(name: str, dtype: np.dtype, parameters: Any, values: Sequence[Value
         return f"{a} ? {rest[1]} : {rest[0]}"
     if name == "convert_element_type":
         return f"{a} != 0" if dtype.kind == "b" else f"({ctype(dtype)})({a})"
-    if name == "neg":
-        return f"-{a}"
     if name == "not" and dtype.kind == "b":
         return f"!{a}"
     if name == "is_finite":
         return f"isfinite({a})"
-    if name == "square":
-        return f"{a} * {a}"
     if name == "integer_pow":
         return _power(a, parameters["y"], "1")
     if dtype.kind != "f":
