@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxsim.network.passes import Passes
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.inactive import make_ranges
 from jaxsim.simulation.train import State, Train
@@ -29,12 +30,17 @@ COASTING_STEPS = 4000
 
 
 def make_certificate(
-    experiment: Experiment, train: Train
+    experiment: Experiment, train: Train, passes: Passes | None = None
 ) -> Callable[[State, Any], tuple[Array, Array]]:
     """Return (states of members, learning rate) -> (permanent, certified), int32 [members].
 
     `permanent` is the first hidden layer (from 1) that is certified to stay wholly inactive, 0 if
     none; `certified` counts the first-layer neurons certified to stay inactive.
+
+    Args:
+        experiment: what is trained.
+        train: its training run.
+        passes: an engine's own over points; None for the plain ones.
     """
     network, optimizer = experiment.network, experiment.optimizer
     activation = network.activation
@@ -53,7 +59,7 @@ def make_certificate(
 
         return nothing
     ranges = make_ranges(
-        network, experiment.problem.law.support, experiment.dtype, experiment.risk.pieces
+        network, experiment.problem.law.support, experiment.dtype, experiment.risk.pieces, passes
     )
     # Upstream movement spreads with the activation's slope: only slopes <= 1 are bounded here.
     lipschitz = activation.piecewise_linear

@@ -17,6 +17,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxsim import runtime
+from jaxsim.network.network import Network
+from jaxsim.network.passes import Passes
 from jaxsim.simulation import keys
 from jaxsim.simulation.certificate import make_certificate
 from jaxsim.simulation.evaluate import Observation, make_evaluate
@@ -67,7 +69,7 @@ class ByText:
 def vmap_engine(experiment: Experiment) -> Engine:
     """Return the reference engine: `jit(vmap(...))` of the pure single-member functions."""
     draw = drawing(ByText(experiment, experiment.initialization))
-    (shared, start), advance, certificate = training(ByText(experiment, experiment.program))
+    (shared, start), advance = training(ByText(experiment, experiment.program))
     observe, gradient_norm = evaluation(ByText(experiment, experiment.evaluation))
 
     def init(key: Array, replicates: Array, learning_rate: Array) -> State:
@@ -80,7 +82,7 @@ def vmap_engine(experiment: Experiment) -> Engine:
         theta=lambda state: state.theta,
         observe=observe,
         gradient_norm=gradient_norm,
-        certificate=certificate,
+        certificate=certifying(ByText(experiment, experiment.program)),
         diverged=lambda state: state.diverged,
     )
 
@@ -98,24 +100,49 @@ def drawing(by_text: ByText) -> Callable:
 
 
 @lru_cache(maxsize=64)
-def training(by_text: ByText) -> tuple[tuple[Callable, Callable], Callable, Callable]:
-    """Return ((shared, start), advance, certificate) of the reference engine, compiled."""
+def training(by_text: ByText) -> tuple[tuple[Callable, Callable], Callable]:
+    """Return ((shared, start), advance) of the reference engine, compiled."""
     train = make_train(by_text.experiment)
-    certificate = make_certificate(by_text.experiment, train)
-
     advance = jax.vmap(train.advance, in_axes=(0, None, None, None, None))
     return (
         (jax.jit(train.shared), jax.jit(jax.vmap(train.start, in_axes=(0, 0, None)))),
         jax.jit(advance, donate_argnums=0),
-        jax.jit(certificate),
     )
 
 
 @lru_cache(maxsize=64)
-def evaluation(by_text: ByText) -> tuple[Callable, Callable]:
-    """Return (observe, gradient_norm), compiled; all optimizers of an architecture share them."""
+def certifying(
+    by_text: ByText, make_passes: Callable[[Network], Passes] | None = None
+) -> Callable[[Any, Array], tuple[Array, Array]]:
+    """Return (State by member, learning rate) -> (permanent, certified), compiled."""
     experiment = by_text.experiment
-    evaluate = make_evaluate(experiment)
+    passes = None if make_passes is None else make_passes(experiment.network)
+    certificate = make_certificate(experiment, make_train(experiment), passes)
+
+    def run(states: State, learning_rate: Array) -> tuple[Array, Array]:
+        width = len(states.theta)
+        if jax.default_backend() != "cpu" or width % CACHED_MEMBERS:
+            return certificate(states, learning_rate)
+        groups = jax.tree.map(lambda a: a.reshape(-1, CACHED_MEMBERS, *a.shape[1:]), states)
+        found = jax.lax.map(lambda group: certificate(group, learning_rate), groups)
+        return found[0].reshape(-1), found[1].reshape(-1)
+
+    return jax.jit(run)
+
+
+@lru_cache(maxsize=64)
+def evaluation(
+    by_text: ByText, make_passes: Callable[[Network], Passes] | None = None
+) -> tuple[Callable, Callable]:
+    """Return (observe, gradient_norm), compiled; all optimizers of an architecture share them.
+
+    Args:
+        by_text: an experiment by its evaluation program.
+        make_passes: the engine's own over points; None for the plain ones.
+    """
+    experiment = by_text.experiment
+    passes = None if make_passes is None else make_passes(experiment.network)
+    evaluate = make_evaluate(experiment, passes)
     on_cpu = jax.default_backend() == "cpu"
     one_input = experiment.problem.law.density_1d is not None
 
@@ -128,5 +155,5 @@ def evaluation(by_text: ByText) -> tuple[Callable, Callable]:
 
         return jax.jit(run, compiler_options=options)
 
-    plain = runtime.plain_reductions() if on_cpu and one_input else {}
+    plain = runtime.plain_reductions() if on_cpu and experiment.network.outputs == 1 else {}
     return by_member(evaluate.observe, **plain), by_member(evaluate.gradient_norm)

@@ -10,6 +10,7 @@ from jaxsim.errors import InputError
 from jaxsim.simulation.engine import Engine, vmap_engine
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.kernel.engine import kernel_obstacle, kernel_steps
+from jaxsim.simulation.kernel.passes import kernel_passes
 from jaxsim.simulation.lanes import in_lanes
 from jaxsim.simulation.pallas import pallas_engine, pallas_obstacle
 from jaxsim.simulation.unrolled import unrolled_obstacle, unrolled_steps
@@ -69,7 +70,7 @@ def make_engine(experiment: Experiment, form: Form) -> Engine:
     if form.engine == "lanes":
         return in_lanes(experiment, form.lanes, unrolled_steps)
     if form.engine == "kernel":
-        return in_lanes(experiment, form.lanes, kernel_steps)
+        return in_lanes(experiment, form.lanes, kernel_steps, kernel_passes)
     if form.engine == "pallas":
         return pallas_engine(experiment)
     return vmap_engine(experiment)

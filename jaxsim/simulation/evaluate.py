@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxsim.network.passes import Passes
 from jaxsim.problem.risk import make_risk
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.inactive import make_inactive
@@ -40,14 +41,20 @@ class Evaluate(NamedTuple):
     gradient_norm: Callable[[Array], Array]
 
 
-def make_evaluate(experiment: Experiment) -> Evaluate:
-    """Return the observations of an experiment; shared by all optimizers of one architecture."""
-    risk = make_risk(experiment.problem, experiment.network, experiment.risk)
+def make_evaluate(experiment: Experiment, passes: Passes | None = None) -> Evaluate:
+    """Return the observations of an experiment; shared by all optimizers of one architecture.
+
+    Args:
+        experiment: whose problem and network count.
+        passes: an engine's own over points; None for the plain ones.
+    """
+    risk = make_risk(experiment.problem, experiment.network, experiment.risk, passes)
     inactive = make_inactive(
         experiment.network,
         experiment.problem.law.support,
         experiment.dtype,
         experiment.risk.pieces,
+        passes,
     )
 
     def observe(theta: Array) -> Observation:

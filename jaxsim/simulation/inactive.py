@@ -23,10 +23,9 @@ from jax import Array
 from jaxsim import runtime
 from jaxsim.network.activations import Activation
 from jaxsim.network.network import Network
+from jaxsim.network.passes import Extremes, Passes, plain_passes
 from jaxsim.problem.risk.kinks import network_kinks
 from jaxsim.problem.support import Box, Points, Support
-
-_POINT_CHUNK = 512
 
 
 class LayerRange(NamedTuple):
@@ -71,7 +70,11 @@ Ranges = Callable[[Array], tuple[LayerRange, ...]]
 
 
 def make_ranges(
-    network: Network, support: Support, dtype: jnp.dtype, pieces: int | None = None
+    network: Network,
+    support: Support,
+    dtype: jnp.dtype,
+    pieces: int | None = None,
+    passes: Passes | None = None,
 ) -> Ranges:
     """Return theta [P] (float64) -> ranges of all hidden layers.
 
@@ -80,13 +83,15 @@ def make_ranges(
         support: of the input law.
         dtype: the training precision, whose rounding errors the margins cover.
         pieces: capacity for the linear pieces of one-dimensional networks.
+        passes: of the network over points; None for the plain ones.
     """
     unit = runtime.product_precision(dtype)
     activation = network.activation
     assert activation is not None
     depth = len(network.hidden)
+    passes = plain_passes(network) if passes is None else passes
 
-    def sampled_extremes(theta: Array) -> tuple[list[tuple[Array, Array]], Array] | None:
+    def sampled_extremes(theta: Array) -> tuple[Extremes, Array] | None:
         """Return exact (low, high) per layer where finitely many points decide, and validity."""
         if depth == 1 or not activation.piecewise_linear:
             return None
@@ -97,7 +102,7 @@ def make_ranges(
             points = kinks[:, None]
         else:
             return None
-        return _extremes(network, theta, points), complete
+        return passes.extremes(theta, points), complete
 
     def ranges(theta: Array) -> tuple[LayerRange, ...]:
         layers = network.layers(theta)[:-1]
@@ -134,45 +139,24 @@ def make_ranges(
 
 
 def make_inactive(
-    network: Network, support: Support, dtype: jnp.dtype, pieces: int | None = None
+    network: Network,
+    support: Support,
+    dtype: jnp.dtype,
+    pieces: int | None = None,
+    passes: Passes | None = None,
 ) -> Callable[[Array], Array]:
     """Return theta [P] (float64) -> number of certified inactive neurons per hidden layer [L]."""
     depth = len(network.hidden)
     activation = network.activation
     if activation is None or not activation.flat or not depth:
         return lambda theta: jnp.zeros(depth, jnp.int32)
-    ranges = make_ranges(network, support, dtype, pieces)
+    ranges = make_ranges(network, support, dtype, pieces, passes)
 
     def count(theta: Array) -> Array:
         dead = [layer.clears(activation).sum() for layer in ranges(theta)]
         return jnp.stack(dead).astype(jnp.int32)
 
     return count
-
-
-def _extremes(network: Network, theta: Array, points: Array) -> list[tuple[Array, Array]]:
-    """Return (min, max) over the points of every hidden layer's pre-activations."""
-    activation = network.activation
-    assert activation is not None
-
-    def forward(x: Array) -> list[Array]:
-        values, h = [], x
-        for weights, biases in network.layers(theta)[:-1]:
-            z = h @ weights + biases
-            values.append(z)
-            h = activation.function(z)
-        return values
-
-    chunks = -(-points.shape[0] // _POINT_CHUNK)
-    if chunks == 1:
-        return [(z.min(0), z.max(0)) for z in forward(points)]
-    # Repeating the last point fills the last chunk without changing an extremum.
-    padding = jnp.repeat(points[-1:], chunks * _POINT_CHUNK - points.shape[0], axis=0)
-    parts = jnp.concatenate([points, padding]).reshape(chunks, _POINT_CHUNK, -1)
-    lows, highs = jax.lax.map(
-        lambda x: ([z.min(0) for z in forward(x)], [z.max(0) for z in forward(x)]), parts
-    )
-    return [(a.min(0), b.max(0)) for a, b in zip(lows, highs, strict=True)]
 
 
 def _image(activation: Activation, layer: LayerRange) -> tuple[Array, Array]:

@@ -20,9 +20,11 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxsim.errors import InputError
+from jaxsim.network.network import Network
+from jaxsim.network.passes import Passes
 from jaxsim.simulation import keys
 from jaxsim.simulation.batches import Batches, make_batches
-from jaxsim.simulation.engine import ByText, Engine, drawing, evaluation, training
+from jaxsim.simulation.engine import ByText, Engine, certifying, drawing, evaluation
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.threefry import rolled, unrolled
 from jaxsim.simulation.train import State, make_transformation
@@ -69,7 +71,10 @@ def obstacle(experiment: Experiment) -> str:
 
 
 def in_lanes(
-    experiment: Experiment, lanes: int, make_steps: Callable[[Experiment, int], Steps]
+    experiment: Experiment,
+    lanes: int,
+    make_steps: Callable[[Experiment, int], Steps],
+    make_passes: Callable[[Network], Passes] | None = None,
 ) -> Engine:
     """Return the engine with groups of `lanes` members; the width must be a multiple of it.
 
@@ -77,9 +82,10 @@ def in_lanes(
         experiment: one without an `obstacle`.
         lanes: members of a group.
         make_steps: how a group is trained.
+        make_passes: the network's passes over points for risks; None for the plain ones.
     """
     draw = drawing(ByText(experiment, experiment.initialization))
-    observe, gradient_norm = evaluation(ByText(experiment, experiment.evaluation))
+    observe, gradient_norm = evaluation(ByText(experiment, experiment.evaluation), make_passes)
     by_program = ByText(experiment, experiment.program)
     shared, start, advance, theta, members = _training(by_program, lanes, make_steps)
 
@@ -91,7 +97,7 @@ def in_lanes(
             )
         return start(*draw(key, replicates), learning_rate)
 
-    _, _, certificate = training(by_program)
+    certificate = certifying(by_program, make_passes)
     return Engine(
         shared=shared,
         init=init,

@@ -20,8 +20,12 @@ from jaxsim.simulation import keys
 from jaxsim.simulation.batches import make_batches
 from jaxsim.simulation.experiment import Experiment
 
-DECAYING_AFTER = 8
-"""Steps without gradients after which the methods that forget move less and less."""
+LOOKED_EVERY = 10
+"""Steps without gradients between looks whether parameters have come to rest.
+
+From the first look on, the methods that forget move less and less; in the steps before it a bias
+correction may outgrow the decay.
+"""
 
 
 class State(NamedTuple):
@@ -124,21 +128,26 @@ def make_train(experiment: Experiment) -> Train:
         def moving(carry: Any) -> Array:
             return (carry[0] < limit) & ~carry[-1].all()
 
-        def step(carry: Any) -> Any:
-            count, theta, memory, path, before, settled, done = carry
+        def step(_: Any, carry: Any) -> Any:
+            theta, memory, path, _ = carry
             movement, memory = update(jnp.zeros_like(theta), memory, theta, learning_rate)
             moved = theta + movement
+            return moved, memory, path + jnp.abs(moved - theta), jnp.abs(movement)
+
+        def steps(carry: Any) -> Any:
+            # Whether all have come to rest costs more to find out than a step.
+            count, *state, _, done = carry
+            state = jax.lax.fori_loop(1, LOOKED_EVERY, step, tuple(state))
+            theta, *_, before = state
+            moved, *_, size = state = step(None, state)
             # At rest: no movement, or, where movements only shrink, one below theta's resolution.
-            # In the first steps a bias correction may outgrow the decay.
-            size = jnp.abs(movement)
-            dying = (moved == theta) & (size < before) & (count >= DECAYING_AFTER)
+            dying = (moved == theta) & (size < before)
             settled = (size == 0) | (experiment.optimizer.forgets & dying)
-            path = path + jnp.abs(moved - theta)
-            return count + 1, moved, memory, path, size, settled, done | settled.all(1)
+            return count + LOOKED_EVERY, *state, settled, done | settled.all(1)
 
         zero, nowhere = jnp.zeros_like(start), jnp.zeros(start.shape, bool)
         carry = (0, start, memory, zero, zero, nowhere, nowhere[:, 0])
-        count, _, _, path, _, settled, done = jax.lax.while_loop(moving, step, carry)
+        count, _, _, path, _, settled, done = jax.lax.while_loop(moving, steps, carry)
         # Each of the differences and sums was rounded by half a unit in the last place at most.
         rounding = 1 + 2 * count * float(jnp.finfo(dtype).eps)
         return path.astype(jnp.float64) * rounding, settled | done[:, None]

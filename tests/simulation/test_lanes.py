@@ -132,7 +132,7 @@ def test_float32_agrees_for_a_few_steps_and_in_distribution(tmp_path, engine):
         np.concatenate([r.risk for r in results.chunks(results.experiments[0])])
         for results in (one, two)
     )
-    assert a[:, 0].tobytes() == b[:, 0].tobytes()
+    np.testing.assert_allclose(b[:, 0], a[:, 0], rtol=1e-13)
     np.testing.assert_allclose(b[:, :3], a[:, :3], rtol=2e-5)
     # Rounding may send a run another way at a kink; nearly all stay together.
     assert (np.abs(b[:, -1] - a[:, -1]) < 1e-3 * a[:, -1]).mean() > 0.95

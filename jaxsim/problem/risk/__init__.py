@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxsim.network.network import Network
+from jaxsim.network.passes import Passes
 from jaxsim.problem.risk.finite import finite_rule
 from jaxsim.problem.risk.gaussian import closed_form_rule, moments_of
 from jaxsim.problem.risk.line import line_of
@@ -24,24 +25,30 @@ from jaxsim.problem.risk.smooth import smooth_rule
 __all__ = ["RiskOptions", "RiskRule", "make_risk"]
 
 
-def make_risk(problem: Any, network: Network, options: RiskOptions | None = None) -> RiskRule:
+def make_risk(
+    problem: Any,
+    network: Network,
+    options: RiskOptions | None = None,
+    passes: Passes | None = None,
+) -> RiskRule:
     """Return the most precise rule there is for a problem and a network.
 
     Args:
         problem: law of (X, Y) and loss.
         network: N_theta.
         options: of the rules that are not exact finite sums.
+        passes: of a fully-connected network over points; None for the plain ones.
     """
     options = RiskOptions() if options is None else options
     if problem.law.finite is not None:
-        return finite_rule(problem, network)
+        return finite_rule(problem, network, passes)
     line = line_of(problem.law)
     moments = moments_of(problem, network)
     if moments is not None:
         return closed_form_rule(problem, network, moments)
     if line is None:
-        return quasi_monte_carlo_rule(problem, network, options)
+        return quasi_monte_carlo_rule(problem, network, options, passes)
     activation = network.activation
     if activation is not None and (not network.hidden or activation.piecewise_linear):
-        return piecewise_linear_rule(problem, network, options, line)
+        return piecewise_linear_rule(problem, network, options, line, passes)
     return smooth_rule(problem, network, options, line)

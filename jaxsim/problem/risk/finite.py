@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from jaxsim.network.network import Network
+from jaxsim.network.passes import Passes
 from jaxsim.problem.risk.forward import forward
 from jaxsim.problem.risk.integrand import Integrand, integrand
 from jaxsim.problem.risk.rule import RiskRule
@@ -21,14 +22,14 @@ CHUNK = 1024
 """Points evaluated at once, so that a member's memory does not grow with the data set."""
 
 
-def finite_rule(problem: Any, network: Network) -> RiskRule:
+def finite_rule(problem: Any, network: Network, passes: Passes | None = None) -> RiskRule:
     """Return the exact sum over the points of a finite input law."""
     points, weights = problem.law.finite
     averaged = integrand(problem)
     y = np.asarray(problem.targets_at_points())
 
     def evaluate(theta: Array) -> tuple[Array, Array]:
-        return weighted_loss(network, averaged, theta, points, y, weights)
+        return weighted_loss(network, averaged, theta, points, y, weights, passes)
 
     def population_loss(theta: Array) -> Array:
         return mean_loss(network, averaged, theta, points, y, weights)
@@ -50,11 +51,12 @@ def weighted_loss(
     points: np.ndarray,
     y: np.ndarray,
     weights: np.ndarray,
+    passes: Passes | None = None,
 ) -> tuple[Array, Array]:
     """Return sum_i w_i l(N_theta(x_i), y_i) and a bound on its rounding (and noise) error."""
 
     def part(x: Array, target: Array, w: Array) -> tuple[Array, Array]:
-        prediction, slack = forward(network, theta, x)
+        prediction, slack = forward(network, theta, x, passes)
         losses, bounds = loss_with_error(averaged, prediction, target, slack)
         return w @ losses, w @ bounds
 

@@ -12,57 +12,60 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxsim.network.activations import Activation
 from jaxsim.network.network import Network
+from jaxsim.network.passes import Passes, Values, over_layers, plain_passes
 
 
-def forward(network: Network, theta: Array, x: Array) -> tuple[Array, Array]:
+def forward(
+    network: Network, theta: Array, x: Array, passes: Passes | None = None
+) -> tuple[Array, Array]:
     """Return (N_theta(x) [n, outputs], bound on its rounding error [outputs]) for x [n, inputs].
 
     For a user's own module the bound is 1024 units in the last place of the largest output.
+
+    Args:
+        network: N_theta.
+        theta: parameters [P].
+        x: points.
+        passes: of a fully-connected network; None for the plain ones.
     """
     unit = jnp.finfo(x.dtype).eps
     if not network.fully_connected:
         values = network.apply(theta, x)
         return values, 1024 * unit * jnp.abs(values).max(0)
+    passes = plain_passes(network) if passes is None else passes
+    found = passes.values(theta, x)
+    return found.values, _rounding(network, theta, found, unit)
+
+
+def _rounding(network: Network, theta: Array, found: Values, unit: Any) -> Array:
+    """Return the bound for a network's outputs from how large everything on the way became."""
     activation = network.activation
+    assert activation is not None
     layers = network.layers(theta)
+    slope = largest_slope(activation) if activation.piecewise_linear else None
 
-    def affine(carry: Any, layer: Any) -> tuple[Array, Array]:
-        (h, error), (weights, biases) = carry, layer
-        size = jnp.abs(h).max(0) @ jnp.abs(weights) + jnp.abs(biases)
-        bound = error @ jnp.abs(weights) + (weights.shape[0] + 3) * unit * size
-        return h @ weights + biases, bound
+    def affine(error: Array, layer: Any, size: Array) -> Array:
+        weights, biases = jnp.abs(layer[0]), jnp.abs(layer[1])
+        return error @ weights + (weights.shape[0] + 3) * unit * (size @ weights + biases)
 
-    def hidden(carry: Any, layer: Any) -> tuple[Any, None]:
-        assert activation is not None
-        return _activate(activation, *affine(carry, layer), unit), None
+    def hidden(error: Array, parts: Any) -> tuple[Array, None]:
+        layer, size, after, steepest = parts
+        error = affine(error, layer, size)
+        if slope is not None:
+            return slope * error + unit * after, None
+        return 2 * steepest * error + 16 * unit * after, None
 
-    carry = (x, unit * jnp.abs(x).max(0))
-    if network.hidden:
-        carry, _ = hidden(carry, layers[0])
-    inner = layers[1:-1]
-    if len(inner) > 2 and all(w.shape == inner[0][0].shape for w, _ in inner):
-        stacked = tuple(jnp.stack(arrays) for arrays in zip(*inner, strict=True))
-        carry, _ = jax.lax.scan(hidden, carry, stacked)  # compiles as one layer
-    else:
-        for layer in inner:
-            carry, _ = hidden(carry, layer)
-    return affine(carry, layers[-1])
-
-
-def _activate(activation: Activation, z: Array, error: Array, unit: Any) -> tuple[Array, Array]:
-    if activation.piecewise_linear:
-        h = activation.function(z)
-        slope = largest_slope(activation)
-        return h, slope * error + unit * jnp.abs(h).max(0)
-    h, slope = jax.jvp(activation.function, (z,), (jnp.ones_like(z),))
-    return h, 2 * jnp.abs(slope).max(0) * error + 16 * unit * jnp.abs(h).max(0)
+    sizes = found.sizes
+    slopes = found.slopes or (None,) * len(network.hidden)
+    parts = list(zip(layers[:-1], sizes[:-1], sizes[1:], slopes, strict=True))
+    error, _ = over_layers(hidden, unit * sizes[0], parts)
+    return affine(error, layers[-1], sizes[-1])
 
 
 def largest_slope(activation: Activation) -> Array:

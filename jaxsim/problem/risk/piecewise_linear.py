@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from jaxsim.network.network import Network
+from jaxsim.network.passes import Passes
 from jaxsim.problem.risk.forward import forward
 from jaxsim.problem.risk.integral import (
     Line,
@@ -37,7 +38,11 @@ _MOST_EXACT_NODES = 64
 
 
 def piecewise_linear_rule(
-    problem: Any, network: Network, options: RiskOptions, line: Line
+    problem: Any,
+    network: Network,
+    options: RiskOptions,
+    line: Line,
+    passes: Passes | None = None,
 ) -> RiskRule:
     """Return the rule for a network with a piecewise linear activation and one input.
 
@@ -71,7 +76,7 @@ def piecewise_linear_rule(
 
     def evaluate(theta: Array) -> tuple[Array, Array]:
         grid, complete = network_kinks(network, theta, line.low, line.high, options.pieces, extra)
-        values, slack = forward(network, theta, grid[:, None])
+        values, slack = forward(network, theta, grid[:, None], passes)
         middle = ((grid[1:] + grid[:-1]) / 2)[:, None]
         # Kinks err by rounding, too: as much in the network's value as its evaluation does.
         slack = 4 * slack + target_slack(target, middle, degree)

@@ -18,6 +18,7 @@ import scipy  # its parts are imported when they are used
 from jax import Array
 
 from jaxsim.network.network import Network
+from jaxsim.network.passes import Passes
 from jaxsim.problem.risk.finite import CHUNK, loss_with_error, rounding_of_sum
 from jaxsim.problem.risk.forward import forward
 from jaxsim.problem.risk.integrand import integrand
@@ -35,7 +36,9 @@ def scrambled_points(law: Any, options: RiskOptions) -> np.ndarray:
     return np.stack(replicates)
 
 
-def quasi_monte_carlo_rule(problem: Any, network: Network, options: RiskOptions) -> RiskRule:
+def quasi_monte_carlo_rule(
+    problem: Any, network: Network, options: RiskOptions, passes: Passes | None = None
+) -> RiskRule:
     """Return the rule that works for every law of X, in every dimension."""
     averaged = integrand(problem)
     points = scrambled_points(problem.law, options)
@@ -53,7 +56,7 @@ def quasi_monte_carlo_rule(problem: Any, network: Network, options: RiskOptions)
     def evaluate(theta: Array) -> tuple[Array, Array]:
         def part(chunk: tuple[Array, Array]) -> tuple[Array, Array]:
             x, wanted = chunk
-            prediction, slack = forward(network, theta, x)
+            prediction, slack = forward(network, theta, x, passes)
             losses, bounds = loss_with_error(averaged, prediction, wanted, slack)
             return losses.mean(), bounds.mean()
 

@@ -14,7 +14,9 @@ from jaxsim.simulation.engine import ByText
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.kernel import library
 from jaxsim.simulation.kernel.expressions import Untranslatable
-from jaxsim.simulation.kernel.source import Source, generate
+from jaxsim.simulation.kernel.passes import kernel_passes
+from jaxsim.simulation.kernel.program import Source
+from jaxsim.simulation.kernel.training import generate
 from jaxsim.simulation.lanes import Drawn, Steps
 from jaxsim.simulation.train import State
 
@@ -42,6 +44,7 @@ def kernel_obstacle(experiment: Experiment) -> str:
 def _source(by_text: ByText, count: int) -> Source | str:
     """Return the program of an experiment, or why there is none."""
     try:
+        kernel_passes(by_text.experiment.network)
         return generate(by_text.experiment, library.target(), count)
     except Untranslatable as reason:
         return str(reason)

@@ -46,6 +46,18 @@ INLINE vec select(mask m, vec yes, vec no) { return (vec)select_integer(m, (mask
 INLINE vec absolute(vec x) { return (vec)((mask)x & splat_integer(SIGN)); }
 INLINE mask is_finite(vec x) { return (mask)(absolute(x) < splat((real)INFINITY)); }
 
+/* Maxima stay not-a-number once they are. */
+INLINE void raise(real *p, vec x) {
+  const vec old = load(p);
+  store(p, select((mask)(x > old) | (mask)(x != x), x, old));
+}
+
+INLINE real largest(const real *p) {
+  real r = p[0];
+  for (int l = 1; l < V; l++) r = p[l] > r || p[l] != p[l] ? p[l] : r;
+  return r;
+}
+
 INLINE vec signum(vec x) {
   return select((mask)(x > splat(0)), splat(1), select((mask)(x < splat(0)), splat(-1), x));
 }
@@ -129,6 +141,12 @@ INLINE void *argument(XLA_FFI_CallFrame *frame, int place) {
 
 INLINE void *result(XLA_FFI_CallFrame *frame, int place) {
   return ((XLA_FFI_Buffer *)frame->rets.rets[place])->data;
+}
+
+INLINE size_t count(const XLA_FFI_Buffer *buffer) {
+  size_t size = 1;
+  for (int axis = 0; axis < buffer->rank; axis++) size *= buffer->dims[axis];
+  return size;
 }
 
 /* The numbers in each lane's own table; 0 if all share one, of the given rank. */

@@ -16,7 +16,7 @@ import jax
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
-from jaxsim.simulation.kernel.source import Source, Target
+from jaxsim.simulation.kernel.program import Source, Target
 
 HEADER = Path(__file__).with_name("kernel.h")
 _FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=fast", "-w")
@@ -63,7 +63,7 @@ def load(source: Source) -> str:
     """
     name, library = build(source)
     if name not in _registered:
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(library.train), platform="cpu")
+        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(library.run), platform="cpu")
         _registered[name] = library
     return name
 

@@ -8,7 +8,7 @@ number of registers there are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 LATENCY, PER_CYCLE = 4, 2
@@ -27,16 +27,27 @@ class Operand:
         rows: distance of rows, in vectors.
         columns: distance of columns, in vectors.
         unit: C expression of the distance of vectors, in numbers.
+        one: elements are single numbers, the same for all lanes.
     """
 
     base: str
     rows: int
     columns: int
     unit: str
+    one: bool = False
 
     def at(self, row: str, column: str) -> str:
         """Return the C expression of an element's address."""
         return f"{self.base} + (({row}) * {self.rows} + ({column}) * {self.columns}) * {self.unit}"
+
+    def load(self, row: str, column: str) -> str:
+        """Return the C expression of an element as a vector."""
+        address = self.at(row, column)
+        return f"splat(*({address}))" if self.one else f"load({address})"
+
+    def transposed(self) -> Operand:
+        """Return the transpose."""
+        return replace(self, rows=self.columns, columns=self.rows)
 
 
 @dataclass(frozen=True)
@@ -83,14 +94,14 @@ class Product:
 
     def _packed(self, wide: int) -> bool:
         far = max(self.b.rows, self.b.columns) >= PACKED_FROM and self.b.rows % 2 == 0
-        return far and self.b.rows != 1 and self.inner > 8 and self.rows >= 8
+        return far and not self.b.one and self.b.rows != 1 and self.inner > 8 and self.rows >= 8
 
     def _column_of_tiles(self, tall: int, wide: int) -> list[str]:
         lines, b = [], self.b
         if self._packed(wide):
             lines.append(f"for (int k = 0; k < {self.inner}; k++) {{")
             lines += [
-                f"store(pack + (k * {wide} + {j}) * V, load({b.at('k', f'n + {j}')}));"
+                f"store(pack + (k * {wide} + {j}) * V, {b.load('k', f'n + {j}')});"
                 for j in range(wide)
             ]
             lines.append("}")
@@ -116,9 +127,9 @@ class Product:
         if sums:
             lines += [f"vec s{j} = splat(0);" for j in range(wide)]
         lines.append(f"for (int k = 0; k < {self.inner}; k++) {{")
-        lines += [f"const vec b{j} = load({b.at('k', column.format(j))});" for j in range(wide)]
+        lines += [f"const vec b{j} = {b.load('k', column.format(j))};" for j in range(wide)]
         for i in range(tall):
-            lines.append(f"const vec a{i} = load({self.a.at(f'm + {i}', 'k')});")
+            lines.append(f"const vec a{i} = {self.a.load(f'm + {i}', 'k')};")
             lines += [f"c{i}_{j} += a{i} * b{j};" for j in range(wide)]
         if sums:
             lines += [f"s{j} += b{j};" for j in range(wide)]

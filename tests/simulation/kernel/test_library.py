@@ -11,7 +11,8 @@ from jaxsim.optimizer.methods import METHODS, VARIANTS
 from jaxsim.simulation.engines import obstacle
 from jaxsim.simulation.kernel import library
 from jaxsim.simulation.kernel.products import tile
-from jaxsim.simulation.kernel.source import Target, generate
+from jaxsim.simulation.kernel.program import Target
+from jaxsim.simulation.kernel.training import generate
 from tests.studies import study
 
 needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")

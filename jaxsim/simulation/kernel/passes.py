@@ -1,0 +1,73 @@
+"""A network's passes over points by compiled programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxsim.network.network import Network
+from jaxsim.network.passes import Extremes, Passes, Values
+from jaxsim.simulation.kernel import library
+from jaxsim.simulation.kernel.points import REAL, ROWS, extremes_source, lanes_of, values_source
+from jaxsim.simulation.kernel.program import Source
+
+
+def kernel_passes(network: Network) -> Passes:
+    """Return the passes of a fully-connected network, for theta and points in float64.
+
+    They are compiled when they are first used, which raises InputError where that fails.
+
+    Raises:
+        Untranslatable: if the activation cannot be written in C.
+    """
+    activation = network.activation
+    assert activation is not None
+    target = library.target()
+    neurons, outputs = sum(network.hidden), network.outputs
+    of_values, of_extremes = values_source(network, target), extremes_source(network, target)
+    tracked = 1 if activation.piecewise_linear else 2
+
+    def values(theta: Array, x: Array) -> Values:
+        points = _in_vectors(x, lanes_of(target))
+        form = (points.shape[0], outputs, points.shape[2])
+        shapes = [form, *[(neurons,)] * tracked]
+        out, *maxima = _call(of_values, shapes, theta, points)
+        out = jnp.swapaxes(out, 1, 2).reshape(-1, outputs)[: x.shape[0]]
+        sizes, *slopes = (_by_layer(network, found) for found in maxima)
+        steep = slopes[0] if slopes else ()
+        return Values(out, (jnp.abs(x).max(0), *sizes), steep)
+
+    def extremes(theta: Array, x: Array) -> Extremes:
+        points = _in_vectors(x, lanes_of(target))
+        lowest, highest = _call(of_extremes, [(neurons,), (neurons,)], theta, points)
+        return tuple(zip(_by_layer(network, -lowest), _by_layer(network, highest), strict=True))
+
+    return Passes(values, extremes)
+
+
+def _call(
+    source: Source, shapes: Sequence[tuple[int, ...]], theta: Array, points: Array
+) -> list[Array]:
+    results = [jax.ShapeDtypeStruct(shape, REAL) for shape in (*shapes, (source.scratch,))]
+    name = library.load(source)
+    found = jax.ffi.ffi_call(name, results, vmap_method="expand_dims")(theta, points)
+    return list(found[:-1])
+
+
+def _in_vectors(x: Array, lanes: int) -> Array:
+    """Return points [n, inputs] as [vector, inputs, lane], the last one repeated to fill up."""
+    block = lanes * ROWS
+    fill = -x.shape[0] % block
+    if fill:
+        x = jnp.concatenate([x, jnp.repeat(x[-1:], fill, axis=0)])
+    return jnp.swapaxes(x.reshape(-1, lanes, x.shape[1]), 1, 2)
+
+
+def _by_layer(network: Network, neurons: Array) -> tuple[Array, ...]:
+    widths = network.hidden
+    ends = np.cumsum(widths, dtype=int)
+    return tuple(neurons[end - width : end] for width, end in zip(widths, ends, strict=True))
