@@ -111,6 +111,106 @@ def run(
     write_report(results, loaded, directory, _console(), plots=plots)
 
 
+@app.command()
+def launch(
+    study: StudyArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Directory of the results; runs/NAME by default."),
+    ] = None,
+    settings: SetOption = [],  # noqa: B006
+    replicates: Annotated[
+        int | None, typer.Option("--replicates", min=1, help="In place of the study's.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the scripts, submit nothing.")
+    ] = False,
+    local: Annotated[
+        int | None,
+        typer.Option("--local", min=1, help="So many workers on this machine, in place of Slurm."),
+    ] = None,
+    tasks: Annotated[int | None, typer.Option(min=1, help="Size of the array.")] = None,
+    parallel: Annotated[int | None, typer.Option(min=1, help="Tasks at the same time.")] = None,
+    time: Annotated[str | None, typer.Option(help="Limit of each life of a task.")] = None,
+    gpus: Annotated[str | None, typer.Option(help="GPUs of each task: 1, or a100:1.")] = None,
+    gres: Annotated[str | None, typer.Option(help="In place of --gpus: gpu:a100:1.")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="Cores of each task.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of each task: 8G.")] = None,
+    partition: Annotated[str | None, typer.Option()] = None,
+    account: Annotated[str | None, typer.Option()] = None,
+    qos: Annotated[str | None, typer.Option()] = None,
+    constraint: Annotated[str | None, typer.Option()] = None,
+    container: Annotated[str | None, typer.Option(help="An Apptainer image.")] = None,
+    modules: Annotated[
+        list[str], typer.Option("--module", help="A module to load; may be repeated.")
+    ] = [],  # noqa: B006
+    environment: Annotated[
+        list[str], typer.Option("--env", metavar="NAME=VALUE", help="May be repeated.")
+    ] = [],  # noqa: B006
+    options: Annotated[
+        list[str], typer.Option("--sbatch", help='One more option: "--exclude=n7"; repeatable.')
+    ] = [],  # noqa: B006
+    allow_code: CodeOption = False,
+) -> None:
+    """Run a study as an array of Slurm jobs, or go on with it; `[slurm]` in the study, or options.
+
+    Run again = submit what is missing.
+    """
+    runtime.configure()
+    loaded = _load(study, settings, replicates, allow_code)
+    directory = output or Path("runs") / loaded.spec.name
+    if local is not None:
+        run(study, output, settings, replicates, None, local, False, True, allow_code)
+        return
+    from jaxsim.launch.slurm.launch import dry_run as show_scripts
+    from jaxsim.launch.slurm.launch import launch as submit
+    from jaxsim.launch.slurm.settings import slurm_settings, variables
+
+    given = {
+        "tasks": tasks, "parallel": parallel, "time": time, "gpus": gpus, "gres": gres,
+        "cpus": cpus, "memory": memory, "partition": partition, "account": account, "qos": qos,
+        "constraint": constraint, "container": container, "modules": modules,
+        "environment": variables(environment), "options": options,
+    }  # fmt: skip
+    asked = slurm_settings(loaded.spec.slurm, given, allow_code)
+    if dry_run:
+        for kind, text in show_scripts(loaded, directory, asked):
+            print(f"# --- {kind} ---\n{text}")
+        return
+    console = Console(stderr=True)
+
+    def announce(text: str) -> None:
+        console.print(text, style="dim", highlight=False, soft_wrap=True)
+
+    for job in submit(loaded, directory, asked, announce):
+        array = f", {job.tasks} tasks" if job.kind == "work" else ""
+        print(f"job {job.job}: {job.kind}{array}")
+    print(f"jaxsim status {directory}")
+
+
+@app.command()
+def status(
+    directory: DirectoryArgument,
+    allow_code: CodeOption = False,
+) -> None:
+    """Show what of a study is done, what its workers do, and Slurm's own states."""
+    from jaxsim.launch.status import status as find
+    from jaxsim.report.status import print_status
+
+    runtime.configure()
+    print_status(find(directory, allow_code), _console())
+
+
+@app.command()
+def cancel(directory: DirectoryArgument) -> None:
+    """Cancel the jobs of a directory; what is finished is kept."""
+    from jaxsim.launch.slurm.launch import cancel as cancel_jobs
+
+    active = cancel_jobs(directory)
+    print(f"{len(active)} jobs were in the queue and are cancelled" if active else
+          "no job of this directory is in the queue")  # fmt: skip
+
+
 @app.command("list")
 def list_studies() -> None:
     """List the ready studies."""

@@ -94,6 +94,25 @@ def pin(index: int) -> None:
         os.sched_setaffinity(0, {there[index % len(there)]})
 
 
+def require_platform(platform: str | None) -> None:
+    """Check that JAX computes on the wanted kind of device, "gpu" or "cpu"; None for any.
+
+    Raises:
+        InputError: if it does not: a job that asked for a GPU must not go on with a CPU.
+    """
+    try:
+        there = jax.default_backend()
+    except RuntimeError as error:
+        there, reason = "nothing", str(error).strip().splitlines()[0]
+    else:
+        reason = f"JAX finds {jax.local_devices()[0].device_kind!r}"
+    if platform is not None and there != platform:
+        raise InputError(
+            f"this job needs a {platform.upper()} and has none that JAX can use ({reason}); check "
+            "the driver, the extra [cuda] of the installation, and gpus or gres of the launch"
+        )
+
+
 def choose_devices(count: int | None) -> list[Device]:
     """Return the devices of as many threads: the first `count` devices, or all of them.
 

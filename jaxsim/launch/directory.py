@@ -22,6 +22,10 @@ FORM = ("engine", "width", "lanes", "shard")
 """Keys of [execution] that a new directory settles and that are kept afterwards."""
 
 
+OWN = ("launch", "tasks", "partial")
+"""Folders of ours that may be there before a study is."""
+
+
 @dataclass(frozen=True)
 class Directory:
     """A study bound to a directory.
@@ -39,13 +43,20 @@ class Directory:
     def planned(self) -> Iterator[tuple[Experiment, Shard]]:
         """Yield all shards of the plan, experiment by experiment."""
         for experiment in self.study.experiments:
-            layout = self.layouts[experiment.id]
-            for shard in shards(experiment, layout, self.study.spec.replicates):
+            for shard in self.shards(experiment):
                 yield experiment, shard
+
+    def shards(self, experiment: Experiment) -> Iterator[Shard]:
+        """Yield the shards of one experiment."""
+        return shards(experiment, self.layouts[experiment.id], self.study.spec.replicates)
 
     def missing(self) -> list[tuple[Experiment, Shard]]:
         """Return the shards that the plan lists and the store lacks."""
-        return [(e, s) for e, s in self.planned() if not self.store.has(s)]
+        found = []
+        for experiment in self.study.experiments:
+            finished = self.store.finished(experiment.id)
+            found += [(experiment, s) for s in self.shards(experiment) if s.name not in finished]
+        return found
 
 
 def bind(
@@ -63,7 +74,7 @@ def bind(
     store = Store(path)
     manifest = store.manifest()
     if manifest is None:
-        _require_free(store.directory)
+        require_free(store.directory)
         layouts = choose_layouts(study, announce)
     else:
         layouts = _recorded(study, manifest, store.directory)
@@ -153,12 +164,12 @@ def _differences(there: Any, here: Any, key: str = "") -> list[str]:
     return [] if there == here else [f"{key}: {there!r} there, {here!r} asked for"]
 
 
-def _require_free(directory: Path) -> None:
+def require_free(directory: Path) -> None:
     """Refuse a directory with other people's files."""
     if directory.exists() and not directory.is_dir():
         raise InputError(f"output = {str(directory)!r} is a file; accepted: a directory")
     if directory.is_dir():
-        others = [p.name for p in directory.iterdir() if not p.name.startswith(".")]
+        others = [p.name for p in directory.iterdir() if p.name[0] != "." and p.name not in OWN]
         if others:
             raise InputError(
                 f"output = {str(directory)!r} holds other files ({others[0]!r}) and no jaxsim "

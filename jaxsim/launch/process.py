@@ -1,30 +1,44 @@
 """A worker process: `python -m jaxsim.launch.process DIR --index I --of N`.
 
-Takes its own part of what is missing first, then helps the others from the far end. With `--pin` it
-keeps to one core. With `--measure` it measures the study on its standard input instead.
+Takes its own part of what is missing first, then helps the others. In a job of Slurm's it stops in
+time and puts itself back into the queue while something is missing. With `--pin` it keeps to one
+core. With `--prepare` it settles engines and widths of a study that `jaxsim launch` left in DIR.
+With `--measure` it measures the study on its standard input instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import signal
 import sys
-import threading
+from pathlib import Path
+from typing import Any
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
-from jaxsim.launch.directory import reopen
+from jaxsim.launch.deadline import Deadline
+from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.layout import choose_layouts
+from jaxsim.launch.request import read_request
+from jaxsim.launch.slurm import allocation
+from jaxsim.launch.tasks import TaskRecord
 from jaxsim.launch.worker import Task, work
 from jaxsim.study.study import Study
 
+LIMIT = "time limit"
+
 
 def share(tasks: list[Task], index: int, of: int) -> list[Task]:
-    """Return the tasks in the order in which worker `index` of `of` should try them."""
+    """Return the tasks in the order in which worker `index` of `of` should try them.
+
+    Its own part first; those who help choose at random, so that few choose the same.
+    """
     begin, end = (len(tasks) * i // of for i in (index, index + 1))
     others = tasks[:begin] + tasks[end:]
-    return tasks[begin:end] + others[::-1]
+    random.Random(index).shuffle(others)
+    return tasks[begin:end] + others
 
 
 def measure_study() -> int:
@@ -37,32 +51,82 @@ def measure_study() -> int:
     return 0
 
 
+def prepare(options: argparse.Namespace) -> int:
+    """Bind the directory to the study that was left in it, measuring on this node."""
+    study = read_request(Path(options.directory), options.allow_code)
+    runtime.configure(None, study.spec.execution.matmul_precision)
+    runtime.require_platform(options.platform)
+    bind(study, options.directory, lambda text: print(text, file=sys.stderr))
+    return 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Compute what is missing; exit code 0 when done or back in the queue."""
+    left = allocation.seconds_left()
+    deadline = Deadline(None if left is None else max(left - options.notice, 1.0))
+    signal.signal(signal.SIGTERM, lambda *_: deadline.stop("terminated"))
+    signal.signal(signal.SIGUSR2, lambda *_: deadline.stop(LIMIT))
+    directory = reopen(options.directory, allow_code=options.allow_code)
+    runtime.configure(None, directory.study.spec.execution.matmul_precision)
+    runtime.require_platform(options.platform)
+    devices = runtime.choose_devices(None if options.all_devices else options.devices)
+    record = TaskRecord(directory.store.directory, devices)
+    record.beat()
+
+    def observe(experiment: Any, shard: Any, records: Any, seconds: float) -> None:
+        record.shard(shard, directory.layouts[experiment.id].width, seconds)
+
+    try:
+        work(directory, share(directory.missing(), options.index, options.of), devices,
+             observe, deadline)  # fmt: skip
+    except BaseException as error:
+        record.end("failed", str(error) or type(error).__name__)
+        raise
+    if deadline.reason != LIMIT or not directory.missing():
+        record.end(deadline.reason or "finished")
+        return 0
+    if not deadline.advanced:
+        message = (
+            "the time limit is too short: not one step was done before it; launch again with more "
+            "time"
+        )
+        record.end("failed", message)
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    record.end(LIMIT)
+    refused = allocation.again() if allocation.job() else ""
+    if refused:
+        message = f"Slurm does not put the task back into its queue ({refused}); launch again"
+        record.end(LIMIT, message)
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    return 0
+
+
 def main() -> int:
-    """Run the worker; exit code 0 when nothing of the plan is missing, 2 for bad input."""
+    """Run the worker; exit code 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?")
     parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--prepare", action="store_true")
     parser.add_argument("--pin", action="store_true")
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--of", type=int, default=1)
     parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--all-devices", action="store_true")
+    parser.add_argument("--platform", choices=("cpu", "gpu"))
+    parser.add_argument("--notice", type=int, default=0)
     parser.add_argument("--allow-code", action="store_true")
     options = parser.parse_args()
     if options.pin or options.measure:
         runtime.pin(options.index)
     if options.measure:
         return measure_study()
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        directory = reopen(options.directory, allow_code=options.allow_code)
-        runtime.configure(None, directory.study.spec.execution.matmul_precision)
-        tasks = share(directory.missing(), options.index, options.of)
-        work(directory, tasks, runtime.choose_devices(options.devices), stop=stop)
+        return prepare(options) if options.prepare else serve(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

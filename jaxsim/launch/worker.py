@@ -2,7 +2,8 @@
 
 Each thread keeps to the experiments it has compiled for as long as there are any, then helps the
 others. A device may be given several times: the cores of a CPU share one. Nothing depends on who
-computes what: a shard computed twice is replaced by the same bits.
+computes what: a shard computed twice is replaced by the same bits. Asked to stop, it leaves the
+block it is in between two segments and keeps what it has for the next worker.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from typing import Any
 
 import jax
 
+from jaxsim.errors import InputError
+from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import Directory
+from jaxsim.launch.partial import Keeper, Partial
 from jaxsim.results.provenance import provenance
 from jaxsim.results.schema import concatenate, head
 from jaxsim.results.store import Shard
 from jaxsim.runtime import Device
-from jaxsim.simulation.block import Stopped, run_block
+from jaxsim.simulation.block import Pace, Snapshot, Stopped, run_block
 from jaxsim.simulation.engines import Form, make_engine
 from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.records import Records
+from jaxsim.simulation.records import Records, Status
 from jaxsim.study.plan import blocks
 
 Task = tuple[Experiment, Shard]
@@ -68,14 +72,14 @@ def work(
     tasks: Sequence[Task],
     devices: Sequence[Device],
     observe: Observer = lambda experiment, shard, records, seconds: None,
-    stop: threading.Event | None = None,
+    deadline: Deadline | None = None,
 ) -> None:
-    """Compute tasks on the given devices; return when all are done or `stop` is set.
+    """Compute tasks on the given devices; return when all are done or it is time to stop.
 
     Raises:
         InputError: if results cannot be written; other errors of a thread are raised here too.
     """
-    stop = stop or threading.Event()
+    deadline = deadline or Deadline()
     queue, reporting = Queue(tasks), threading.Lock()
     failures: list[BaseException] = []
 
@@ -87,14 +91,14 @@ def work(
     def serve(owner: int, device: Device) -> None:
         try:
             with jax.default_device(device):
-                while not stop.is_set() and (task := queue.take(owner)) is not None:
+                while not deadline.passed() and (task := queue.take(owner)) is not None:
                     if not directory.store.has(task[1]):
-                        _compute(directory, *task, device, report, stop)
+                        _compute(directory, *task, device, report, deadline)
         except Stopped:
             pass
         except BaseException as error:
             failures.append(error)
-            stop.set()
+            deadline.stop("failed")
 
     threads = [
         threading.Thread(target=serve, args=(i, d), daemon=True) for i, d in enumerate(devices)
@@ -106,7 +110,7 @@ def work(
             while thread.is_alive():
                 thread.join(timeout=0.2)
     except KeyboardInterrupt:
-        stop.set()
+        deadline.stop("interrupted")
         for thread in threads:
             thread.join(timeout=30)
         raise
@@ -142,18 +146,75 @@ def _compute(
     shard: Shard,
     device: Device,
     observe: Observer,
-    stop: threading.Event,
+    deadline: Deadline,
 ) -> None:
     form = directory.layouts[experiment.id].form
     engine = make_engine(experiment, form)
     begin = time.perf_counter()
-    gate = _gate(experiment.program, form, device)
-    parts = []
-    for first in blocks(shard, form.width):
-        with gate.passing():
-            parts.append(run_block(engine, experiment, first, form.width, stop=stop.is_set))
+    gate, pace = _gate(experiment.program, form, device), _pace(experiment.program, form, device)
+    keeper = Keeper(directory.store, shard, engine, experiment, form, device)
+    there = keeper.find()
+    parts, snapshot = list(there.blocks), there.snapshot
+
+    def keep(now: Snapshot | None) -> None:
+        keeper.keep(Partial(parts, now))
+
+    def stop() -> bool:
+        # Whoever helped may have been quicker.
+        return deadline.passed() or directory.store.has(shard)
+
+    for first in list(blocks(shard, form.width))[len(parts) :]:
+        clock, whole = time.perf_counter(), snapshot is None
+        if not deadline.holds_block(experiment.program):
+            if parts:
+                keep(snapshot)
+            raise Stopped
+        try:
+            with gate.passing(), _memory(form):
+                block = run_block(
+                    engine, experiment, first, form.width,
+                    stop=stop, begin=snapshot, pace=pace, keep=keep,
+                )  # fmt: skip
+        except Stopped as stopped:
+            if directory.store.has(shard):
+                keeper.drop()
+                return
+            keep(stopped.snapshot)
+            before = snapshot.step if snapshot is not None else 0
+            if stopped.snapshot is not None and stopped.snapshot.step > before:
+                deadline.advanced = True
+            raise
+        parts.append(block)
+        deadline.advanced = True
+        snapshot = None
+        if whole:
+            deadline.note_block(experiment.program, time.perf_counter() - clock)
     records = head(concatenate(parts), shard.stop - shard.first)
     seconds = time.perf_counter() - begin
-    facts = provenance(device, form) | {"seed_path": experiment.seed_path("replicate")}
+    facts = provenance(device, form) | {
+        "seed_path": experiment.seed_path("replicate"),
+        "diverged": str(int((records.status == Status.DIVERGED).sum())),
+    }
     directory.store.write(shard, records, facts)
+    keeper.drop()
     observe(experiment, shard, records, seconds)
+
+
+@lru_cache(maxsize=256)
+def _pace(program: str, form: Form, device: Device) -> Pace:
+    return Pace()
+
+
+@contextmanager
+def _memory(form: Form) -> Iterator[None]:
+    """Turn running out of a device's memory into a sentence: a recorded width is kept."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error) and "Out of memory" not in str(error):
+            raise
+        raise InputError(
+            f"the device's memory does not hold a block of width {form.width}, which this study "
+            f"has recorded; use a device with more, or another directory with "
+            f"execution.width = {max(1, form.width // 2)}"
+        ) from None

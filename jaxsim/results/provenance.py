@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import json
 import os
 import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,10 +38,19 @@ def jaxsim_version() -> str:
         return "unknown"
 
 
+SNAPSHOT = "SOURCE.json"
+"""Beside a copied package: what it was copied from."""
+
+
 @lru_cache(maxsize=1)
 def commit() -> str:
-    """Return the commit of the source tree, "+dirty" if changed, "" outside a repository."""
+    """Return the commit of the source tree, "+dirty" if changed, "" outside a repository.
+
+    Of a copy that was made for a batch job, that of the tree it was made from.
+    """
     root = Path(__file__).resolve().parents[2]
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return str(json.loads((root / SNAPSHOT).read_text())["commit"])
     if not (root / ".git").exists():
         return ""
 
@@ -52,6 +64,17 @@ def commit() -> str:
         return git("rev-parse", "HEAD") + dirty
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def driver(devices: Sequence[Device]) -> str:
+    """Return what a GPU's driver and runtime say of their versions; empty for CPUs."""
+    found = []
+    for path in ("/proc/driver/nvidia/version", "/sys/module/amdgpu/version"):
+        with contextlib.suppress(OSError):
+            found.append(Path(path).read_text().splitlines()[0])
+    if any(d.platform != "cpu" for d in devices):
+        found.append(" ".join(str(devices[0].client.platform_version).split()))
+    return "; ".join(found)
 
 
 def provenance(device: Device, form: Form) -> dict[str, str]:

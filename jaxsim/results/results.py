@@ -30,7 +30,8 @@ class Results:
 
     def finished(self, experiment: Experiment) -> list[Shard]:
         """Return the shards of an experiment that are there."""
-        return [shard for shard in self.planned[experiment.id] if self.store.has(shard)]
+        there = self.store.finished(experiment.id)
+        return [shard for shard in self.planned[experiment.id] if shard.name in there]
 
     def chunks(self, experiment: Experiment) -> Iterator[Records]:
         """Yield the records of an experiment, one shard at a time.
@@ -44,7 +45,7 @@ class Results:
     @property
     def complete(self) -> bool:
         """Whether nothing of the plan is missing."""
-        return all(self.store.has(s) for shards in self.planned.values() for s in shards)
+        return all(len(self.finished(e)) == len(self.planned[e.id]) for e in self.experiments)
 
     def device_kinds(self) -> Counter[str]:
         """Return how many replicates each kind of device computed."""

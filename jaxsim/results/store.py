@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,21 @@ class Store:
     def path(self, shard: Shard) -> Path:
         """Return where a shard stands or will stand."""
         return self.directory / shard.name
+
+    def finished(self, experiment: str) -> set[str]:
+        """Return the names of all shards of an experiment that are there, unread, by one listing.
+
+        Raises:
+            InputError: if the directory cannot be listed.
+        """
+        folder = self.directory / "shards" / experiment
+        try:
+            with os.scandir(folder) as entries:
+                return {f"shards/{experiment}/{e.name}" for e in entries}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        except OSError as error:
+            raise InputError(f"{str(folder)!r} cannot be listed: {error.strerror}") from None
 
     def has(self, shard: Shard) -> bool:
         """Return whether a shard is there, unread."""

@@ -149,6 +149,45 @@ class ExecutionSpec(Section):
     matmul_precision: Literal["highest", "high", "default", "tensorfloat32", "bfloat16"] = "highest"
 
 
+_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:&|()\[\]*=@+/-]+$", max_length=200)]
+"""What Slurm's own names are made of: nothing that a shell would read as more than a word."""
+
+
+class SlurmSpec(Section):
+    """[slurm]: what `jaxsim launch` asks of a cluster; no run depends on it."""
+
+    partition: _Word | None = Field(default=None, description="--partition")
+    account: _Word | None = Field(default=None, description="--account")
+    qos: _Word | None = Field(default=None, description="--qos")
+    constraint: _Word | None = Field(default=None, description="--constraint, e.g. a kind of GPU")
+    reservation: _Word | None = Field(default=None, description="--reservation")
+    gpus: Annotated[int, Field(ge=0)] | _Word | None = Field(
+        default=None, description="GPUs of each task, as 1 or a100:1; 0 (default) for CPUs"
+    )
+    gres: _Word | None = Field(default=None, description="--gres, in place of gpus")
+    cpus: Positive | None = Field(default=None, description="cores of each task; 1 by default")
+    memory: _Word | None = Field(default=None, description="--mem of each task, e.g. 8G")
+    time: Annotated[str, Field(pattern=r"^(\d+-)?\d+(:\d+){0,2}$")] | None = Field(
+        default=None, description='limit of each life of a task, as Slurm has it; "01:00:00"'
+    )
+    notice: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="seconds before the limit at which a task stops; 60 by default"
+    )
+    tasks: Positive | None = Field(default=None, description="size of the array; 1 by default")
+    parallel: Positive | None = Field(default=None, description="tasks at the same time")
+    container: str | None = Field(default=None, description="an Apptainer image")
+    modules: list[str] | None = Field(default=None, description="environment modules to load")
+    environment: dict[str, str] | None = Field(
+        default=None, description="environment variables of the tasks"
+    )
+    options: list[str] | None = Field(
+        default=None, description='more options of sbatch: "--exclude=node7"'
+    )
+    python: str | None = Field(
+        default=None, description="interpreter on the nodes; the one that submits by default"
+    )
+
+
 class StudySpec(ExperimentSpec):
     """A study file: one base experiment, the grid that varies it, and the questions asked."""
 
@@ -167,6 +206,7 @@ class StudySpec(ExperimentSpec):
         "all optimizers the same initializations and mini-batches",
     )
     execution: ExecutionSpec = Field(default_factory=ExecutionSpec)
+    slurm: SlurmSpec = Field(default_factory=SlurmSpec)
     grid: dict[str, list[Any]] = Field(
         default_factory=dict, description='"optimizer.name" = [...]: all combinations are run'
     )
@@ -175,5 +215,5 @@ class StudySpec(ExperimentSpec):
     )
 
 
-ANALYSIS_KEYS = ("title", "replicates", "epsilon", "confidence", "interval")
+ANALYSIS_KEYS = ("title", "replicates", "epsilon", "confidence", "interval", "slurm")
 """Keys that may change in a directory with results: they do not touch any run."""

@@ -1,0 +1,60 @@
+"""How long a worker may go on: a time limit, and requests to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+MARGIN = 1.3
+"""A block is begun if the remaining time is this many times what the slowest one took."""
+
+
+class Deadline:
+    """When to stop, shared by the threads of a worker.
+
+    Args:
+        seconds: until everything should be at rest; None for no limit.
+
+    Attributes:
+        reason: why to stop, empty while there is none.
+        advanced: whether anything was done that is not lost.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._limit = seconds
+        self._stop = threading.Event()
+        self.reason = ""
+        self.advanced = False
+        self._longest: dict[str, float] = {}
+
+    def stop(self, reason: str) -> None:
+        """Ask everybody to stop; the first reason counts."""
+        self.reason = self.reason or reason
+        self._stop.set()
+
+    def passed(self) -> bool:
+        """Return whether it is time to stop."""
+        if self._end is not None and time.monotonic() >= self._end:
+            self.stop("time limit")
+        return self._stop.is_set()
+
+    def holds_block(self, program: str) -> bool:
+        """Return whether a block is still to be begun.
+
+        One of unknown length, or one longer than the whole limit, is: it is left in the middle.
+        """
+        if self.passed():
+            return False
+        longest = self._longest.get(program)
+        if self._end is None or self._limit is None or longest is None:
+            return True
+        needed = MARGIN * longest
+        if needed < self._limit and needed > self._end - time.monotonic():
+            self.stop("time limit")
+            return False
+        return True
+
+    def note_block(self, program: str, seconds: float) -> None:
+        """Remember how long a block took."""
+        self._longest[program] = max(seconds, self._longest.get(program, 0.0))

@@ -1,0 +1,151 @@
+"""A shard on its way: what a worker leaves when it is stopped, and the next one takes up.
+
+    DIR/partial/<experiment>-<first>-<stop>.npz
+
+Arrays only, no pickles: the records of finished blocks, the engine's state in the middle of the
+next one, and a text that says whose they are. A file that is torn, or was left by another version,
+another kind of device or another program, is not used: the shard is begun anew, to the same bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsim.errors import InputError
+from jaxsim.results.files import write_atomically
+from jaxsim.results.provenance import versions
+from jaxsim.results.store import Shard, Store
+from jaxsim.runtime import Device
+from jaxsim.simulation.block import Snapshot, start
+from jaxsim.simulation.engine import Engine
+from jaxsim.simulation.engines import Form
+from jaxsim.simulation.evaluate import Observation
+from jaxsim.simulation.experiment import Experiment
+from jaxsim.simulation.kernel.library import compiler_version
+from jaxsim.simulation.records import Records
+
+
+@dataclass(frozen=True)
+class Partial:
+    """The beginning of a shard.
+
+    Attributes:
+        blocks: records of the finished blocks.
+        snapshot: where the next block was left, None if it was not begun.
+    """
+
+    blocks: list[Records]
+    snapshot: Snapshot | None
+
+
+class Keeper:
+    """Keeps and finds the beginning of one shard.
+
+    Args:
+        store: of the study.
+        shard: which one.
+        engine: that computes it.
+        experiment: what it is of.
+        form: of the engine.
+        device: that computes it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        shard: Shard,
+        engine: Engine,
+        experiment: Experiment,
+        form: Form,
+        device: Device,
+    ) -> None:
+        self.engine, self.experiment, self.form = engine, experiment, form
+        name = f"{shard.experiment}-{shard.first:010d}-{shard.stop:010d}.npz"
+        self.path, self.first = store.directory / "partial" / name, shard.first
+        facts = [str(form), str(shard), experiment.program, device.device_kind, compiler_version()]
+        self.whose = json.dumps([*facts, *sorted(versions().items())])
+
+    def keep(self, partial: Partial) -> None:
+        """Write it; what cannot be written costs time, not results."""
+        arrays: dict[str, np.ndarray] = {"whose": np.array(self.whose)}
+        for number, block in enumerate(partial.blocks):
+            arrays |= {f"block{number}.{n}": a for n, a in zip(block._fields, block, strict=True)}
+        snapshot = partial.snapshot
+        if snapshot is not None:
+            arrays["step"] = np.array(snapshot.step)
+            for number, leaf in enumerate(_plain(snapshot.state)):
+                arrays[f"state{number}"] = leaf
+            for number, seen in enumerate(jax.device_get(snapshot.observed)):
+                arrays |= {f"seen{number}.{n}": a for n, a in zip(seen._fields, seen, strict=True)}
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        with contextlib.suppress(InputError):
+            write_atomically(self.path, buffer.getvalue())
+
+    def find(self) -> Partial:
+        """Return what there is, or an empty beginning."""
+        try:
+            content = io.BytesIO(self.path.read_bytes())
+            with np.load(content, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            return self._read(arrays)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError):
+            return Partial([], None)
+
+    def drop(self) -> None:
+        """Remove it: the shard is there."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    def _read(self, arrays: dict[str, np.ndarray]) -> Partial:
+        if str(arrays["whose"]) != self.whose:
+            raise ValueError("it is of another program")
+        blocks = []
+        while f"block{len(blocks)}.risk" in arrays:
+            blocks.append(Records(*(arrays[f"block{len(blocks)}.{n}"] for n in Records._fields)))
+        if "step" not in arrays:
+            return Partial(blocks, None)
+        width = self.form.width
+        fresh = start(self.engine, self.experiment, self.first + len(blocks) * width, width)
+        leaves, form = jax.tree.flatten(fresh)
+        found = [_like(arrays[f"state{n}"], leaf) for n, leaf in enumerate(leaves)]
+        seen = []
+        while f"seen{len(seen)}.risk" in arrays:
+            fields = (arrays[f"seen{len(seen)}.{n}"] for n in Observation._fields)
+            seen.append(Observation(*(jnp.asarray(field) for field in fields)))
+        state = jax.tree.unflatten(form, found)
+        return Partial(blocks, Snapshot(int(arrays["step"]), state, tuple(seen)))
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(state: Any) -> list[np.ndarray]:
+    """Return the leaves of a state as numbers; random keys as theirs."""
+    leaves = jax.tree.leaves(state)
+    return [np.asarray(jax.random.key_data(a) if _is_key(a) else a) for a in leaves]
+
+
+def _like(array: np.ndarray, leaf: Any) -> jax.Array:
+    """Return a stored leaf of the state.
+
+    Raises:
+        ValueError: if it is not of the right form.
+    """
+    if _is_key(leaf):
+        there = jax.random.key_data(leaf)
+        found = _like(array, there)
+        return jax.random.wrap_key_data(found, impl=jax.random.key_impl(leaf))
+    if array.shape != leaf.shape or array.dtype != leaf.dtype:
+        raise ValueError("its state has another form")
+    return jnp.asarray(array)

@@ -1,0 +1,1 @@
+"""Batch jobs on a Slurm cluster: settings, scripts, submission, and what a job knows of itself."""

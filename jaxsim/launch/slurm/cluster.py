@@ -1,0 +1,88 @@
+"""Slurm's own commands, and the one sentence for each way in which they fail."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+
+from jaxsim.errors import InputError
+
+_SECONDS = 60
+
+
+def submit(script: str, dependency: str | None = None) -> str:
+    """Submit a script; return the job's id.
+
+    Raises:
+        InputError: without Slurm, or with its own words if it rejects the job.
+    """
+    more = ["--dependency=" + dependency] if dependency else []
+    found = _run(["sbatch", "--parsable", *more], script)
+    if found.returncode:
+        raise InputError(f"Slurm does not accept the job: {_words(found.stderr)}")
+    return found.stdout.strip().splitlines()[-1].partition(";")[0]
+
+
+def largest_array() -> int | None:
+    """Return one past the largest index of an array, None if Slurm does not say."""
+    found = _run(["scontrol", "show", "config"])
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", found.stdout, re.MULTILINE)
+    return int(match[1]) if match else None
+
+
+def states(jobs: Sequence[str]) -> dict[str, str]:
+    """Return Slurm's states of the jobs and array tasks that it still knows, by job id.
+
+    A pending part of an array is one entry, as 17_[3-9].
+    """
+    if not jobs:
+        return {}
+    found = _run(["squeue", "--noheader", "--format=%i %T", "--jobs=" + ",".join(jobs)])
+    if found.returncode:
+        # A job that Slurm has forgotten makes it refuse the others, too.
+        return {} if len(jobs) == 1 else {k: v for job in jobs for k, v in states([job]).items()}
+    pairs = (line.split() for line in found.stdout.splitlines())
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """Cancel jobs.
+
+    Raises:
+        InputError: with Slurm's own words if it does not.
+    """
+    found = _run(["scancel", *jobs])
+    if found.returncode:
+        raise InputError(f"Slurm does not cancel the jobs: {_words(found.stderr)}")
+
+
+def requeue(job: str) -> str:
+    """Put the running job back into the queue; return what Slurm has against it, or nothing."""
+    found = _run(["scontrol", "requeue", job])
+    return _words(found.stderr or found.stdout) if found.returncode else ""
+
+
+def time_left(job: str) -> str:
+    """Return the time that a running job has left, as Slurm writes it; empty if it does not say."""
+    found = _run(["squeue", "--noheader", "--format=%L", "--jobs=" + job])
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def _run(command: list[str], given: str | None = None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, input=given, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no Slurm here ({command[0]} is not found): go to a login node of a cluster, "
+            "or use --local N for N processes on this machine"
+        ) from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InputError(f"{command[0]} does not answer: {error}") from None
+
+
+def _words(text: str) -> str:
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return lines[0].removeprefix("sbatch: ").removeprefix("error: ") if lines else "no reason given"

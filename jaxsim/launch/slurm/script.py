@@ -1,0 +1,157 @@
+"""The scripts of a launch, as text: nothing here runs anything.
+
+Plain scripts of one command each, for the unit of work is a command that may be repeated at will:
+nothing has to be pickled, the script shows all there is, and it can be submitted by hand.
+
+    prepare   one task that measures engines and widths on the nodes and records them, where needed
+    work      the array; each task computes what the plan lists and the store lacks
+    collect   the report, when the array has ended in whatever way
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxsim import runtime
+from jaxsim.launch.slurm.settings import seconds_of
+from jaxsim.study.spec import SlurmSpec
+
+TIME, NOTICE = "01:00:00", 60
+_RESOURCES = ("partition", "account", "qos", "constraint", "reservation")
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What the scripts of a launch have in common.
+
+    Attributes:
+        name: of the study.
+        directory: of the results, absolute.
+        code: folder that holds the copied package.
+        settings: what is asked of the cluster.
+        allow_code: whether the study's own Python may run.
+    """
+
+    name: str
+    directory: Path
+    code: Path
+    settings: SlurmSpec
+    allow_code: bool = False
+
+    @property
+    def tasks(self) -> int:
+        """Size of the array."""
+        return self.settings.tasks or 1
+
+    @property
+    def gpus(self) -> bool:
+        """Whether tasks have GPUs."""
+        return bool(self.settings.gres) or self.settings.gpus not in (None, 0, "0")
+
+    @property
+    def notice(self) -> int:
+        """Seconds before the time limit at which tasks stop: a quarter of a short limit."""
+        limit = seconds_of(self.settings.time or TIME)
+        return max(1, min(self.settings.notice or NOTICE, limit // 4))
+
+
+def prepare_script(campaign: Campaign) -> str:
+    """Return the script that settles engines and widths on a node like those that will work."""
+    return _script(campaign, "prepare", f"{_worker(campaign)} --prepare", devices=True)
+
+
+def work_script(campaign: Campaign) -> str:
+    """Return the script of the array."""
+    parallel = f"%{campaign.settings.parallel}" if campaign.settings.parallel else ""
+    lines = [
+        f"#SBATCH --array=0-{campaign.tasks - 1}{parallel}",
+        "#SBATCH --requeue",
+        f"#SBATCH --signal=B:USR2@{campaign.notice}",
+    ]
+    command = f'{_worker(campaign)} --index "$SLURM_ARRAY_TASK_ID" --of {campaign.tasks}'
+    return _script(campaign, "work", command, lines, devices=True)
+
+
+def collect_script(campaign: Campaign) -> str:
+    """Return the script of the report."""
+    command = f"{_python(campaign)} -P -m jaxsim report {_quoted(campaign.directory)}"
+    command += " --allow-code" if campaign.allow_code else ""
+    return _script(campaign, "collect", command, devices=False)
+
+
+def _script(
+    campaign: Campaign, kind: str, command: str, more: list[str] | None = None, *, devices: bool
+) -> str:
+    settings, logs = campaign.settings, campaign.directory / "launch" / "logs"
+    place = "%A_%a" if kind == "work" else "%j"
+    output = str(logs).replace("%", "%%") + f"/{kind}-{place}.log"
+    lines = [
+        "#!/bin/bash",
+        f"# jaxsim launch: {kind} of the study {campaign.name}",
+        f"#SBATCH --job-name=jaxsim-{kind}-{campaign.name}",
+        f'#SBATCH --output="{output}"',
+        "#SBATCH --open-mode=append",
+        "#SBATCH --nodes=1",
+        "#SBATCH --ntasks=1",
+        f"#SBATCH --cpus-per-task={settings.cpus or 1}",
+        f"#SBATCH --time={settings.time or TIME}",
+    ]
+    for key in _RESOURCES:
+        value = getattr(settings, key)
+        if value is not None:
+            lines.append(f'#SBATCH --{key}="{value}"')
+    if settings.memory:
+        lines.append(f"#SBATCH --mem={settings.memory}")
+    if devices and campaign.gpus:
+        asked = f"gres={settings.gres}" if settings.gres else f"gpus-per-node={settings.gpus}"
+        lines.append(f"#SBATCH --{asked}")
+    lines += [f"#SBATCH {option}" for option in settings.options or []]
+    lines += more or []
+    lines += ["set -e", *(f"module load {shlex.quote(m)}" for m in settings.modules or [])]
+    lines += _environment(campaign, devices)
+    # Slurm's notice goes to this shell, which becomes the worker.
+    return "\n".join([*lines, f"exec {_contained(campaign, devices)}{command}", ""])
+
+
+def _environment(campaign: Campaign, devices: bool) -> list[str]:
+    platform = "cuda" if devices and campaign.gpus else "cpu"
+    values = {
+        "PYTHONPATH": str(campaign.code),
+        "PYTHONUNBUFFERED": "1",
+        # Without it JAX would quietly go on with a CPU where it finds no GPU.
+        "JAX_PLATFORMS": platform,
+        "JAXSIM_CACHE_DIR": str(runtime.cache_directory()),
+        "OMP_NUM_THREADS": str(campaign.settings.cpus or 1),
+    }
+    if platform == "cuda":
+        values["XLA_PYTHON_CLIENT_MEM_FRACTION"] = "0.9"
+    values |= campaign.settings.environment or {}
+    return [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+
+
+def _contained(campaign: Campaign, devices: bool) -> str:
+    image = campaign.settings.container
+    if not image:
+        return ""
+    nvidia = " --nv" if devices and campaign.gpus else ""
+    binds = f"--bind {_quoted(campaign.directory)} --bind {_quoted(runtime.cache_directory())}"
+    return f"apptainer exec{nvidia} {binds} {shlex.quote(image)} "
+
+
+def _worker(campaign: Campaign) -> str:
+    platform = "gpu" if campaign.gpus else "cpu"
+    command = f"{_python(campaign)} -P -m jaxsim.launch.process {_quoted(campaign.directory)}"
+    command += f" --all-devices --platform {platform} --notice {campaign.notice}"
+    return command + (" --allow-code" if campaign.allow_code else "")
+
+
+def _python(campaign: Campaign) -> str:
+    default = "python3" if campaign.settings.container else sys.executable
+    return shlex.quote(campaign.settings.python or default)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

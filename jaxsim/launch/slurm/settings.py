@@ -1,0 +1,108 @@
+"""What is asked of a cluster: the user's own file, the study's [slurm] table, options.
+
+Later ones win. The user's file, ~/.config/jaxsim/slurm.toml, holds what a site always wants. Keys
+of a study that could run code (`FOREIGN`) need permission, as its Python does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from jaxsim.errors import InputError
+from jaxsim.study.read import read_table
+from jaxsim.study.spec import SlurmSpec
+
+FOREIGN = ("container", "modules", "environment", "options", "python")
+_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+
+
+def user_file() -> Path:
+    """Return where the user's own settings are."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "jaxsim" / "slurm.toml"
+
+
+def slurm_settings(
+    study: SlurmSpec, options: Mapping[str, Any], allow_code: bool = False
+) -> SlurmSpec:
+    """Return the settings of a launch.
+
+    Args:
+        study: the study's own table.
+        options: of the command line, None where not given.
+        allow_code: whether the study may say what runs.
+
+    Raises:
+        InputError: for a key or value that is not accepted, and for keys of the study that need
+            permission.
+    """
+    own = {k: v for k, v in study.model_dump().items() if v is not None}
+    for key in FOREIGN:
+        if key in own and not allow_code:
+            raise InputError(
+                f"slurm.{key} in the study is not accepted without permission, for it can run "
+                f"code: give --allow-code, or put it into {user_file()}"
+            )
+    site = read_table(user_file()) if user_file().is_file() else {}
+    given = {k: v for k, v in options.items() if v is not None and v != []}
+    table = site | own | given
+    try:
+        found = SlurmSpec.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"][:1])
+        accepted = SlurmSpec.model_fields.get(key)
+        if accepted is None:
+            names = ", ".join(SlurmSpec.model_fields)
+            raise InputError(f"slurm.{key} is not known; accepted: {names}") from None
+        raise InputError(
+            f"slurm.{key} = {table[key]!r} is not accepted ({first['msg']}): {accepted.description}"
+        ) from None
+    for name in found.environment or {}:
+        if not _NAME.match(name):
+            raise InputError(
+                f"slurm.environment: {name!r} is not the name of an environment variable"
+            )
+    for option in found.options or []:
+        if not option.startswith("--") or "\n" in option:
+            raise InputError(
+                f"slurm.options: {option!r} is not accepted; accepted: one option of sbatch each, "
+                'as "--exclude=node7"'
+            )
+    return found
+
+
+def variables(given: Sequence[str]) -> dict[str, str] | None:
+    """Return NAME=VALUE options as a table, None for none.
+
+    Raises:
+        InputError: for one without a name and a value.
+    """
+    for text in given:
+        if not _NAME.match(text.partition("=")[0]) or "=" not in text:
+            raise InputError(f"--env {text!r} is not accepted; accepted: NAME=VALUE")
+    return dict((text.split("=", 1)[0], text.split("=", 1)[1]) for text in given) or None
+
+
+def seconds_of(time: str) -> int:
+    """Return a time as Slurm writes it (MM, MM:SS, HH:MM:SS, D-HH, D-HH:MM, ...) in seconds.
+
+    Example:
+        >>> seconds_of("90"), seconds_of("1:30"), seconds_of("01:00:00"), seconds_of("1-12")
+        (5400, 90, 3600, 129600)
+    """
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, seconds = [*parts, 0, 0][:3]
+    elif len(parts) == 3:
+        hours, minutes, seconds = parts
+    else:
+        hours, minutes, seconds = 0, parts[0], [*parts, 0][1]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds

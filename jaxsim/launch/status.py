@@ -1,0 +1,143 @@
+"""Where a study stands: counts of what is there, and what its workers said last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxsim.errors import InputError
+from jaxsim.launch.directory import Directory, reopen
+from jaxsim.launch.slurm import cluster
+from jaxsim.launch.slurm.launch import Job, read_jobs
+from jaxsim.launch.tasks import SILENT_AFTER, read_records
+from jaxsim.results.store import DamagedShard, Store
+from jaxsim.simulation.experiment import Experiment
+
+_ALIVE = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One experiment.
+
+    Attributes:
+        experiment: which one.
+        planned: its runs.
+        done: those in finished shards.
+        diverged: of the finished ones; None if a shard does not say.
+        damaged: shards that cannot be read.
+    """
+
+    experiment: Experiment
+    planned: int
+    done: int
+    diverged: int | None
+    damaged: int
+
+
+@dataclass
+class Status:
+    """A study.
+
+    Attributes:
+        experiments: one by one.
+        running: records of workers at work.
+        ended: how many workers ended, by reason; "lost" for those that fell silent.
+        failures: what failed workers said last, the newest last.
+        rate: runs per second of the workers at work, together.
+        jobs: submitted.
+        queue: Slurm's own states, by job; None without Slurm.
+        devices: finished runs by kind of device.
+    """
+
+    experiments: list[Standing] = field(default_factory=list)
+    running: list[dict[str, Any]] = field(default_factory=list)
+    ended: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    rate: float = 0.0
+    jobs: list[Job] = field(default_factory=list)
+    queue: dict[str, str] | None = None
+    devices: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def planned(self) -> int:
+        """Runs of the study."""
+        return sum(e.planned for e in self.experiments)
+
+    @property
+    def done(self) -> int:
+        """Finished runs of the study."""
+        return sum(e.done for e in self.experiments)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time left at the rate of the workers at work; None without any."""
+        return (self.planned - self.done) / self.rate if self.rate > 0 else None
+
+
+def status(path: str | Path, allow_code: bool = False) -> Status:
+    """Return where a study stands, from its files and, if it was launched, from Slurm.
+
+    Before engines and widths are settled there are jobs, but no experiments.
+
+    Raises:
+        InputError: if the directory holds no study and no jobs.
+    """
+    found = Status(jobs=read_jobs(Path(path)))
+    if not (found.jobs and Store(path).manifest() is None):
+        directory = reopen(path, allow_code)
+        devices: Counter[str] = Counter()
+        found.experiments = [_standing(directory, e, devices) for e in directory.study.experiments]
+        found.devices = dict(devices)
+    if found.jobs:
+        try:
+            found.queue = cluster.states([job.job for job in found.jobs])
+        except InputError:
+            found.queue = None  # asked on a machine without Slurm
+    for record, age in read_records(Path(path)):
+        _take(found, record, age)
+    return found
+
+
+def _standing(directory: Directory, experiment: Experiment, devices: Counter[str]) -> Standing:
+    planned = done = damaged = 0
+    diverged: int | None = 0
+    finished = directory.store.finished(experiment.id)
+    for shard in directory.shards(experiment):
+        runs = shard.stop - shard.first
+        planned += runs
+        if shard.name not in finished:
+            continue
+        try:
+            facts = directory.store.facts(shard)
+        except DamagedShard:
+            damaged += 1
+            continue
+        done += runs
+        devices[facts.get("device_kind", "unknown")] += runs
+        known = facts.get("diverged")
+        diverged = None if known is None or diverged is None else diverged + int(known)
+    return Standing(experiment, planned, done, diverged, damaged)
+
+
+def _take(found: Status, record: dict[str, Any], age: float) -> None:
+    """Count one worker."""
+    reason = record.get("reason")
+    if reason is None:
+        job = record.get("job")
+        # Slurm knows best; it lists array tasks by their place in the array.
+        if job is not None and found.queue is not None:
+            names = {job, f"{record.get('array')}_{record.get('index')}"}
+            alive = any(found.queue.get(name) in _ALIVE for name in names)
+        else:
+            alive = age < SILENT_AFTER
+        if alive:
+            found.running.append(record)
+            found.rate += record.get("replicates", 0) / max(record.get("seconds", 0.0), 1e-9)
+            return
+        reason = "lost"
+    found.ended[reason] = found.ended.get(reason, 0) + 1
+    if reason == "failed":
+        found.failures.append(f"{record.get('host')}: {record.get('message')}")

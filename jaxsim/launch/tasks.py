@@ -1,0 +1,141 @@
+"""What every worker leaves of itself: one JSON record per life, in DIR/tasks.
+
+A record is written when the worker begins, every few seconds while it works, and when it ends, with
+the reason. It is for people and for `jaxsim status`; no result depends on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jaxsim.errors import InputError
+from jaxsim.results.files import write_atomically
+from jaxsim.results.provenance import commit, driver, versions
+from jaxsim.results.store import Shard
+from jaxsim.runtime import Device, setting
+
+BEAT = 15.0
+SILENT_AFTER = 60.0
+"""Seconds without a word after which a worker that Slurm does not know of counts as lost."""
+_KEPT = ("SLURM_", "XLA_", "JAX_", "JAXSIM_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "CC")
+
+
+class TaskRecord:
+    """The record of this worker.
+
+    Args:
+        directory: of the study.
+        devices: it computes on.
+    """
+
+    def __init__(self, directory: Path, devices: list[Device]) -> None:
+        job = os.environ.get("SLURM_JOB_ID")
+        life = os.environ.get("SLURM_RESTART_COUNT", "0")
+        name = f"{job}.{life}" if job else f"local-{uuid.uuid4().hex[:12]}"
+        self.path = directory / "tasks" / f"{name}.json"
+        self._begin, self._lock, self._ended = time.monotonic(), threading.Lock(), threading.Event()
+        self.blocks = self.shards = self.replicates = 0
+        self.busy = 0.0
+        self.facts: dict[str, Any] = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "job": job,
+            "array": os.environ.get("SLURM_ARRAY_JOB_ID"),
+            "index": os.environ.get("SLURM_ARRAY_TASK_ID"),
+            "life": int(life),
+            "devices": [f"{d.platform} {d.device_kind}" for d in devices],
+            "driver": driver(devices),
+            "versions": versions(),
+            "commit": commit(),
+            "environment": {
+                k: v
+                for k, v in sorted(os.environ.items())
+                if k.startswith(_KEPT) and "CONF" not in k
+            },
+            "matmul_precision": str(setting("jax_default_matmul_precision")),
+            "began": _now(),
+        }
+
+    def shard(self, shard: Shard, width: int, seconds: float) -> None:
+        """Count a finished shard."""
+        runs = shard.stop - shard.first
+        self.shards, self.replicates = self.shards + 1, self.replicates + runs
+        self.blocks += -(-runs // width)
+        self.busy += seconds
+
+    def beat(self) -> None:
+        """Write the record now, and from now on every few seconds until the worker ends."""
+        self.write()
+
+        def go_on() -> None:
+            while not self._ended.wait(BEAT):
+                self.write()
+
+        threading.Thread(target=go_on, daemon=True).start()
+
+    def write(self, **more: Any) -> None:
+        """Write the record; one that cannot be written costs no results."""
+        work = {
+            "seconds": round(time.monotonic() - self._begin, 3),
+            "device_seconds": round(self.busy, 3),
+            "shards": self.shards,
+            "blocks": self.blocks,
+            "replicates": self.replicates,
+        }
+        with self._lock, contextlib.suppress(InputError):
+            self.facts |= more
+            content = json.dumps(self.facts | work, indent=2) + "\n"
+            write_atomically(self.path, content.encode())
+
+    def end(self, reason: str, message: str = "") -> None:
+        """Write how the worker ended."""
+        self._ended.set()
+        self.write(ended=_now(), reason=reason, message=message)
+
+
+def read_records(directory: Path) -> Iterator[tuple[dict[str, Any], float]]:
+    """Yield the records of a directory and the seconds since each was written.
+
+    Ages are differences of the file system's own times, which one clock makes.
+    """
+    folder = directory / "tasks"
+    now = _file_time(folder)
+    try:
+        paths = sorted(folder.glob("*.json"))
+    except OSError:
+        return
+    for path in paths:
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            age = now - path.stat().st_mtime
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict):
+            yield record, age
+
+
+def _file_time(folder: Path) -> float:
+    """Return the time of the file system, by touching a file where that is possible."""
+    probe = folder / f".{uuid.uuid4().hex}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

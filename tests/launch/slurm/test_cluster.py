@@ -1,0 +1,203 @@
+"""Real jobs on a real Slurm of one node (`scripts/slurm-node`): the bits of a quiet run.
+
+They run only where JAXSIM_TEST_SLURM=1 says that the Slurm of SLURM_CONF is there for tests.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jaxsim.launch.simulate import simulate
+from jaxsim.launch.status import status
+from jaxsim.launch.tasks import read_records
+from tests.studies import TWO, all_bits, study, table, toml
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(
+        os.environ.get("JAXSIM_TEST_SLURM") != "1", reason="JAXSIM_TEST_SLURM is not 1"
+    ),
+]
+LONG = {"steps": 60_000, "checkpoints": [1, 30_000], "replicates": 96, "grid": TWO}
+"""Half a minute of one core: long enough to meddle with."""
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("quiet")
+    simulate(study(**LONG), directory, devices=1)
+    return all_bits(directory)
+
+
+@pytest.fixture
+def launched(tmp_path, monkeypatch):
+    """Return a function that launches a study into DIR/out; jobs are cancelled at the end."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    out = tmp_path / "out"
+
+    def launch(*options, **changes):
+        (tmp_path / "study.toml").write_text(toml(table(**(LONG | changes))))
+        done = jaxsim("launch", "study.toml", "-o", str(out), *options)
+        assert done.returncode == 0, done.stderr
+        return out
+
+    yield launch
+    if (out / "launch" / "jobs.json").exists():
+        jaxsim("cancel", str(out))
+
+
+def jaxsim(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "jaxsim", *arguments], capture_output=True, text=True
+    )
+
+
+def wait(condition, seconds=180, what="it"):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what} did not happen"
+        time.sleep(0.5)
+    return found
+
+
+def logs(out):
+    return "\n".join(p.read_text() for p in sorted((out / "launch" / "logs").glob("*.log")))
+
+
+def over(out, seconds=240):
+    """Wait until no job of a directory is in the queue; return the status."""
+
+    def ended():
+        found = status(out)
+        return found if found.queue == {} else None
+
+    try:
+        return wait(ended, seconds, "the end of the jobs")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {status(out).queue}\n{logs(out)}") from None
+
+
+def working(out, count=1):
+    """Wait until workers are at work; return their records."""
+    return wait(
+        lambda: (found := status(out).running) and len(found) >= count and found,
+        what="work",
+    )
+
+
+def records(out):
+    return [record for record, _ in read_records(out)]
+
+
+def test_an_array_ends_with_the_bits_of_a_quiet_run_and_a_report(launched, quiet):
+    out = launched("--tasks", "2")
+    seen = jaxsim("status", str(out))
+    assert "runs are there" in seen.stdout, seen.stderr
+    found = over(out)
+    assert all_bits(out) == quiet, logs(out)
+    assert found.ended == {"finished": 2}
+    assert (out / "report.html").exists(), logs(out)
+    assert "P (95 % interval)" in logs(out)
+    one, two = records(out)
+    assert one["shards"] + two["shards"] >= 6
+    assert min(one["shards"], two["shards"]) > 0
+    assert {one["index"], two["index"]} == {"0", "1"}
+    assert one["devices"][0].startswith("cpu")
+    assert jaxsim("launch", "study.toml", "-o", str(out)).stdout == f"jaxsim status {out}\n"
+
+
+def test_engines_and_widths_are_measured_on_the_node(launched, tmp_path):
+    out = launched("--tasks", "2", steps=500, checkpoints=[1, 250], execution={"width": "auto"})
+    over(out)
+    recorded = json.loads((out / "study.json").read_text())["experiments"]
+    form = {key: recorded[0][key] for key in ("engine", "width", "lanes", "shard")}
+    again = study(**LONG | {"steps": 500, "checkpoints": [1, 250], "execution": form})
+    simulate(again, tmp_path / "quiet", devices=1)
+    assert all_bits(out) == all_bits(tmp_path / "quiet")
+
+
+def test_a_requeued_task_goes_on(launched, quiet):
+    out = launched()
+    (record,) = working(out)
+    time.sleep(3.0)
+    subprocess.run(["scontrol", "requeue", record["job"]], check=True)
+    found = over(out)
+    assert all_bits(out) == quiet, logs(out)
+    first, second = sorted(records(out), key=lambda r: r["life"])
+    assert (first["life"], first["reason"]) == (0, "terminated")
+    assert (second["life"], second["reason"]) == (1, "finished")
+    assert found.ended == {"terminated": 1, "finished": 1}
+
+
+def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
+    out = launched("--tasks", "2", "--parallel", "1")
+    working(out)
+    said = jaxsim("cancel", str(out))
+    assert "were in the queue and are cancelled" in said.stdout, said.stderr
+    over(out, 60)
+    before = status(out).done
+    assert before < 192
+    launched("--tasks", "2")
+    over(out)
+    assert all_bits(out) == quiet, logs(out)
+
+
+def test_the_time_limit_is_reached_and_the_task_continued(launched, quiet):
+    # A minute is Slurm's shortest limit; with this notice a life has fifteen seconds.
+    out = launched("--time", "1", "--set", "slurm.notice=45", "--set", "slurm.tasks=1")
+    found = over(out, 420)
+    assert all_bits(out) == quiet, logs(out)
+    assert found.ended.get("finished") == 1
+    assert found.ended.get("time limit", 0) >= 1
+    assert "CANCELLED" not in logs(out)
+
+
+def test_a_preempted_task_goes_on(launched, quiet):
+    out = launched("--cpus", "4")
+    working(out)
+    time.sleep(3.0)
+    urgent = "#!/bin/bash\nsleep 5\n"
+    subprocess.run(
+        ["sbatch", "--partition=urgent", "--cpus-per-task=4", "--output=/dev/null"],
+        input=urgent, text=True, check=True, capture_output=True,
+    )  # fmt: skip
+    found = over(out)
+    assert all_bits(out) == quiet, logs(out)
+    assert found.ended == {"terminated": 1, "finished": 1}
+
+
+def test_a_killed_task_is_made_up_for_by_the_others(launched, quiet):
+    out = launched("--tasks", "2")
+    one, _ = working(out, 2)
+    time.sleep(2.0)
+    os.kill(one["pid"], signal.SIGKILL)
+    found = over(out)
+    assert all_bits(out) == quiet, logs(out)
+    assert found.ended == {"lost": 1, "finished": 1}
+
+
+def test_a_missing_gpu_fails_at_once(launched):
+    out = launched("--gpus", "1", steps=100, checkpoints=[1, 50])
+    over(out, 90)
+    assert "error: this job needs a GPU and has none that JAX can use" in logs(out)
+    assert "Traceback" not in logs(out)
+    assert status(out).done == 0
+
+
+def test_what_slurm_rejects_is_said(launched, tmp_path):
+    for options, words in (
+        (["--partition", "moon"], "does not accept the job"),
+        (["--cpus", "999"], "does not accept the job"),
+        (["--tasks", "64"], "slurm.tasks = 64 is more than this cluster allows"),
+    ):
+        (tmp_path / "study.toml").write_text(toml(table(**LONG)))
+        done = jaxsim("launch", "study.toml", "-o", str(tmp_path / "out"), *options)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: ")
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr

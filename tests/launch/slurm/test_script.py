@@ -1,0 +1,191 @@
+"""Scripts of a launch: what they say, and that a shell reads them as it should."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxsim import InputError
+from jaxsim.launch.slurm.launch import dry_run
+from jaxsim.launch.slurm.settings import seconds_of, slurm_settings, variables
+from jaxsim.study.spec import SlurmSpec
+from tests.studies import study, table
+
+
+@pytest.fixture(autouse=True)
+def no_site_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("JAXSIM_CACHE_DIR", "/scratch/a cache")
+
+
+def scripts(directory="/scratch/run 1", execution=None, allow_code=False, **settings):
+    changes = {} if execution is None else {"execution": execution}
+    return dict(dry_run(study(**changes), Path(directory), SlurmSpec(**settings)))
+
+
+WORK = f"""\
+#!/bin/bash
+# jaxsim launch: work of the study small
+#SBATCH --job-name=jaxsim-work-small
+#SBATCH --output="/scratch/run 1/launch/logs/work-%A_%a.log"
+#SBATCH --open-mode=append
+#SBATCH --nodes=1
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task=4
+#SBATCH --time=02:00:00
+#SBATCH --partition="gpu"
+#SBATCH --constraint="a100|h100"
+#SBATCH --mem=16G
+#SBATCH --gpus-per-node=a100:1
+#SBATCH --exclude=node7
+#SBATCH --array=0-63%8
+#SBATCH --requeue
+#SBATCH --signal=B:USR2@60
+set -e
+module load apptainer/1.3
+export PYTHONPATH='CODE'
+export PYTHONUNBUFFERED=1
+export JAX_PLATFORMS=cuda
+export JAXSIM_CACHE_DIR='/scratch/a cache'
+export OMP_NUM_THREADS=4
+export XLA_PYTHON_CLIENT_MEM_FRACTION=0.9
+export GREETING='it'"'"'s $HOME'
+exec {shlex.quote(sys.executable)} -P -m jaxsim.launch.process '/scratch/run 1' --all-devices \
+--platform gpu --notice 60 --index "$SLURM_ARRAY_TASK_ID" --of 64
+"""
+
+
+def test_the_script_of_an_array():
+    found = scripts(
+        tasks=64,
+        parallel=8,
+        cpus=4,
+        time="02:00:00",
+        partition="gpu",
+        constraint="a100|h100",
+        memory="16G",
+        gpus="a100:1",
+        options=["--exclude=node7"],
+        modules=["apptainer/1.3"],
+        environment={"GREETING": "it's $HOME"},
+    )
+    assert list(found) == ["work", "collect"]
+    lines = found["work"].splitlines()
+    (code,) = (line for line in lines if line.startswith("export PYTHONPATH"))
+    assert code.startswith("export PYTHONPATH='/scratch/run 1/launch/code/")
+    wanted = WORK.replace("export PYTHONPATH='CODE'", code)
+    assert found["work"] == wanted
+
+
+def test_a_new_study_with_open_widths_is_prepared_on_a_node():
+    found = scripts(execution={"width": "auto"}, gpus=1)
+    assert list(found) == ["prepare", "work", "collect"]
+    assert "--prepare" in found["prepare"]
+    assert "gpus-per-node=1" in found["prepare"]
+
+
+def test_the_report_needs_no_gpu():
+    collect = scripts(gpus=1)["collect"]
+    assert "gpus" not in collect
+    assert "JAX_PLATFORMS=cpu" in collect
+    assert "-m jaxsim report '/scratch/run 1'" in collect
+
+
+def test_a_container_gets_the_directory_and_the_gpu():
+    work = scripts(gpus=1, container="/images/my jaxsim.sif")["work"]
+    last = work.strip().splitlines()[-1]
+    words = shlex.split(last.replace('"$SLURM_ARRAY_TASK_ID"', "0"))
+    assert words[:4] == ["exec", "apptainer", "exec", "--nv"]
+    assert words[4:9] == ["--bind", "/scratch/run 1", "--bind", "/scratch/a cache",
+                          "/images/my jaxsim.sif"]  # fmt: skip
+    assert words[9] == "python3"
+
+
+@pytest.mark.parametrize("kind", ["work", "collect"])
+def test_a_shell_can_read_it(kind):
+    text = scripts(modules=["a b"], environment={"A": "b; rm -rf /"})[kind]
+    done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    said = subprocess.run(
+        ["bash"],
+        input='module() { echo $#; }\nexec() { echo "$A"; }\n' + text,
+        text=True,
+        capture_output=True,
+    )
+    assert said.stdout.splitlines() == ["2", "b; rm -rf /"]
+
+
+def test_the_notice_of_a_short_limit_is_short():
+    assert "--signal=B:USR2@15" in scripts(time="1")["work"]
+    assert "--signal=B:USR2@600" in scripts(time="1-0", notice=600)["work"]
+
+
+def test_a_directory_that_no_script_can_name_is_refused():
+    with pytest.raises(InputError, match="quotes, backslashes and line breaks"):
+        scripts(directory='/scratch/a "b"')
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1", 60), ("90", 5400), ("1:30", 90), ("00:01:00", 60), ("2-0", 172800),
+     ("1-1:30", 91800), ("1-00:00:01", 86401)],
+)  # fmt: skip
+def test_times_as_slurm_has_them(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+def test_options_win_over_the_study_and_the_study_over_the_site(tmp_path):
+    (tmp_path / "config" / "jaxsim").mkdir(parents=True)
+    site = "partition = 'site'\naccount = 'site'\ncontainer = '/site.sif'\ntime = '10'\n"
+    (tmp_path / "config" / "jaxsim" / "slurm.toml").write_text(site)
+    own = study(slurm={"partition": "study", "account": "study"}).spec.slurm
+    found = slurm_settings(own, {"partition": "option", "qos": None, "modules": []})
+    assert (found.partition, found.account, found.time) == ("option", "study", "10")
+    assert found.container == "/site.sif"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("container", "/tmp/x.sif"),
+        ("modules", ["x"]),
+        ("environment", {"LD_PRELOAD": "/tmp/x.so"}),
+        ("options", ["--wrap=x"]),
+        ("python", "/tmp/python"),
+    ],
+)
+def test_a_study_cannot_say_what_runs_without_permission(key, value):
+    own = study(slurm={key: value}).spec.slurm
+    with pytest.raises(InputError, match=rf"slurm.{key} in the study .*--allow-code"):
+        slurm_settings(own, {})
+    assert getattr(slurm_settings(own, {}, allow_code=True), key) == value
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"partition": "a; rm -rf /"}, r"slurm.partition = 'a; rm -rf /' is not accepted"),
+        ({"partition": "a\n#SBATCH --wrap=x"}, r"slurm.partition"),
+        ({"time": "soon"}, r"slurm.time = 'soon' is not accepted"),
+        ({"options": ["rm"]}, r"slurm.options: 'rm' is not accepted"),
+        ({"environment": {"a b": "c"}}, r"'a b' is not the name of an environment variable"),
+        ({"colour": "red"}, r"slurm.colour is not known; accepted: partition"),
+    ],
+)
+def test_bad_settings_get_one_sentence(settings, message):
+    with pytest.raises(InputError, match=message):
+        slurm_settings(SlurmSpec(), settings)
+
+
+def test_variables():
+    assert variables(["A=b=c", "D="]) == {"A": "b=c", "D": ""}
+    with pytest.raises(InputError, match=r"accepted: NAME=VALUE"):
+        variables(["A"])
+
+
+def test_the_table_does_not_change_the_runs():
+    plain, asked = study(), study(slurm={"tasks": 4})
+    assert [e.id for e in plain.experiments] == [e.id for e in asked.experiments]
+    assert table() == table()

@@ -1,0 +1,80 @@
+"""Where a study stands: counted from files that are there."""
+
+import json
+import os
+import time
+
+import jax
+
+from jaxsim.launch.directory import bind
+from jaxsim.launch.simulate import simulate
+from jaxsim.launch.status import status
+from jaxsim.launch.worker import work
+from jaxsim.report.status import _size, sentences
+from tests.studies import TWO, study
+
+
+def record(directory, name, age=0.0, **facts):
+    folder = directory / "tasks"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
+    there = {"host": "node1", "job": None, "seconds": 10.0, "replicates": 40, **facts}
+    path.write_text(json.dumps(there))
+    os.utime(path, (time.time() - age,) * 2)
+
+
+def test_runs_are_counted_by_experiment_with_the_diverged(tmp_path):
+    wild = {"optimizer": [{"name": "sgd", "learning_rate": 30.0}, TWO["optimizer"][1]]}
+    directory = bind(study(grid=wild, steps=400), tmp_path / "out")
+    work(directory, directory.missing()[:4], jax.local_devices()[:1])
+    found = status(tmp_path / "out")
+    sgd, adam = found.experiments
+    assert (sgd.planned, sgd.done) == (80, 80)
+    assert (adam.planned, adam.done, adam.diverged) == (80, 32, 0)
+    results = simulate(study(grid=wild, steps=400), tmp_path / "out")
+    wanted = sum(int((r.status == 1).sum()) for r in results.chunks(results.experiments[0]))
+    assert sgd.diverged == wanted
+    assert wanted > 10
+    assert sentences(found)[0] == "112 of 160 runs are there (70.0%)."
+
+
+def test_workers_are_running_ended_or_lost(tmp_path):
+    bind(study(), tmp_path / "out")
+    record(tmp_path / "out", "a")
+    record(tmp_path / "out", "b", age=30.0)
+    record(tmp_path / "out", "c", age=600.0)
+    record(tmp_path / "out", "d", reason="finished")
+    record(tmp_path / "out", "e", reason="failed", message="no room left")
+    (tmp_path / "out" / "tasks" / "f.json").write_text("{")
+    found = status(tmp_path / "out")
+    assert len(found.running) == 2
+    assert found.rate == 8.0
+    assert found.seconds_left == 10.0
+    assert found.ended == {"lost": 1, "finished": 1, "failed": 1}
+    said = sentences(found)
+    assert said[1:] == [
+        "2 workers are at work at 8.0 runs/s, 10 s left.",
+        "Workers that ended: 1 failed, 1 finished, 1 lost.",
+        "A worker failed on node1: no room left",
+    ]
+
+
+def test_ages_do_not_depend_on_this_machines_clock(tmp_path, monkeypatch):
+    bind(study(), tmp_path / "out")
+    record(tmp_path / "out", "a")
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert len(status(tmp_path / "out").running) == 1
+
+
+def test_a_damaged_shard_is_no_finished_one(tmp_path):
+    simulate(study(), tmp_path / "out")
+    path = next((tmp_path / "out" / "shards").rglob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:100])
+    found = status(tmp_path / "out")
+    assert found.experiments[0].damaged == 1
+    assert found.done == 48
+    assert "1 shards are damaged" in " ".join(sentences(found))
+
+
+def test_entries_of_the_queue():
+    assert [_size(name) for name in ("17", "17_3", "17_[3-9]", "17_[0,2,5-6%4]")] == [1, 1, 7, 4]
