@@ -94,19 +94,21 @@ def pin(index: int) -> None:
         os.sched_setaffinity(0, {there[index % len(there)]})
 
 
-def require_platform(platform: str | None) -> None:
-    """Check that JAX computes on the wanted kind of device, "gpu" or "cpu"; None for any.
+def require_platform(platform: str) -> None:
+    """Check that JAX computes on the wanted kind of device, "gpu" or "cpu".
 
     Raises:
         InputError: if it does not: a job that asked for a GPU must not go on with a CPU.
     """
     try:
         there = jax.default_backend()
-    except RuntimeError as error:
-        there, reason = "nothing", str(error).strip().splitlines()[0]
+    except (RuntimeError, AssertionError) as error:
+        # Which of the two depends on whether a plugin is installed.
+        lines = str(error).strip().splitlines()
+        there, reason = "nothing", lines[0] if lines else "JAX has no backend for it"
     else:
         reason = f"JAX finds {jax.local_devices()[0].device_kind!r}"
-    if platform is not None and there != platform:
+    if there != platform:
         raise InputError(
             f"this job needs a {platform.upper()} and has none that JAX can use ({reason}); check "
             "the driver, the extra [cuda] of the installation, and gpus or gres of the launch"

@@ -53,9 +53,9 @@ def measure_study() -> int:
 
 def prepare(options: argparse.Namespace) -> int:
     """Bind the directory to the study that was left in it, measuring on this node."""
+    _require(options)
     study = read_request(Path(options.directory), options.allow_code)
     runtime.configure(None, study.spec.execution.matmul_precision)
-    runtime.require_platform(options.platform)
     bind(study, options.directory, lambda text: print(text, file=sys.stderr))
     return 0
 
@@ -66,9 +66,9 @@ def serve(options: argparse.Namespace) -> int:
     deadline = Deadline(None if left is None else max(left - options.notice, 1.0))
     signal.signal(signal.SIGTERM, lambda *_: deadline.stop("terminated"))
     signal.signal(signal.SIGUSR2, lambda *_: deadline.stop(LIMIT))
+    _require(options)
     directory = reopen(options.directory, allow_code=options.allow_code)
     runtime.configure(None, directory.study.spec.execution.matmul_precision)
-    runtime.require_platform(options.platform)
     devices = runtime.choose_devices(None if options.all_devices else options.devices)
     record = TaskRecord(directory.store.directory, devices)
     record.beat()
@@ -103,6 +103,13 @@ def serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def _require(options: argparse.Namespace) -> None:
+    """Check the kind of device before a study is read, which computes."""
+    runtime.configure()
+    if options.platform is not None:
+        runtime.require_platform(options.platform)
+
+
 def main() -> int:
     """Run the worker; exit code 2 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -127,6 +134,10 @@ def main() -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    finally:
+        # Python gives up its handlers as it ends: a signal would kill what has just succeeded.
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -53,9 +53,9 @@ class Campaign:
 
     @property
     def notice(self) -> int:
-        """Seconds before the time limit at which tasks stop: a quarter of a short limit."""
+        """Seconds before the time limit at which tasks stop: half of a short limit."""
         limit = seconds_of(self.settings.time or TIME)
-        return max(1, min(self.settings.notice or NOTICE, limit // 4))
+        return max(1, min(self.settings.notice or NOTICE, limit // 2))
 
 
 def prepare_script(campaign: Campaign) -> str:

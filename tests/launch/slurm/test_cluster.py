@@ -147,14 +147,16 @@ def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
     assert all_bits(out) == quiet, logs(out)
 
 
-def test_the_time_limit_is_reached_and_the_task_continued(launched, quiet):
-    # A minute is Slurm's shortest limit; with this notice a life has fifteen seconds.
-    out = launched("--time", "1", "--set", "slurm.notice=45", "--set", "slurm.tasks=1")
+def test_the_time_limit_is_reached_and_the_task_continued(launched, tmp_path):
+    # A minute is Slurm's shortest limit; with the notice a life has half of it.
+    long = {"steps": 400_000, "checkpoints": [1, 200_000], "grid": {}}
+    out = launched("--time", "1", "--set", "slurm.notice=45", **long)
     found = over(out, 420)
-    assert all_bits(out) == quiet, logs(out)
+    simulate(study(**LONG | long), tmp_path / "quiet")
+    assert all_bits(out) == all_bits(tmp_path / "quiet"), logs(out)
     assert found.ended.get("finished") == 1
     assert found.ended.get("time limit", 0) >= 1
-    assert "CANCELLED" not in logs(out)
+    assert "DUE TO TIME LIMIT" not in logs(out)
 
 
 def test_a_preempted_task_goes_on(launched, quiet):

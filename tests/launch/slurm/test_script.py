@@ -118,7 +118,7 @@ def test_a_shell_can_read_it(kind):
 
 
 def test_the_notice_of_a_short_limit_is_short():
-    assert "--signal=B:USR2@15" in scripts(time="1")["work"]
+    assert "--signal=B:USR2@30" in scripts(time="1")["work"]
     assert "--signal=B:USR2@600" in scripts(time="1-0", notice=600)["work"]
 
 
