@@ -82,7 +82,7 @@ def test_a_hundred_kills_over_four_workers(tmp_path):
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2"])
 def test_a_signal_ends_a_worker_within_seconds_and_the_next_goes_on(tmp_path, name):
-    long = {**STUDY, "steps": 80_000, "execution": {"width": 160, "shard": 160}}
+    long = {**STUDY, "grid": {}, "steps": 150_000, "execution": {"width": 160, "shard": 160}}
     simulate(study(**long), tmp_path / "quiet")
     bind(study(**long), tmp_path / "out")
     process = worker(tmp_path / "out")
