@@ -1,13 +1,14 @@
-"""`python -m benchmarks [peers|scaling|startup|gpu]`: speed, always as ratios within one run."""
+"""`python -m benchmarks [peers|scaling|startup|campaign|gpu]`: speed, as ratios within one run."""
 
 import sys
 
-from benchmarks import gpu, scaling, startup, throughput
+from benchmarks import campaign, gpu, scaling, startup, throughput
 
 COMMANDS = {
     "peers": throughput.main,
     "scaling": scaling.main,
     "startup": startup.main,
+    "campaign": campaign.main,
     "gpu": gpu.main,
     "gpu-precision": gpu.one_precision,
 }

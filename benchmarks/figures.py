@@ -81,8 +81,8 @@ def _finish(axes: Axes, curve: dict[str, Any]) -> None:
     axes.set_xscale("log", base=10 if max(curve["x"]) > 1000 else 2)
     axes.set_xticks(curve["x"], [f"{x:g}" for x in curve["x"]], minor=False, fontsize=8)
     axes.minorticks_off()
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * axes.get_ylim()[1])  # room for the legend above the curves
     axes.set_xlabel(curve["axis"], fontsize=8)
     axes.set_ylabel(curve["unit"], fontsize=8)
     axes.set_title(curve["title"], fontsize=9)
-    axes.legend(fontsize=8)
+    axes.legend(loc="upper center", ncols=4, frameon=False, fontsize=7)

@@ -125,6 +125,10 @@ def launch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the scripts, submit nothing.")
     ] = False,
+    prepare: Annotated[
+        bool,
+        typer.Option("--prepare", help="Only make the directory, measuring on this machine."),
+    ] = False,
     local: Annotated[
         int | None,
         typer.Option("--local", min=1, help="So many workers on this machine, in place of Slurm."),
@@ -162,6 +166,17 @@ def launch(
     if local is not None:
         run(study, output, settings, replicates, None, local, False, True, allow_code)
         return
+    console = Console(stderr=True)
+
+    def announce(text: str) -> None:
+        console.print(text, style="dim", highlight=False, soft_wrap=True)
+
+    if prepare:
+        from jaxsim.launch.directory import bind
+
+        shards = len(bind(loaded, directory, announce).missing())
+        print(f"{directory} is ready: {shards} shards are to be computed")
+        return
     from jaxsim.launch.slurm.launch import dry_run as show_scripts
     from jaxsim.launch.slurm.launch import launch as submit
     from jaxsim.launch.slurm.settings import slurm_settings, variables
@@ -177,11 +192,6 @@ def launch(
         for kind, text in show_scripts(loaded, directory, asked):
             print(f"# --- {kind} ---\n{text}")
         return
-    console = Console(stderr=True)
-
-    def announce(text: str) -> None:
-        console.print(text, style="dim", highlight=False, soft_wrap=True)
-
     for job in submit(loaded, directory, asked, announce):
         array = f", {job.tasks} tasks" if job.kind == "work" else ""
         print(f"job {job.job}: {job.kind}{array}")

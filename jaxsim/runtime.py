@@ -94,6 +94,11 @@ def pin(index: int) -> None:
         os.sched_setaffinity(0, {there[index % len(there)]})
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error of JAX's says that a device's memory is full."""
+    return any(words in str(error) for words in ("RESOURCE_EXHAUSTED", "Out of memory"))
+
+
 def require_platform(platform: str) -> None:
     """Check that JAX computes on the wanted kind of device, "gpu" or "cpu".
 

@@ -27,6 +27,7 @@ class Deadline:
         self.reason = ""
         self.advanced = False
         self._longest: dict[str, float] = {}
+        self._compiled: set[str] = set()
 
     def stop(self, reason: str) -> None:
         """Ask everybody to stop; the first reason counts."""
@@ -56,5 +57,9 @@ class Deadline:
         return True
 
     def note_block(self, program: str, seconds: float) -> None:
-        """Remember how long a block took."""
-        self._longest[program] = max(seconds, self._longest.get(program, 0.0))
+        """Remember how long a block took; the first one's compilation only until the second."""
+        if program in self._compiled:
+            seconds = max(seconds, self._longest[program])
+        elif program in self._longest:
+            self._compiled.add(program)
+        self._longest[program] = seconds

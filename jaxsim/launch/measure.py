@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -110,9 +111,26 @@ def measure(
             tried,
             key=lambda m: m.rate(experiment) / (1.0 if m.form.engine == "vmap" else GAIN),
         )
-        return replace(best, seconds_per_observation=_observation(experiment, best.form))
+        return _that_fits(experiment, best)
 
     return _remembered(experiment, _allowed(replicates, engine, lanes), cores, search)
+
+
+def _that_fits(experiment: Experiment, found: Measurement) -> Measurement:
+    """Return the measurement with that of an observation, at half the width until it fits."""
+    while True:
+        try:
+            seconds = _observation(experiment, found.form)
+            return replace(found, seconds_per_observation=seconds)
+        except jax.errors.JaxRuntimeError as error:
+            half = found.form.width // 2
+            if not runtime.is_out_of_memory(error) or half < 1 or half % found.form.lanes:
+                raise
+            print(
+                f"out of memory at width {found.form.width}: taking {half} for this new study",
+                file=sys.stderr,
+            )
+            found = _timed(experiment, replace(found.form, width=half))
 
 
 def measure_form(experiment: Experiment, form: Form, cores: int | None = None) -> Measurement:
@@ -221,9 +239,9 @@ def _search_width(experiment: Experiment, replicates: int) -> Measurement:
     while width <= max(SMALLEST, _enough(replicates)):
         try:
             tried.append(_timed(experiment, Form("vmap", width)))
-        except jax.errors.JaxRuntimeError:
-            # Out of memory: what fitted before is the answer.
-            if not tried:
+        except jax.errors.JaxRuntimeError as error:
+            # What fitted before is the answer.
+            if not tried or not runtime.is_out_of_memory(error):
                 raise
             break
         rates = [m.rate(experiment) for m in tried]

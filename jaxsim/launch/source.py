@@ -17,27 +17,25 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 def source_home(directory: Path) -> Path:
     """Return the folder of the copy, DIR/launch/code/<digest of the package>."""
-    digest = hashlib.sha256()
-    for path in _files():
-        name = str(path.relative_to(_PACKAGE))
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return directory / "launch" / "code" / digest.hexdigest()[:16]
+    return directory / "launch" / "code" / _digest(_PACKAGE)[:16]
 
 
 def keep_source(directory: Path) -> Path:
     """Copy the package into `source_home`; return that folder.
 
-    A copy of the same content is used again. Its SOURCE.json tells commit and versions.
+    A copy of the same content is used again: what it contains decides, not what it is called, for
+    the directory may be a stranger's. Its SOURCE.json tells commit and versions.
 
     Raises:
         InputError: if it cannot be written.
     """
     home = source_home(directory)
-    if (home / SNAPSHOT).exists():
+    if _is_whole(home):
         return home
+    shutil.rmtree(home, ignore_errors=True)
     beside = home.with_name(f".{home.name}.{uuid.uuid4().hex[:8]}")
     try:
-        for path in _files():
+        for path in _files(_PACKAGE):
             to = beside / _PACKAGE.name / path.relative_to(_PACKAGE)
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, to)
@@ -47,7 +45,7 @@ def keep_source(directory: Path) -> Path:
             os.rename(beside, home)
         except OSError:
             # Somebody else has just made the same one.
-            if not (home / SNAPSHOT).exists():
+            if not _is_whole(home):
                 raise
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
@@ -56,9 +54,28 @@ def keep_source(directory: Path) -> Path:
     return home
 
 
-def _files() -> list[Path]:
+def _is_whole(home: Path) -> bool:
+    """Return whether a folder holds the package and its description, and no other code."""
+    try:
+        names = {p.name for p in home.iterdir()}
+        return names == {SNAPSHOT, _PACKAGE.name} and _digest(home / _PACKAGE.name) == _digest(
+            _PACKAGE
+        )
+    except OSError:
+        return False
+
+
+def _digest(package: Path) -> str:
+    digest = hashlib.sha256()
+    for path in _files(package):
+        name = str(path.relative_to(package))
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _files(package: Path) -> list[Path]:
     return sorted(
         p
-        for p in _PACKAGE.rglob("*")
+        for p in package.rglob("*")
         if p.is_file() and "__pycache__" not in p.parts and not p.name.startswith(".")
     )

@@ -19,6 +19,7 @@ from typing import Any
 
 import jax
 
+from jaxsim import runtime
 from jaxsim.errors import InputError
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import Directory
@@ -211,7 +212,7 @@ def _memory(form: Form) -> Iterator[None]:
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error) and "Out of memory" not in str(error):
+        if not runtime.is_out_of_memory(error):
             raise
         raise InputError(
             f"the device's memory does not hold a block of width {form.width}, which this study "

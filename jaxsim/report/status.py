@@ -24,7 +24,7 @@ def print_status(found: Status, console: Console) -> None:
     if found.experiments:
         console.print(table)
     for line in sentences(found):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def sentences(found: Status) -> list[str]:

@@ -43,6 +43,24 @@ def test_widths_are_measured_once_and_remembered(own_cache, monkeypatch):
         choose_layouts(study(execution=AUTO, replicates=4000, network__hidden=[5]))
 
 
+def test_out_of_memory_halves_the_width_of_a_new_study(own_cache, monkeypatch, capsys):
+    real = measure._observation
+
+    def small(experiment, form):
+        if form.width > 100:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return real(experiment, form)
+
+    monkeypatch.setattr(measure, "_observation", small)
+    monkeypatch.setattr(measure, "_search_width", lambda e, r: measure._timed(e, Form("vmap", 256)))
+    (found,) = choose_layouts(study(execution=AUTO | {"engine": "vmap"}, replicates=4000)).values()
+    assert found.form.width == 64
+    assert capsys.readouterr().err.splitlines() == [
+        "out of memory at width 256: taking 128 for this new study",
+        "out of memory at width 128: taking 64 for this new study",
+    ]
+
+
 def test_optimizers_of_one_network_share_a_layout(own_cache):
     found = choose_layouts(study(execution=AUTO, grid=TWO, replicates=64))
     assert len(set(found.values())) == 1

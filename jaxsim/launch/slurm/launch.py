@@ -120,10 +120,14 @@ def read_jobs(directory: Path) -> list[Job]:
     path = directory / "launch" / "jobs.json"
     try:
         found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return [Job(**job) for job in found]
+        jobs = [Job(**job) for job in found]
+        # They become arguments of commands: a stranger's directory may not say just anything.
+        if not all(job.job.isdecimal() for job in jobs):
+            raise ValueError("a job's id is not a number")
+        return jobs
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from None
 
 

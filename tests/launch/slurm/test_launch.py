@@ -86,6 +86,29 @@ def test_the_code_that_runs_is_the_code_that_was_submitted(slurm, tmp_path):
     assert commit == json.loads((home / "SOURCE.json").read_text())["commit"]
 
 
+@pytest.mark.parametrize("change", ["changed", "added", "beside"])
+def test_code_that_was_changed_in_the_directory_does_not_run(slurm, tmp_path, change):
+    launch(study(), tmp_path / "out", SlurmSpec())
+    (home,) = (tmp_path / "out" / "launch" / "code").iterdir()
+    path = {
+        "changed": home / "jaxsim" / "errors.py",
+        "added": home / "jaxsim" / "evil.py",
+        "beside": home / "jax.py",
+    }[change]
+    path.write_text("raise SystemExit('evil')\n")
+    launch(study(), tmp_path / "out", SlurmSpec())
+    assert not path.exists() or "evil" not in path.read_text()
+
+
+def test_ids_of_jobs_are_numbers(slurm, tmp_path):
+    launch(study(), tmp_path / "out", SlurmSpec())
+    path = tmp_path / "out" / "launch" / "jobs.json"
+    path.write_text(path.read_text().replace('"job": "1"', '"job": "--user=me"'))
+    with pytest.raises(InputError, match="a job's id is not a number"):
+        cancel(tmp_path / "out")
+    assert not any(call.startswith("scancel") for call in calls(tmp_path))
+
+
 def test_a_finished_study_is_not_submitted_again(slurm, tmp_path):
     simulate(study(), tmp_path / "out")
     said = []
@@ -170,6 +193,8 @@ def test_the_command_shows_submits_and_follows(slurm, tmp_path):
     seen = jaxsim("status", "out")
     assert "0 of 80 runs are there (0.0%)." in seen.stdout, seen.stderr
     assert "Jobs 1 (work), 2 (collect): none is in Slurm's queue any more." in seen.stdout
+    ready = jaxsim("launch", "study.toml", "-o", "ready", "--prepare")
+    assert ready.stdout == "ready is ready: 3 shards are to be computed\n", ready.stderr
     refused = jaxsim("launch", "study.toml", "--set", 'slurm.container="/x.sif"', "--dry-run")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: slurm.container in the study is not accepted")
