@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -149,13 +148,14 @@ COMMANDS: dict[str, Callable[[Path], str]] = {
 
 def measured(name: str, directory: Path) -> dict[str, Any]:
     """Return seconds, peak memory in MiB and what a command says."""
+    from benchmarks.machine import peak_memory
     from jaxsim import runtime
 
     runtime.configure()
     begin = time.monotonic()
     says = COMMANDS[name](directory)
     seconds = time.monotonic() - begin
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = peak_memory()
     return {"seconds": seconds, "memory": memory, "says": says}
 
 

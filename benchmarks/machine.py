@@ -59,6 +59,17 @@ def copy_bandwidth(megabytes: int = 256) -> float:
     return 2 * a.nbytes / best / 1e9
 
 
+def peak_memory() -> float:
+    """Return the peak of this process's memory in MiB.
+
+    Not `getrusage`, whose maximum begins with the memory of the process that started this one.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status does not tell VmHWM")
+
+
 def seconds(run: Callable[[], object]) -> float:
     """Return how long one run takes."""
     begin = time.perf_counter()

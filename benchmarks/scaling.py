@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -177,7 +176,7 @@ def _measure_study(request: dict[str, Any]) -> dict[str, float]:
     from jaxsim import runtime
 
     runtime.pin(0)
-    from benchmarks.machine import seconds
+    from benchmarks.machine import peak_memory, seconds
     from jaxsim.launch.layout import choose_layouts
     from jaxsim.launch.simulate import simulate
 
@@ -192,7 +191,7 @@ def _measure_study(request: dict[str, Any]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         simulate(workload.study(steps, layout.width, **form), f"{folder}/warm", workers=1)
         elapsed = seconds(lambda: simulate(study, f"{folder}/out", workers=1))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory()
     return {"rate": count * steps / elapsed, "memory": peak}
 
 
