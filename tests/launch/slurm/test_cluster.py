@@ -147,11 +147,12 @@ def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
     assert all_bits(out) == quiet, logs(out)
 
 
+@pytest.mark.slow
 def test_the_time_limit_is_reached_and_the_task_continued(launched, tmp_path):
     # A minute is Slurm's shortest limit; with the notice a life has half of it.
-    long = {"steps": 400_000, "checkpoints": [1, 200_000], "grid": {}}
+    long = {"steps": 1_200_000, "checkpoints": [1, 200_000], "grid": {}}
     out = launched("--time", "1", "--set", "slurm.notice=45", **long)
-    found = over(out, 420)
+    found = over(out, 600)
     simulate(study(**LONG | long), tmp_path / "quiet")
     assert all_bits(out) == all_bits(tmp_path / "quiet"), logs(out)
     assert found.ended.get("finished") == 1
@@ -194,7 +195,6 @@ def test_a_missing_gpu_fails_at_once(launched):
 def test_what_slurm_rejects_is_said(launched, tmp_path):
     for options, words in (
         (["--partition", "moon"], "does not accept the job"),
-        (["--cpus", "999"], "does not accept the job"),
         (["--tasks", "64"], "slurm.tasks = 64 is more than this cluster allows"),
     ):
         (tmp_path / "study.toml").write_text(toml(table(**LONG)))
