@@ -36,6 +36,13 @@ SetOption = Annotated[
     list[str],
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study; may be repeated."),
 ]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Directory of the results; runs/NAME by default."),
+]
+ReplicatesOption = Annotated[
+    int | None, typer.Option("--replicates", min=1, help="In place of the study's.")
+]
 CodeOption = Annotated[
     bool,
     typer.Option("--allow-code", help='Let the study import "module:function" references.'),
@@ -65,14 +72,9 @@ def _options(
 @app.command()
 def run(
     study: StudyArgument,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Directory of the results; runs/NAME by default."),
-    ] = None,
+    output: OutputOption = None,
     settings: SetOption = [],  # noqa: B006
-    replicates: Annotated[
-        int | None, typer.Option("--replicates", min=1, help="In place of the study's.")
-    ] = None,
+    replicates: ReplicatesOption = None,
     devices: DevicesOption = None,
     workers: Annotated[
         int | None,
@@ -114,14 +116,9 @@ def run(
 @app.command()
 def launch(
     study: StudyArgument,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Directory of the results; runs/NAME by default."),
-    ] = None,
+    output: OutputOption = None,
     settings: SetOption = [],  # noqa: B006
-    replicates: Annotated[
-        int | None, typer.Option("--replicates", min=1, help="In place of the study's.")
-    ] = None,
+    replicates: ReplicatesOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the scripts, submit nothing.")
     ] = False,
@@ -160,12 +157,12 @@ def launch(
 
     Run again = submit what is missing.
     """
+    if local is not None:
+        run(study, output, settings, replicates, workers=local, allow_code=allow_code)
+        return
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
     directory = output or Path("runs") / loaded.spec.name
-    if local is not None:
-        run(study, output, settings, replicates, None, local, False, True, allow_code)
-        return
     console = Console(stderr=True)
 
     def announce(text: str) -> None:
@@ -277,9 +274,7 @@ def show(
 def plan(
     study: StudyArgument,
     settings: SetOption = [],  # noqa: B006
-    replicates: Annotated[
-        int | None, typer.Option("--replicates", min=1, help="In place of the study's.")
-    ] = None,
+    replicates: ReplicatesOption = None,
     devices: DevicesOption = None,
     allow_code: CodeOption = False,
 ) -> None:

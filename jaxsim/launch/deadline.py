@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+TIME_LIMIT = "time limit"
+"""The reason of a worker that stops for lack of time."""
 MARGIN = 1.3
 """A block is begun if the remaining time is this many times what the slowest one took."""
 
@@ -37,7 +39,7 @@ class Deadline:
     def passed(self) -> bool:
         """Return whether it is time to stop."""
         if self._end is not None and time.monotonic() >= self._end:
-            self.stop("time limit")
+            self.stop(TIME_LIMIT)
         return self._stop.is_set()
 
     def holds_block(self, program: str) -> bool:
@@ -52,7 +54,7 @@ class Deadline:
             return True
         needed = MARGIN * longest
         if needed < self._limit and needed > self._end - time.monotonic():
-            self.stop("time limit")
+            self.stop(TIME_LIMIT)
             return False
         return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import jax
 from jaxsim import runtime
 from jaxsim.errors import InputError
 from jaxsim.launch.measure import Measurement, is_remembered, lane_counts, measure
+from jaxsim.launch.request import pack
 from jaxsim.simulation import lanes
 from jaxsim.simulation.engines import Form, require
 from jaxsim.simulation.experiment import Experiment
@@ -79,14 +79,10 @@ def _group(experiment: Experiment) -> str:
 
 def _measure_apart(study: Study) -> None:
     """Measure in a process that keeps to one core, as the workers will; the results are cached."""
-    request = {
-        "study": study.spec.model_dump(mode="json"),
-        "base": str(study.base) if study.base else None,
-        "allow_code": study.allow_code,
-    }
+    code = ["--allow-code"] if study.allow_code else []
     subprocess.run(
-        [sys.executable, "-m", "jaxsim.launch.process", "--measure"],
-        input=json.dumps(request),
+        [sys.executable, "-m", "jaxsim.launch.process", "--measure", *code],
+        input=pack(study),
         text=True,
         capture_output=True,
         check=False,  # what fails there is found out, and said, here

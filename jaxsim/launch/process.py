@@ -9,7 +9,6 @@ With `--measure` it measures the study on its standard input instead.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import signal
 import sys
@@ -18,16 +17,13 @@ from typing import Any
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
-from jaxsim.launch.deadline import Deadline
+from jaxsim.launch.deadline import TIME_LIMIT, Deadline
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.layout import choose_layouts
-from jaxsim.launch.request import read_request
+from jaxsim.launch.request import read_request, unpack
 from jaxsim.launch.slurm import allocation
 from jaxsim.launch.tasks import TaskRecord
 from jaxsim.launch.worker import Task, work
-from jaxsim.study.study import Study
-
-LIMIT = "time limit"
 
 
 def share(tasks: list[Task], index: int, of: int) -> list[Task]:
@@ -41,11 +37,9 @@ def share(tasks: list[Task], index: int, of: int) -> list[Task]:
     return tasks[begin:end] + others
 
 
-def measure_study() -> int:
+def measure_study(allow_code: bool) -> int:
     """Measure the forms of the study on standard input into the cache."""
-    request = json.load(sys.stdin)
-    base, allow_code = request["base"], request["allow_code"]
-    study = Study.from_dict(request["study"], allow_code=allow_code, base=base)
+    study = unpack(sys.stdin.read(), allow_code)
     runtime.configure(None, study.spec.execution.matmul_precision)
     choose_layouts(study)
     return 0
@@ -65,7 +59,7 @@ def serve(options: argparse.Namespace) -> int:
     left = allocation.seconds_left()
     deadline = Deadline(None if left is None else max(left - options.notice, 1.0))
     signal.signal(signal.SIGTERM, lambda *_: deadline.stop("terminated"))
-    signal.signal(signal.SIGUSR2, lambda *_: deadline.stop(LIMIT))
+    signal.signal(signal.SIGUSR2, lambda *_: deadline.stop(TIME_LIMIT))
     _require(options)
     directory = reopen(options.directory, allow_code=options.allow_code)
     runtime.configure(None, directory.study.spec.execution.matmul_precision)
@@ -82,7 +76,7 @@ def serve(options: argparse.Namespace) -> int:
     except BaseException as error:
         record.end("failed", str(error) or type(error).__name__)
         raise
-    if deadline.reason != LIMIT or not directory.missing():
+    if deadline.reason != TIME_LIMIT or not directory.missing():
         record.end(deadline.reason or "finished")
         return 0
     if not deadline.advanced:
@@ -93,11 +87,11 @@ def serve(options: argparse.Namespace) -> int:
         record.end("failed", message)
         print(f"error: {message}", file=sys.stderr)
         return 2
-    record.end(LIMIT)
+    record.end(TIME_LIMIT)
     refused = allocation.again() if allocation.job() else ""
     if refused:
         message = f"Slurm does not put the task back into its queue ({refused}); launch again"
-        record.end(LIMIT, message)
+        record.end(TIME_LIMIT, message)
         print(f"error: {message}", file=sys.stderr)
         return 2
     return 0
@@ -128,7 +122,7 @@ def main() -> int:
     if options.pin or options.measure:
         runtime.pin(options.index)
     if options.measure:
-        return measure_study()
+        return measure_study(options.allow_code)
     try:
         return prepare(options) if options.prepare else serve(options)
     except InputError as error:

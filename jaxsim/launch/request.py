@@ -1,4 +1,4 @@
-"""A study left in a directory for the nodes to prepare: DIR/launch/study.json."""
+"""A study handed to another process: as text, or left in DIR/launch/study.json for a node."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ from jaxsim.results.files import write_atomically
 from jaxsim.study.study import Study
 
 
+def pack(study: Study) -> str:
+    """Return a study as text."""
+    base = str(study.base) if study.base else None
+    return json.dumps({"study": study.spec.model_dump(mode="json"), "base": base}, indent=2) + "\n"
+
+
+def unpack(text: str, allow_code: bool) -> Study:
+    """Return the study of a text; whether its code may run is not the text's to say."""
+    request = json.loads(text)
+    return Study.from_dict(request["study"], allow_code=allow_code, base=request["base"])
+
+
 def write_request(directory: Path, study: Study) -> None:
     """Leave a study.
 
     Raises:
         InputError: if the directory cannot be written.
     """
-    request = {
-        "study": study.spec.model_dump(mode="json"),
-        "base": str(study.base) if study.base else None,
-    }
-    write_atomically(_path(directory), (json.dumps(request, indent=2) + "\n").encode())
+    write_atomically(_path(directory), pack(study).encode())
 
 
 def read_request(directory: Path, allow_code: bool) -> Study:
@@ -30,11 +38,11 @@ def read_request(directory: Path, allow_code: bool) -> Study:
         InputError: if there is none.
     """
     try:
-        request = json.loads(_path(directory).read_text(encoding="utf-8"))
-        table, base = request["study"], request["base"]
+        return unpack(_path(directory).read_text(encoding="utf-8"), allow_code)
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{str(_path(directory))!r} cannot be read: {error}") from None
-    return Study.from_dict(table, allow_code=allow_code, base=base)
 
 
 def _path(directory: Path) -> Path:

@@ -14,13 +14,12 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jaxsim.errors import InputError
 from jaxsim.results.files import write_atomically
-from jaxsim.results.provenance import commit, driver, versions
+from jaxsim.results.provenance import commit, driver, now, versions
 from jaxsim.results.store import Shard
 from jaxsim.runtime import Device, setting
 
@@ -63,7 +62,7 @@ class TaskRecord:
                 if k.startswith(_KEPT) and "CONF" not in k
             },
             "matmul_precision": str(setting("jax_default_matmul_precision")),
-            "began": _now(),
+            "began": now(),
         }
 
     def shard(self, shard: Shard, width: int, seconds: float) -> None:
@@ -100,7 +99,7 @@ class TaskRecord:
     def end(self, reason: str, message: str = "") -> None:
         """Write how the worker ended."""
         self._ended.set()
-        self.write(ended=_now(), reason=reason, message=message)
+        self.write(ended=now(), reason=reason, message=message)
 
 
 def read_records(directory: Path) -> Iterator[tuple[dict[str, Any], float]]:
@@ -135,7 +134,3 @@ def _file_time(folder: Path) -> float:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

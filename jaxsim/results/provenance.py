@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -64,6 +65,11 @@ def commit() -> str:
         return git("rev-parse", "HEAD") + dirty
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def now() -> str:
+    """Return the time, for people: no result depends on a clock."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def driver(devices: Sequence[Device]) -> str:

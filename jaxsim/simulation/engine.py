@@ -120,14 +120,19 @@ def certifying(
     certificate = make_certificate(experiment, make_train(experiment), passes)
 
     def run(states: State, learning_rate: Array) -> tuple[Array, Array]:
-        width = len(states.theta)
-        if jax.default_backend() != "cpu" or width % CACHED_MEMBERS:
-            return certificate(states, learning_rate)
-        groups = jax.tree.map(lambda a: a.reshape(-1, CACHED_MEMBERS, *a.shape[1:]), states)
-        found = jax.lax.map(lambda group: certificate(group, learning_rate), groups)
-        return found[0].reshape(-1), found[1].reshape(-1)
+        return _in_cache(lambda group: certificate(group, learning_rate), states)
 
     return jax.jit(run)
+
+
+def _in_cache(function: Callable[[Any], Any], members: Any) -> Any:
+    """Return function(members), on a CPU a few members at a time if their number allows it."""
+    width = len(jax.tree.leaves(members)[0])
+    if jax.default_backend() != "cpu" or width % CACHED_MEMBERS:
+        return function(members)
+    groups = jax.tree.map(lambda a: a.reshape(-1, CACHED_MEMBERS, *a.shape[1:]), members)
+    found = jax.lax.map(function, groups)
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
 
 
 @lru_cache(maxsize=64)
@@ -149,9 +154,8 @@ def evaluation(
     def by_member(function: Callable[[Array], Any], **options: Any) -> Callable[[Array], Any]:
         def run(theta: Array) -> Any:
             # Risks of several inputs need many points: those of a whole block leave the cache.
-            if on_cpu and not one_input and len(theta) % CACHED_MEMBERS == 0:
-                return jax.lax.map(function, theta, batch_size=CACHED_MEMBERS)
-            return jax.vmap(function)(theta)
+            every = jax.vmap(function)
+            return every(theta) if one_input else _in_cache(every, theta)
 
         return jax.jit(run, compiler_options=options)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.script import Campaign, collect_script, prepare_script, work_script
 from jaxsim.launch.source import keep_source, source_home
 from jaxsim.results.files import write_atomically
+from jaxsim.results.provenance import now
 from jaxsim.results.store import Store
 from jaxsim.study.spec import SlurmSpec
 from jaxsim.study.study import Study
@@ -104,7 +104,7 @@ def launch(
     for kind, text in texts:
         write_atomically(directory / "launch" / f"{kind}.sbatch", text.encode())
         job = cluster.submit(text, dependency)
-        found = Job(kind, job, campaign.tasks if kind == "work" else 1, _now())
+        found = Job(kind, job, campaign.tasks if kind == "work" else 1, now())
         jobs.append(found)
         _record(directory, found)
         dependency = f"afterok:{job}" if kind == "prepare" else f"afterany:{job}"
@@ -164,7 +164,3 @@ def _checked(directory: Path) -> Path:
             "line breaks cannot be written into their scripts"
         )
     return found
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

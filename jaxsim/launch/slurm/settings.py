@@ -84,10 +84,13 @@ def variables(given: Sequence[str]) -> dict[str, str] | None:
     Raises:
         InputError: for one without a name and a value.
     """
+    found = {}
     for text in given:
-        if not _NAME.match(text.partition("=")[0]) or "=" not in text:
+        name, equals, value = text.partition("=")
+        if not equals or not _NAME.match(name):
             raise InputError(f"--env {text!r} is not accepted; accepted: NAME=VALUE")
-    return dict((text.split("=", 1)[0], text.split("=", 1)[1]) for text in given) or None
+        found[name] = value
+    return found or None
 
 
 def seconds_of(time: str) -> int:

@@ -90,13 +90,12 @@ def _source(
         h, place = to, place + spec.fan_out
 
     function = activation.function
-    steepness = layers.function(
-        "slope", lambda z: jax.jvp(function, (z,), (jnp.ones_like(z),))[1], ["z"]
-    )
-    lines = [
-        *preamble(REAL, vector, vector),
-        *layers.function("activation", function, ["z"]),
-        *(steepness if "slopes" in tracked else []),
+    lines = [*preamble(REAL, vector, vector), *layers.function("activation", function, ["z"])]
+    if "slopes" in tracked:
+        lines += layers.function(
+            "slope", lambda z: jax.jvp(function, (z,), (jnp.ones_like(z),))[1], ["z"]
+        )
+    lines += [
         *BEGIN,
         "const XLA_FFI_Buffer *const points = frame->args.args[1];",
         f"const size_t members = count(frame->args.args[0]) / {max(1, network.size)};",
