@@ -23,8 +23,8 @@ pytestmark = [
         os.environ.get("JAXSIM_TEST_SLURM") != "1", reason="JAXSIM_TEST_SLURM is not 1"
     ),
 ]
-LONG = {"steps": 60_000, "checkpoints": [1, 30_000], "replicates": 96, "grid": TWO}
-"""Half a minute of one core: long enough to meddle with."""
+LONG = {"steps": 160_000, "checkpoints": [1, 80_000], "replicates": 96, "grid": TWO}
+"""Half a minute of a core or more: long enough to meddle with on a fast machine, too."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def logs(out):
     return "\n".join(p.read_text() for p in sorted((out / "launch" / "logs").glob("*.log")))
 
 
-def over(out, seconds=240):
+def over(out, seconds=400):
     """Wait until no job of a directory is in the queue; return the status."""
 
     def ended():
@@ -124,7 +124,7 @@ def test_engines_and_widths_are_measured_on_the_node(launched, tmp_path):
 def test_a_requeued_task_goes_on(launched, quiet):
     out = launched()
     (record,) = working(out)
-    time.sleep(3.0)
+    time.sleep(1.0)
     subprocess.run(["scontrol", "requeue", record["job"]], check=True)
     found = over(out)
     assert all_bits(out) == quiet, logs(out)
@@ -163,7 +163,7 @@ def test_the_time_limit_is_reached_and_the_task_continued(launched, tmp_path):
 def test_a_preempted_task_goes_on(launched, quiet):
     out = launched("--cpus", "4")
     working(out)
-    time.sleep(3.0)
+    time.sleep(1.0)
     urgent = "#!/bin/bash\nsleep 5\n"
     subprocess.run(
         ["sbatch", "--partition=urgent", "--cpus-per-task=4", "--output=/dev/null"],
@@ -177,7 +177,7 @@ def test_a_preempted_task_goes_on(launched, quiet):
 def test_a_killed_task_is_made_up_for_by_the_others(launched, quiet):
     out = launched("--tasks", "2")
     one, _ = working(out, 2)
-    time.sleep(2.0)
+    time.sleep(1.0)
     os.kill(one["pid"], signal.SIGKILL)
     found = over(out)
     assert all_bits(out) == quiet, logs(out)
