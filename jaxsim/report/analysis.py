@@ -125,9 +125,7 @@ def analyse(
         InputError: for a bad eps or confidence, a damaged shard, or a stated optimum that a run
             contradicts.
     """
-    thresholds = np.unique(np.asarray(list(eps), np.float64))
-    if not thresholds.size or not np.isfinite(thresholds).all() or thresholds[0] < 0:
-        raise InputError(f"epsilon = {list(eps)} is not accepted: it should be numbers >= 0")
+    thresholds = _thresholds(eps)
     rules = risk_rules(results.experiments)
     brackets = optimum_brackets(results, rules)
     analysed = [
@@ -167,8 +165,56 @@ def exceedance(
     Raises:
         InputError: as `analyse`.
     """
-    analysis = analyse(results, eps, confidence, interval)
-    return [row[-1] for e in analysis.experiments for row in e.estimates]
+    thresholds = _thresholds(eps)
+    rules = risk_rules(results.experiments)
+    brackets = optimum_brackets(results, rules)
+    found: list[Estimate] = []
+    for experiment in results.experiments:
+        rule, optimum = rules[experiment.evaluation], brackets[experiment.family]
+        counts = Counts.zero(len(thresholds), 1)
+        for records in results.chunks(experiment):
+            last = records.risk[:, -1:], records.error[:, -1:]
+            counts = counts + classify(*last, optimum.lower, optimum.upper, thresholds)
+        floors = floors_of(experiment, rule, optimum, thresholds)
+        steps = np.asarray(experiment.checkpoints)[-1:]
+        rows = _estimates(
+            experiment, counts, steps, thresholds, rule, optimum, floors, confidence, interval
+        )
+        found += [row[0] for row in rows]
+    return found
+
+
+def _thresholds(eps: Sequence[float]) -> np.ndarray:
+    thresholds = np.unique(np.asarray(list(eps), np.float64))
+    if not thresholds.size or not np.isfinite(thresholds).all() or thresholds[0] < 0:
+        raise InputError(f"epsilon = {list(eps)} is not accepted: it should be numbers >= 0")
+    return thresholds
+
+
+def _estimates(
+    experiment: Experiment,
+    counts: Counts,
+    steps: np.ndarray,
+    eps: np.ndarray,
+    rule: RiskRule,
+    optimum: Bracket,
+    floors: tuple[Floor, ...],
+    confidence: float,
+    interval: str,
+) -> tuple[tuple[Estimate, ...], ...]:
+    return estimates(
+        counts,
+        steps,
+        eps,
+        experiment=experiment.label,
+        confidence=confidence,
+        interval=interval,
+        optimum_lower=optimum.lower,
+        optimum_upper=optimum.upper,
+        optimum_reason=optimum.reason,
+        risk_is_bounded=rule.error_kind == "rounding",
+        floors=floors,
+    )
 
 
 def risk_rules(experiments: Sequence[Experiment]) -> dict[str, RiskRule]:
@@ -249,18 +295,8 @@ def _experiment(
         risk_rule=f"{rule.description}; {_ERRORS[rule.error_kind]}",
         optimum=optimum,
         eps=eps,
-        estimates=estimates(
-            ours,
-            checkpoints,
-            eps,
-            experiment=experiment.label,
-            confidence=confidence,
-            interval=interval,
-            optimum_lower=optimum.lower,
-            optimum_upper=optimum.upper,
-            optimum_reason=optimum.reason,
-            risk_is_bounded=rule.error_kind == "rounding",
-            floors=floors,
+        estimates=_estimates(
+            experiment, ours, checkpoints, eps, rule, optimum, floors, confidence, interval
         ),
         floors=floors,
         permanent=permanent,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -14,6 +15,7 @@ from jaxsim.errors import InputError
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.process import share
 from jaxsim.launch.simulate import simulate
+from jaxsim.launch.tasks import TaskRecord, read_records
 from tests.studies import TWO, all_bits, study, table, toml
 
 STUDY = {"grid": TWO, "steps": 20_000, "checkpoints": [1, 10_000], "replicates": 160}
@@ -36,23 +38,27 @@ def worker(directory, index=0, of=1, environment=None, **options):
 
 
 def killed_at_random(directory, kills, workers, seed):
-    """Keep some workers at work, killing one of them after another; then let one finish."""
-    chance = random.Random(seed)
+    """Keep some workers at work, killing one of them after another; then let one finish.
+
+    Returns:
+        How many were killed while something was missing.
+    """
+    chance, struck = random.Random(seed), 0
     running = {i: worker(directory, i, workers) for i in range(workers)}
     for _ in range(kills):
         time.sleep(chance.uniform(0.2, 7.0 / workers))
         index = chance.randrange(workers)
+        struck += bool(reopen(directory).missing())
         running[index].send_signal(signal.SIGKILL)
         running[index].communicate()
         running[index] = worker(directory, index, workers)
     for process in running.values():
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    left = len(reopen(directory).missing())
     last = worker(directory)
     _, said = last.communicate()
     assert last.returncode == 0, said
-    return left
+    return struck
 
 
 def assert_nothing_twice(directory):
@@ -65,7 +71,7 @@ def assert_nothing_twice(directory):
 
 def test_workers_killed_at_random_lose_nothing(quiet, tmp_path):
     bind(study(**STUDY), tmp_path / "out")
-    killed_at_random(tmp_path / "out", kills=6, workers=3, seed=1)
+    assert killed_at_random(tmp_path / "out", kills=6, workers=3, seed=1) >= 3
     assert all_bits(tmp_path / "out") == quiet
     assert_nothing_twice(tmp_path / "out")
 
@@ -75,7 +81,7 @@ def test_a_hundred_kills_over_four_workers(tmp_path):
     long = {**STUDY, "steps": 100_000, "checkpoints": [1, 50_000], "replicates": 640}
     simulate(study(**long), tmp_path / "quiet")
     bind(study(**long), tmp_path / "out")
-    killed_at_random(tmp_path / "out", kills=100, workers=4, seed=2)
+    assert killed_at_random(tmp_path / "out", kills=110, workers=4, seed=2) >= 100
     assert all_bits(tmp_path / "out") == all_bits(tmp_path / "quiet")
     assert_nothing_twice(tmp_path / "out")
 
@@ -117,18 +123,48 @@ def test_four_devices_in_one_process_give_the_bits_of_one(quiet, tmp_path, envir
     assert all_bits(tmp_path / "out") == quiet
 
 
+AHEAD = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *now) {
+    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int code = real(id, now);
+    if (id == CLOCK_REALTIME) now->tv_sec += 3 * 365 * 86400;
+    return code;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
 def test_two_processes_give_the_bits_of_one_whatever_their_clocks_say(quiet, tmp_path):
     bind(study(**STUDY), tmp_path / "out")
-    # No clock is part of a result; here one process lives in another time zone, years ahead.
-    ahead = {"TZ": "Pacific/Kiritimati"}
-    faketime = shutil.which("faketime")
-    if faketime:
-        ahead |= {"LD_PRELOAD": "libfaketime.so.1", "FAKETIME": "+3y"}
+    # One process lives three years ahead, in another time zone.
+    (tmp_path / "ahead.c").write_text(AHEAD)
+    build = ["cc", "-shared", "-fPIC", "-o", "ahead.so", "ahead.c", "-ldl"]
+    subprocess.run(build, cwd=tmp_path, check=True)
+    ahead = {"TZ": "Pacific/Kiritimati", "LD_PRELOAD": str(tmp_path / "ahead.so")}
     both = [worker(tmp_path / "out", 0, 2), worker(tmp_path / "out", 1, 2, ahead)]
     for process in both:
         _, said = process.communicate()
         assert process.returncode == 0, said
     assert all_bits(tmp_path / "out") == quiet
+    records = [record for record, _ in read_records(tmp_path / "out")]
+    begun = sorted(datetime.fromisoformat(record["began"]) for record in records)
+    assert begun[1] - begun[0] > timedelta(days=1000)
+
+
+def test_a_worker_is_lost_by_the_clock_of_its_files_not_of_this_machine(tmp_path):
+    bind(study(), tmp_path / "out")
+    record = TaskRecord(tmp_path / "out", [])
+    record.write()
+    ((_, age),) = read_records(tmp_path / "out")
+    assert 0 <= age < 5
+    # The file server's clock is what counts: a record of its past is old, whatever `time` says.
+    an_hour_ago = record.path.stat().st_mtime - 3600
+    os.utime(record.path, (an_hour_ago, an_hour_ago))
+    ((_, age),) = read_records(tmp_path / "out")
+    assert 3600 <= age < 3605
 
 
 def test_helpers_choose_differently_and_everybody_covers_everything():
