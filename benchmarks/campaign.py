@@ -137,12 +137,23 @@ def _exceedance(directory: Path) -> str:
     return f"{len(found)} estimates of {found[0].runs:,} runs"
 
 
+def _analyse(directory: Path) -> str:
+    from jaxsim.launch.directory import reopen
+    from jaxsim.launch.simulate import open_results
+    from jaxsim.report.analysis import analyse
+
+    found = analyse(open_results(reopen(directory)), [0.01, 0.1])
+    bins = sum(len(e.histogram.bins()[2]) for e in found.experiments)
+    return f"bands, quantiles and histograms ({bins:,} bins) for a report"
+
+
 COMMANDS: dict[str, Callable[[Path], str]] = {
     "plan": _plan,
     "resume": _resume,
     "status": _status,
     "read": _read,
     "estimate": _exceedance,
+    "analyse": _analyse,
 }
 
 

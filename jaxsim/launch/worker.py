@@ -29,6 +29,7 @@ from jaxsim.results.schema import concatenate, head
 from jaxsim.results.store import Shard
 from jaxsim.runtime import Device
 from jaxsim.simulation.block import Pace, Snapshot, Stopped, run_block
+from jaxsim.simulation.engine import Engine
 from jaxsim.simulation.engines import Form, make_engine
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.records import Records, Status
@@ -149,47 +150,27 @@ def _compute(
     observe: Observer,
     deadline: Deadline,
 ) -> None:
+    """Compute one shard and write it.
+
+    Raises:
+        Stopped: if it is time to stop; what there is of the shard is kept.
+    """
     form = directory.layouts[experiment.id].form
     engine = make_engine(experiment, form)
     begin = time.perf_counter()
-    gate, pace = _gate(experiment.program, form, device), _pace(experiment.program, form, device)
     keeper = Keeper(directory.store, shard, engine, experiment, form, device)
-    there = keeper.find()
-    parts, snapshot = list(there.blocks), there.snapshot
-
-    def keep(now: Snapshot | None) -> None:
-        keeper.keep(Partial(parts, now))
 
     def stop() -> bool:
         # Whoever helped may have been quicker.
         return deadline.passed() or directory.store.has(shard)
 
-    for first in list(blocks(shard, form.width))[len(parts) :]:
-        clock, whole = time.perf_counter(), snapshot is None
-        if not deadline.holds_block(experiment.program):
-            if parts:
-                keep(snapshot)
-            raise Stopped
-        try:
-            with gate.passing(), _memory(form):
-                block = run_block(
-                    engine, experiment, first, form.width,
-                    stop=stop, begin=snapshot, pace=pace, keep=keep,
-                )  # fmt: skip
-        except Stopped as stopped:
-            if directory.store.has(shard):
-                keeper.drop()
-                return
-            keep(stopped.snapshot)
-            before = snapshot.step if snapshot is not None else 0
-            if stopped.snapshot is not None and stopped.snapshot.step > before:
-                deadline.advanced = True
+    try:
+        parts = _blocks(engine, experiment, shard, form, device, keeper, deadline, stop)
+    except Stopped:
+        if not directory.store.has(shard):
             raise
-        parts.append(block)
-        deadline.advanced = True
-        snapshot = None
-        if whole:
-            deadline.note_block(experiment.program, time.perf_counter() - clock)
+        keeper.drop()
+        return
     records = head(concatenate(parts), shard.stop - shard.first)
     seconds = time.perf_counter() - begin
     facts = provenance(device, form) | {
@@ -199,6 +180,54 @@ def _compute(
     directory.store.write(shard, records, facts)
     keeper.drop()
     observe(experiment, shard, records, seconds)
+
+
+def _blocks(
+    engine: Engine,
+    experiment: Experiment,
+    shard: Shard,
+    form: Form,
+    device: Device,
+    keeper: Keeper,
+    deadline: Deadline,
+    stop: Callable[[], bool],
+) -> list[Records]:
+    """Return the records of a shard's blocks, going on from where they were left.
+
+    Raises:
+        Stopped: if it is time to stop, with everything so far kept.
+    """
+    program = experiment.program
+    gate, pace = _gate(program, form, device), _pace(program, form, device)
+    there = keeper.find()
+    parts, snapshot = list(there.blocks), there.snapshot
+
+    def keep(now: Snapshot | None) -> None:
+        keeper.keep(Partial(parts, now))
+
+    for first in list(blocks(shard, form.width))[len(parts) :]:
+        if not deadline.holds_block(program):
+            if parts:
+                keep(snapshot)
+            raise Stopped
+        clock, before = time.perf_counter(), 0 if snapshot is None else snapshot.step
+        try:
+            with gate.passing(), _memory(form):
+                block = run_block(
+                    engine, experiment, first, form.width,
+                    stop=stop, begin=snapshot, pace=pace, keep=keep,
+                )  # fmt: skip
+        except Stopped as stopped:
+            keep(stopped.snapshot)
+            if stopped.snapshot is not None and stopped.snapshot.step > before:
+                deadline.advanced = True
+            raise
+        parts.append(block)
+        deadline.advanced = True
+        if snapshot is None:
+            deadline.note_block(program, time.perf_counter() - clock)
+        snapshot = None
+    return parts
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,7 @@ from jaxsim.launch.directory import bind
 from jaxsim.launch.partial import Keeper, Partial
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.worker import work
+from jaxsim.simulation import block
 from jaxsim.simulation.block import Pace, Stopped, run_block
 from jaxsim.simulation.engines import Form, make_engine, obstacle
 from tests.studies import TWO, all_bits, study
@@ -126,6 +127,35 @@ def test_a_damaged_or_foreign_beginning_is_not_used(quiet, tmp_path, monkeypatch
         np.savez(path, **arrays)
     work(directory, directory.missing(), jax.local_devices()[:1])
     worker._pace.cache_clear()
+    assert all_bits(tmp_path / "out") == quiet
+
+
+def test_a_long_block_is_kept_now_and_then_in_case_of_a_crash(quiet, tmp_path, monkeypatch):
+    monkeypatch.setattr(block, "KEPT_EVERY", 0.0)
+    monkeypatch.setattr(worker, "Pace", lambda: Pace(steps=5, seconds=1e-9))
+    worker._pace.cache_clear()
+    directory = bind(study(grid=TWO), tmp_path / "out")
+    deadline, asked = Deadline(), Now(6)
+
+    def crash():
+        if asked():
+            raise ZeroDivisionError("as if the node had failed")
+        return False
+
+    deadline.passed = crash
+    with pytest.raises(ZeroDivisionError):
+        work(directory, directory.missing(), jax.local_devices()[:1], deadline=deadline)
+    (path,) = (tmp_path / "out" / "partial").iterdir()
+    with np.load(path) as file:
+        assert file["step"] > 0
+    begun = []
+    monkeypatch.setattr(
+        worker, "run_block",
+        lambda *a, begin, **o: begun.append(begin) or run_block(*a, begin=begin, **o),
+    )  # fmt: skip
+    work(directory, directory.missing(), jax.local_devices()[:1])
+    worker._pace.cache_clear()
+    assert begun[0].step > 0
     assert all_bits(tmp_path / "out") == quiet
 
 
