@@ -261,12 +261,17 @@ def _start(experiment: Experiment, form: Form) -> tuple[Engine, Any, Array]:
 
 def _observation(experiment: Experiment, form: Form) -> float:
     """Return the seconds of one observation of a block."""
-    engine, state, _ = _start(experiment, form)
+    engine, state, learning_rate = _start(experiment, form)
     theta = engine.theta(state)
     jax.block_until_ready(engine.observe(theta))
     start = time.perf_counter()
     jax.block_until_ready(engine.observe(theta))
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    if jax.default_backend() != "cpu":
+        # What comes at the end of a run must fit into the device's memory, too.
+        end = engine.gradient_norm(theta), engine.certificate(state, learning_rate)
+        jax.block_until_ready(end)
+    return seconds
 
 
 def _timed(experiment: Experiment, form: Form) -> Measurement:

@@ -55,7 +55,10 @@ def prepare(options: argparse.Namespace) -> int:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Compute what is missing; exit code 0 when done or back in the queue."""
+    """Compute what is missing; exit code 0 when done or back in the queue.
+
+    In a container the code `allocation.AGAIN` asks the script to put the task back.
+    """
     left = allocation.seconds_left()
     deadline = Deadline(None if left is None else max(left - options.notice, 1.0))
     signal.signal(signal.SIGTERM, lambda *_: deadline.stop("terminated"))
@@ -88,6 +91,8 @@ def serve(options: argparse.Namespace) -> int:
         print(f"error: {message}", file=sys.stderr)
         return 2
     record.end(TIME_LIMIT)
+    if allocation.contained():
+        return allocation.AGAIN
     refused = allocation.again() if allocation.job() else ""
     if refused:
         message = f"Slurm does not put the task back into its queue ({refused}); launch again"

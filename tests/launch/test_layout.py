@@ -61,6 +61,26 @@ def test_out_of_memory_halves_the_width_of_a_new_study(own_cache, monkeypatch, c
     ]
 
 
+def test_what_comes_at_the_end_of_a_run_must_fit_too(own_cache, monkeypatch, capsys):
+    real = measure.make_engine
+
+    def tight(experiment, form):
+        def gradient_norm(theta):
+            if form.width > 32:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+            return engine.gradient_norm(theta)
+
+        engine = real(experiment, form)
+        return engine._replace(gradient_norm=gradient_norm)
+
+    monkeypatch.setattr(measure, "make_engine", tight)
+    monkeypatch.setattr(jax, "default_backend", lambda: "an accelerator")
+    monkeypatch.setattr(measure, "_search_width", lambda e, r: measure._timed(e, Form("vmap", 64)))
+    (found,) = choose_layouts(study(execution=AUTO | {"engine": "vmap"}, replicates=4000)).values()
+    assert found.form.width == 32
+    assert "taking 32 for this new study" in capsys.readouterr().err
+
+
 def test_optimizers_of_one_network_share_a_layout(own_cache):
     found = choose_layouts(study(execution=AUTO, grid=TWO, replicates=64))
     assert len(set(found.values())) == 1

@@ -9,6 +9,11 @@ from jaxsim.errors import InputError
 from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.settings import seconds_of
 
+TIME_LEFT = "JAXSIM_TIME_LEFT"
+"""Variable that tells a worker in a container the time left: its script asked Slurm for it."""
+AGAIN = 75
+"""Exit code by which a worker in a container asks its script to put the task back."""
+
 
 def job() -> str | None:
     """Return the id of the job this process runs in, None outside Slurm."""
@@ -20,11 +25,18 @@ def seconds_left() -> float | None:
     own = job()
     if own is None:
         return None
-    try:
-        text = cluster.time_left(own)
-    except InputError:
-        return None  # in a container there may be no Slurm
+    text = os.environ.get(TIME_LEFT)
+    if text is None:
+        try:
+            text = cluster.time_left(own)
+        except InputError:
+            return None
     return float(seconds_of(text)) if re.fullmatch(r"(\d+-)?\d+(:\d+){1,2}", text) else None
+
+
+def contained() -> bool:
+    """Return whether this process runs in a container, where there is no Slurm."""
+    return TIME_LEFT in os.environ
 
 
 def again() -> str:

@@ -16,10 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxsim import runtime
+from jaxsim.launch.slurm.allocation import AGAIN, TIME_LEFT
 from jaxsim.launch.slurm.settings import seconds_of
 from jaxsim.study.spec import SlurmSpec
 
 TIME, NOTICE = "01:00:00", 60
+# For a container, in which there is no Slurm: the shell stays and does what the worker cannot.
+# Apptainer hands signals on to what it runs where it has no terminal.
+RELAY = f"""\
+export {TIME_LEFT}="$(squeue --noheader --format=%L --jobs="$SLURM_JOB_ID")"
+set +e
+COMMAND & worker=$!
+trap 'kill -USR2 $worker' USR2
+trap 'kill -TERM $worker' TERM
+while wait $worker; code=$?; [ $code -gt 128 ] && kill -0 $worker 2> /dev/null; do :; done
+[ $code -le 128 ] || {{ wait $worker; code=$?; }}
+[ $code -ne {AGAIN} ] || exec scontrol requeue "$SLURM_JOB_ID"
+exit $code"""
 _RESOURCES = ("partition", "account", "qos", "constraint", "reservation")
 
 
@@ -112,8 +125,11 @@ def _script(
     lines += more or []
     lines += ["set -e", *(f"module load {shlex.quote(m)}" for m in settings.modules or [])]
     lines += _environment(campaign, devices)
+    command = _contained(campaign, devices) + command
+    if kind == "work" and campaign.settings.container:
+        return "\n".join([*lines, RELAY.replace("COMMAND", command), ""])
     # Slurm's notice goes to this shell, which becomes the worker.
-    return "\n".join([*lines, f"exec {_contained(campaign, devices)}{command}", ""])
+    return "\n".join([*lines, f"exec {command}", ""])
 
 
 def _environment(campaign: Campaign, devices: bool) -> list[str]:

@@ -1,16 +1,21 @@
 """Scripts of a launch: what they say, and that a shell reads them as it should."""
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+import jaxsim
 from jaxsim import InputError
 from jaxsim.launch.directory import bind
 from jaxsim.launch.slurm.launch import dry_run
 from jaxsim.launch.slurm.settings import seconds_of, slurm_settings, variables
+from jaxsim.launch.tasks import read_records
 from jaxsim.study.spec import SlurmSpec
 from tests.studies import study
 
@@ -96,12 +101,84 @@ def test_the_report_needs_no_gpu():
 
 def test_a_container_gets_the_directory_and_the_gpu():
     work = scripts(gpus=1, container="/images/my jaxsim.sif")["work"]
-    last = work.strip().splitlines()[-1]
-    words = shlex.split(last.replace('"$SLURM_ARRAY_TASK_ID"', "0"))
-    assert words[:4] == ["exec", "apptainer", "exec", "--nv"]
-    assert words[4:9] == ["--bind", "/scratch/run 1", "--bind", "/scratch/a cache",
+    (line,) = (line for line in work.splitlines() if "apptainer" in line)
+    words = shlex.split(line.replace('"$SLURM_ARRAY_TASK_ID"', "0"))
+    assert words[:3] == ["apptainer", "exec", "--nv"]
+    assert words[3:8] == ["--bind", "/scratch/run 1", "--bind", "/scratch/a cache",
                           "/images/my jaxsim.sif"]  # fmt: skip
-    assert words[9] == "python3"
+    assert words[8] == "python3"
+    assert words[-2:] == ["&", "worker=$!"]
+
+
+APPTAINER = """#!/bin/bash
+shift 6  # exec --bind DIR --bind CACHE IMAGE
+exec env PATH="$NO_SLURM" "$@"
+"""
+
+
+def contained(tmp_path, seconds, **changes):
+    """Start the script of a task in a container; Slurm and Apptainer are stand-ins."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in (
+        ("apptainer", APPTAINER),
+        ("squeue", f"#!/bin/bash\necho {seconds // 60}:{seconds % 60:02d}\n"),
+        ("scontrol", f'#!/bin/bash\necho "$@" >> {tmp_path}/scontrol\n'),
+    ):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    asked = study(**changes)
+    bind(asked, tmp_path / "out")
+    settings = SlurmSpec(container="/x.sif", python=sys.executable, time="10")
+    text = dict(dry_run(asked, tmp_path / "out", settings))["work"]
+    lines = [line for line in text.splitlines() if not line.startswith("export PYTHONPATH")]
+    (tmp_path / "work.sh").write_text("\n".join(lines))
+    path = os.environ["PATH"]
+    environment = {
+        **os.environ, "SLURM_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "0",
+        "PATH": f"{tools}:{path}", "NO_SLURM": path, "JAXSIM_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONPATH": str(Path(jaxsim.__file__).parents[1]),
+    }  # fmt: skip
+    return subprocess.Popen(
+        ["bash", str(tmp_path / "work.sh")], env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+LONG = {"steps": 5_000_000, "checkpoints": [1]}
+
+
+def test_a_task_in_a_container_is_put_back_by_its_script(tmp_path):
+    # 75 seconds are left, 60 of them are the notice.
+    script = contained(tmp_path, 75, **LONG)
+    said, _ = script.communicate(timeout=60)
+    assert script.returncode == 0, said
+    assert (tmp_path / "scontrol").read_text() == "requeue 17\n"
+    (record,) = (record for record, _ in read_records(tmp_path / "out"))
+    assert record["reason"] == "time limit"
+    assert list((tmp_path / "out" / "partial").iterdir())
+
+
+@pytest.mark.parametrize(("number", "again"), [(signal.SIGUSR2, True), (signal.SIGTERM, False)])
+def test_signals_reach_the_worker_in_a_container(tmp_path, number, again):
+    script = contained(tmp_path, 59 * 60, **LONG)
+    while not list((tmp_path / "out").glob("tasks/*.json")):
+        assert script.poll() is None, script.communicate()[0]
+        time.sleep(0.1)
+    time.sleep(4.0)
+    script.send_signal(number)
+    said, _ = script.communicate(timeout=30)
+    assert script.returncode == 0, said
+    assert (tmp_path / "scontrol").exists() == again
+    (record,) = (record for record, _ in read_records(tmp_path / "out"))
+    assert record["reason"] == ("time limit" if again else "terminated")
+
+
+def test_the_end_of_a_task_in_a_container_is_that_of_its_worker(tmp_path):
+    script = contained(tmp_path, 59 * 60)
+    said, _ = script.communicate(timeout=60)
+    assert script.returncode == 0, said
+    assert not (tmp_path / "scontrol").exists()
 
 
 @pytest.mark.parametrize("kind", ["work", "collect"])
