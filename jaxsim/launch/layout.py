@@ -20,6 +20,10 @@ from jaxsim.study.spec import ExecutionSpec
 from jaxsim.study.study import Study
 
 SHARD_SECONDS = 10.0
+LEAST_SHARD_SECONDS = 1.0
+SHARDS = 32
+"""A shard takes about ten seconds of a device. In a short study it takes less, so that there are
+so many per experiment and workers end together; but not below a second, for each is a file."""
 LARGEST_SHARD = 65536
 LONG_SECONDS = 20.0
 """Work of a study, in seconds of one core, from which on processes are worth their start."""
@@ -110,7 +114,9 @@ def _layout(
         # Without a measurement: a fixed number of blocks, so that the layout needs no clock.
         wanted = 8 * form.width
     else:
-        wanted = int(SHARD_SECONDS / max(speed.block_seconds(experiment), 1e-9)) * form.width
+        block = max(speed.block_seconds(experiment), 1e-9)
+        most, least = (int(s / block) for s in (SHARD_SECONDS, LEAST_SHARD_SECONDS))
+        wanted = min(most, max(least, -(-replicates // (SHARDS * form.width)))) * form.width
     # A few shards per experiment even if it is quick: units of progress and of sharing work.
     quarter = -(-replicates // (4 * form.width)) * form.width
     largest = LARGEST_SHARD // form.width * form.width

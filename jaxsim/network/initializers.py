@@ -151,8 +151,9 @@ def randomized_asymmetric() -> Initializer:
     return Initializer("randomized_asymmetric", draw, draw_joint=draw_joint, weights_only=True)
 
 
-# A truncated law is rescaled to the stated variance, as in JAX and Keras.
-_TRUNCATED_STD = float(scipy.stats.truncnorm(-2, 2).std())
+# A truncated law is rescaled to the stated variance, as in JAX and Keras: that of a standard normal
+# between -2 and 2 is 1 - 4 phi(2) / (2 Phi(2) - 1).
+_TRUNCATED_STD = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
 _FANS: dict[str, Callable[[int, int], float]] = {
     "he": lambda i, o: 2.0 / i,
     "glorot": lambda i, o: 2.0 / (i + o),

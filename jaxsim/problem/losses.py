@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy  # its parts are imported when they are used
 from jax import Array
-from scipy.optimize import brentq
 
 from jaxsim.errors import InputError
 
@@ -314,7 +314,7 @@ def _stationary_point(
             if not ends[0] < 0 < ends[1]:
                 return low if abs(ends[0]) <= abs(ends[1]) else high
             return float(
-                brentq(  # pyright: ignore[reportArgumentType]
+                scipy.optimize.brentq(  # pyright: ignore[reportArgumentType]
                     lambda c: float(slope(jnp.float64(c), values, shares)), low, high, xtol=1e-15
                 )
             )

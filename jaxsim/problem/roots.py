@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from numpy.polynomial import polynomial as algebra
-from scipy.optimize import brentq
 
 GRID = 2048
 """Intervals between whose ends a function that is no polynomial is searched for changes of sign."""
@@ -46,7 +46,9 @@ def bracketed_root(function: Callable[[Any], Any], low: float, high: float) -> f
     if low == high:
         return low
     tolerance = _EPS * max(abs(low), abs(high)) / 8
-    root = brentq(lambda x: float(function(x)), low, high, xtol=tolerance, maxiter=1000)
+    root = scipy.optimize.brentq(
+        lambda x: float(function(x)), low, high, xtol=tolerance, maxiter=1000
+    )
     return float(root)  # pyright: ignore[reportArgumentType]  # a pair only if asked for
 
 

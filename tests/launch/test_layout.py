@@ -177,3 +177,22 @@ def test_a_sweep_over_learning_rates_seeds_or_eps_compiles_nothing_new(tmp_path)
         assert not compiled
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.parametrize(
+    ("block_seconds", "replicates", "shard"),
+    [
+        (0.1, 10_000_000, 6400),  # ten seconds
+        (0.1, 40_960, 1280),  # 32 shards of two seconds, so that workers end together
+        (0.1, 8_192, 640),  # not below a second
+        (0.1, 256, 64),  # four shards however quick
+        (60.0, 10_000_000, 64),  # a block is the least
+    ],
+)
+def test_shards_are_short_where_the_study_is(monkeypatch, block_seconds, replicates, shard):
+    one = study(execution=AUTO, replicates=replicates, steps=1000, checkpoints=[1000])
+    speed = measure.Measurement(Form("vmap", 64), block_seconds / 1000)
+    monkeypatch.setattr(layout, "is_remembered", lambda *a: True)
+    monkeypatch.setattr(layout, "measure", lambda *a: speed)
+    (found,) = choose_layouts(one).values()
+    assert found.shard == shard

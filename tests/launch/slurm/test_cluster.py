@@ -147,13 +147,18 @@ def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
     assert all_bits(out) == quiet, logs(out)
 
 
-@pytest.mark.slow
 def test_the_time_limit_is_reached_and_the_task_continued(launched, tmp_path):
-    # A minute is Slurm's shortest limit; with the notice a life has half of it.
-    long = {"steps": 1_200_000, "checkpoints": [1, 200_000], "grid": {}}
+    # A minute is Slurm's shortest limit; with the notice a life is 15 s. The work is sized to take
+    # 20 s of this machine, so that one life does not hold it.
+    once = LONG | {"steps": 40_000, "checkpoints": [1, 20_000], "grid": {}}
+    for place in ("first", "compiled"):
+        begin = time.monotonic()
+        simulate(study(**once), tmp_path / place, devices=1)
+        seconds = time.monotonic() - begin
+    long = {"steps": int(40_000 * 20 / seconds), "checkpoints": [1, 20_000], "grid": {}}
     out = launched("--time", "1", "--set", "slurm.notice=45", **long)
     found = over(out, 600)
-    simulate(study(**LONG | long), tmp_path / "quiet")
+    simulate(study(**LONG | long), tmp_path / "quiet", devices=1)
     assert all_bits(out) == all_bits(tmp_path / "quiet"), logs(out)
     assert found.ended.get("finished") == 1
     assert found.ended.get("time limit", 0) >= 1
