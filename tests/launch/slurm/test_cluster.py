@@ -19,6 +19,7 @@ from tests.studies import TWO, all_bits, study, table, toml
 
 pytestmark = [
     pytest.mark.slurm,
+    pytest.mark.xdist_group("slurm"),
     pytest.mark.skipif(
         os.environ.get("JAXSIM_TEST_SLURM") != "1", reason="JAXSIM_TEST_SLURM is not 1"
     ),
@@ -149,13 +150,13 @@ def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
 
 def test_the_time_limit_is_reached_and_the_task_continued(launched, tmp_path):
     # A minute is Slurm's shortest limit; with the notice a life is 15 s. The work is sized to take
-    # 20 s of this machine, so that one life does not hold it.
+    # 30 s of this machine, so that one life does not hold it.
     once = LONG | {"steps": 40_000, "checkpoints": [1, 20_000], "grid": {}}
     for place in ("first", "compiled"):
         begin = time.monotonic()
         simulate(study(**once), tmp_path / place, devices=1)
         seconds = time.monotonic() - begin
-    long = {"steps": int(40_000 * 20 / seconds), "checkpoints": [1, 20_000], "grid": {}}
+    long = {"steps": int(40_000 * 30 / seconds), "checkpoints": [1, 20_000], "grid": {}}
     out = launched("--time", "1", "--set", "slurm.notice=45", **long)
     found = over(out, 600)
     simulate(study(**LONG | long), tmp_path / "quiet", devices=1)
