@@ -37,7 +37,7 @@ from jaxsim.simulation.kernel.library import compiler_version
 from jaxsim.simulation.lanes import LANES
 
 SMALLEST, FACTOR, LARGEST = 32, 4, 32768
-GROUPS = 4
+GROUPS = 8
 """Groups of lanes per block, if there are as many replicates."""
 GAIN = 1.1
 SEGMENT_SECONDS = 1e-3

@@ -20,7 +20,7 @@ from jaxsim.simulation import keys
 from jaxsim.simulation.batches import make_batches
 from jaxsim.simulation.experiment import Experiment
 
-LOOKED_EVERY = 10
+LOOKED_EVERY = 9
 """Steps without gradients between looks whether parameters have come to rest.
 
 From the first look on, the methods that forget move less and less; in the steps before it a bias
@@ -137,7 +137,8 @@ def make_train(experiment: Experiment) -> Train:
         def steps(carry: Any) -> Any:
             # Whether all have come to rest costs more to find out than a step.
             count, *state, _, done = carry
-            state = jax.lax.fori_loop(1, LOOKED_EVERY, step, tuple(state))
+            # Four at a time: XLA fuses them, and moves a quarter of the bytes.
+            state = jax.lax.fori_loop(1, LOOKED_EVERY, step, tuple(state), unroll=4)
             theta, *_, before = state
             moved, *_, size = state = step(None, state)
             # At rest: no movement, or, where movements only shrink, one below theta's resolution.

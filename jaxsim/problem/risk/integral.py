@@ -17,6 +17,7 @@ from jax import Array
 
 from jaxsim.problem.risk.finite import loss_with_error, rounding_of_sum
 from jaxsim.problem.risk.integrand import Integrand
+from jaxsim.problem.risk.order import increasing
 from jaxsim.problem.risk.quadrature import Quadrature
 
 _INNER = 0.75
@@ -195,7 +196,8 @@ def cut_at_residuals(
         cuts.append(roots.reshape(len(grid) - 1, -1))
     inner = jnp.concatenate(cuts, axis=1)
     inner = jnp.where((inner > -1) & (inner < 1), inner, 1.0)
-    return jax.lax.stop_gradient(jnp.sort(jnp.concatenate([whole(grid), inner], axis=1), axis=1))
+    cuts = jax.lax.stop_gradient(jnp.concatenate([whole(grid), inner], axis=1))
+    return jax.vmap(lambda row: increasing(row)[0])(cuts)
 
 
 def _roots(value: Array, slope: Array, bend: Array, levels: Array, linear: bool) -> Array:

@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 from jaxsim.network.network import Network
+from jaxsim.problem.risk.order import increasing, ranks
 
 LEAST_CAPACITY = 64
 _NARROW = 8
@@ -62,12 +63,12 @@ def network_kinks(
     layers = network.layers(theta)[:-1]
     ends = jnp.clip(jnp.asarray([low, high, *extra], theta.dtype), low, high)
     if not layers or not breakpoints.size:
-        return jnp.sort(ends), jnp.asarray(True)
+        return increasing(ends)[0], jnp.asarray(True)
 
     weights, biases = layers[0]
     first = _interior((breakpoints[:, None] - biases) / weights[0], low, high).ravel()
     size = min(room, first.size + 1)
-    grid = jnp.sort(jnp.concatenate([ends, first]))
+    (grid,) = increasing(jnp.concatenate([ends, first]))
     complete = (first < high).sum() < size
     grid = _truncate(grid, size + len(extra), high)
     if len(layers) == 1 or not activation.piecewise_linear:
@@ -141,7 +142,8 @@ def _refine(
     room = min(pieces, crosses.size)
 
     narrow = per_piece <= _NARROW
-    inside = _ranks(crosses, shares) if narrow else _running_sum(crosses) - 1
+    here = jnp.where(crosses, shares, jnp.inf)
+    inside = ranks(here) if narrow else _running_sum(crosses) - 1
     place = jnp.where(crosses, (after - counts)[:, None] + inside, room).ravel()
     source = (
         jnp.zeros(room, jnp.int32)
@@ -153,7 +155,7 @@ def _refine(
     x = jnp.minimum(grid[piece] + share * (grid[piece + 1] - grid[piece]), grid[piece + 1])
     if not narrow:
         x = jnp.where(jnp.arange(room) < total, x, jnp.asarray(jnp.inf, x.dtype))
-        x, source = jax.lax.sort((x, source), num_keys=1, is_stable=True)
+        x, source = increasing(x, source)
         piece, share = source // per_piece, shares[source]
 
     new = z[piece] + share[:, None] * (z[piece + 1] - z[piece])
@@ -171,14 +173,6 @@ def _refine(
         jnp.concatenate([values, z[-1:]]),
         fits,
     )
-
-
-def _ranks(crosses: Array, shares: Array) -> Array:
-    """Return the rank of every crossing among those of its piece, by counting the smaller ones."""
-    earlier = jnp.where(crosses, shares, jnp.inf)[:, :, None]
-    units = jnp.arange(crosses.shape[1])
-    before = (earlier < shares[:, None]) | ((earlier == shares[:, None]) & (units[:, None] < units))
-    return before.sum(1, dtype=jnp.int32)
 
 
 def _running_sum(counts: Array) -> Array:

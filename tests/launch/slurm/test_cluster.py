@@ -150,13 +150,15 @@ def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
 
 def test_the_time_limit_is_reached_and_the_task_continued(launched, tmp_path):
     # A minute is Slurm's shortest limit; with the notice a life is 15 s. The work is sized to take
-    # 30 s of this machine, so that one life does not hold it.
-    once = LONG | {"steps": 40_000, "checkpoints": [1, 20_000], "grid": {}}
-    for place in ("first", "compiled"):
+    # 40 s of this machine, so that one life does not hold it.
+    seconds = {}
+    for steps in (40_000, 40_001, 240_000):
+        once = LONG | {"steps": steps, "checkpoints": [1, 20_000], "grid": {}}
         begin = time.monotonic()
-        simulate(study(**once), tmp_path / place, devices=1)
-        seconds = time.monotonic() - begin
-    long = {"steps": int(40_000 * 30 / seconds), "checkpoints": [1, 20_000], "grid": {}}
+        simulate(study(**once), tmp_path / str(steps), devices=1)
+        seconds[steps] = time.monotonic() - begin
+    per_step = max(seconds[240_000] - seconds[40_001], 0.1) / 200_000
+    long = {"steps": int(40 / per_step), "checkpoints": [1, 20_000], "grid": {}}
     out = launched("--time", "1", "--set", "slurm.notice=45", **long)
     found = over(out, 600)
     simulate(study(**LONG | long), tmp_path / "quiet", devices=1)
