@@ -190,7 +190,7 @@ def launch(
             print(f"# --- {kind} ---\n{text}")
         return
     for job in submit(loaded, directory, asked, announce):
-        array = f", {job.tasks} tasks" if job.kind == "work" else ""
+        array = f", {job.tasks} task{'s' * (job.tasks > 1)}" if job.kind == "work" else ""
         print(f"job {job.job}: {job.kind}{array}")
     print(f"jaxsim status {directory}")
 

@@ -48,7 +48,7 @@ class Status:
         failures: what failed workers said last, the newest last.
         rate: runs per second of the workers at work, together.
         jobs: submitted.
-        queue: Slurm's own states, by job; None without Slurm.
+        queue: Slurm's own states, by job; None where Slurm does not tell them.
         devices: finished runs by kind of device.
     """
 
@@ -95,7 +95,7 @@ def status(path: str | Path, allow_code: bool = False) -> Status:
         try:
             found.queue = cluster.states([job.job for job in found.jobs])
         except InputError:
-            found.queue = None  # asked on a machine without Slurm
+            found.queue = None  # asked on a machine without Slurm, or it does not answer
     for record, age in read_records(Path(path)):
         _take(found, record, age)
     return found

@@ -65,7 +65,7 @@ def _at_work(found: Status) -> str:
 def _queue(found: Status) -> str:
     ids = ", ".join(f"{job.job} ({job.kind})" for job in found.jobs)
     if found.queue is None:
-        return f"Jobs {ids}; there is no Slurm here to ask for their states."
+        return f"Jobs {ids}; no Slurm here tells their states."
     if not found.queue:
         return f"Jobs {ids}: none is in Slurm's queue any more."
     counts: dict[str, int] = {}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from jaxsim.errors import InputError
 
 _SECONDS = 60
+_FORGOTTEN = "Invalid job id"
 
 
 def submit(script: str, dependency: str | None = None) -> str:
@@ -35,11 +36,16 @@ def states(jobs: Sequence[str]) -> dict[str, str]:
     """Return Slurm's states of the jobs and array tasks that it still knows, by job id.
 
     A pending part of an array is one entry, as 17_[3-9].
+
+    Raises:
+        InputError: without Slurm, or with its own words if it does not answer.
     """
     if not jobs:
         return {}
     found = _run(["squeue", "--noheader", "--format=%i %T", "--jobs=" + ",".join(jobs)])
     if found.returncode:
+        if _FORGOTTEN not in found.stderr:
+            raise InputError(f"Slurm does not tell the states of jobs: {_words(found.stderr)}")
         # A job that Slurm has forgotten makes it refuse the others, too.
         return {} if len(jobs) == 1 else {k: v for job in jobs for k, v in states([job]).items()}
     pairs = (line.split() for line in found.stdout.splitlines())
@@ -84,5 +90,7 @@ def _run(command: list[str], given: str | None = None) -> subprocess.CompletedPr
 
 
 def _words(text: str) -> str:
+    """Return what Slurm said, in one line: its first line is often not the one that explains."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return lines[0].removeprefix("sbatch: ").removeprefix("error: ") if lines else "no reason given"
+    told = [re.sub(r"^(\w+: )?((error|fatal): )?", "", line) for line in lines]
+    return "; ".join(dict.fromkeys(told)) or "no reason given"

@@ -134,8 +134,19 @@ def test_cancel(slurm, tmp_path):
 
 
 def test_a_job_that_slurm_has_forgotten_does_not_hide_the_others(slurm, tmp_path):
-    slurm("squeue", 'case "$*" in *--jobs=1,2*|*--jobs=1) exit 1;; *) echo "2 PENDING";; esac')
+    forgotten = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
+    slurm("squeue", f'case "$*" in *=1,2*|*=1) {forgotten};; *) echo "2 PENDING";; esac')
     assert cluster.states(["1", "2"]) == {"2": "PENDING"}
+
+
+def test_a_slurm_that_does_not_answer_has_not_forgotten_the_jobs(slurm, tmp_path):
+    launch(study(), tmp_path / "out", SlurmSpec())
+    slurm("squeue", "echo 'squeue: error: Unable to contact slurm controller' >&2; exit 1")
+    found = status(tmp_path / "out")
+    assert found.queue is None
+    assert "Jobs 1 (work), 2 (collect); no Slurm here tells their states." in sentences(found)
+    with pytest.raises(InputError, match="states of jobs: Unable to contact slurm controller"):
+        cancel(tmp_path / "out")
 
 
 def test_without_slurm(tmp_path, monkeypatch):
@@ -147,9 +158,10 @@ def test_without_slurm(tmp_path, monkeypatch):
 
 
 def test_a_rejected_job(slurm, tmp_path):
-    slurm("sbatch", 'echo "sbatch: error: invalid partition specified: moon" >&2; exit 1')
+    said = "sbatch: error: invalid partition specified: moon\\nsbatch: fatal: Batch job failed"
+    slurm("sbatch", f'printf "{said}" >&2; exit 1')
     with pytest.raises(
-        InputError, match="does not accept the job: invalid partition specified: moon"
+        InputError, match=r"accept the job: invalid partition specified: moon; Batch job failed$"
     ):
         launch(study(), tmp_path / "out", SlurmSpec(partition="moon"))
     assert read_jobs(tmp_path / "out") == []
