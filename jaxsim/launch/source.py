@@ -30,6 +30,9 @@ def keep_source(directory: Path) -> Path:
         InputError: if it cannot be written.
     """
     home = source_home(directory)
+    for folder in home.rglob("__pycache__"):
+        # Compiled code need not be that of the source beside it; Python makes it again.
+        shutil.rmtree(folder, ignore_errors=True)
     if _is_whole(home):
         return home
     shutil.rmtree(home, ignore_errors=True)

@@ -86,7 +86,7 @@ def test_the_code_that_runs_is_the_code_that_was_submitted(slurm, tmp_path):
     assert commit == json.loads((home / "SOURCE.json").read_text())["commit"]
 
 
-@pytest.mark.parametrize("change", ["changed", "added", "beside"])
+@pytest.mark.parametrize("change", ["changed", "added", "beside", "compiled"])
 def test_code_that_was_changed_in_the_directory_does_not_run(slurm, tmp_path, change):
     launch(study(), tmp_path / "out", SlurmSpec())
     (home,) = (tmp_path / "out" / "launch" / "code").iterdir()
@@ -94,7 +94,9 @@ def test_code_that_was_changed_in_the_directory_does_not_run(slurm, tmp_path, ch
         "changed": home / "jaxsim" / "errors.py",
         "added": home / "jaxsim" / "evil.py",
         "beside": home / "jax.py",
+        "compiled": home / "jaxsim" / "__pycache__" / "errors.cpython-311.pyc",
     }[change]
+    path.parent.mkdir(exist_ok=True)
     path.write_text("raise SystemExit('evil')\n")
     launch(study(), tmp_path / "out", SlurmSpec())
     assert not path.exists() or "evil" not in path.read_text()
