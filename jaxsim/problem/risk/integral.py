@@ -196,8 +196,8 @@ def cut_at_residuals(
         cuts.append(roots.reshape(len(grid) - 1, -1))
     inner = jnp.concatenate(cuts, axis=1)
     inner = jnp.where((inner > -1) & (inner < 1), inner, 1.0)
-    cuts = jax.lax.stop_gradient(jnp.concatenate([whole(grid), inner], axis=1))
-    return jax.vmap(lambda row: increasing(row)[0])(cuts)
+    edges = jax.lax.stop_gradient(jnp.concatenate([whole(grid), inner], axis=1))
+    return jax.vmap(lambda row: increasing(row)[0])(edges)
 
 
 def _roots(value: Array, slope: Array, bend: Array, levels: Array, linear: bool) -> Array:

@@ -142,8 +142,10 @@ def _refine(
     room = min(pieces, crosses.size)
 
     narrow = per_piece <= _NARROW
-    here = jnp.where(crosses, shares, jnp.inf)
-    inside = ranks(here) if narrow else _running_sum(crosses) - 1
+    if narrow:
+        inside = ranks(jnp.where(crosses, shares, jnp.inf))
+    else:
+        inside = _running_sum(crosses) - 1
     place = jnp.where(crosses, (after - counts)[:, None] + inside, room).ravel()
     source = (
         jnp.zeros(room, jnp.int32)

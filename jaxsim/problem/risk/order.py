@@ -32,9 +32,10 @@ def ranks(x: Array) -> Array:
 def increasing(x: Array, *others: Array) -> tuple[Array, ...]:
     """Return x [n] in increasing order, and the others [n] in the same order; a stable sort.
 
-    Of not-a-numbers it is only sure that something is returned.
+    Not-a-numbers count as infinite: none of them gets lost.
     """
     if x.shape[0] > _COUNTED:
         return tuple(jax.lax.sort((x, *others), num_keys=1, is_stable=True))
-    order = jnp.zeros(x.shape, jnp.int32).at[ranks(x)].set(jnp.arange(x.shape[0], dtype=jnp.int32))
+    places = ranks(jnp.where(jnp.isnan(x), jnp.inf, x))
+    order = jnp.zeros(x.shape, jnp.int32).at[places].set(jnp.arange(x.shape[0], dtype=jnp.int32))
     return tuple(a[order] for a in (x, *others))

@@ -29,3 +29,11 @@ def test_rows_are_ranked_by_themselves():
     x = RNG.integers(0, 4, (5, 7, 9)) / 4.0
     wanted = np.argsort(np.argsort(x, axis=-1, kind="stable"), axis=-1)
     assert np.array_equal(ranks(jax.numpy.asarray(x)), wanted)
+
+
+@pytest.mark.parametrize("size", [40, 300])
+def test_not_a_numbers_are_not_lost(size):
+    x = RNG.random(size)
+    x[[3, 17]] = np.nan
+    (found,) = increasing(jax.numpy.asarray(x))
+    assert np.array_equal(found, np.sort(x), equal_nan=True)
