@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.apart import apart
 
 EXPERIMENTS, LAYERS = 10, 1
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         figures: dict[str, Any] = machine() | {"shards": options.shards, "commands": {}}
         for name in COMMANDS:
-            found = _apart(name, directory)
+            found = apart("campaign", "--one", name, "--directory", str(directory))
             figures["commands"][name] = found
             cost = f"{found['seconds']:8.2f} s {found['memory']:8.0f} MiB"
             print(f"{name:10s} {cost}  {found['says']}")
@@ -168,11 +168,3 @@ def measured(name: str, directory: Path) -> dict[str, Any]:
     seconds = time.monotonic() - begin
     memory = peak_memory()
     return {"seconds": seconds, "memory": memory, "says": says}
-
-
-def _apart(name: str, directory: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks", "campaign", "--one", name]
-    done = subprocess.run(
-        [*command, "--directory", str(directory)], capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout.splitlines()[-1])

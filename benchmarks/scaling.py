@@ -15,13 +15,12 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.apart import apart
 from benchmarks.workloads import WORKLOADS, Workload
 
 WIDTHS, DEPTHS, BATCHES = (4, 8, 16, 32, 64, 128), (1, 2, 3, 4, 6, 8), (1, 4, 16, 32, 64, 256)
@@ -65,11 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _apart(**request: Any) -> Any:
     """Return what a process of its own measures."""
-    command = [sys.executable, "-m", "benchmarks", "scaling", "--point", json.dumps(request)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
+    return apart("scaling", "--point", json.dumps(request))
 
 
 def _engines(title: str, axis: str, workloads: dict[int, Workload]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.apart import apart
 from jaxsim.optimizer.methods import METHODS
 
 GRIDS: dict[str, dict[str, list[Any]]] = {
@@ -76,16 +77,7 @@ def quickstart() -> dict[str, float]:
 def _apart(name: str) -> dict[str, Any]:
     """Return what is compiled for a grid by a process of its own with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks", "startup", "--grid", name],
-            env={**os.environ, "JAXSIM_CACHE_DIR": folder},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
+        return apart("startup", "--grid", name, JAXSIM_CACHE_DIR=folder)
 
 
 def compiled(grid: dict[str, list[Any]]) -> dict[str, Any]:
