@@ -23,13 +23,19 @@ class Deadline:
     """
 
     def __init__(self, seconds: float | None = None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-        self._limit = seconds
+        self._end: float | None = None
+        self._limit: float | None = None
         self._stop = threading.Event()
         self.reason = ""
         self.advanced = False
         self._longest: dict[str, float] = {}
         self._compiled: set[str] = set()
+        if seconds is not None:
+            self.limit(seconds)
+
+    def limit(self, seconds: float) -> None:
+        """Set the seconds until everything should be at rest."""
+        self._end, self._limit = time.monotonic() + seconds, seconds
 
     def stop(self, reason: str) -> None:
         """Ask everybody to stop; the first reason counts."""

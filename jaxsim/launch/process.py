@@ -59,10 +59,12 @@ def serve(options: argparse.Namespace) -> int:
 
     In a container the code `allocation.AGAIN` asks the script to put the task back.
     """
-    left = allocation.seconds_left()
-    deadline = Deadline(None if left is None else max(left - options.notice, 1.0))
+    deadline = Deadline()
     signal.signal(signal.SIGTERM, lambda *_: deadline.stop("terminated"))
     signal.signal(signal.SIGUSR2, lambda *_: deadline.stop(TIME_LIMIT))
+    left = allocation.seconds_left()
+    if left is not None:
+        deadline.limit(max(left - options.notice, 1.0))
     _require(options)
     directory = reopen(options.directory, allow_code=options.allow_code)
     runtime.configure(None, directory.study.spec.execution.matmul_precision)
@@ -82,10 +84,12 @@ def serve(options: argparse.Namespace) -> int:
     if deadline.reason != TIME_LIMIT or not directory.missing():
         record.end(deadline.reason or "finished")
         return 0
-    if not deadline.advanced:
+    record.facts["advanced"] = deadline.advanced
+    if not deadline.advanced and not record.previous().get("advanced", True):
+        # Once may be bad luck: an early notice, or programs that are compiled for the first time.
         message = (
-            "the time limit is too short: not one step was done before it; launch again with more "
-            "time"
+            "the time limit is too short: twice not one step was done before it; launch again with "
+            "more time"
         )
         record.end("failed", message)
         print(f"error: {message}", file=sys.stderr)

@@ -40,8 +40,8 @@ class TaskRecord:
     def __init__(self, directory: Path, devices: list[Device]) -> None:
         job = os.environ.get("SLURM_JOB_ID")
         life = os.environ.get("SLURM_RESTART_COUNT", "0")
-        name = f"{job}.{life}" if job else f"local-{uuid.uuid4().hex[:12]}"
-        self.path = directory / "tasks" / f"{name}.json"
+        self._name = f"{job}." if job else f"local-{uuid.uuid4().hex[:12]}."
+        self.path = directory / "tasks" / f"{self._name}{life}.json"
         self._begin, self._lock, self._ended = time.monotonic(), threading.Lock(), threading.Event()
         self.blocks = self.shards = self.replicates = 0
         self.busy = 0.0
@@ -96,6 +96,11 @@ class TaskRecord:
             content = json.dumps(self.facts | work, indent=2) + "\n"
             write_atomically(self.path, content.encode())
 
+    def previous(self) -> dict[str, Any]:
+        """Return the record of this task's life before, empty if it had none."""
+        path = self.path.with_name(f"{self._name}{self.facts['life'] - 1}.json")
+        return _read(path) or {}
+
     def end(self, reason: str, message: str = "") -> None:
         """Write how the worker ended."""
         self._ended.set()
@@ -115,12 +120,20 @@ def read_records(directory: Path) -> Iterator[tuple[dict[str, Any], float]]:
         return
     for path in paths:
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
             age = now - path.stat().st_mtime
-        except (OSError, ValueError):
+        except OSError:
             continue
-        if isinstance(record, dict):
+        record = _read(path)
+        if record is not None:
             yield record, age
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _file_time(folder: Path) -> float:

@@ -21,6 +21,9 @@ from jaxsim.launch.slurm.settings import seconds_of
 from jaxsim.study.spec import SlurmSpec
 
 TIME, NOTICE = "01:00:00", 60
+# Slurm's notice may come up to a minute early, while Python still starts: it would kill the worker,
+# which knows the time left by itself.
+DEAF = "trap '' USR2"
 # For a container, in which there is no Slurm: the shell stays and does what the worker cannot.
 # Apptainer hands signals on to what it runs where it has no terminal.
 RELAY = f"""\
@@ -33,6 +36,7 @@ while wait $worker; code=$?; [ $code -gt 128 ] && kill -0 $worker 2> /dev/null; 
 [ $code -le 128 ] || {{ wait $worker; code=$?; }}
 [ $code -ne {AGAIN} ] || exec scontrol requeue "$SLURM_JOB_ID"
 exit $code"""
+INSIDE = 'trap "" USR2; exec "$@"'
 _RESOURCES = ("partition", "account", "qos", "constraint", "reservation")
 
 
@@ -125,9 +129,13 @@ def _script(
     lines += more or []
     lines += ["set -e", *(f"module load {shlex.quote(m)}" for m in settings.modules or [])]
     lines += _environment(campaign, devices)
+    if kind == "work":
+        lines.append(DEAF)
+        if campaign.settings.container:
+            # What Apptainer starts hears again.
+            command = f"{_contained(campaign, devices)}sh -c '{INSIDE}' sh {command}"
+            return "\n".join([*lines, RELAY.replace("COMMAND", command), ""])
     command = _contained(campaign, devices) + command
-    if kind == "work" and campaign.settings.container:
-        return "\n".join([*lines, RELAY.replace("COMMAND", command), ""])
     # Slurm's notice goes to this shell, which becomes the worker.
     return "\n".join([*lines, f"exec {command}", ""])
 

@@ -91,6 +91,14 @@ def working(out, count=1):
     )
 
 
+def assert_same(out, quiet):
+    """Check that the runs of a directory are all there, with the bits of a quiet run."""
+    found = status(out)
+    ends = [(r["life"], r.get("reason"), r.get("message")) for r in records(out)]
+    assert found.done == found.planned, f"{ends}\n{logs(out)}"
+    assert all_bits(out) == quiet, logs(out)
+
+
 def records(out):
     return [record for record, _ in read_records(out)]
 
@@ -100,7 +108,7 @@ def test_an_array_ends_with_the_bits_of_a_quiet_run_and_a_report(launched, quiet
     seen = jaxsim("status", str(out))
     assert "runs are there" in seen.stdout, seen.stderr
     found = over(out)
-    assert all_bits(out) == quiet, logs(out)
+    assert_same(out, quiet)
     assert found.ended == {"finished": 2}
     assert (out / "report.html").exists(), logs(out)
     assert "P (95 % interval)" in logs(out)
@@ -119,7 +127,7 @@ def test_engines_and_widths_are_measured_on_the_node(launched, tmp_path):
     form = {key: recorded[0][key] for key in ("engine", "width", "lanes", "shard")}
     again = study(**LONG | {"steps": 500, "checkpoints": [1, 250], "execution": form})
     simulate(again, tmp_path / "quiet", devices=1)
-    assert all_bits(out) == all_bits(tmp_path / "quiet")
+    assert_same(out, all_bits(tmp_path / "quiet"))
 
 
 def test_a_requeued_task_goes_on(launched, quiet):
@@ -128,7 +136,7 @@ def test_a_requeued_task_goes_on(launched, quiet):
     time.sleep(1.0)
     subprocess.run(["scontrol", "requeue", record["job"]], check=True)
     found = over(out)
-    assert all_bits(out) == quiet, logs(out)
+    assert_same(out, quiet)
     first, second = sorted(records(out), key=lambda r: r["life"])
     assert (first["life"], first["reason"]) == (0, "terminated")
     assert (second["life"], second["reason"]) == (1, "finished")
@@ -145,7 +153,7 @@ def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
     assert before < 192
     launched("--tasks", "2")
     over(out)
-    assert all_bits(out) == quiet, logs(out)
+    assert_same(out, quiet)
 
 
 def test_the_time_limit_is_reached_and_the_task_continued(launched, tmp_path):
@@ -162,7 +170,7 @@ def test_the_time_limit_is_reached_and_the_task_continued(launched, tmp_path):
     out = launched("--time", "1", "--set", "slurm.notice=45", **long)
     found = over(out, 600)
     simulate(study(**LONG | long), tmp_path / "quiet", devices=1)
-    assert all_bits(out) == all_bits(tmp_path / "quiet"), logs(out)
+    assert_same(out, all_bits(tmp_path / "quiet"))
     assert found.ended.get("finished") == 1
     assert found.ended.get("time limit", 0) >= 1
     assert "DUE TO TIME LIMIT" not in logs(out)
@@ -178,7 +186,7 @@ def test_a_preempted_task_goes_on(launched, quiet):
         input=urgent, text=True, check=True, capture_output=True,
     )  # fmt: skip
     found = over(out)
-    assert all_bits(out) == quiet, logs(out)
+    assert_same(out, quiet)
     assert found.ended == {"terminated": 1, "finished": 1}
 
 
@@ -188,7 +196,7 @@ def test_a_killed_task_is_made_up_for_by_the_others(launched, quiet):
     time.sleep(1.0)
     os.kill(one["pid"], signal.SIGKILL)
     found = over(out)
-    assert all_bits(out) == quiet, logs(out)
+    assert_same(out, quiet)
     assert found.ended == {"lost": 1, "finished": 1}
 
 

@@ -58,6 +58,7 @@ export JAXSIM_CACHE_DIR='/scratch/a cache'
 export OMP_NUM_THREADS=4
 export XLA_PYTHON_CLIENT_MEM_FRACTION=0.9
 export GREETING='it'"'"'s $HOME'
+trap '' USR2
 exec {shlex.quote(sys.executable)} -P -m jaxsim.launch.process '/scratch/run 1' --all-devices \
 --platform gpu --notice 60 --index "$SLURM_ARRAY_TASK_ID" --of 64
 """
@@ -106,30 +107,31 @@ def test_a_container_gets_the_directory_and_the_gpu():
     assert words[:3] == ["apptainer", "exec", "--nv"]
     assert words[3:8] == ["--bind", "/scratch/run 1", "--bind", "/scratch/a cache",
                           "/images/my jaxsim.sif"]  # fmt: skip
-    assert words[8] == "python3"
+    assert words[8:12] == ["sh", "-c", 'trap "" USR2; exec "$@"', "sh"]
+    assert words[12] == "python3"
     assert words[-2:] == ["&", "worker=$!"]
 
 
 APPTAINER = """#!/bin/bash
 shift 6  # exec --bind DIR --bind CACHE IMAGE
-exec env PATH="$NO_SLURM" "$@"
+exec env --default-signal=USR2 PATH="$NO_SLURM" "$@"
 """
 
 
-def contained(tmp_path, seconds, **changes):
-    """Start the script of a task in a container; Slurm and Apptainer are stand-ins."""
+def task(tmp_path, seconds, container="/x.sif", python=sys.executable, before="", **changes):
+    """Start the script of a task, by default in a container; Slurm and Apptainer are stand-ins."""
     tools = tmp_path / "tools"
-    tools.mkdir()
+    tools.mkdir(exist_ok=True)
     for name, text in (
         ("apptainer", APPTAINER),
-        ("squeue", f"#!/bin/bash\necho {seconds // 60}:{seconds % 60:02d}\n"),
+        ("squeue", f"#!/bin/bash\n{before}\necho {seconds // 60}:{seconds % 60:02d}\n"),
         ("scontrol", f'#!/bin/bash\necho "$@" >> {tmp_path}/scontrol\n'),
     ):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     asked = study(**changes)
     bind(asked, tmp_path / "out")
-    settings = SlurmSpec(container="/x.sif", python=sys.executable, time="10")
+    settings = SlurmSpec(container=container, python=python, time="10")
     text = dict(dry_run(asked, tmp_path / "out", settings))["work"]
     lines = [line for line in text.splitlines() if not line.startswith("export PYTHONPATH")]
     (tmp_path / "work.sh").write_text("\n".join(lines))
@@ -150,7 +152,7 @@ LONG = {"steps": 5_000_000, "checkpoints": [1]}
 
 def test_a_task_in_a_container_is_put_back_by_its_script(tmp_path):
     # 75 seconds are left, 60 of them are the notice.
-    script = contained(tmp_path, 75, **LONG)
+    script = task(tmp_path, 75, **LONG)
     said, _ = script.communicate(timeout=60)
     assert script.returncode == 0, said
     assert (tmp_path / "scontrol").read_text() == "requeue 17\n"
@@ -161,7 +163,7 @@ def test_a_task_in_a_container_is_put_back_by_its_script(tmp_path):
 
 @pytest.mark.parametrize(("number", "again"), [(signal.SIGUSR2, True), (signal.SIGTERM, False)])
 def test_signals_reach_the_worker_in_a_container(tmp_path, number, again):
-    script = contained(tmp_path, 59 * 60, **LONG)
+    script = task(tmp_path, 59 * 60, **LONG)
     while not list((tmp_path / "out").glob("tasks/*.json")):
         assert script.poll() is None, script.communicate()[0]
         time.sleep(0.1)
@@ -174,8 +176,52 @@ def test_signals_reach_the_worker_in_a_container(tmp_path, number, again):
     assert record["reason"] == ("time limit" if again else "terminated")
 
 
+SLOW = f"""#!/bin/bash
+# A Python that starts slowly: only what ignores the notice lives through it.
+touch "$STARTED"
+sleep 2
+exec {shlex.quote(sys.executable)} "$@"
+"""
+
+
+@pytest.mark.parametrize("container", [None, "/x.sif"])
+def test_a_notice_while_python_starts_harms_nothing(tmp_path, monkeypatch, container):
+    started, slow = tmp_path / "started", tmp_path / "slow-python"
+    slow.write_text(SLOW)
+    slow.chmod(0o755)
+    monkeypatch.setenv("STARTED", str(started))
+    script = task(tmp_path, 59 * 60, container, str(slow))
+    while not started.exists():
+        assert script.poll() is None, script.communicate()[0]
+        time.sleep(0.01)
+    time.sleep(0.2)
+    script.send_signal(signal.SIGUSR2)
+    said, _ = script.communicate(timeout=60)
+    assert script.returncode == 0, said
+    (record,) = (record for record, _ in read_records(tmp_path / "out"))
+    assert record["reason"] == "finished"
+
+
+def test_a_task_that_twice_does_nothing_before_its_limit_fails(tmp_path, monkeypatch):
+    # The notice comes as soon as the worker hears it: when it asks for the time that is left.
+    for life, code in ((0, 0), (1, 2)):
+        monkeypatch.setenv("SLURM_RESTART_COUNT", str(life))
+        script = task(tmp_path, 59 * 60, None, before="kill -USR2 $PPID", **LONG)
+        said, _ = script.communicate(timeout=60)
+        assert script.returncode == code, said
+    assert (tmp_path / "scontrol").read_text() == "requeue 17\n"
+    assert "twice not one step was done before it" in said
+    first, second = sorted((record for record, _ in read_records(tmp_path / "out")), key=_life)
+    assert (first["reason"], first["advanced"]) == ("time limit", False)
+    assert second["reason"] == "failed"
+
+
+def _life(record):
+    return record["life"]
+
+
 def test_the_end_of_a_task_in_a_container_is_that_of_its_worker(tmp_path):
-    script = contained(tmp_path, 59 * 60)
+    script = task(tmp_path, 59 * 60)
     said, _ = script.communicate(timeout=60)
     assert script.returncode == 0, said
     assert not (tmp_path / "scontrol").exists()
