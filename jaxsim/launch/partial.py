@@ -33,6 +33,8 @@ from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.kernel.library import compiler_version
 from jaxsim.simulation.records import Records
 
+FOLDER = "partial"
+
 
 @dataclass(frozen=True)
 class Partial:
@@ -69,8 +71,8 @@ class Keeper:
         device: Device,
     ) -> None:
         self.engine, self.experiment, self.form = engine, experiment, form
-        name = f"{shard.experiment}-{shard.first:010d}-{shard.stop:010d}.npz"
-        self.path, self.first = store.directory / "partial" / name, shard.first
+        self.path = store.directory / FOLDER / shard_name(shard)
+        self.first = shard.first
         facts = [str(form), str(shard), experiment.program, device.device_kind, compiler_version()]
         self.whose = json.dumps([*facts, *sorted(versions().items())])
 
@@ -124,6 +126,11 @@ class Keeper:
             seen.append(Observation(*(jnp.asarray(field) for field in fields)))
         state = jax.tree.unflatten(form, found)
         return Partial(blocks, Snapshot(int(arrays["step"]), state, tuple(seen)))
+
+
+def shard_name(shard: Shard) -> str:
+    """Return the name of the file that holds the beginning of a shard."""
+    return f"{shard.experiment}-{shard.first:010d}-{shard.stop:010d}.npz"
 
 
 def _is_key(leaf: Any) -> bool:

@@ -20,6 +20,7 @@ from jaxsim.errors import InputError
 from jaxsim.launch.deadline import TIME_LIMIT, Deadline
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.layout import choose_layouts
+from jaxsim.launch.leftovers import sweep
 from jaxsim.launch.request import read_request, unpack
 from jaxsim.launch.slurm import allocation
 from jaxsim.launch.tasks import TaskRecord
@@ -71,6 +72,8 @@ def serve(options: argparse.Namespace) -> int:
     devices = runtime.choose_devices(None if options.all_devices else options.devices)
     record = TaskRecord(directory.store.directory, devices)
     record.beat()
+    if options.index == 0:
+        sweep(directory)
 
     def observe(experiment: Any, shard: Any, records: Any, seconds: float) -> None:
         record.shard(shard, directory.layouts[experiment.id].width, seconds)

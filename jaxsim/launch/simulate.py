@@ -14,6 +14,7 @@ from jaxsim import runtime
 from jaxsim.errors import InputError
 from jaxsim.launch.directory import Directory, bind
 from jaxsim.launch.layout import choose_workers
+from jaxsim.launch.leftovers import sweep
 from jaxsim.launch.worker import work
 from jaxsim.results.results import Results
 from jaxsim.results.store import DamagedShard, Shard
@@ -73,6 +74,7 @@ def simulate(
     directory = bind(study, output or _temporary(), progress.say)
     if repair:
         remove_damaged(directory, progress.say)
+    sweep(directory)
     missing = directory.missing()
     if workers is None:
         workers = min(choose_workers(study, devices), max(len(missing), 1))

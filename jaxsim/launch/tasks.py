@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsim.errors import InputError
-from jaxsim.results.files import write_atomically
+from jaxsim.results.files import file_time, write_atomically
 from jaxsim.results.provenance import commit, driver, now, versions
 from jaxsim.results.store import Shard
 from jaxsim.runtime import Device, setting
@@ -113,7 +113,7 @@ def read_records(directory: Path) -> Iterator[tuple[dict[str, Any], float]]:
     Ages are differences of the file system's own times, which one clock makes.
     """
     folder = directory / "tasks"
-    now = _file_time(folder)
+    now = file_time(folder)
     try:
         paths = sorted(folder.glob("*.json"))
     except OSError:
@@ -134,16 +134,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
-
-
-def _file_time(folder: Path) -> float:
-    """Return the time of the file system, by touching a file where that is possible."""
-    probe = folder / f".{uuid.uuid4().hex}"
-    try:
-        probe.touch()
-        return probe.stat().st_mtime
-    except OSError:
-        return time.time()
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()

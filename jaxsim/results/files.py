@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 import uuid
 from pathlib import Path
 
 from jaxsim.errors import InputError
+
+TEMPORARY = ".*.tmp"
+"""Pattern of the names of files that are being written."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -31,6 +35,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise unwritable(path, error) from error
+
+
+def file_time(folder: Path) -> float:
+    """Return the time of a folder's file system, by touching a file where that is possible."""
+    probe = folder / f".{uuid.uuid4().hex}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
 
 
 def unwritable(path: Path, error: OSError) -> InputError:

@@ -200,6 +200,23 @@ def test_a_killed_task_is_made_up_for_by_the_others(launched, quiet):
     assert found.ended == {"lost": 1, "finished": 1}
 
 
+def test_a_failed_node_costs_no_runs(launched, quiet):
+    out = launched()
+    (record,) = working(out)
+    time.sleep(1.0)
+    node = record["host"].partition(".")[0]
+    try:
+        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"],
+                       check=True)  # fmt: skip
+        wait(lambda: "RUNNING" not in (status(out).queue or {}).values(), what="the failure")
+    finally:
+        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=True)
+    found = over(out)
+    assert_same(out, quiet)
+    assert max(record["life"] for record in records(out)) == 1
+    assert found.ended["finished"] == 1
+
+
 def test_a_missing_gpu_fails_at_once(launched):
     out = launched("--gpus", "1", steps=100, checkpoints=[1, 50])
     over(out, 90)

@@ -1,0 +1,38 @@
+"""What killed workers leave and nobody will use: half-written files, beginnings of whole shards."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from jaxsim.launch.directory import Directory
+from jaxsim.launch.partial import FOLDER, shard_name
+from jaxsim.results.files import TEMPORARY, file_time
+
+ABANDONED = 24 * 3600.0
+"""Seconds after which nobody still writes a temporary file."""
+
+
+def sweep(directory: Directory) -> None:
+    """Remove them; whatever cannot be removed stays.
+
+    Ages are differences of the file system's own times: clocks of hosts may be wrong.
+    """
+    root = directory.store.directory
+    now = file_time(root)
+    for path in root.rglob(TEMPORARY):
+        with contextlib.suppress(OSError):
+            if now - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+    _sweep_beginnings(directory, root / FOLDER)
+
+
+def _sweep_beginnings(directory: Directory, folder: Path) -> None:
+    there = {path.name: path for path in folder.glob("*.npz")}
+    if not there:
+        return
+    for _, shard in directory.planned():
+        path = there.get(shard_name(shard))
+        if path is not None and directory.store.has(shard):
+            with contextlib.suppress(OSError):
+                path.unlink()
