@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxsim.errors import InputError
-from jaxsim.launch import worker
+from jaxsim.launch import computation
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import bind
 from jaxsim.launch.partial import Keeper, Partial
@@ -77,8 +77,8 @@ def quiet(tmp_path_factory):
 
 def stopped_again_and_again(monkeypatch, directory, times, questions=3):
     """Work in lives that end after a few questions whether to stop."""
-    monkeypatch.setattr(worker, "Pace", lambda: Pace(steps=5, seconds=1e-9))
-    worker._pace.cache_clear()
+    monkeypatch.setattr(computation, "Pace", lambda: Pace(steps=5, seconds=1e-9))
+    computation._pace.cache_clear()
     lives = 0
     while directory.missing():
         deadline, asked = Deadline(), Now(questions)
@@ -87,7 +87,7 @@ def stopped_again_and_again(monkeypatch, directory, times, questions=3):
         work(directory, directory.missing(), jax.local_devices()[:1], deadline=deadline)
         lives += 1
         assert lives < times
-    worker._pace.cache_clear()
+    computation._pace.cache_clear()
     return lives
 
 
@@ -102,8 +102,8 @@ def test_workers_that_are_stopped_lose_nothing(quiet, tmp_path, monkeypatch):
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "other", "pickle"])
 def test_a_damaged_or_foreign_beginning_is_not_used(quiet, tmp_path, monkeypatch, damage):
     directory = bind(study(grid=TWO), tmp_path / "out")
-    monkeypatch.setattr(worker, "Pace", lambda: Pace(steps=5, seconds=1e-9))
-    worker._pace.cache_clear()
+    monkeypatch.setattr(computation, "Pace", lambda: Pace(steps=5, seconds=1e-9))
+    computation._pace.cache_clear()
     deadline, asked = Deadline(), Now(12)
     deadline.passed = lambda: (asked() and deadline.stop("test")) or deadline._stop.is_set()
     work(directory, directory.missing(), jax.local_devices()[:1], deadline=deadline)
@@ -126,14 +126,14 @@ def test_a_damaged_or_foreign_beginning_is_not_used(quiet, tmp_path, monkeypatch
             arrays = dict(file) | {"whose": np.array("another")}
         np.savez(path, **arrays)
     work(directory, directory.missing(), jax.local_devices()[:1])
-    worker._pace.cache_clear()
+    computation._pace.cache_clear()
     assert all_bits(tmp_path / "out") == quiet
 
 
 def test_a_long_block_is_kept_now_and_then_in_case_of_a_crash(quiet, tmp_path, monkeypatch):
     monkeypatch.setattr(block, "KEPT_EVERY", 0.0)
-    monkeypatch.setattr(worker, "Pace", lambda: Pace(steps=5, seconds=1e-9))
-    worker._pace.cache_clear()
+    monkeypatch.setattr(computation, "Pace", lambda: Pace(steps=5, seconds=1e-9))
+    computation._pace.cache_clear()
     directory = bind(study(grid=TWO), tmp_path / "out")
     deadline, asked = Deadline(), Now(6)
 
@@ -150,11 +150,11 @@ def test_a_long_block_is_kept_now_and_then_in_case_of_a_crash(quiet, tmp_path, m
         assert file["step"] > 0
     begun = []
     monkeypatch.setattr(
-        worker, "run_block",
+        computation, "run_block",
         lambda *a, begin, **o: begun.append(begin) or run_block(*a, begin=begin, **o),
     )  # fmt: skip
     work(directory, directory.missing(), jax.local_devices()[:1])
-    worker._pace.cache_clear()
+    computation._pace.cache_clear()
     assert begun[0].step > 0
     assert all_bits(tmp_path / "out") == quiet
 
@@ -197,6 +197,6 @@ def test_out_of_memory_is_said_and_the_recorded_width_is_kept(tmp_path, monkeypa
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte")
 
     directory = bind(study(), tmp_path / "out")
-    monkeypatch.setattr(worker, "run_block", full)
+    monkeypatch.setattr(computation, "run_block", full)
     with pytest.raises(InputError, match=r"width 16, which this study has recorded.*width = 8"):
         work(directory, directory.missing(), jax.local_devices()[:1])
