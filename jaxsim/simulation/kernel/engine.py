@@ -13,10 +13,10 @@ from jaxsim.simulation import lanes
 from jaxsim.simulation.engine import ByText
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.kernel import library
-from jaxsim.simulation.kernel.expressions import Untranslatable
 from jaxsim.simulation.kernel.passes import kernel_passes
 from jaxsim.simulation.kernel.program import Source
 from jaxsim.simulation.kernel.training import generate
+from jaxsim.simulation.kernel.values import Untranslatable
 from jaxsim.simulation.lanes import Drawn, Steps
 from jaxsim.simulation.train import State
 

@@ -10,55 +10,22 @@ corrections and learning rates are computed once per step.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-LARGEST_CONSTANT = 256
-
-
-class Untranslatable(Exception):
-    """A function does something that the kernel cannot; the message says what."""
-
-
-class Value(NamedTuple):
-    """A C expression.
-
-    Attributes:
-        text: a variable or a literal.
-        dtype: as in the jaxpr.
-        varying: a vector of lanes instead of one number.
-        literal: the number, if it is one.
-    """
-
-    text: str
-    dtype: np.dtype
-    varying: bool = False
-    literal: Any = None
-
-
-Values = Any
-"""A NumPy array of `Value`s, which type checkers cannot express."""
-
-_CTYPES = {
-    "float32": "float",
-    "float64": "double",
-    "int32": "int32_t",
-    "int64": "int64_t",
-    "uint32": "uint32_t",
-    "uint64": "uint64_t",
-    "bool": "int",
-}
-_ARITHMETIC = {"add": "+", "add_any": "+", "sub": "-", "mul": "*"}
-_COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-_LOGIC = {"and": "&", "or": "|", "xor": "^"}
-_FUNCTIONS = (
-    *("exp", "expm1", "log", "log1p", "tanh", "sinh", "cosh", "sin", "cos", "erf", "erfc"),
-    *("atan", "asinh", "exp2", "cbrt"),
+from jaxsim.simulation.kernel import operations
+from jaxsim.simulation.kernel.values import (
+    Untranslatable,
+    Value,
+    Values,
+    constant,
+    ctype,
+    vector,
 )
+
 _INNER = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 _SAME = ("copy", "copy_p", "stop_gradient", "optimization_barrier", "reduce_precision")
 
@@ -103,21 +70,9 @@ class Statements:
             kind = "vec" if dtype.kind == "f" else "mask"
             self.varying.append(f"const {kind} {variable} = {text};")
         else:
-            if dtype.name not in _CTYPES:
-                raise Untranslatable(f"it computes in {dtype}")
             variable = f"u{len(self.uniform)}"
-            self.uniform.append(f"const {_CTYPES[dtype.name]} {variable} = {text};")
+            self.uniform.append(f"const {ctype(dtype)} {variable} = {text};")
         return Value(variable, dtype, varying)
-
-    def vector(self, value: Value) -> str:
-        """Return the text of a value as a vector of lanes."""
-        if value.varying:
-            return value.text
-        if value.dtype.kind == "f":
-            return f"splat({value.text})"
-        if value.dtype.kind == "b":
-            return f"splat_integer(-(integer)({value.text}))"
-        return f"splat_integer({value.text})"
 
     def _run(self, jaxpr: Any, consts: Sequence[Any], inputs: list[Values]) -> list[Values]:
         known: dict[Any, Values] = {}
@@ -161,71 +116,17 @@ class Statements:
 
     def _elementwise(self, name: str, dtype: Any, parameters: Any, *values: Value) -> Value:
         varying = any(value.varying for value in values)
-        text = self._varying(name, parameters, values) if varying else None
-        if not varying:
-            text = _uniform(name, np.dtype(dtype), parameters, values)
+        if varying and name == "div" and not values[1].varying and self.real == dtype:
+            # One division for all lanes and parameters, for half a unit of the last place.
+            inverse = self.name(f"1 / {values[1].text}", dtype, False)
+            return self.name(f"{values[0].text} * {vector(inverse)}", dtype, True)
+        if varying:
+            text = operations.varying(name, self.real, parameters, values)
+        else:
+            text = operations.uniform(name, np.dtype(dtype), parameters, values)
         if text is None:
             raise Untranslatable(f"the kernel does not know the operation {name!r}")
         return self.name(text, dtype, varying)
-
-    def _varying(self, name: str, parameters: Any, values: Sequence[Value]) -> str | None:
-        first, *rest = values
-        if name == "div" and not rest[0].varying and first.dtype.kind == "f":
-            # One division for all lanes and parameters, for half a unit of the last place.
-            inverse = self.name(f"1 / {rest[0].text}", first.dtype, False)
-            return f"{first.text} * {self.vector(inverse)}"
-        a, *others = (self.vector(value) for value in values)
-        floating = first.dtype.kind == "f"
-        plain = _plain(name, a, others, floating)
-        if plain is not None:
-            return plain
-        if name in _COMPARISONS:
-            return f"(mask)({a} {_COMPARISONS[name]} {others[0]})"
-        if name in ("max", "min"):
-            return self._extreme("<" if name == "max" else ">", a, others[0], values)
-        if name == "select_n" and first.dtype.kind == "b":
-            kind = "select" if values[1].dtype.kind == "f" else "select_integer"
-            return f"{kind}({a}, {others[1]}, {others[0]})"
-        if name == "convert_element_type":
-            return _converted(a, first.dtype, np.dtype(parameters["new_dtype"]))
-        if name == "not" and first.dtype.kind == "b":
-            return f"~{a}"
-        if name == "abs" and floating:
-            return f"absolute({a})"
-        if name == "sign" and floating:
-            return f"signum({a})"
-        if name == "is_finite":
-            return f"is_finite({a})"
-        if name == "integer_pow":
-            return _power(a, parameters["y"], "splat(1)")
-        if name == "sqrt":
-            return f"square_root({a})"
-        if name == "rsqrt":
-            return f"splat(1) / square_root({a})"
-        if name == "logistic":
-            return f"splat(1) / (splat(1) + exp_(-{a}))"
-        if name == "pow":
-            return f"pow_({a}, {others[0]})"
-        if name == "bitcast_convert_type":
-            new = np.dtype(parameters["new_dtype"])
-            same = new.itemsize == first.dtype.itemsize == self.real.itemsize
-            return f"({'vec' if new.kind == 'f' else 'mask'}){a}" if same else None
-        if name == "one_minus_square":
-            return f"(splat(1) - {a}) * (splat(1) + {a})"
-        if name == "polynomial":
-            return _horner(a, others)
-        if name in _FUNCTIONS:
-            return f"{name}_({a})"
-        return None
-
-    def _extreme(self, sign: str, a: str, b: str, values: Sequence[Value]) -> str:
-        """Return the larger (or smaller) of two, not-a-number if one of them is."""
-        select = "select" if values[0].dtype.kind == "f" else "select_integer"
-        if values[1].literal is not None:
-            return f"{select}((mask)({a} {sign} {b}), {b}, {a})"
-        if values[0].literal is not None:
-            return f"{select}((mask)({b} {sign} {a}), {a}, {b})"
-        return f"{select}((mask)({a} {sign} {b}) | (mask)({b} != {b}), {b}, {a})"
 
     def _gather(self, parameters: Any, operand: Values, indices: Values) -> Values:
         numbers = parameters["dimension_numbers"]
@@ -235,10 +136,10 @@ class Statements:
         fill = constant(np.asarray(np.nan, operand[0].dtype))[()]
         found = np.empty(indices.shape[:-1], object)
         for place in np.ndindex(found.shape):
-            text = self.vector(fill)
+            text = vector(fill)
             for k, value in enumerate(operand):
-                here = f"(mask)({self.vector(indices[place][0])} == {k})"
-                text = f"select({here}, {self.vector(value)}, {text})"
+                here = f"(mask)({vector(indices[place][0])} == {k})"
+                text = f"select({here}, {vector(value)}, {text})"
             found[place] = self.name(text, operand[0].dtype, True)
         return found
 
@@ -252,134 +153,11 @@ class Statements:
         found = operand.copy()
         for place in np.ndindex(updates.shape):
             for k in range(len(found)):
-                here = f"(mask)({self.vector(indices[place][0])} == {k})"
-                text = f"select({here}, {self.vector(updates[place])}, splat(0))"
-                text = f"{self.vector(found[k])} + {text}"
+                here = f"(mask)({vector(indices[place][0])} == {k})"
+                text = f"select({here}, {vector(updates[place])}, splat(0))"
+                text = f"{vector(found[k])} + {text}"
                 found[k] = self.name(text, operand[0].dtype, True)
         return found
-
-
-def constant(array: Any) -> Values:
-    """Return the literals of an array.
-
-    Raises:
-        Untranslatable: if it is large.
-    """
-    array = np.asarray(array)
-    if array.size > LARGEST_CONSTANT or array.dtype.name not in _CTYPES:
-        raise Untranslatable(f"it contains a constant {array.dtype}{list(array.shape)}")
-    found = np.empty(array.shape, object)
-    for place in np.ndindex(array.shape):
-        number = array[place]
-        found[place] = Value(_literal(number), array.dtype, False, number)
-    return found
-
-
-def inputs(prefix: str, shape: tuple[int, ...], dtype: Any, varying: bool) -> Values:
-    """Return an array of variables prefix_0, prefix_1, ..."""
-    found = np.empty(shape, object)
-    for number, place in enumerate(np.ndindex(shape)):
-        found[place] = Value(f"{prefix}_{number}", np.dtype(dtype), varying)
-    return found
-
-
-def ctype(dtype: Any) -> str:
-    """Return the C type of a uniform value."""
-    return _CTYPES[np.dtype(dtype).name]
-
-
-def _literal(number: Any) -> str:
-    if number.dtype.kind != "f":
-        return str(int(number))
-    value, suffix = float(number), "f" if number.dtype == np.float32 else ""
-    if math.isnan(value):
-        return f"(({_CTYPES[number.dtype.name]})NAN)"
-    if math.isinf(value):
-        return f"(({_CTYPES[number.dtype.name]}){'-' if value < 0 else ''}INFINITY)"
-    return f"({value.hex()}{suffix})"
-
-
-def _plain(name: str, a: str, rest: Sequence[str], floating: bool) -> str | None:
-    """Return what C writes alike for numbers and for vectors, None for other operations."""
-    if name in _ARITHMETIC:
-        return f"{a} {_ARITHMETIC[name]} {rest[0]}"
-    if name in _LOGIC:
-        return f"{a} {_LOGIC[name]} {rest[0]}"
-    if name == "div" and floating:
-        return f"{a} / {rest[0]}"
-    if name == "neg":
-        return f"-{a}"
-    if name == "square":
-        return f"{a} * {a}"
-    return None
-
-
-def _uniform(name: str, dtype: np.dtype, parameters: Any, values: Sequence[Value]) -> str | None:
-    a, *rest = (value.text for value in values)
-    plain = _plain(name, a, rest, dtype.kind == "f")
-    if plain is not None:
-        return plain
-    if name in _COMPARISONS:
-        return f"{a} {_COMPARISONS[name]} {rest[0]}"
-    if name in ("max", "min"):
-        sign = "<" if name == "max" else ">"
-        return f"({a} {sign} {rest[0]} || {rest[0]} != {rest[0]}) ? {rest[0]} : {a}"
-    if name == "select_n" and values[0].dtype.kind == "b":
-        return f"{a} ? {rest[1]} : {rest[0]}"
-    if name == "convert_element_type":
-        return f"{a} != 0" if dtype.kind == "b" else f"({ctype(dtype)})({a})"
-    if name == "not" and dtype.kind == "b":
-        return f"!{a}"
-    if name == "is_finite":
-        return f"isfinite({a})"
-    if name == "integer_pow":
-        return _power(a, parameters["y"], "1")
-    if dtype.kind != "f":
-        return None
-    suffix = "f" if dtype == np.float32 else ""
-    if name == "abs":
-        return f"fabs{suffix}({a})"
-    if name == "rsqrt":
-        return f"1 / sqrt{suffix}({a})"
-    if name == "pow":
-        return f"pow{suffix}({a}, {rest[0]})"
-    if name in ("sqrt", "floor", "ceil", *_FUNCTIONS):
-        return f"{name}{suffix}({a})"
-    return None
-
-
-def _converted(a: str, old: np.dtype, new: np.dtype) -> str | None:
-    if old.kind == "f" and new.kind == "f":
-        return a
-    if old.kind == "b":
-        return f"select({a}, splat(1), splat(0))" if new.kind == "f" else f"-{a}"
-    if old.kind in "iu" and new.kind == "f":
-        return f"__builtin_convertvector({a}, vec)"
-    if old.kind == "f" and new.kind in "iu":
-        return f"__builtin_convertvector({a}, mask)"
-    if old.kind in "iu" and new.kind in "iu":
-        return a
-    return None
-
-
-def _power(a: str, exponent: int, one: str) -> str:
-    if exponent < 0:
-        return f"{one} / ({_power(a, -exponent, one)})"
-    if exponent == 0:
-        return one
-    half = f"({_power(a, exponent // 2, one)})" if exponent > 1 else ""
-    square = f"{half} * {half}" if exponent > 1 else ""
-    if exponent % 2 == 0:
-        return square
-    return f"{square} * {a}" if square else a
-
-
-def _horner(x: str, coefficients: Sequence[str]) -> str:
-    """Return c_0 + c_1 x + c_2 x^2 + ..."""
-    *lower, text = coefficients
-    for coefficient in reversed(lower):
-        text = f"({coefficient} + {x} * {text})"
-    return text
 
 
 def _reduced(combine: Callable, array: Values, axes: tuple[int, ...]) -> Values:

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.network.network import Layer, Network
-from jaxsim.simulation.kernel.expressions import Statements, inputs
+from jaxsim.simulation.kernel.expressions import Statements
 from jaxsim.simulation.kernel.products import Operand, Product
 from jaxsim.simulation.kernel.program import Target
+from jaxsim.simulation.kernel.values import inputs, vector
 
 
 class Layers:
@@ -78,7 +79,7 @@ class Layers:
             f"INLINE vec {name}({parameters}) {{",
             *body.uniform,
             *body.varying,
-            f"return {body.vector(found[()])};",
+            f"return {vector(found[()])};",
             "}",
         ]
 

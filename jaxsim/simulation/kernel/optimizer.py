@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.kernel.expressions import Statements, Untranslatable, ctype, inputs
+from jaxsim.simulation.kernel.expressions import Statements
 from jaxsim.simulation.kernel.products import Operand
+from jaxsim.simulation.kernel.values import Untranslatable, ctype, inputs, vector
 from jaxsim.simulation.train import make_transformation
 
 
@@ -78,11 +79,11 @@ class OptimizerStep:
             if not leaf.uniform:
                 lines.append(f"const vec w{number}_0 = load(leaf{number} + p * LANES + s);")
         lines += body.varying
-        moved = f"store(theta + p * LANES, t_0 + {body.vector(self.movement[0])});"
+        moved = f"store(theta + p * LANES, t_0 + {vector(self.movement[0])});"
         lines.append(f"if (!still) {moved}" if still else moved)
         for number, (leaf, after) in enumerate(zip(self.leaves, self.after, strict=True)):
             if not leaf.uniform:
-                lines.append(f"store(leaf{number} + p * LANES + s, {body.vector(after[0])});")
+                lines.append(f"store(leaf{number} + p * LANES + s, {vector(after[0])});")
         lines.append("}")
         for number, (leaf, after) in enumerate(zip(self.leaves, self.after, strict=True)):
             if leaf.uniform:

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.network.network import Network
-from jaxsim.simulation.kernel.expressions import Untranslatable
 from jaxsim.simulation.kernel.layers import Layers
 from jaxsim.simulation.kernel.products import Operand
 from jaxsim.simulation.kernel.program import BEGIN, END, Source, Target, preamble
+from jaxsim.simulation.kernel.values import Untranslatable
 
 REAL = np.dtype(np.float64)
 ROWS = 4

@@ -17,11 +17,12 @@ import numpy as np
 
 from jaxsim.simulation.batches import make_batches
 from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.kernel.expressions import Statements, Untranslatable, inputs
+from jaxsim.simulation.kernel.expressions import Statements
 from jaxsim.simulation.kernel.layers import Layers
 from jaxsim.simulation.kernel.optimizer import OptimizerStep
 from jaxsim.simulation.kernel.products import Operand
 from jaxsim.simulation.kernel.program import BEGIN, END, Source, Target, preamble
+from jaxsim.simulation.kernel.values import Untranslatable, inputs, vector
 
 
 def generate(experiment: Experiment, target: Target, lanes: int) -> Source:
@@ -151,10 +152,8 @@ class _Generator:
             read = f"__builtin_convertvector({read}, mask)" if labels else read
             lines.append(f"const {'mask' if labels else 'vec'} y_{k} = {read};")
         lines += [*body.uniform, *body.varying]
-        lines.append(f"losses += {body.vector(value[()])};")
-        lines += [
-            f"store({dz.at('m', str(k))}, {body.vector(derivative[k])});" for k in range(outputs)
-        ]
+        lines.append(f"losses += {vector(value[()])};")
+        lines += [f"store({dz.at('m', str(k))}, {vector(derivative[k])});" for k in range(outputs)]
         return [*lines, "}"]
 
     def _handler(self, steps: Sequence[str], optimizer: OptimizerStep) -> list[str]:

@@ -11,7 +11,8 @@ import pytest
 from jaxsim.network.activations import ACTIVATIONS
 from jaxsim.problem.losses import LOSSES
 from jaxsim.simulation.kernel import library
-from jaxsim.simulation.kernel.expressions import Statements, Untranslatable, inputs
+from jaxsim.simulation.kernel.expressions import Statements
+from jaxsim.simulation.kernel.values import Untranslatable, inputs, vector
 from tests.network.test_activations import NAMES
 
 pytestmark = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")
@@ -46,7 +47,7 @@ def compiled(tmp_path, dtype, functions, flags=("-DUSE_LIBMVEC", "-lmvec", "-lm"
                 lines.append(f"const {'mask' if whole else 'vec'} {value.text} = {text};")
                 place += 1
         lines += [*body.uniform, *body.varying]
-        lines += [f"store(r + {k} * V, {body.vector(v)});" for k, v in enumerate(found)]
+        lines += [f"store(r + {k} * V, {vector(v)});" for k, v in enumerate(found)]
         lines.append("}")
         counts.append(len(found))
     source, made = tmp_path / "f.c", tmp_path / "f.so"
