@@ -12,7 +12,7 @@ from jaxsim.simulation.experiment import Experiment
 from jaxsim.simulation.kernel.engine import kernel_obstacle, kernel_steps
 from jaxsim.simulation.kernel.passes import kernel_passes
 from jaxsim.simulation.lanes import in_lanes
-from jaxsim.simulation.pallas import pallas_engine, pallas_obstacle
+from jaxsim.simulation.pallas.engine import pallas_engine, pallas_obstacle
 from jaxsim.simulation.unrolled import unrolled_obstacle, unrolled_steps
 
 EngineName = Literal["vmap", "lanes", "kernel", "pallas"]

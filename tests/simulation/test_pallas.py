@@ -10,7 +10,7 @@ from jaxsim.launch import measure
 from jaxsim.optimizer.methods import METHODS
 from jaxsim.simulation import keys
 from jaxsim.simulation.engine import vmap_engine
-from jaxsim.simulation.pallas import pallas_engine, shape_obstacle
+from jaxsim.simulation.pallas.engine import pallas_engine, shape_obstacle
 from tests.studies import study
 
 RATES = {"sgd": 0.05, "adadelta": 1.0}

@@ -1,0 +1,1 @@
+"""Whole training loops on a GPU's chip, one member per program."""
