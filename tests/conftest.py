@@ -1,7 +1,11 @@
-"""Two CPU devices, so that sharing work is always exercised, and one compilation cache for all."""
+"""Two CPU devices, so that sharing work is always exercised, and one compilation cache for all.
+
+Long files come first, so that the processes that share the files end together.
+"""
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -20,3 +24,24 @@ runtime.configure(2)
 def _no_leftovers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every test has its own working directory."""
     monkeypatch.chdir(tmp_path)
+
+
+LONG = ("launch/slurm/test_cluster", "simulation/test_lanes", "launch/test_", "simulation/")
+"""Beginnings of the paths of long files below tests/, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by the length of files, otherwise keeping the order."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((n for n, begin in enumerate(LONG) if f"/tests/{begin}" in path), len(LONG))
+
+    items.sort(key=place)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs() -> Iterator[None]:
+    """Compiled programs are of no use to the next file, and gigabytes together."""
+    yield
+    jax.clear_caches()

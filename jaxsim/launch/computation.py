@@ -95,6 +95,15 @@ class Computation:
     def _block(self, first: int, before: list[Records], snapshot: Snapshot | None) -> Records:
         """Return the records of one block, begun anew or taken up from a snapshot."""
         program, begin = self.experiment.program, time.perf_counter()
+        asked = False
+
+        def stop() -> bool:
+            # It is asked before every segment.
+            nonlocal asked
+            self.deadline.advanced |= asked
+            asked = True
+            # Whoever helped may have been quicker.
+            return self.deadline.passed() or self.store.has(self.shard)
 
         def keep(now: Snapshot | None) -> None:
             self.keeper.keep(Partial(before, now))
@@ -102,24 +111,16 @@ class Computation:
         try:
             with _gate(program, self.form, self.device).passing(), _memory(self.form):
                 records = run_block(
-                    self.engine, self.experiment, first, self.form.width, stop=self._stop,
+                    self.engine, self.experiment, first, self.form.width, stop=stop,
                     begin=snapshot, pace=_pace(program, self.form, self.device), keep=keep,
                 )  # fmt: skip
         except Stopped as stopped:
-            now = stopped.snapshot
-            keep(now)
-            done = 0 if snapshot is None else snapshot.step
-            if now is not None and now.step > done:
-                self.deadline.advanced = True
+            keep(stopped.snapshot)
             raise
         self.deadline.advanced = True
         if snapshot is None:
             self.deadline.note_block(program, time.perf_counter() - begin)
         return records
-
-    def _stop(self) -> bool:
-        # Whoever helped may have been quicker.
-        return self.deadline.passed() or self.store.has(self.shard)
 
     def _facts(self, records: Records) -> dict[str, Any]:
         return provenance(self.device, self.form) | {

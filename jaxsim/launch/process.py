@@ -62,10 +62,10 @@ def serve(options: argparse.Namespace) -> int:
     """
     deadline = Deadline()
     signal.signal(signal.SIGTERM, lambda *_: deadline.stop("terminated"))
-    signal.signal(signal.SIGUSR2, lambda *_: deadline.stop(TIME_LIMIT))
+    signal.signal(signal.SIGUSR2, lambda *_: deadline.notice())
     left = allocation.seconds_left()
     if left is not None:
-        deadline.limit(max(left - options.notice, 1.0))
+        deadline.limit(max(left - options.notice, 0.0))
     _require(options)
     directory = reopen(options.directory, allow_code=options.allow_code)
     runtime.configure(None, directory.study.spec.execution.matmul_precision)
@@ -89,7 +89,7 @@ def serve(options: argparse.Namespace) -> int:
         return 0
     record.facts["advanced"] = deadline.advanced
     if not deadline.advanced and not record.previous().get("advanced", True):
-        # Once may be bad luck: an early notice, or programs that are compiled for the first time.
+        # The second life finds the programs compiled that the first one began with.
         message = (
             "the time limit is too short: twice not one step was done before it; launch again with "
             "more time"

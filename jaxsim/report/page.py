@@ -96,7 +96,6 @@ def _rows(analysis: Analysis) -> list[dict[str, Any]]:
                     "diverged": f"{one.diverged:,}",
                     "undecided": f"{one.undecided:,}",
                     "optimum": optimum_text(e.optimum.lower, e.optimum.upper),
-                    "reason": e.optimum.reason,
                 }
             )
     return rows

@@ -25,9 +25,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 OTHERS = "#c8c8c8"
 FLOOR = "#7a3b00"
 
-PROBABILITY = r"$P(\,\mathcal{L}(\Theta_n) > \inf_\theta\mathcal{L} + \varepsilon\,)$"
-EXCESS = r"$\mathcal{L}(\Theta_n) - \inf_\theta\mathcal{L}$"
-RISK = r"$\mathcal{L}(\Theta_n)$"
+PROBABILITY = r"$P(\,L(\Theta_n) > \inf_\theta L + \varepsilon\,)$"
+EXCESS = r"$L(\Theta_n) - \inf_\theta L$"
+RISK = r"$L(\Theta_n)$"
 EPS = r"$\varepsilon$"
 STEPS = r"step $n$"
 

@@ -19,30 +19,54 @@ from tests.studies import TWO, all_bits, study, table, toml
 
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.xdist_group("slurm"),
     pytest.mark.skipif(
         os.environ.get("JAXSIM_TEST_SLURM") != "1", reason="JAXSIM_TEST_SLURM is not 1"
     ),
 ]
-LONG = {"steps": 160_000, "checkpoints": [1, 80_000], "replicates": 96, "grid": TWO}
-"""Half a minute of a core or more: long enough to meddle with on a fast machine, too."""
 
 
 @pytest.fixture(scope="module")
-def quiet(tmp_path_factory):
+def lasting(tmp_path_factory):
+    """Return a function that gives changes of a study for so many seconds of one core of here."""
+
+    def sized(steps, optimizers):
+        runs = {"steps": steps, "checkpoints": [1, 10_000], "replicates": 96}
+        return runs | ({"grid": TWO} if optimizers == 2 else {"grid": {}})
+
+    def seconds(steps):
+        begin = time.monotonic()
+        simulate(study(**sized(steps, 1)), tmp_path_factory.mktemp("size"), devices=1)
+        return time.monotonic() - begin
+
+    seconds(20_000)  # compiles
+    few = seconds(20_000)
+    per_step = max(seconds(120_000) - few, 0.05) / 100_000
+    return lambda length, optimizers: sized(
+        max(20_000, int(length / optimizers / per_step)), optimizers
+    )
+
+
+@pytest.fixture(scope="module")
+def long(lasting):
+    """Work of a core for long enough to be meddled with."""
+    return lasting(20, 2)
+
+
+@pytest.fixture(scope="module")
+def quiet(long, tmp_path_factory):
     directory = tmp_path_factory.mktemp("quiet")
-    simulate(study(**LONG), directory, devices=1)
+    simulate(study(**long), directory, devices=1)
     return all_bits(directory)
 
 
 @pytest.fixture
-def launched(tmp_path, monkeypatch):
+def launched(long, tmp_path, monkeypatch):
     """Return a function that launches a study into DIR/out; jobs are cancelled at the end."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     out = tmp_path / "out"
 
     def launch(*options, **changes):
-        (tmp_path / "study.toml").write_text(toml(table(**(LONG | changes))))
+        (tmp_path / "study.toml").write_text(toml(table(**(long | changes))))
         done = jaxsim("launch", "study.toml", "-o", str(out), *options)
         assert done.returncode == 0, done.stderr
         return out
@@ -120,12 +144,12 @@ def test_an_array_ends_with_the_bits_of_a_quiet_run_and_a_report(launched, quiet
     assert jaxsim("launch", "study.toml", "-o", str(out)).stdout == f"jaxsim status {out}\n"
 
 
-def test_engines_and_widths_are_measured_on_the_node(launched, tmp_path):
+def test_engines_and_widths_are_measured_on_the_node(launched, long, tmp_path):
     out = launched("--tasks", "2", steps=500, checkpoints=[1, 250], execution={"width": "auto"})
     over(out)
     recorded = json.loads((out / "study.json").read_text())["experiments"]
     form = {key: recorded[0][key] for key in ("engine", "width", "lanes", "shard")}
-    again = study(**LONG | {"steps": 500, "checkpoints": [1, 250], "execution": form})
+    again = study(**long | {"steps": 500, "checkpoints": [1, 250], "execution": form})
     simulate(again, tmp_path / "quiet", devices=1)
     assert_same(out, all_bits(tmp_path / "quiet"))
 
@@ -156,20 +180,13 @@ def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
     assert_same(out, quiet)
 
 
-def test_the_time_limit_is_reached_and_the_task_continued(launched, tmp_path):
-    # A minute is Slurm's shortest limit; with the notice a life is 15 s. The work is sized to take
-    # 40 s of this machine, so that one life does not hold it.
-    seconds = {}
-    for steps in (40_000, 40_001, 240_000):
-        once = LONG | {"steps": steps, "checkpoints": [1, 20_000], "grid": {}}
-        begin = time.monotonic()
-        simulate(study(**once), tmp_path / str(steps), devices=1)
-        seconds[steps] = time.monotonic() - begin
-    per_step = max(seconds[240_000] - seconds[40_001], 0.1) / 200_000
-    long = {"steps": int(40 / per_step), "checkpoints": [1, 20_000], "grid": {}}
-    out = launched("--time", "1", "--set", "slurm.notice=45", **long)
+def test_the_time_limit_is_reached_and_the_task_continued(launched, lasting, tmp_path):
+    # A minute is Slurm's shortest limit, and its notice comes after half of it at the latest: one
+    # life does not hold this.
+    work = lasting(40, 1)
+    out = launched("--time", "1", "--set", "slurm.notice=45", **work)
     found = over(out, 600)
-    simulate(study(**LONG | long), tmp_path / "quiet", devices=1)
+    simulate(study(**work), tmp_path / "quiet", devices=1)
     assert_same(out, all_bits(tmp_path / "quiet"))
     assert found.ended.get("finished") == 1
     assert found.ended.get("time limit", 0) >= 1
@@ -230,7 +247,7 @@ def test_what_slurm_rejects_is_said(launched, tmp_path):
         (["--partition", "moon"], "does not accept the job"),
         (["--tasks", "64"], "slurm.tasks = 64 is more than this cluster allows"),
     ):
-        (tmp_path / "study.toml").write_text(toml(table(**LONG)))
+        (tmp_path / "study.toml").write_text(toml(table()))
         done = jaxsim("launch", "study.toml", "-o", str(tmp_path / "out"), *options)
         assert done.returncode == 2
         assert done.stderr.startswith("error: ")

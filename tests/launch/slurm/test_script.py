@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jaxsim
@@ -202,11 +203,22 @@ def test_a_notice_while_python_starts_harms_nothing(tmp_path, monkeypatch, conta
     assert record["reason"] == "finished"
 
 
+def test_an_early_notice_waits_for_the_first_steps(tmp_path):
+    # It comes as soon as the worker hears it: when it asks for the time that is left.
+    script = task(tmp_path, 59 * 60, None, before="kill -USR2 $PPID", **LONG)
+    said, _ = script.communicate(timeout=60)
+    assert script.returncode == 0, said
+    (record,) = (record for record, _ in read_records(tmp_path / "out"))
+    assert (record["reason"], record["advanced"]) == ("time limit", True)
+    assert (tmp_path / "scontrol").read_text() == "requeue 17\n"
+    steps = [np.load(path)["step"] for path in (tmp_path / "out" / "partial").iterdir()]
+    assert 0 < max(steps) < LONG["steps"]
+
+
 def test_a_task_that_twice_does_nothing_before_its_limit_fails(tmp_path, monkeypatch):
-    # The notice comes as soon as the worker hears it: when it asks for the time that is left.
     for life, code in ((0, 0), (1, 2)):
         monkeypatch.setenv("SLURM_RESTART_COUNT", str(life))
-        script = task(tmp_path, 59 * 60, None, before="kill -USR2 $PPID", **LONG)
+        script = task(tmp_path, 59, None, **LONG)  # the notice is 60 s
         said, _ = script.communicate(timeout=60)
         assert script.returncode == code, said
     assert (tmp_path / "scontrol").read_text() == "requeue 17\n"
