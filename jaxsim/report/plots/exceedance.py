@@ -99,8 +99,9 @@ def against_n(analysis: Analysis) -> Figure | None:
             axes[0].set_ylim(-0.03, 1.03)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(
-            handles, labels, loc="outside right upper", ncols=1 + len(labels) // 25, fontsize=8
-        )
+            handles, labels, loc="outside right upper", ncols=1 + len(labels) // 25, fontsize=8,
+            handlelength=3.2,
+        )  # fmt: skip
         floors = any(f.value > 0 for e in done for f in e.floors)
         level = f"{100 * analysis.confidence:.12g} %"
         note = f"shaded: {level} {analysis.interval} interval of each point, for itself"

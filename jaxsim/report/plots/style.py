@@ -113,10 +113,11 @@ def _count(value: int) -> str:
 
 def look(place: int) -> dict[str, Any]:
     """Return colour, line and marker of the experiment with a number."""
+    turn = place // len(COLOURS)
     return {
         "color": COLOURS[place % len(COLOURS)],
-        "linestyle": LINES[place // len(COLOURS) % len(LINES)],
-        "marker": MARKERS[place % len(MARKERS)],
+        "linestyle": LINES[turn % len(LINES)],
+        "marker": MARKERS[(place + 3 * turn) % len(MARKERS)],
     }
 
 
