@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from jaxsim.launch.directory import reopen
 from jaxsim.launch.simulate import open_results
@@ -49,6 +51,12 @@ def table(**changes: Any) -> dict[str, Any]:
 def study(**changes: Any) -> Study:
     """Return the small study with dotted keys (`__` for a dot) changed."""
     return Study.from_dict(table(**changes))
+
+
+def slow_but(quick: Iterable[Any], cases: Iterable[Any]) -> list[Any]:
+    """Return parameters of a test, of which all but the quick ones are for the long suite."""
+    quick = list(quick)
+    return [c if c in quick else pytest.param(c, marks=pytest.mark.slow) for c in cases]
 
 
 def toml(tree: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from benchmarks.same import MEMBERS, STEPS, TOLERANCE, disagreement, reference, 
 from benchmarks.workloads import WORKLOADS
 from jaxsim.optimizer.methods import METHODS
 from jaxsim.simulation.engines import Form
+from tests.studies import slow_but
 
 
 def peers(*names):
@@ -29,7 +30,7 @@ def test_all_peers_train_as_jaxsim_does(workload, peer):
     assert disagreement(expected, make(chosen, MEMBERS, STEPS, start)()) < 1e-5
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", slow_but(("sgd", "adam", "amsgrad"), METHODS))
 def test_all_methods_are_the_same_in_plain_jax_and_in_the_kernel(name):
     chosen = WORKLOADS["w1"].varied(name, 8)
     start, expected = reference(chosen, Form("kernel", MEMBERS, 8))

@@ -10,7 +10,7 @@ from jaxsim.optimizer.methods import METHODS
 from jaxsim.simulation import keys
 from jaxsim.simulation.engines import Form, make_engine, obstacle
 from tests.network.test_activations import NAMES
-from tests.studies import TWO, all_bits, study
+from tests.studies import TWO, all_bits, slow_but, study
 
 RATES = {"sgd": 0.05, "adadelta": 1.0}
 CLASSES = {"data": "iris", "loss": "softmax_cross_entropy"}
@@ -30,12 +30,13 @@ def available(engine):
     return engine
 
 
-def for_both(what, cases, quick, name=str):
-    """Run all cases with the kernel, and the quick ones, or in the long suite all, with lanes."""
-    marked = [pytest.param("kernel", case, id=f"kernel-{name(case)}") for case in cases]
-    for case in cases:
-        marks = () if case in quick else pytest.mark.slow
-        marked.append(pytest.param("lanes", case, id=f"lanes-{name(case)}", marks=marks))
+def for_both(what, cases, with_lanes, with_kernel=None, name=str):
+    """Run some cases with each engine (None for all), in the long suite all with both."""
+    marked = []
+    for engine, quick in (("kernel", with_kernel), ("lanes", with_lanes)):
+        for case in cases:
+            marks = () if quick is None or case in quick else pytest.mark.slow
+            marked.append(pytest.param(engine, case, id=f"{engine}-{name(case)}", marks=marks))
     return pytest.mark.parametrize(("engine", what), marked)
 
 
@@ -75,24 +76,30 @@ def test_all_eleven_optimizers(engine, name):
     agree(engine, optimizer={"name": name, "learning_rate": rate}, network__hidden=[4, 3])
 
 
-@for_both("name", NAMES, ("relu", "tanh", "gelu"))
+KINDS = ("relu", "relu_power", "hard_tanh", "elu", "gelu", "softplus", "sine")
+
+
+@for_both("name", NAMES, ("relu", "tanh", "gelu"), KINDS)
 def test_all_activations(engine, name):
     available(engine)
     agree(engine, network={"hidden": [4], "activation": name}, steps=40)
 
 
+RARE = [
+    {"problem__loss": {"name": "huber", "delta": 0.1}},
+    {"problem__noise": {"law": "normal", "std": 0.1}},
+    {"problem": {"data": "breast_cancer", "loss": "logistic"}},
+    {"network": {"hidden": [3], "biases": False}},
+    {"network": {"hidden": [3], "parametrization": "mean_field"}},
+    {"optimizer": {"name": "lion", "learning_rate": 0.01}},
+]
 CHANGES = [
     {"problem__loss": "absolute"},
-    {"problem__loss": {"name": "huber", "delta": 0.1}},
     {"problem__loss": {"name": "quantile", "level": 0.3}},
-    {"problem__noise": {"law": "normal", "std": 0.1}},
     {"problem__target": ["x", "abs(x)"]},
     {"problem": CLASSES},
-    {"problem": {"data": "breast_cancer", "loss": "logistic"}},
     {"network": {"hidden": []}},
-    {"network": {"hidden": [3], "biases": False}},
     {"network": {"hidden": [3, 3], "parametrization": "ntk"}},
-    {"network": {"hidden": [3], "parametrization": "mean_field"}},
     {"network": {"hidden": [3], "freeze": ["output.weights"]}},
     {
         "optimizer": {
@@ -100,14 +107,13 @@ CHANGES = [
             "learning_rate": {"schedule": "power", "init_value": 0.1, "exponent": 0.2},
         }
     },
-    {"optimizer": {"name": "lion", "learning_rate": 0.01}},
     {"training": {"batch_size": 4, "set": {"size": 12}}},
     {"training": {"batch_size": "full", "set": {"size": 10, "scope": "study"}}},
     {"training": {"batch_size": 5, "set": {"size": 20, "replacement": True}}},
 ]
 
 
-@for_both("changes", CHANGES, CHANGES[5:6] + CHANGES[-3:-1], lambda c: str(c)[:60])
+@for_both("changes", RARE + CHANGES, CHANGES[3:4] + CHANGES[-3:-1], CHANGES, lambda c: str(c)[:60])
 def test_problems_networks_and_training_sets(engine, changes):
     available(engine)
     agree(engine, steps=45, **changes)
@@ -138,6 +144,7 @@ def test_float32_agrees_for_a_few_steps_and_in_distribution(tmp_path, engine):
     assert (np.abs(b[:, -1] - a[:, -1]) < 1e-3 * a[:, -1]).mean() > 0.95
 
 
+@pytest.mark.parametrize("engine", slow_but(("kernel",), ("kernel", "lanes")), indirect=True)
 def test_the_width_in_groups_does_not_change_what_a_member_does(tmp_path, engine):
     grid = {"grid": TWO, "replicates": 40}
     for name, width in (("narrow", 8), ("wide", 32)):

@@ -11,7 +11,7 @@ from jaxsim.optimizer.methods import METHODS
 from jaxsim.simulation import keys
 from jaxsim.simulation.engine import vmap_engine
 from jaxsim.simulation.pallas.engine import pallas_engine, shape_obstacle
-from tests.studies import study
+from tests.studies import slow_but, study
 
 RATES = {"sgd": 0.05, "adadelta": 1.0}
 MEMBERS = 4
@@ -44,10 +44,6 @@ def agree(steps=24, **changes):
         assert a.dtype == b.dtype
         scale = 1e-9 * max(1.0, float(jnp.abs(a).max()))
         np.testing.assert_allclose(b, a, rtol=1e-9, atol=scale)
-
-
-def slow_but(quick, cases):
-    return [c if c in quick else pytest.param(c, marks=pytest.mark.slow) for c in cases]
 
 
 @pytest.mark.parametrize("name", slow_but(("sgd", "adam", "nadam"), METHODS))

@@ -49,7 +49,7 @@ def lasting(tmp_path_factory):
 @pytest.fixture(scope="module")
 def long(lasting):
     """Work of a core for long enough to be meddled with."""
-    return lasting(20, 2)
+    return lasting(14, 2)
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,8 @@ def test_a_failed_node_costs_no_runs(launched, quiet):
                        check=True)  # fmt: skip
         wait(lambda: "RUNNING" not in (status(out).queue or {}).values(), what="the failure")
     finally:
-        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=True)
+        # It may have come back by itself: then this is refused.
+        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"])
     found = over(out)
     assert_same(out, quiet)
     assert max(record["life"] for record in records(out)) == 1

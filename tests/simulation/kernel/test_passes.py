@@ -12,7 +12,7 @@ from jaxsim.simulation.engines import Form, make_engine
 from jaxsim.simulation.kernel import library
 from jaxsim.simulation.kernel.passes import kernel_passes
 from jaxsim.simulation.kernel.program import Target
-from tests.studies import study
+from tests.studies import slow_but, study
 
 pytestmark = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")
 NAMES = [name for name in ACTIVATIONS if name != "function"]
@@ -71,7 +71,10 @@ def test_values_and_extremes_are_those_of_numpy_within_the_bound(hidden):
     np.testing.assert_allclose(bound, plain, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", NAMES)
+KINDS = ("relu", "hard_tanh", "elu", "gelu", "softplus", "sine")
+
+
+@pytest.mark.parametrize("name", slow_but(KINDS, NAMES))
 def test_every_activation_as_in_plain_jax(name):
     network = network_of(network={"hidden": [4, 3], "activation": name})
     theta, x = draws(network, 1)
