@@ -74,7 +74,6 @@ def simulate(
     directory = bind(study, output or _temporary(), progress.say)
     if repair:
         remove_damaged(directory, progress.say)
-    sweep(directory)
     missing = directory.missing()
     if workers is None:
         workers = min(choose_workers(study, devices), max(len(missing), 1))
@@ -83,13 +82,17 @@ def simulate(
     try:
         if workers > 1:
             _processes(directory, workers, devices, progress)
-        elif missing:
-            work(
-                directory,
-                missing,
-                runtime.choose_devices(devices),
-                lambda experiment, shard, records, _: progress.shard(experiment, shard, records),
-            )
+        else:
+            sweep(directory)  # as the first of several processes does
+            if missing:
+                work(
+                    directory,
+                    missing,
+                    runtime.choose_devices(devices),
+                    lambda experiment, shard, records, _: progress.shard(
+                        experiment, shard, records
+                    ),
+                )
     finally:
         progress.stop()
     return open_results(directory)
