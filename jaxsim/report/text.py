@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from typing import TYPE_CHECKING
 
-from jaxsim.estimation import Estimate
+if TYPE_CHECKING:  # words alone need no statistics: half a second of imports
+    from jaxsim.estimation import Estimate
 
 
 def decimals(half_width: float) -> int:

@@ -108,16 +108,12 @@ def test_a_signal_ends_a_worker_within_seconds_and_the_next_goes_on(tmp_path, na
     assert all_bits(tmp_path / "out") == all_bits(tmp_path / "quiet")
 
 
-@pytest.mark.parametrize(
-    "environment", [{"JAX_NUM_CPU_DEVICES": "4"}, {"JAX_NUM_CPU_DEVICES": "1"}], ids=str
-)
-def test_four_devices_in_one_process_give_the_bits_of_one(quiet, tmp_path, environment):
+def test_four_devices_in_one_process_give_the_bits_of_one(quiet, tmp_path):
     bind(study(**STUDY), tmp_path / "out")
     command = [sys.executable, "-m", "jaxsim.launch.process", str(tmp_path / "out")]
-    count = environment["JAX_NUM_CPU_DEVICES"]
     done = subprocess.run(
-        [*command, "--devices", count],
-        env={**os.environ, **environment}, capture_output=True, text=True,
+        [*command, "--devices", "4"],
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "4"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert all_bits(tmp_path / "out") == quiet

@@ -49,7 +49,7 @@ def lasting(tmp_path_factory):
 @pytest.fixture(scope="module")
 def long(lasting):
     """Work of a core for long enough to be meddled with."""
-    return lasting(14, 2)
+    return lasting(10, 2)
 
 
 @pytest.fixture(scope="module")
