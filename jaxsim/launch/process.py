@@ -55,10 +55,15 @@ def prepare(options: argparse.Namespace) -> int:
     return 0
 
 
-def serve(options: argparse.Namespace) -> int:
-    """Compute what is missing; exit code 0 when done or back in the queue.
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a worker that was told to go while something was missing: no success, no error."""
 
-    In a container the code `allocation.AGAIN` asks the script to put the task back.
+
+def serve(options: argparse.Namespace) -> int:
+    """Compute what is missing; exit code 0 when nothing is, or when the task is back in the queue.
+
+    Other codes: TERMINATED if something is missing after SIGTERM, 2 for what a second try would
+    meet again, and in a container `allocation.AGAIN`, which asks the script to put the task back.
     """
     deadline = Deadline()
     signal.signal(signal.SIGTERM, lambda *_: deadline.stop("terminated"))
@@ -84,29 +89,42 @@ def serve(options: argparse.Namespace) -> int:
     except BaseException as error:
         record.end("failed", str(error) or type(error).__name__)
         raise
-    if deadline.reason != TIME_LIMIT or not directory.missing():
+    return _end(record, deadline, bool(directory.missing()))
+
+
+def _end(record: TaskRecord, deadline: Deadline, missing: bool) -> int:
+    """Record how the worker ends, put it back into the queue if it should be; return its code."""
+    if not missing or not deadline.reason:
         record.end(deadline.reason or "finished")
         return 0
-    record.facts["advanced"] = deadline.advanced
+    if deadline.reason != TIME_LIMIT:
+        record.end(deadline.reason)
+        print("terminated; what is done is kept for whoever goes on", file=sys.stderr)
+        return TERMINATED
     if not deadline.advanced and not record.previous().get("advanced", True):
         # The second life finds the programs compiled that the first one began with.
-        message = (
+        return _fail(
+            record,
+            "failed",
             "the time limit is too short: twice not one step was done before it; launch again with "
-            "more time"
+            "more time",
         )
-        record.end("failed", message)
-        print(f"error: {message}", file=sys.stderr)
-        return 2
-    record.end(TIME_LIMIT)
+    record.end(TIME_LIMIT, advanced=deadline.advanced)
     if allocation.contained():
         return allocation.AGAIN
-    refused = allocation.again() if allocation.job() else ""
+    if not allocation.job():
+        return TERMINATED
+    refused = allocation.again()
     if refused:
         message = f"Slurm does not put the task back into its queue ({refused}); launch again"
-        record.end(TIME_LIMIT, message)
-        print(f"error: {message}", file=sys.stderr)
-        return 2
+        return _fail(record, TIME_LIMIT, message)
     return 0
+
+
+def _fail(record: TaskRecord, reason: str, message: str) -> int:
+    record.end(reason, message)
+    print(f"error: {message}", file=sys.stderr)
+    return 2
 
 
 def _require(options: argparse.Namespace) -> None:

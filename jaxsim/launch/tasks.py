@@ -101,10 +101,10 @@ class TaskRecord:
         path = self.path.with_name(f"{self._name}{self.facts['life'] - 1}.json")
         return _read(path) or {}
 
-    def end(self, reason: str, message: str = "") -> None:
-        """Write how the worker ended."""
+    def end(self, reason: str, message: str = "", **more: Any) -> None:
+        """Write how the worker ended, and what else the next life should know."""
         self._ended.set()
-        self.write(ended=now(), reason=reason, message=message)
+        self.write(ended=now(), reason=reason, message=message, **more)
 
 
 def read_records(directory: Path) -> Iterator[tuple[dict[str, Any], float]]:

@@ -48,8 +48,8 @@ def lasting(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def long(lasting):
-    """Work of a core for long enough to be meddled with."""
-    return lasting(10, 2)
+    """Work of a core for long enough to be found at work."""
+    return lasting(8, 2)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,19 @@ def working(out, count=1):
     )
 
 
+def halted(out, count=1):
+    """Stop workers for a moment, so that none is done before it is meddled with; Slurm wakes them.
+
+    Returns:
+        Their records.
+    """
+    found = working(out, count)
+    time.sleep(0.5)
+    for record in found:
+        os.kill(record["pid"], signal.SIGSTOP)
+    return found
+
+
 def assert_same(out, quiet):
     """Check that the runs of a directory are all there, with the bits of a quiet run."""
     found = status(out)
@@ -156,8 +169,7 @@ def test_engines_and_widths_are_measured_on_the_node(launched, long, tmp_path):
 
 def test_a_requeued_task_goes_on(launched, quiet):
     out = launched()
-    (record,) = working(out)
-    time.sleep(1.0)
+    (record,) = halted(out)
     subprocess.run(["scontrol", "requeue", record["job"]], check=True)
     found = over(out)
     assert_same(out, quiet)
@@ -169,7 +181,7 @@ def test_a_requeued_task_goes_on(launched, quiet):
 
 def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
     out = launched("--tasks", "2", "--parallel", "1")
-    working(out)
+    halted(out)
     said = jaxsim("cancel", str(out))
     assert "were in the queue and are cancelled" in said.stdout, said.stderr
     over(out, 60)
@@ -183,7 +195,7 @@ def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
 def test_the_time_limit_is_reached_and_the_task_continued(launched, lasting, tmp_path):
     # A minute is Slurm's shortest limit, and its notice comes after half of it at the latest: one
     # life does not hold this.
-    work = lasting(40, 1)
+    work = lasting(32, 1)
     out = launched("--time", "1", "--set", "slurm.notice=45", **work)
     found = over(out, 600)
     simulate(study(**work), tmp_path / "quiet", devices=1)
@@ -195,8 +207,7 @@ def test_the_time_limit_is_reached_and_the_task_continued(launched, lasting, tmp
 
 def test_a_preempted_task_goes_on(launched, quiet):
     out = launched("--cpus", "4")
-    working(out)
-    time.sleep(1.0)
+    halted(out)
     urgent = "#!/bin/bash\nsleep 5\n"
     subprocess.run(
         ["sbatch", "--partition=urgent", "--cpus-per-task=4", "--output=/dev/null"],
@@ -209,9 +220,9 @@ def test_a_preempted_task_goes_on(launched, quiet):
 
 def test_a_killed_task_is_made_up_for_by_the_others(launched, quiet):
     out = launched("--tasks", "2")
-    one, _ = working(out, 2)
-    time.sleep(1.0)
+    one, other = halted(out, 2)
     os.kill(one["pid"], signal.SIGKILL)
+    os.kill(other["pid"], signal.SIGCONT)
     found = over(out)
     assert_same(out, quiet)
     assert found.ended == {"lost": 1, "finished": 1}
@@ -219,8 +230,7 @@ def test_a_killed_task_is_made_up_for_by_the_others(launched, quiet):
 
 def test_a_failed_node_costs_no_runs(launched, quiet):
     out = launched()
-    (record,) = working(out)
-    time.sleep(1.0)
+    (record,) = halted(out)
     node = record["host"].partition(".")[0]
     try:
         subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"],

@@ -162,8 +162,10 @@ def test_a_task_in_a_container_is_put_back_by_its_script(tmp_path):
     assert list((tmp_path / "out" / "partial").iterdir())
 
 
-@pytest.mark.parametrize(("number", "again"), [(signal.SIGUSR2, True), (signal.SIGTERM, False)])
-def test_signals_reach_the_worker_in_a_container(tmp_path, number, again):
+@pytest.mark.parametrize(
+    ("number", "again", "code"), [(signal.SIGUSR2, True, 0), (signal.SIGTERM, False, 143)]
+)
+def test_signals_reach_the_worker_in_a_container(tmp_path, number, again, code):
     script = task(tmp_path, 59 * 60, **LONG)
     while not list((tmp_path / "out").glob("tasks/*.json")):
         assert script.poll() is None, script.communicate()[0]
@@ -171,7 +173,7 @@ def test_signals_reach_the_worker_in_a_container(tmp_path, number, again):
     time.sleep(4.0)
     script.send_signal(number)
     said, _ = script.communicate(timeout=30)
-    assert script.returncode == 0, said
+    assert script.returncode == code, said
     assert (tmp_path / "scontrol").exists() == again
     (record,) = (record for record, _ in read_records(tmp_path / "out"))
     assert record["reason"] == ("time limit" if again else "terminated")
