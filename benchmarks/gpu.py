@@ -102,12 +102,12 @@ def rate_of(experiment: Any, name: str, width: int) -> float | None:
     """Return the member-steps per second of training; None where it cannot be compiled or run."""
     import jax
 
-    from jaxsim.launch.measure import _timed, lane_counts
+    from jaxsim.launch.measure import lane_counts, time_training
     from jaxsim.simulation.engines import Form
 
     lanes = lane_counts(experiment, "kernel", "auto")[0] if name == "kernel" else 1
     try:
-        return width / _timed(experiment, Form(name, width, lanes)).seconds_per_step  # type: ignore[arg-type]
+        return width / time_training(experiment, Form(name, width, lanes)).seconds_per_step  # type: ignore[arg-type]
     except (jax.errors.JaxRuntimeError, NotImplementedError, ValueError) as error:
         print(f"  {name}, width {width}: {str(error).splitlines()[0][:120]}")
         return None

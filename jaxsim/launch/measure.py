@@ -98,10 +98,10 @@ def measure(
         if engine in ("vmap", "pallas", "auto"):
             tried.append(_search_width(experiment, replicates))
         if engine == "pallas" or (engine == "auto" and _pallas_trains_alike(experiment)):
-            tried.append(_timed(experiment, Form("pallas", tried[0].form.width)))
+            tried.append(time_training(experiment, Form("pallas", tried[0].form.width)))
         for name in _engines_in_lanes(experiment, engine):
             tried += [
-                _timed(experiment, Form(name, _lanes_width(n, replicates), n))
+                time_training(experiment, Form(name, _lanes_width(n, replicates), n))
                 for n in lane_counts(experiment, name, lanes)
             ]
         if engine == "pallas":
@@ -130,7 +130,7 @@ def _that_fits(experiment: Experiment, found: Measurement) -> Measurement:
                 f"out of memory at width {found.form.width}: taking {half} for this new study",
                 file=sys.stderr,
             )
-            found = _timed(experiment, replace(found.form, width=half))
+            found = time_training(experiment, replace(found.form, width=half))
 
 
 def measure_form(experiment: Experiment, form: Form, cores: int | None = None) -> Measurement:
@@ -138,7 +138,7 @@ def measure_form(experiment: Experiment, form: Form, cores: int | None = None) -
 
     def time_it() -> Measurement:
         observation = _observation(experiment, form)
-        return replace(_timed(experiment, form), seconds_per_observation=observation)
+        return replace(time_training(experiment, form), seconds_per_observation=observation)
 
     return _remembered(experiment, str(form), cores, time_it)
 
@@ -238,7 +238,7 @@ def _search_width(experiment: Experiment, replicates: int) -> Measurement:
     width = SMALLEST
     while width <= max(SMALLEST, _enough(replicates)):
         try:
-            tried.append(_timed(experiment, Form("vmap", width)))
+            tried.append(time_training(experiment, Form("vmap", width)))
         except jax.errors.JaxRuntimeError as error:
             # What fitted before is the answer.
             if not tried or not runtime.is_out_of_memory(error):
@@ -274,7 +274,7 @@ def _observation(experiment: Experiment, form: Form) -> float:
     return seconds
 
 
-def _timed(experiment: Experiment, form: Form) -> Measurement:
+def time_training(experiment: Experiment, form: Form) -> Measurement:
     """Return the speed of training in a form."""
     engine, state, learning_rate = _start(experiment, form)
     shared = engine.shared(keys.root_key(experiment.seed))

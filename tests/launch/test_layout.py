@@ -36,7 +36,7 @@ def test_widths_are_measured_once_and_remembered(own_cache, monkeypatch):
     assert first.form.width in (32, 64, 128, 512, 2048)
     (entry,) = (own_cache / "forms").iterdir()
     assert json.loads(entry.read_text())["form"]["width"] == first.form.width
-    monkeypatch.setattr(measure, "_timed", None)  # measuring again would fail
+    monkeypatch.setattr(measure, "time_training", None)  # measuring again would fail
     assert choose_layouts(one) == choose_layouts(study(execution=AUTO, replicates=4000))
     # More replicates of the same order share it, another network does not.
     with pytest.raises(TypeError):
@@ -52,7 +52,9 @@ def test_out_of_memory_halves_the_width_of_a_new_study(own_cache, monkeypatch, c
         return real(experiment, form)
 
     monkeypatch.setattr(measure, "_observation", small)
-    monkeypatch.setattr(measure, "_search_width", lambda e, r: measure._timed(e, Form("vmap", 256)))
+    monkeypatch.setattr(
+        measure, "_search_width", lambda e, r: measure.time_training(e, Form("vmap", 256))
+    )
     (found,) = choose_layouts(study(execution=AUTO | {"engine": "vmap"}, replicates=4000)).values()
     assert found.form.width == 64
     assert capsys.readouterr().err.splitlines() == [
@@ -75,7 +77,9 @@ def test_what_comes_at_the_end_of_a_run_must_fit_too(own_cache, monkeypatch, cap
 
     monkeypatch.setattr(measure, "make_engine", tight)
     monkeypatch.setattr(jax, "default_backend", lambda: "an accelerator")
-    monkeypatch.setattr(measure, "_search_width", lambda e, r: measure._timed(e, Form("vmap", 64)))
+    monkeypatch.setattr(
+        measure, "_search_width", lambda e, r: measure.time_training(e, Form("vmap", 64))
+    )
     (found,) = choose_layouts(study(execution=AUTO | {"engine": "vmap"}, replicates=4000)).values()
     assert found.form.width == 32
     assert "taking 32 for this new study" in capsys.readouterr().err
@@ -98,7 +102,7 @@ def test_optimizers_of_one_network_share_a_layout(own_cache):
     ],
 )
 def test_what_is_told_is_taken_without_a_clock(execution, form, monkeypatch):
-    monkeypatch.setattr(measure, "_timed", None)
+    monkeypatch.setattr(measure, "time_training", None)
     (found,) = choose_layouts(study(execution=execution)).values()
     assert found.form == form
     assert found.shard % form.width == 0
@@ -114,7 +118,7 @@ def test_an_engine_that_wins_by_measurement_is_recorded_and_kept(
         # Of equally wide blocks the one in groups of 32 lanes is the faster.
         return measure.Measurement(form, speed[form.engine] / form.lanes)
 
-    monkeypatch.setattr(measure, "_timed", timed)
+    monkeypatch.setattr(measure, "time_training", timed)
     if wins == "lanes":  # as without a compiler
         monkeypatch.setattr(library, "compiler", lambda: None)
     one = bind(study(execution=AUTO), tmp_path / "out")
@@ -132,7 +136,7 @@ def test_the_reference_is_kept_unless_the_other_is_clearly_faster(own_cache, mon
     def timed(experiment, form):
         return measure.Measurement(form, form.width * (1e-5 if form.engine == "vmap" else 0.96e-5))
 
-    monkeypatch.setattr(measure, "_timed", timed)
+    monkeypatch.setattr(measure, "time_training", timed)
     (found,) = choose_layouts(study(execution=AUTO, steps=100_000)).values()
     assert found.form.engine == "vmap"
 
@@ -145,7 +149,7 @@ def test_measuring_for_pinned_processes_happens_in_one(own_cache, monkeypatch):
     # One entry, written by the other process under the key for one core.
     assert len(list((own_cache / "forms").iterdir())) == 1
     assert layout.is_remembered(asked.experiments[0], 64, "auto", "auto", 1)
-    monkeypatch.setattr(measure, "_timed", None)
+    monkeypatch.setattr(measure, "time_training", None)
     assert list(choose_layouts(asked).values()) == [found]
 
 
