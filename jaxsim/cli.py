@@ -47,6 +47,9 @@ CodeOption = Annotated[
     bool,
     typer.Option("--allow-code", help='Let the study import "module:function" references.'),
 ]
+RepairOption = Annotated[
+    bool, typer.Option("--repair", help="Verify finished shards, compute damaged ones again.")
+]
 DevicesOption = Annotated[
     int | None, typer.Option("--devices", min=1, help="Devices, or cores of a CPU; all by default.")
 ]
@@ -82,9 +85,7 @@ def run(
             "--workers", min=1, help="Processes that share the work; by default chosen by its size."
         ),
     ] = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Verify finished shards, compute damaged ones again.")
-    ] = False,
+    repair: RepairOption = False,
     plots: Annotated[bool, typer.Option(help="Draw the plots at the end.")] = True,
     allow_code: CodeOption = False,
 ) -> None:
@@ -151,14 +152,29 @@ def launch(
     options: Annotated[
         list[str], typer.Option("--sbatch", help='One more option: "--exclude=n7"; repeatable.')
     ] = [],  # noqa: B006
+    repair: RepairOption = False,
     allow_code: CodeOption = False,
 ) -> None:
     """Run a study as an array of Slurm jobs, or go on with it; `[slurm]` in the study, or options.
 
     Run again = submit what is missing.
     """
+    given = {
+        "tasks": tasks, "parallel": parallel, "time": time, "gpus": gpus, "gres": gres,
+        "cpus": cpus, "memory": memory, "partition": partition, "account": account, "qos": qos,
+        "constraint": constraint, "container": container, "module": modules, "env": environment,
+        "sbatch": options,
+    }  # fmt: skip
     if local is not None:
-        run(study, output, settings, replicates, workers=local, allow_code=allow_code)
+        alone = {**given, "dry-run": dry_run or None, "prepare": prepare or None}
+        for name, value in alone.items():
+            if value is not None and value != []:
+                raise InputError(
+                    f"--{name} is not accepted together with --local, which runs workers here and "
+                    "now"
+                )
+        run(study, output, settings, replicates, workers=local, repair=repair,
+            allow_code=allow_code)  # fmt: skip
         return
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
@@ -178,18 +194,14 @@ def launch(
     from jaxsim.launch.slurm.launch import launch as submit
     from jaxsim.launch.slurm.settings import slurm_settings, variables
 
-    given = {
-        "tasks": tasks, "parallel": parallel, "time": time, "gpus": gpus, "gres": gres,
-        "cpus": cpus, "memory": memory, "partition": partition, "account": account, "qos": qos,
-        "constraint": constraint, "container": container, "modules": modules,
-        "environment": variables(environment), "options": options,
-    }  # fmt: skip
+    names = {"module": "modules", "env": "environment", "sbatch": "options"}
+    given = {names.get(k, k): variables(v) if k == "env" else v for k, v in given.items()}
     asked = slurm_settings(loaded.spec.slurm, given, allow_code)
     if dry_run:
-        for kind, text in show_scripts(loaded, directory, asked):
+        for kind, text in show_scripts(loaded, directory, asked, announce):
             print(f"# --- {kind} ---\n{text}")
         return
-    for job in submit(loaded, directory, asked, announce):
+    for job in submit(loaded, directory, asked, announce, repair=repair):
         array = f", {job.tasks} task{'s' * (job.tasks > 1)}" if job.kind == "work" else ""
         print(f"job {job.job}: {job.kind}{array}")
     print(f"jaxsim status {directory}")

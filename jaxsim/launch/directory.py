@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from jaxsim.errors import InputError
 from jaxsim.launch.layout import choose_layouts
 from jaxsim.results.provenance import jaxsim_version
 from jaxsim.results.schema import VERSION
-from jaxsim.results.store import Shard, Store
-from jaxsim.simulation.engines import Form
+from jaxsim.results.store import MANIFEST, Shard, Store
+from jaxsim.simulation.engines import EngineName, Form
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.study.plan import Layout, shards
 from jaxsim.study.spec import ANALYSIS_KEYS
@@ -71,17 +71,27 @@ def bind(
         InputError: if the directory holds another study (with the difference), holds other files,
             or cannot be written.
     """
+    found = peek(study, path)
+    if found is None:
+        found = Directory(Store(path), study, choose_layouts(study, announce))
+    fresh = _manifest(study, found.layouts)
+    if fresh != found.store.manifest():
+        found.store.write_manifest(fresh)
+    return found
+
+
+def peek(study: Study, path: str | Path) -> Directory | None:
+    """Return what `bind` would of a directory that holds the study; None if it is still free.
+
+    Raises:
+        InputError: if the directory holds another study or other files.
+    """
     store = Store(path)
     manifest = store.manifest()
     if manifest is None:
         require_free(store.directory)
-        layouts = choose_layouts(study, announce)
-    else:
-        layouts = _recorded(study, manifest, store.directory)
-    fresh = _manifest(study, layouts)
-    if fresh != manifest:
-        store.write_manifest(fresh)
-    return Directory(store, study, layouts)
+        return None
+    return Directory(store, study, _recorded(study, _sound(manifest, store), store.directory))
 
 
 def reopen(path: str | Path, allow_code: bool = False) -> Directory:
@@ -97,13 +107,37 @@ def reopen(path: str | Path, allow_code: bool = False) -> Directory:
             f"directory = {str(path)!r} holds no jaxsim study; accepted: a directory made by "
             "`jaxsim run`"
         )
-    if manifest.get("schema") != VERSION:
-        raise InputError(
-            f"directory = {str(path)!r} was written with schema {manifest.get('schema')!r}; "
-            f"accepted: {VERSION!r}"
-        )
-    study = Study.from_dict(manifest["study"], allow_code=allow_code, base=manifest.get("base"))
+    manifest = _sound(manifest, store)
+    study = Study.from_dict(manifest["study"], allow_code=allow_code, base=manifest["base"])
     return Directory(store, study, _recorded(study, manifest, store.directory))
+
+
+def _sound(manifest: Any, store: Store) -> dict[str, Any]:
+    """Return a manifest after checking what is read of it: anybody could have written it.
+
+    Raises:
+        InputError: if it is of an incompatible version, or not what we write.
+    """
+    version = manifest.get("schema") if isinstance(manifest, dict) else None
+    if version is not None and version != VERSION:
+        raise InputError(
+            f"directory = {str(store.directory)!r} was written with schema {version!r}; accepted: "
+            f"{VERSION!r}"
+        )
+    try:
+        right = isinstance(manifest["study"], dict) and isinstance(manifest["base"], str | None)
+        for e in manifest["experiments"]:
+            right &= isinstance(e["id"], str) and e["engine"] in get_args(EngineName)
+            right &= all(type(e[key]) is int and e[key] > 0 for key in ("width", "lanes", "shard"))
+            right = right and e["width"] % e["lanes"] == 0 and e["shard"] % e["width"] == 0
+    except (TypeError, KeyError):
+        right = False
+    if version is None or not right:
+        raise InputError(
+            f"{str(store.directory / MANIFEST)!r} cannot be read as a jaxsim study: it is not what "
+            "jaxsim writes"
+        )
+    return manifest
 
 
 def _manifest(study: Study, layouts: dict[str, Layout]) -> dict[str, Any]:
@@ -127,7 +161,7 @@ def _manifest(study: Study, layouts: dict[str, Layout]) -> dict[str, Any]:
 
 def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[str, Layout]:
     """Return the layouts of a manifest if it is of this study."""
-    differences = _differences(manifest["study"], study.spec.model_dump(mode="json"))
+    differences = compare(manifest["study"], study.spec.model_dump(mode="json"))
     execution = study.spec.execution
     recorded = {
         e["id"]: Layout(Form(e["engine"], e["width"], e["lanes"]), e["shard"])
@@ -151,7 +185,7 @@ def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[s
     return recorded
 
 
-def _differences(there: Any, here: Any, key: str = "") -> list[str]:
+def compare(there: Any, here: Any, key: str = "") -> list[str]:
     """Return a line per key in which two resolved studies differ, analysis and layout aside."""
     if isinstance(there, dict) and isinstance(here, dict):
         found = []
@@ -159,7 +193,7 @@ def _differences(there: Any, here: Any, key: str = "") -> list[str]:
             inner = f"{key}.{name}" if key else name
             if inner in ANALYSIS_KEYS or inner in [f"execution.{k}" for k in FORM]:
                 continue
-            found += _differences(there.get(name), here.get(name), inner)
+            found += compare(there.get(name), here.get(name), inner)
         return found
     return [] if there == here else [f"{key}: {there!r} there, {here!r} asked for"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 
 import jax
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
+from jaxsim.launch import apart
 from jaxsim.launch.measure import Measurement, is_remembered, lane_counts, measure
 from jaxsim.launch.request import pack
 from jaxsim.simulation import lanes
@@ -85,7 +85,8 @@ def _measure_apart(study: Study) -> None:
     """Measure in a process that keeps to one core, as the workers will; the results are cached."""
     code = ["--allow-code"] if study.allow_code else []
     subprocess.run(
-        [sys.executable, "-m", "jaxsim.launch.process", "--measure", *code],
+        apart.command("--measure", *code),
+        env=apart.environment(),
         input=pack(study),
         text=True,
         capture_output=True,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
+import os
 from pathlib import Path
 
 from jaxsim.launch.directory import Directory
@@ -20,10 +22,14 @@ def sweep(directory: Directory) -> None:
     """
     root = directory.store.directory
     now = file_time(root)
-    for path in root.rglob(TEMPORARY):
-        with contextlib.suppress(OSError):
-            if now - path.stat().st_mtime > ABANDONED:
-                path.unlink()
+    for folder, folders, files in os.walk(root):
+        # Folders come and go while a launch copies the package; it cleans up behind itself.
+        folders[:] = [name for name in folders if name != "code"]
+        for name in fnmatch.filter(files, TEMPORARY):
+            path = Path(folder, name)
+            with contextlib.suppress(OSError):
+                if now - path.stat().st_mtime > ABANDONED:
+                    path.unlink()
     _sweep_beginnings(directory, root / FOLDER)
 
 

@@ -3,16 +3,19 @@
     DIR/partial/<experiment>-<first>-<stop>.npz
 
 Arrays only, no pickles: the records of finished blocks, the engine's state in the middle of the
-next one, and a text that says whose they are. A file that is torn, or was left by another version,
-another kind of device or another program, is not used: the shard is begun anew, to the same bits.
+next one, a text that says whose they are, and behind it all its SHA-256. A file that is torn or not
+what was written, or was left by another version, another kind of device or another program, is not
+used: the shard is begun anew, to the same bits.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +37,11 @@ from jaxsim.simulation.kernel.library import compiler_version
 from jaxsim.simulation.records import Records
 
 FOLDER = "partial"
+# Of a file with the right checksum, which only a stranger would have made unreadable.
+_UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,16 +99,16 @@ class Keeper:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         with contextlib.suppress(InputError):
-            write_atomically(self.path, buffer.getvalue())
+            write_atomically(self.path, sealed(buffer.getvalue()))
 
     def find(self) -> Partial:
         """Return what there is, or an empty beginning."""
         try:
-            content = io.BytesIO(self.path.read_bytes())
+            content = io.BytesIO(unsealed(self.path.read_bytes()))
             with np.load(content, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             return self._read(arrays)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError):
+        except _UNREADABLE:
             return Partial([], None)
 
     def drop(self) -> None:
@@ -126,6 +134,23 @@ class Keeper:
             seen.append(Observation(*(jnp.asarray(field) for field in fields)))
         state = jax.tree.unflatten(form, found)
         return Partial(blocks, Snapshot(int(arrays["step"]), state, tuple(seen)))
+
+
+def sealed(content: bytes) -> bytes:
+    """Return a content with its SHA-256 behind it, where readers of zip files ignore it."""
+    return content + hashlib.sha256(content).digest()
+
+
+def unsealed(content: bytes) -> bytes:
+    """Return a content without its SHA-256.
+
+    Raises:
+        ValueError: if it is not its own: zip files check less than all of their bytes.
+    """
+    size = hashlib.sha256().digest_size
+    if sealed(content[:-size]) != content:
+        raise ValueError("it is damaged")
+    return content[:-size]
 
 
 def shard_name(shard: Shard) -> str:

@@ -1,7 +1,8 @@
 """A worker process: `python -m jaxsim.launch.process DIR --index I --of N`.
 
-Takes its own part of what is missing first, then helps the others. In a job of Slurm's it stops in
-time and puts itself back into the queue while something is missing. With `--pin` it keeps to one
+Takes its own part of what is missing first, then helps the others. With `--notice SECONDS` it is a
+job of Slurm's by itself: it stops so long before the time limit and puts itself back into the queue
+while something is missing. With `--pin` it keeps to one
 core. With `--prepare` it settles engines and widths of a study that `jaxsim launch` left in DIR.
 With `--measure` it measures the study on its standard input instead.
 """
@@ -12,6 +13,8 @@ import argparse
 import random
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +51,11 @@ def measure_study(allow_code: bool) -> int:
 
 def prepare(options: argparse.Namespace) -> int:
     """Bind the directory to the study that was left in it, measuring on this node."""
-    _require(options)
-    study = read_request(Path(options.directory), options.allow_code)
-    runtime.configure(None, study.spec.execution.matmul_precision)
-    bind(study, options.directory, lambda text: print(text, file=sys.stderr))
+    with _failures(TaskRecord(Path(options.directory), allocation.job())):
+        _require(options)
+        study = read_request(Path(options.directory), options.allow_code)
+        runtime.configure(None, study.spec.execution.matmul_precision)
+        bind(study, options.directory, lambda text: print(text, file=sys.stderr))
     return 0
 
 
@@ -68,31 +72,42 @@ def serve(options: argparse.Namespace) -> int:
     deadline = Deadline()
     signal.signal(signal.SIGTERM, lambda *_: deadline.stop("terminated"))
     signal.signal(signal.SIGUSR2, lambda *_: deadline.notice())
-    left = allocation.seconds_left()
+    # Other workers may be in a job of the user's, whose time and life are not theirs to manage.
+    task = options.notice is not None
+    left = allocation.seconds_left() if task else None
     if left is not None:
         deadline.limit(max(left - options.notice, 0.0))
-    _require(options)
-    directory = reopen(options.directory, allow_code=options.allow_code)
-    runtime.configure(None, directory.study.spec.execution.matmul_precision)
-    devices = runtime.choose_devices(None if options.all_devices else options.devices)
-    record = TaskRecord(directory.store.directory, devices)
-    record.beat()
-    if options.index == 0:
-        sweep(directory)
+    record = TaskRecord(Path(options.directory), allocation.job() if task else None)
+    with _failures(record):
+        _require(options)
+        directory = reopen(options.directory, allow_code=options.allow_code)
+        runtime.configure(None, directory.study.spec.execution.matmul_precision)
+        devices = runtime.choose_devices(None if options.all_devices else options.devices)
+        record.use(devices)
+        record.beat()
+        if options.index == 0:
+            sweep(directory)
 
-    def observe(experiment: Any, shard: Any, records: Any, seconds: float) -> None:
-        record.shard(shard, directory.layouts[experiment.id].width, seconds)
+        def observe(experiment: Any, shard: Any, records: Any, seconds: float) -> None:
+            record.shard(shard, directory.layouts[experiment.id].width, seconds)
 
-    try:
         work(directory, share(directory.missing(), options.index, options.of), devices,
              observe, deadline)  # fmt: skip
+        missing = bool(directory.missing())
+    return _end(record, deadline, missing, task)
+
+
+@contextmanager
+def _failures(record: TaskRecord) -> Iterator[None]:
+    """Note in the record why the worker fails, if it does."""
+    try:
+        yield
     except BaseException as error:
         record.end("failed", str(error) or type(error).__name__)
         raise
-    return _end(record, deadline, bool(directory.missing()))
 
 
-def _end(record: TaskRecord, deadline: Deadline, missing: bool) -> int:
+def _end(record: TaskRecord, deadline: Deadline, missing: bool, task: bool) -> int:
     """Record how the worker ends, put it back into the queue if it should be; return its code."""
     if not missing or not deadline.reason:
         record.end(deadline.reason or "finished")
@@ -110,10 +125,10 @@ def _end(record: TaskRecord, deadline: Deadline, missing: bool) -> int:
             "more time",
         )
     record.end(TIME_LIMIT, advanced=deadline.advanced)
+    if not (task and allocation.job()):
+        return TERMINATED
     if allocation.contained():
         return allocation.AGAIN
-    if not allocation.job():
-        return TERMINATED
     refused = allocation.again()
     if refused:
         message = f"Slurm does not put the task back into its queue ({refused}); launch again"
@@ -146,7 +161,7 @@ def main() -> int:
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--all-devices", action="store_true")
     parser.add_argument("--platform", choices=("cpu", "gpu"))
-    parser.add_argument("--notice", type=int, default=0)
+    parser.add_argument("--notice", type=int)
     parser.add_argument("--allow-code", action="store_true")
     options = parser.parse_args()
     if options.pin or options.measure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from jaxsim.errors import InputError
 from jaxsim.results.files import write_atomically
@@ -41,8 +42,17 @@ def read_request(directory: Path, allow_code: bool) -> Study:
         return unpack(_path(directory).read_text(encoding="utf-8"), allow_code)
     except InputError:
         raise
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{str(_path(directory))!r} cannot be read: {error}") from None
+
+
+def left_study(directory: Path) -> dict[str, Any] | None:
+    """Return the tables of the study that was left, None if there is none that can be read."""
+    try:
+        found = json.loads(_path(directory).read_text(encoding="utf-8"))["study"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _path(directory: Path) -> Path:

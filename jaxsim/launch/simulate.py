@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
+from jaxsim.launch import apart
 from jaxsim.launch.directory import Directory, bind
 from jaxsim.launch.layout import choose_workers
 from jaxsim.launch.leftovers import sweep
@@ -129,7 +129,7 @@ def remove_damaged(
 
 def _processes(directory: Directory, workers: int, devices: int | None, progress: Progress) -> None:
     """Run worker processes until the plan is finished, watching the store."""
-    command = [sys.executable, "-m", "jaxsim.launch.process", str(directory.store.directory)]
+    command = apart.command(str(directory.store.directory))
     command += ["--pin"] if devices is None else ["--devices", str(devices)]
     if directory.study.allow_code:
         command.append("--allow-code")
@@ -138,6 +138,7 @@ def _processes(directory: Directory, workers: int, devices: int | None, progress
         running = [
             subprocess.Popen(
                 [*command, "--index", str(i), "--of", str(workers)],
+                env=apart.environment(),
                 stdout=subprocess.DEVNULL,
                 stderr=errors[i],
             )

@@ -30,11 +30,10 @@ def keep_source(directory: Path) -> Path:
         InputError: if it cannot be written.
     """
     home = source_home(directory)
-    for folder in home.rglob("__pycache__"):
-        # Compiled code need not be that of the source beside it; Python makes it again.
-        shutil.rmtree(folder, ignore_errors=True)
     if _is_whole(home):
         return home
+    if home.is_symlink():
+        home.unlink()
     shutil.rmtree(home, ignore_errors=True)
     beside = home.with_name(f".{home.name}.{uuid.uuid4().hex[:8]}")
     try:
@@ -58,10 +57,21 @@ def keep_source(directory: Path) -> Path:
 
 
 def _is_whole(home: Path) -> bool:
-    """Return whether a folder holds the package and its description, and no other code."""
+    """Return whether a folder holds the package and its description, and nothing else.
+
+    Nothing else: neither links, nor compiled code (`__pycache__`), which need not be that of the
+    source beside it. Python is told to keep that elsewhere (PYTHONPYCACHEPREFIX).
+    """
+    wanted = {Path(_PACKAGE.name) / p.relative_to(_PACKAGE) for p in _files(_PACKAGE)}
+    there = set()
     try:
-        names = {p.name for p in home.iterdir()}
-        return names == {SNAPSHOT, _PACKAGE.name} and _digest(home / _PACKAGE.name) == _digest(
+        if home.is_symlink():
+            return False
+        for folder, folders, files in os.walk(home):
+            if any(os.path.islink(os.path.join(folder, name)) for name in folders + files):
+                return False
+            there |= {Path(folder, name).relative_to(home) for name in files}
+        return there == wanted | {Path(SNAPSHOT)} and _digest(home / _PACKAGE.name) == _digest(
             _PACKAGE
         )
     except OSError:

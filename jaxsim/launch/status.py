@@ -96,8 +96,12 @@ def status(path: str | Path, allow_code: bool = False) -> Status:
             found.queue = cluster.states([job.job for job in found.jobs])
         except InputError:
             found.queue = None  # asked on a machine without Slurm, or it does not answer
-    for record, age in read_records(Path(path)):
-        _take(found, record, age)
+    records = list(read_records(Path(path)))
+    last = {r.get("job"): 0 for r, _ in records}
+    for record, _ in records:
+        last[record.get("job")] = max(last[record.get("job")], record.get("life", 0))
+    for record, age in records:
+        _take(found, record, age, record.get("life", 0) < last[record.get("job")])
     return found
 
 
@@ -122,14 +126,17 @@ def _standing(directory: Directory, experiment: Experiment, devices: Counter[str
     return Standing(experiment, planned, done, diverged, damaged)
 
 
-def _take(found: Status, record: dict[str, Any], age: float) -> None:
-    """Count one worker."""
+def _take(found: Status, record: dict[str, Any], age: float, followed: bool) -> None:
+    """Count one worker, one life of a task; `followed` by another it is over."""
     reason = record.get("reason")
     if reason is None:
-        job = record.get("job")
-        # Slurm knows best; it lists array tasks by their place in the array.
-        if job is not None and found.queue is not None:
-            names = {job, f"{record.get('array')}_{record.get('index')}"}
+        job, array = record.get("job"), record.get("array")
+        ours = {one.job for one in found.jobs} & {job, array}
+        # Slurm knows best of the jobs it was asked for; it lists array tasks by their place.
+        if followed:
+            alive = False
+        elif ours and found.queue is not None:
+            names = {job, f"{array}_{record.get('index')}"}
             alive = any(found.queue.get(name) in _ALIVE for name in names)
         else:
             alive = age < SILENT_AFTER

@@ -34,12 +34,11 @@ class TaskRecord:
 
     Args:
         directory: of the study.
-        devices: it computes on.
+        job: of Slurm's that is this worker and nothing else; None for others.
     """
 
-    def __init__(self, directory: Path, devices: list[Device]) -> None:
-        job = os.environ.get("SLURM_JOB_ID")
-        life = os.environ.get("SLURM_RESTART_COUNT", "0")
+    def __init__(self, directory: Path, job: str | None) -> None:
+        life = os.environ.get("SLURM_RESTART_COUNT", "0") if job else "0"
         self._name = f"{job}." if job else f"local-{uuid.uuid4().hex[:12]}."
         self.path = directory / "tasks" / f"{self._name}{life}.json"
         self._begin, self._lock, self._ended = time.monotonic(), threading.Lock(), threading.Event()
@@ -49,11 +48,10 @@ class TaskRecord:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "job": job,
-            "array": os.environ.get("SLURM_ARRAY_JOB_ID"),
-            "index": os.environ.get("SLURM_ARRAY_TASK_ID"),
+            "array": os.environ.get("SLURM_ARRAY_JOB_ID") if job else None,
+            "index": os.environ.get("SLURM_ARRAY_TASK_ID") if job else None,
             "life": int(life),
-            "devices": [f"{d.platform} {d.device_kind}" for d in devices],
-            "driver": driver(devices),
+            "devices": [],
             "versions": versions(),
             "commit": commit(),
             "environment": {
@@ -61,8 +59,15 @@ class TaskRecord:
                 for k, v in sorted(os.environ.items())
                 if k.startswith(_KEPT) and "CONF" not in k
             },
-            "matmul_precision": str(setting("jax_default_matmul_precision")),
             "began": now(),
+        }
+
+    def use(self, devices: list[Device]) -> None:
+        """Note the devices it computes on, and how."""
+        self.facts |= {
+            "devices": [f"{d.platform} {d.device_kind}" for d in devices],
+            "driver": driver(devices),
+            "matmul_precision": str(setting("jax_default_matmul_precision")),
         }
 
     def shard(self, shard: Shard, width: int, seconds: float) -> None:
@@ -84,6 +89,8 @@ class TaskRecord:
 
     def write(self, **more: Any) -> None:
         """Write the record; one that cannot be written costs no results."""
+        if not self.path.parent.parent.is_dir():
+            return  # no study: nothing is made for the sake of a record
         work = {
             "seconds": round(time.monotonic() - self._begin, 3),
             "device_seconds": round(self.busy, 3),
@@ -133,4 +140,13 @@ def _read(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and _is_sound(record) else None
+
+
+def _is_sound(record: dict[str, Any]) -> bool:
+    """Return whether what is read of a record is of the right kind: anybody could have written."""
+    kinds = {"reason": str, "job": str, "array": str, "index": str, "host": str, "message": str}
+    numbers = ("seconds", "replicates", "life")
+    return all(isinstance(record.get(k), kind | None) for k, kind in kinds.items()) and all(
+        isinstance(record.get(k, 0), int | float) for k in numbers
+    )

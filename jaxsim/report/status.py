@@ -35,7 +35,9 @@ def sentences(found: Status) -> list[str]:
         lines = [f"{found.done:,} of {found.planned:,} runs are there ({share:.1%})."]
     damaged = sum(e.damaged for e in found.experiments)
     if damaged:
-        lines.append(f"{damaged} shards are damaged: `jaxsim run` with --repair makes them anew.")
+        lines.append(
+            f"{damaged} shards are damaged: `jaxsim run` or `launch` with --repair makes them anew."
+        )
     if found.running:
         lines.append(_at_work(found))
     if found.ended:

@@ -26,6 +26,7 @@ from jaxsim.results.schema import VERSION, from_arrow, to_arrow
 from jaxsim.simulation.records import Records
 
 MANIFEST = "study.json"
+_EXPERIMENT = "jaxsim.experiment"
 # What the Parquet reader raises on damaged input: besides its own, errors of decoding and
 # allocation.
 _UNREADABLE = (OSError, ValueError, OverflowError, MemoryError, pa.ArrowException)
@@ -60,8 +61,8 @@ class DamagedShard(InputError):
 
     def __init__(self, shard: Shard, path: Path, reason: str) -> None:
         super().__init__(
-            f"shard {str(path)!r} is damaged ({reason}); `jaxsim run` with --repair computes it "
-            "again, to the same bits"
+            f"shard {str(path)!r} is damaged ({reason}); `jaxsim run` or `launch` with "
+            "--repair computes it again, to the same bits"
         )
         self.shard = shard
 
@@ -83,7 +84,7 @@ class Store:
             return json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{str(path)!r} cannot be read as a jaxsim study: {error}") from None
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
@@ -117,7 +118,9 @@ class Store:
     def write(self, shard: Shard, records: Records, facts: dict[str, str]) -> None:
         """Write a shard: all of it appears, or nothing."""
         buffer = io.BytesIO()
-        table = to_arrow(records, {"jaxsim.schema": VERSION, **facts})
+        table = to_arrow(
+            records, {"jaxsim.schema": VERSION, _EXPERIMENT: shard.experiment, **facts}
+        )
         pq.write_table(
             table, buffer, compression="zstd", write_statistics=False, write_page_checksum=True
         )
@@ -132,9 +135,22 @@ class Store:
         return from_arrow_checked(self._table(shard), shard, self.path(shard))
 
     def facts(self, shard: Shard) -> dict[str, str]:
-        """Return the provenance stored with a shard."""
-        raw = self._parquet(shard).schema_arrow.metadata or {}
-        return {k.decode(): v.decode() for k, v in raw.items() if not k.startswith(b"ARROW")}
+        """Return the provenance stored with a shard.
+
+        Raises:
+            DamagedShard: if it cannot be read, or is another experiment's.
+        """
+        return self._facts(shard, self._parquet(shard))
+
+    def _facts(self, shard: Shard, file: pq.ParquetFile) -> dict[str, str]:
+        raw = file.schema_arrow.metadata or {}
+        try:
+            facts = {k.decode(): v.decode() for k, v in raw.items() if not k.startswith(b"ARROW")}
+        except UnicodeDecodeError as error:
+            raise DamagedShard(shard, self.path(shard), _first_line(error)) from None
+        if facts.get(_EXPERIMENT, shard.experiment) != shard.experiment:
+            raise DamagedShard(shard, self.path(shard), "it is of another experiment")
+        return facts
 
     def _parquet(self, shard: Shard) -> pq.ParquetFile:
         path = self.path(shard)
@@ -145,6 +161,7 @@ class Store:
 
     def _table(self, shard: Shard) -> pa.Table:
         file = self._parquet(shard)
+        self._facts(shard, file)
         try:
             return file.read()
         except _UNREADABLE as error:

@@ -15,8 +15,8 @@ from jaxsim.errors import InputError
 from jaxsim.study.spec import StudySpec
 
 
-def read_table(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file.
+def read_table(path: Path, what: str = "study") -> dict[str, Any]:
+    """Return the content of a TOML file, which sentences call by what it is.
 
     Raises:
         InputError: if it cannot be read or is not TOML, with the place.
@@ -24,9 +24,9 @@ def read_table(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"study = {str(path)!r} cannot be read: {error.strerror}") from None
+        raise InputError(f"{what} = {str(path)!r} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"study = {str(path)!r} is not valid TOML: {error}") from None
+        raise InputError(f"{what} = {str(path)!r} is not valid TOML: {error}") from None
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

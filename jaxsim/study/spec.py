@@ -150,6 +150,7 @@ class ExecutionSpec(Section):
 
 
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:&|()\[\]*=@+/-]+$", max_length=200)]
+_Gpus = Annotated[str, Field(pattern=r"^(0|([A-Za-z0-9_.-]+:)?[1-9][0-9]*)$")]
 """What Slurm's own names are made of: nothing that a shell would read as more than a word."""
 
 
@@ -161,7 +162,7 @@ class SlurmSpec(Section):
     qos: _Word | None = Field(default=None, description="--qos")
     constraint: _Word | None = Field(default=None, description="--constraint, e.g. a kind of GPU")
     reservation: _Word | None = Field(default=None, description="--reservation")
-    gpus: Annotated[int, Field(ge=0)] | _Word | None = Field(
+    gpus: Annotated[int, Field(ge=0)] | _Gpus | None = Field(
         default=None, description="GPUs of each task, as 1 or a100:1; 0 (default) for CPUs"
     )
     gres: _Word | None = Field(default=None, description="--gres, in place of gpus")
@@ -170,7 +171,7 @@ class SlurmSpec(Section):
     time: Annotated[str, Field(pattern=r"^(\d+-)?\d+(:\d+){0,2}$")] | None = Field(
         default=None, description='limit of each life of a task, as Slurm has it; "01:00:00"'
     )
-    notice: Annotated[int, Field(ge=1)] | None = Field(
+    notice: Annotated[int, Field(ge=1, le=65535)] | None = Field(
         default=None, description="seconds before the limit at which a task stops; 60 by default"
     )
     tasks: Positive | None = Field(default=None, description="size of the array; 1 by default")

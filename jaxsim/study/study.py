@@ -47,9 +47,13 @@ class Study:
             InputError: if there is no such study or something in it is not accepted.
         """
         name, path = str(source), Path(source)
-        if name in READY and not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError as error:
+            raise InputError(f"study = {name!r} cannot be read: {error.strerror}") from None
+        if name in READY and not there:
             return cls.from_dict(ready_table(name), settings, allow_code)
-        if not path.is_file():
+        if not there:
             raise InputError(
                 f"study = {name!r} is neither a file nor a ready study; accepted: the path of a "
                 f"TOML file, or one of {', '.join(sorted(READY))}"

@@ -11,7 +11,7 @@ from jaxsim.errors import InputError
 from jaxsim.launch import computation
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import bind
-from jaxsim.launch.partial import Keeper, Partial
+from jaxsim.launch.partial import Keeper, Partial, sealed, unsealed
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.worker import work
 from jaxsim.simulation import block
@@ -104,7 +104,7 @@ def test_workers_that_are_stopped_lose_nothing(quiet, tmp_path, monkeypatch):
     assert list((tmp_path / "out" / "partial").iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "other", "pickle"])
+@pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "other", "pickle", "encrypted"])
 def test_a_damaged_or_foreign_beginning_is_not_used(quiet, tmp_path, monkeypatch, damage):
     directory = bind(study(grid=TWO), tmp_path / "out")
     monkeypatch.setattr(computation, "Pace", lambda: Pace(steps=5, seconds=1e-9))
@@ -120,6 +120,12 @@ def test_a_damaged_or_foreign_beginning_is_not_used(quiet, tmp_path, monkeypatch
         path.write_bytes(b"")
     elif damage == "pickle":
         np.savez(path, whose=np.array([{"a": 1}], dtype=object))
+        path.write_bytes(sealed(path.read_bytes()))
+    elif damage == "encrypted":
+        content = content[:-32]
+        content[6] |= 1  # of the first file's header
+        content[content.find(b"PK\1\2") + 8] |= 1
+        path.write_bytes(sealed(bytes(content)))
     elif damage == "flipped":
         with np.load(path) as file:
             place = content.find(file["state0"].tobytes())
@@ -130,9 +136,24 @@ def test_a_damaged_or_foreign_beginning_is_not_used(quiet, tmp_path, monkeypatch
         with np.load(path) as file:
             arrays = dict(file) | {"whose": np.array("another")}
         np.savez(path, **arrays)
+        path.write_bytes(sealed(path.read_bytes()))
     work(directory, directory.missing(), jax.local_devices()[:1])
     computation._pace.cache_clear()
     assert all_bits(tmp_path / "out") == quiet
+
+
+def test_no_flipped_bit_goes_unnoticed():
+    # Zip files check the content of their members, but not all of what says which there are.
+    content = sealed(bytes(range(256)))
+    assert unsealed(content) == bytes(range(256))
+    for place in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        with pytest.raises(ValueError, match="damaged"):
+            unsealed(bytes(flipped))
+    for short in range(len(content)):
+        with pytest.raises(ValueError, match="damaged"):
+            unsealed(content[:short])
 
 
 def test_a_long_block_is_kept_now_and_then_in_case_of_a_crash(quiet, tmp_path, monkeypatch):

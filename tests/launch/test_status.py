@@ -5,8 +5,10 @@ import os
 import time
 
 import jax
+import pytest
 
-from jaxsim.launch.directory import bind
+from jaxsim import InputError
+from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.status import status
 from jaxsim.launch.worker import work
@@ -57,6 +59,70 @@ def test_workers_are_running_ended_or_lost(tmp_path):
         "Workers that ended: 1 failed, 1 finished, 1 lost.",
         "A worker failed on node1: no room left",
     ]
+
+
+def test_records_that_somebody_else_wrote_are_not_counted(tmp_path):
+    bind(study(), tmp_path / "out")
+    wrong = [{"seconds": "a"}, {"seconds": None}, {"replicates": "x"}, {"reason": ["a"]},
+             {"job": [1]}, {"life": "1"}, {"message": 5, "reason": "failed"}]  # fmt: skip
+    for number, facts in enumerate(wrong):
+        record(tmp_path / "out", str(number), **facts)
+    found = status(tmp_path / "out")
+    assert (found.running, found.ended) == ([], {})
+
+
+def test_a_life_that_is_followed_by_another_is_over(tmp_path):
+    bind(study(), tmp_path / "out")
+    for life in (0, 1):
+        record(tmp_path / "out", f"17.{life}", job="17", life=life)
+    found = status(tmp_path / "out")
+    assert [r["life"] for r in found.running] == [1]
+    assert found.ended == {"lost": 1}
+
+
+def test_slurm_is_only_believed_of_the_jobs_it_was_asked_for(tmp_path, monkeypatch):
+    bind(study(), tmp_path / "out")
+    (tmp_path / "out" / "launch").mkdir()
+    job = {"kind": "work", "job": "5", "tasks": 1, "submitted": ""}
+    (tmp_path / "out" / "launch" / "jobs.json").write_text(json.dumps([job]))
+    monkeypatch.setattr("jaxsim.launch.slurm.cluster.states", lambda jobs: {})
+    record(tmp_path / "out", "6.0", job="6", array="6", index="0")
+    record(tmp_path / "out", "5.0", job="5", array="5", index="0")
+    found = status(tmp_path / "out")
+    assert [r["job"] for r in found.running] == ["6"]
+    assert found.ended == {"lost": 1}
+
+
+WRONG = [
+    [], {}, {"schema": "1"}, {"study": None}, {"study": []}, {"experiments": None},
+    {"experiments": {}}, {"experiments": [{}]}, {"experiments": [{"id": 1}]}, {"base": 5},
+    {"experiments.width": 0}, {"experiments.width": "16"}, {"experiments.shard": None},
+    {"experiments.engine": []}, {"experiments.engine": "none"}, {"experiments.lanes": 3},
+    {"experiments.shard": 17}, {"schema": "0"}, {"schema": 1}, "deep",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_manifest_that_is_not_ours_gets_a_sentence(tmp_path, wrong):
+    directory = bind(study(), tmp_path / "out")
+    path = tmp_path / "out" / "study.json"
+    manifest = directory.store.manifest()
+    if wrong == "deep":
+        path.write_text('{"a":' * 100_000)
+    elif not wrong or wrong == {"schema": "1"}:
+        path.write_text(json.dumps(wrong))
+    else:
+        ((key, value),) = wrong.items()
+        if "." in key:
+            manifest["experiments"][0][key.partition(".")[2]] = value
+        else:
+            manifest[key] = value
+        path.write_text(json.dumps(manifest))
+    before = path.read_bytes()
+    for read in (status, reopen, lambda out: bind(study(), out)):
+        with pytest.raises(InputError, match="cannot be read as a jaxsim study|with schema"):
+            read(tmp_path / "out")
+    assert path.read_bytes() == before
 
 
 def test_ages_do_not_depend_on_this_machines_clock(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -18,11 +19,24 @@ def submit(script: str, dependency: str | None = None) -> str:
     Raises:
         InputError: without Slurm, or with its own words if it rejects the job.
     """
-    more = ["--dependency=" + dependency] if dependency else []
-    found = _run(["sbatch", "--parsable", *more], script)
+    # A job whose condition can never be met any more would wait for ever.
+    more = [f"--dependency={dependency}", "--kill-on-invalid-dep=yes"] if dependency else []
+    found = _run(["sbatch", "--parsable", *more], script, _without_overrides(script))
     if found.returncode:
         raise InputError(f"Slurm does not accept the job: {_words(found.stderr)}")
-    return found.stdout.strip().splitlines()[-1].partition(";")[0]
+    job = found.stdout.strip().rpartition("\n")[2].partition(";")[0]
+    if not job.isdecimal():
+        raise InputError(f"sbatch does not say the job's number, but {found.stdout.strip()!r}")
+    return job
+
+
+def _without_overrides(script: str) -> dict[str, str]:
+    """Return the environment without sbatch's variables that would outdo what a script says."""
+    names = [m[1] for m in re.finditer(r"^#SBATCH --([a-z-]+)", script, re.MULTILINE)]
+    other = {"time": "TIMELIMIT", "array": "ARRAY_INX", "mem": "MEM_PER_NODE"}
+    said = {"SBATCH_" + other.get(n, n.upper().replace("-", "_")) for n in names}
+    said |= {"SBATCH_NO_REQUEUE"} if "requeue" in names else set()
+    return {k: v for k, v in os.environ.items() if k not in said}
 
 
 def largest_array() -> int | None:
@@ -75,11 +89,14 @@ def time_left(job: str) -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
-def _run(command: list[str], given: str | None = None) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str], given: str | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            command, input=given, capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
+            command, input=given, env=environment, capture_output=True, text=True, check=False,
+            timeout=_SECONDS,
+        )  # fmt: skip
     except FileNotFoundError:
         raise InputError(
             f"there is no Slurm here ({command[0]} is not found): go to a login node of a cluster, "

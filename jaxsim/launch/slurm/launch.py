@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxsim.errors import InputError
-from jaxsim.launch.directory import bind, require_free
-from jaxsim.launch.request import write_request
+from jaxsim.launch.directory import Directory, bind, compare, peek
+from jaxsim.launch.layout import choose_layouts
+from jaxsim.launch.request import left_study, write_request
+from jaxsim.launch.simulate import remove_damaged
 from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.script import Campaign, collect_script, prepare_script, work_script
 from jaxsim.launch.source import keep_source, source_home
@@ -56,10 +58,20 @@ def scripts(
     return campaign, found
 
 
-def dry_run(study: Study, directory: Path, settings: SlurmSpec) -> list[tuple[str, str]]:
-    """Return the scripts that `launch` would submit, by kind; nothing is written or submitted."""
-    directory = _checked(directory)
-    return scripts(study, directory, settings, source_home(directory))[1]
+def dry_run(
+    study: Study,
+    directory: Path,
+    settings: SlurmSpec,
+    announce: Callable[[str], None] = lambda text: None,
+) -> list[tuple[str, str]]:
+    """Return the scripts that `launch` would submit, by kind; nothing is written or submitted.
+
+    Raises:
+        InputError: for a directory that cannot be used.
+    """
+    directory = _checked(directory, settings)
+    needed = _needed(_planned(study, directory), settings, announce)
+    return scripts(study, directory, needed, source_home(directory))[1] if needed else []
 
 
 def launch(
@@ -67,47 +79,100 @@ def launch(
     directory: Path,
     settings: SlurmSpec,
     announce: Callable[[str], None] = lambda text: None,
+    *,
+    repair: bool = False,
 ) -> list[Job]:
     """Submit a study, or what is missing of it; return the jobs.
+
+    With `repair` all shards that are there are read first, and damaged ones removed.
 
     Raises:
         InputError: without Slurm, for a directory that cannot be used, an array that is too large,
             or a job that Slurm rejects.
     """
-    directory = _checked(directory)
+    directory = _checked(directory, settings)
+    planned = _planned(study, directory)
+    if planned is not None and repair:
+        remove_damaged(planned, announce)
     limit = cluster.largest_array() or DEFAULT_ARRAY
-    tasks = settings.tasks or 1
+    needed = _needed(planned, settings, announce)
+    if needed is None:
+        bind(study, directory)
+        return []
+    tasks = needed.tasks or 1
     if tasks > limit - 1:
         raise InputError(
             f"slurm.tasks = {tasks} is more than this cluster allows in an array; accepted: up to "
             f"{limit - 1}"
         )
-    store = Store(directory)
-    if store.manifest() is not None or study.spec.execution.width != "auto":
-        bound = bind(study, directory, announce)
-        missing = len(bound.missing())
-        if not missing:
-            announce("nothing is missing: every shard of the plan is there")
-            return []
-        if missing < tasks:
-            announce(f"{missing} tasks are enough: so many shards are missing")
-            settings = settings.model_copy(update={"tasks": missing})
-    else:
-        require_free(directory)
-        write_request(directory, study)
-    campaign, texts = scripts(study, directory, settings, keep_source(directory))
-    (directory / "launch" / "logs").mkdir(parents=True, exist_ok=True)
     active = cluster.states([job.job for job in read_jobs(directory)])
+    if planned is not None:
+        bind(study, directory)
+    else:
+        _require_same(study, directory, active)
+        write_request(directory, study)
+    campaign, texts = scripts(study, directory, needed, keep_source(directory))
+    (directory / "launch" / "logs").mkdir(parents=True, exist_ok=True)
     if active:
         announce(f"{len(active)} earlier jobs are still in the queue; they share the work")
-    jobs, dependency = [], None
+    return _submit(campaign, texts)
+
+
+def _planned(study: Study, directory: Path) -> Directory | None:
+    """Return the study's directory as it is or will be; None if a job is to settle the layout."""
+    found = peek(study, directory)
+    if found is None and study.spec.execution.width != "auto":
+        return Directory(Store(directory), study, choose_layouts(study))
+    return found
+
+
+def _needed(
+    planned: Directory | None, settings: SlurmSpec, announce: Callable[[str], None]
+) -> SlurmSpec | None:
+    """Return the settings with no more tasks than shards are missing; None if none is."""
+    if planned is None:
+        return settings
+    missing = len(planned.missing())
+    if not missing:
+        announce("nothing is missing: every shard of the plan is there")
+        return None
+    if missing < (settings.tasks or 1):
+        announce(f"{missing} tasks are enough: so many shards are missing")
+        return settings.model_copy(update={"tasks": missing})
+    return settings
+
+
+def _require_same(study: Study, directory: Path, active: dict[str, str]) -> None:
+    """Refuse to put another study in the place of one whose jobs wait to begin it."""
+    there = left_study(directory)
+    if there is None or not active:
+        return
+    differences = compare(there, study.spec.model_dump(mode="json"))
+    if differences:
+        raise InputError(
+            f"output = {str(directory)!r} is taken by another study, whose jobs are in the queue: "
+            f"{'; '.join(differences)}; choose another directory, or `jaxsim cancel` it first"
+        )
+
+
+def _submit(campaign: Campaign, texts: list[tuple[str, str]]) -> list[Job]:
+    directory, dependency = campaign.directory, None
+    jobs: list[Job] = []
     for kind, text in texts:
         write_atomically(directory / "launch" / f"{kind}.sbatch", text.encode())
-        job = cluster.submit(text, dependency)
-        found = Job(kind, job, campaign.tasks if kind == "work" else 1, now())
+        try:
+            number = cluster.submit(text, dependency)
+        except InputError as error:
+            if not jobs:
+                raise
+            queued = ", ".join(f"{job.job} ({job.kind})" for job in jobs)
+            raise InputError(
+                f"{error}; already in the queue: {queued}, which `jaxsim cancel` takes back"
+            ) from None
+        found = Job(kind, number, campaign.tasks if kind == "work" else 1, now())
         jobs.append(found)
         _record(directory, found)
-        dependency = f"afterok:{job}" if kind == "prepare" else f"afterany:{job}"
+        dependency = f"afterok:{number}" if kind == "prepare" else f"afterany:{number}"
     return jobs
 
 
@@ -125,7 +190,7 @@ def read_jobs(directory: Path) -> list[Job]:
         if not all(job.job.isdecimal() for job in jobs):
             raise ValueError("a job's id is not a number")
         return jobs
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from None
@@ -155,12 +220,23 @@ def _record(directory: Path, job: Job) -> None:
     write_atomically(path, (json.dumps(jobs, indent=2) + "\n").encode())
 
 
-def _checked(directory: Path) -> Path:
+def _checked(directory: Path, settings: SlurmSpec) -> Path:
     """Return an absolute path that a script can name."""
     found = Path(directory).absolute()
-    if any(c in str(found) for c in '"\n\\'):
+    # A colon ends an entry of PYTHONPATH, so that the copied package would not be found.
+    refused = '"\n\\:' + ("," if settings.container else "")
+    if any(c in str(found) for c in refused) or not _is_text(str(found)):
         raise InputError(
-            f"output = {str(found)!r} is not accepted for batch jobs: quotes, backslashes and "
-            "line breaks cannot be written into their scripts"
+            f"output = {str(found)!r} is not accepted for batch jobs; accepted: a path without "
+            f"quotes, backslashes, colons{', commas' if settings.container else ''} and line "
+            "breaks, for it is written into their scripts"
         )
     return found
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jaxsim import runtime
 from jaxsim.launch.slurm.allocation import AGAIN, TIME_LEFT
-from jaxsim.launch.slurm.settings import seconds_of
+from jaxsim.launch.slurm.settings import asks_for_gpus, seconds_of
 from jaxsim.study.spec import SlurmSpec
 
 TIME, NOTICE = "01:00:00", 60
@@ -66,7 +66,7 @@ class Campaign:
     @property
     def gpus(self) -> bool:
         """Whether tasks have GPUs."""
-        return bool(self.settings.gres) or self.settings.gpus not in (None, 0, "0")
+        return self.settings.gpus not in (None, 0, "0") or asks_for_gpus(self.settings.gres)
 
     @property
     def notice(self) -> int:
@@ -122,9 +122,10 @@ def _script(
             lines.append(f'#SBATCH --{key}="{value}"')
     if settings.memory:
         lines.append(f"#SBATCH --mem={settings.memory}")
-    if devices and campaign.gpus:
-        asked = f"gres={settings.gres}" if settings.gres else f"gpus-per-node={settings.gpus}"
-        lines.append(f"#SBATCH --{asked}")
+    if devices and settings.gres:
+        lines.append(f"#SBATCH --gres={settings.gres}")
+    if devices and settings.gpus not in (None, 0, "0"):
+        lines.append(f"#SBATCH --gpus-per-node={settings.gpus}")
     lines += [f"#SBATCH {option}" for option in settings.options or []]
     lines += more or []
     lines += ["set -e", *(f"module load {shlex.quote(m)}" for m in settings.modules or [])]
@@ -143,8 +144,9 @@ def _script(
 def _environment(campaign: Campaign, devices: bool) -> list[str]:
     platform = "cuda" if devices and campaign.gpus else "cpu"
     values = {
-        "PYTHONPATH": str(campaign.code),
         "PYTHONUNBUFFERED": "1",
+        # Compiled code is read from where only the user writes, not from beside the copied source.
+        "PYTHONPYCACHEPREFIX": str(runtime.cache_directory() / "pycache"),
         # Without it JAX would quietly go on with a CPU where it finds no GPU.
         "JAX_PLATFORMS": platform,
         "JAXSIM_CACHE_DIR": str(runtime.cache_directory()),
@@ -153,7 +155,9 @@ def _environment(campaign: Campaign, devices: bool) -> list[str]:
     if platform == "cuda":
         values["XLA_PYTHON_CLIENT_MEM_FRACTION"] = "0.9"
     values |= campaign.settings.environment or {}
-    return [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    # The copy comes first, whatever else is on the path by the user's or a module's will.
+    return [*lines, f"export PYTHONPATH={_quoted(campaign.code)}${{PYTHONPATH:+:$PYTHONPATH}}"]
 
 
 def _contained(campaign: Campaign, devices: bool) -> str:

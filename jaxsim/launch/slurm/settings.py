@@ -19,7 +19,7 @@ from jaxsim.study.read import read_table
 from jaxsim.study.spec import SlurmSpec
 
 FOREIGN = ("container", "modules", "environment", "options", "python")
-_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def user_file() -> Path:
@@ -49,9 +49,15 @@ def slurm_settings(
                 f"slurm.{key} in the study is not accepted without permission, for it can run "
                 f"code: give --allow-code, or put it into {user_file()}"
             )
-    site = read_table(user_file()) if user_file().is_file() else {}
     given = {k: v for k, v in options.items() if v is not None and v != []}
-    table = site | own | given
+    table: dict[str, Any] = {}
+    for layer in (_site(), own, given):
+        # Two ways to ask for GPUs: the later one stands alone.
+        if "gpus" in layer and asks_for_gpus(table.get("gres")):
+            del table["gres"]
+        if asks_for_gpus(layer.get("gres")):
+            table.pop("gpus", None)
+        table |= layer
     try:
         found = SlurmSpec.model_validate(table)
     except ValidationError as error:
@@ -65,7 +71,7 @@ def slurm_settings(
             f"slurm.{key} = {table[key]!r} is not accepted ({first['msg']}): {accepted.description}"
         ) from None
     for name in found.environment or {}:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise InputError(
                 f"slurm.environment: {name!r} is not the name of an environment variable"
             )
@@ -78,6 +84,22 @@ def slurm_settings(
     return found
 
 
+def asks_for_gpus(gres: Any) -> bool:
+    """Return whether a list of generic resources holds GPUs, as "gpu:a100:1,lustre:1" does."""
+    return isinstance(gres, str) and any(
+        re.fullmatch(r"(gres[:/])?gpu([:=].*)?", part) for part in gres.split(",")
+    )
+
+
+def _site() -> dict[str, Any]:
+    """Return the user's own settings."""
+    path = user_file()
+    try:
+        return read_table(path, "settings") if path.is_file() else {}
+    except OSError as error:
+        raise InputError(f"settings = {str(path)!r} cannot be read: {error.strerror}") from None
+
+
 def variables(given: Sequence[str]) -> dict[str, str] | None:
     """Return NAME=VALUE options as a table, None for none.
 
@@ -87,7 +109,7 @@ def variables(given: Sequence[str]) -> dict[str, str] | None:
     found = {}
     for text in given:
         name, equals, value = text.partition("=")
-        if not equals or not _NAME.match(name):
+        if not equals or not _NAME.fullmatch(name):
             raise InputError(f"--env {text!r} is not accepted; accepted: NAME=VALUE")
         found[name] = value
     return found or None

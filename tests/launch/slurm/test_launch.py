@@ -12,7 +12,7 @@ from jaxsim import InputError
 from jaxsim.launch.directory import bind
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.slurm import cluster
-from jaxsim.launch.slurm.launch import cancel, launch, read_jobs
+from jaxsim.launch.slurm.launch import cancel, dry_run, launch, read_jobs
 from jaxsim.launch.status import status
 from jaxsim.report.status import sentences
 from jaxsim.study.spec import SlurmSpec
@@ -52,7 +52,8 @@ def test_array_and_report_are_submitted_and_recorded(slurm, tmp_path):
     assert [(j.kind, j.job, j.tasks) for j in jobs] == [("work", "1", 2), ("collect", "2", 1)]
     assert read_jobs(tmp_path / "out") == jobs
     submitted = [c for c in calls(tmp_path) if c.startswith("sbatch")]
-    assert submitted == ["sbatch --parsable", "sbatch --parsable --dependency=afterany:1"]
+    dependent = "sbatch --parsable --dependency=afterany:1 --kill-on-invalid-dep=yes"
+    assert submitted == ["sbatch --parsable", dependent]
     work = (tmp_path / "script.1").read_text()
     assert (tmp_path / "out" / "launch" / "work.sbatch").read_text() == work
     assert "--array=0-1" in work
@@ -61,7 +62,8 @@ def test_array_and_report_are_submitted_and_recorded(slurm, tmp_path):
 def test_open_widths_are_prepared_first(slurm, tmp_path):
     jobs = launch(study(execution={"width": "auto"}), tmp_path / "out", SlurmSpec(tasks=2))
     assert [j.kind for j in jobs] == ["prepare", "work", "collect"]
-    assert "sbatch --parsable --dependency=afterok:1" in calls(tmp_path)
+    dependent = "sbatch --parsable --dependency=afterok:1 --kill-on-invalid-dep=yes"
+    assert dependent in calls(tmp_path)
     assert not (tmp_path / "out" / "study.json").exists()
     said = sentences(status(tmp_path / "out"))
     assert said[0] == "Engines and widths are not settled yet: that is the first job's work."
@@ -84,6 +86,36 @@ def test_the_code_that_runs_is_the_code_that_was_submitted(slurm, tmp_path):
     file, commit = done.stdout.splitlines()
     assert file.startswith(str(home))
     assert commit == json.loads((home / "SOURCE.json").read_text())["commit"]
+
+
+def test_a_copy_that_is_as_it_should_be_is_used_again(slurm, tmp_path):
+    launch(study(), tmp_path / "out", SlurmSpec())
+    (home,) = (tmp_path / "out" / "launch" / "code").iterdir()
+    before = {p: p.stat().st_ino for p in home.rglob("*")}
+    launch(study(), tmp_path / "out", SlurmSpec())
+    assert {p: p.stat().st_ino for p in home.rglob("*")} == before
+
+
+@pytest.mark.parametrize("change", ["package", "compiled", "home"])
+def test_links_in_the_copied_code_are_not_followed(slurm, tmp_path, change):
+    launch(study(), tmp_path / "out", SlurmSpec())
+    (home,) = (tmp_path / "out" / "launch" / "code").iterdir()
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    (evil / "__init__.py").write_text("raise SystemExit('evil')\n")
+    if change == "home":
+        home.rename(evil / "home")
+        (evil / "home" / "jax.py").write_text("raise SystemExit('evil')\n")
+        home.symlink_to(evil / "home")
+    else:
+        # A package wins over the module of its name.
+        name = "launch/process" if change == "package" else "launch/__pycache__"
+        (home / "jaxsim" / name).symlink_to(evil)
+    launch(study(), tmp_path / "out", SlurmSpec())
+    assert not home.is_symlink()
+    assert not any(p.is_symlink() for p in home.rglob("*"))
+    assert (evil / "__init__.py").exists()
+    assert not (home / "jax.py").exists()
 
 
 @pytest.mark.parametrize("change", ["changed", "added", "beside", "compiled"])
@@ -171,8 +203,72 @@ def test_a_rejected_job(slurm, tmp_path):
 
 def test_an_array_over_the_limit(slurm, tmp_path):
     with pytest.raises(InputError, match=r"slurm.tasks = 65 is more .* accepted: up to 64"):
-        launch(study(), tmp_path / "out", SlurmSpec(tasks=65))
+        launch(study(replicates=4096), tmp_path / "out", SlurmSpec(tasks=65))
     assert not (tmp_path / "out").exists()
+    # What counts is what is submitted.
+    assert launch(study(), tmp_path / "few", SlurmSpec(tasks=65))[0].tasks == 3
+
+
+def test_what_is_in_the_queue_is_said_when_a_later_job_is_rejected(slurm, tmp_path):
+    slurm("sbatch", 'case "$*" in *afterany*) echo "error: no" >&2; exit 1;; *) echo 7;; esac')
+    with pytest.raises(InputError, match=r"no; already in the queue: 7 \(work\), which `jaxsim c"):
+        launch(study(), tmp_path / "out", SlurmSpec())
+    assert [job.job for job in read_jobs(tmp_path / "out")] == ["7"]
+    slurm("sbatch", "exit 0")
+    with pytest.raises(InputError, match="sbatch does not say the job's number, but ''"):
+        launch(study(), tmp_path / "out", SlurmSpec())
+
+
+def test_variables_of_sbatch_do_not_outdo_the_script(slurm, tmp_path, monkeypatch):
+    for name in ("TIMELIMIT", "ARRAY_INX", "NO_REQUEUE", "SIGNAL", "OPEN_MODE", "ACCOUNT"):
+        monkeypatch.setenv(f"SBATCH_{name}", "x")
+    slurm("sbatch", f"env | grep SBATCH_ | sort > {tmp_path}/seen; echo 1")
+    launch(study(), tmp_path / "out", SlurmSpec())
+    # The collecting job is no array; an account of the user's holds where no other is asked for.
+    left = "SBATCH_ACCOUNT=x\nSBATCH_ARRAY_INX=x\nSBATCH_NO_REQUEUE=x\nSBATCH_SIGNAL=x\n"
+    assert (tmp_path / "seen").read_text() == left
+    cluster.submit("#!/bin/bash\n#SBATCH --array=0-1\n#SBATCH --requeue\n#SBATCH --signal=B:USR2@9")
+    left = "SBATCH_ACCOUNT=x\nSBATCH_OPEN_MODE=x\nSBATCH_TIMELIMIT=x\n"
+    assert (tmp_path / "seen").read_text() == left
+
+
+def test_a_study_whose_jobs_wait_is_not_replaced_by_another(slurm, tmp_path):
+    launch(study(execution={"width": "auto"}), tmp_path / "out", SlurmSpec())
+    other = study(execution={"width": "auto"}, seed=9)
+    slurm("squeue", 'echo "1 PENDING"')
+    with pytest.raises(InputError, match=r"seed: 3 there, 9 asked for; choose another directory"):
+        launch(other, tmp_path / "out", SlurmSpec())
+    # More of the same is welcome, and another one when the jobs are gone.
+    launch(study(execution={"width": "auto"}, replicates=96), tmp_path / "out", SlurmSpec())
+    slurm("squeue", "exit 0")
+    launch(other, tmp_path / "out", SlurmSpec())
+    assert (
+        json.loads((tmp_path / "out" / "launch" / "study.json").read_text())["study"]["seed"] == 9
+    )
+
+
+def test_damaged_shards_are_made_anew_if_asked_for(slurm, tmp_path):
+    simulate(study(), tmp_path / "out")
+    path = next((tmp_path / "out" / "shards").rglob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:100])
+    assert launch(study(), tmp_path / "out", SlurmSpec()) == []
+    said = []
+    (work, _) = launch(study(), tmp_path / "out", SlurmSpec(tasks=9), said.append, repair=True)
+    assert work.tasks == 1
+    assert said[0].startswith("computing again: shard ")
+
+
+def test_a_dry_run_shows_what_would_be_submitted_and_writes_nothing(slurm, tmp_path):
+    simulate(study(), tmp_path / "out")
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    more, said = study(replicates=112), []
+    (_, text), _ = dry_run(more, tmp_path / "out", SlurmSpec(tasks=4), said.append)
+    assert "--array=0-1\n" in text
+    assert said == ["2 tasks are enough: so many shards are missing"]
+    assert dry_run(study(), tmp_path / "out", SlurmSpec(), said.append) == []
+    with pytest.raises(InputError, match="holds another study"):
+        dry_run(study(seed=9), tmp_path / "out", SlurmSpec())
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
 def test_a_directory_that_cannot_be_written(slurm, tmp_path):
@@ -212,3 +308,8 @@ def test_the_command_shows_submits_and_follows(slurm, tmp_path):
     refused = jaxsim("launch", "study.toml", "--set", 'slurm.container="/x.sif"', "--dry-run")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: slurm.container in the study is not accepted")
+    for options in (["--dry-run"], ["--prepare"], ["--time", "30"], ["--env", "A=b"]):
+        mixed = jaxsim("launch", "study.toml", "-o", "local", "--local", "2", *options)
+        assert mixed.returncode == 2
+        assert mixed.stderr.startswith(f"error: {options[0]} is not accepted together with --local")
+    assert not Path("local").exists()

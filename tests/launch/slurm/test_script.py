@@ -13,12 +13,13 @@ import pytest
 
 import jaxsim
 from jaxsim import InputError
+from jaxsim.launch import apart
 from jaxsim.launch.directory import bind
 from jaxsim.launch.slurm.launch import dry_run
 from jaxsim.launch.slurm.settings import seconds_of, slurm_settings, variables
 from jaxsim.launch.tasks import read_records
 from jaxsim.study.spec import SlurmSpec
-from tests.studies import study
+from tests.studies import study, toml
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,9 @@ def no_site_file(monkeypatch, tmp_path):
 
 def scripts(directory="/scratch/run 1", execution=None, allow_code=False, **settings):
     changes = {} if execution is None else {"execution": execution}
-    return dict(dry_run(study(**changes), Path(directory), SlurmSpec(**settings)))
+    # 128 shards: any array of the tests has work for all its tasks.
+    asked = study(replicates=4096, **changes)
+    return dict(dry_run(asked, Path(directory), SlurmSpec(**settings)))
 
 
 WORK = f"""\
@@ -52,13 +55,14 @@ WORK = f"""\
 #SBATCH --signal=B:USR2@60
 set -e
 module load apptainer/1.3
-export PYTHONPATH='CODE'
 export PYTHONUNBUFFERED=1
+export PYTHONPYCACHEPREFIX='/scratch/a cache/pycache'
 export JAX_PLATFORMS=cuda
 export JAXSIM_CACHE_DIR='/scratch/a cache'
 export OMP_NUM_THREADS=4
 export XLA_PYTHON_CLIENT_MEM_FRACTION=0.9
 export GREETING='it'"'"'s $HOME'
+export PYTHONPATH='CODE'
 trap '' USR2
 exec {shlex.quote(sys.executable)} -P -m jaxsim.launch.process '/scratch/run 1' --all-devices \
 --platform gpu --notice 60 --index "$SLURM_ARRAY_TASK_ID" --of 64
@@ -83,6 +87,7 @@ def test_the_script_of_an_array():
     lines = found["work"].splitlines()
     (code,) = (line for line in lines if line.startswith("export PYTHONPATH"))
     assert code.startswith("export PYTHONPATH='/scratch/run 1/launch/code/")
+    assert code.endswith("'${PYTHONPATH:+:$PYTHONPATH}")
     wanted = WORK.replace("export PYTHONPATH='CODE'", code)
     assert found["work"] == wanted
 
@@ -230,6 +235,38 @@ def test_a_task_that_twice_does_nothing_before_its_limit_fails(tmp_path, monkeyp
     assert second["reason"] == "failed"
 
 
+def test_a_run_in_a_job_of_the_users_does_not_manage_it(tmp_path, monkeypatch):
+    # `jaxsim run --workers` there: the job's time limit and queue are the user's own business.
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("squeue", "scontrol"):
+        (tools / name).write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/calls\necho 0:10\n')
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("JAXSIM_CACHE_DIR", str(tmp_path / "cache"))
+    for name, value in (("SLURM_JOB_ID", "17"), ("SLURM_RESTART_COUNT", "3")):
+        monkeypatch.setenv(name, value)
+    bind(study(**LONG), tmp_path / "out")
+    workers = [
+        subprocess.Popen(
+            apart.command(str(tmp_path / "out"), "--index", str(i), "--of", "2"),
+            env=apart.environment(), stderr=subprocess.PIPE, text=True,
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    while len(list((tmp_path / "out").glob("tasks/*.json"))) < 2:
+        assert all(w.poll() is None for w in workers)
+        time.sleep(0.1)
+    time.sleep(3.0)
+    for each in workers:
+        each.send_signal(signal.SIGUSR2)
+    ends = [w.communicate(timeout=60) for w in workers]
+    assert [w.returncode for w in workers] == [143, 143], ends
+    assert not (tmp_path / "calls").exists()
+    found = [record for record, _ in read_records(tmp_path / "out")]
+    assert [(r["job"], r["life"], r["reason"]) for r in found] == [(None, 0, "time limit")] * 2
+
+
 def _life(record):
     return record["life"]
 
@@ -261,8 +298,43 @@ def test_the_notice_of_a_short_limit_is_short():
 
 
 def test_a_directory_that_no_script_can_name_is_refused():
-    with pytest.raises(InputError, match="quotes, backslashes and line breaks"):
-        scripts(directory='/scratch/a "b"')
+    for name in ('a "b"', "a\\b", "a\nb", "12:30", "\udcff"):
+        with pytest.raises(InputError, match="without quotes, backslashes, colons and line breaks"):
+            scripts(directory=f"/scratch/{name}")
+    scripts(directory="/scratch/a,b")
+    with pytest.raises(InputError, match="colons, commas and"):
+        scripts(directory="/scratch/a,b", container="/x.sif")
+
+
+def test_the_copied_package_comes_before_whatever_else_is_on_the_path(monkeypatch):
+    text = scripts(environment={"PYTHONPATH": "/mine"}, modules=["m"])["work"]
+    shown = subprocess.run(
+        ["bash"], text=True, capture_output=True, check=True,
+        input='module() { :; }\nexec() { echo "$PYTHONPATH"; }\n' + text,
+    )  # fmt: skip
+    first, second = shown.stdout.strip().split(":")
+    assert first.startswith("/scratch/run 1/launch/code/")
+    assert second == "/mine"
+
+
+@pytest.mark.parametrize(
+    ("site", "own", "given", "asked"),
+    [
+        ({}, {"gres": "gpu:1"}, {"gpus": "4"}, ["gpus-per-node=4"]),
+        ({}, {"gres": "gpu:1"}, {"gpus": "0"}, []),
+        ({"gpus": 2}, {}, {"gres": "gpu:a100:1"}, ["gres=gpu:a100:1"]),
+        ({"gres": "lustre:1"}, {}, {"gpus": "2"}, ["gres=lustre:1", "gpus-per-node=2"]),
+        ({}, {}, {"gres": "lustre:1"}, ["gres=lustre:1"]),
+    ],
+)
+def test_the_later_way_to_ask_for_gpus_wins(site, own, given, asked, tmp_path):
+    (tmp_path / "config" / "jaxsim").mkdir(parents=True)
+    (tmp_path / "config" / "jaxsim" / "slurm.toml").write_text(toml(site))
+    found = slurm_settings(study(slurm=own).spec.slurm, given)
+    work = dict(dry_run(study(), Path("/scratch/run"), found))["work"]
+    lines = [line.removeprefix("#SBATCH --") for line in work.splitlines()]
+    assert [x for x in lines if x.startswith(("gres", "gpus"))] == asked
+    assert ("--platform gpu" in work) == any("gpu" in x for x in asked)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +381,11 @@ def test_a_study_cannot_say_what_runs_without_permission(key, value):
         ({"time": "soon"}, r"slurm.time = 'soon' is not accepted"),
         ({"options": ["rm"]}, r"slurm.options: 'rm' is not accepted"),
         ({"environment": {"a b": "c"}}, r"'a b' is not the name of an environment variable"),
+        ({"environment": {"a\n": "c"}}, r"is not the name of an environment variable"),
         ({"colour": "red"}, r"slurm.colour is not known; accepted: partition"),
+        ({"gpus": "a100:0"}, r"slurm.gpus = 'a100:0' is not accepted"),
+        ({"gpus": "00"}, r"slurm.gpus = '00' is not accepted"),
+        ({"notice": 100_000}, r"slurm.notice = 100000 is not accepted"),
     ],
 )
 def test_bad_settings_get_one_sentence(settings, message):
@@ -319,8 +395,16 @@ def test_bad_settings_get_one_sentence(settings, message):
 
 def test_variables():
     assert variables(["A=b=c", "D="]) == {"A": "b=c", "D": ""}
-    with pytest.raises(InputError, match=r"accepted: NAME=VALUE"):
-        variables(["A"])
+    for wrong in ("A", "A\n=1", "=1"):
+        with pytest.raises(InputError, match=r"accepted: NAME=VALUE"):
+            variables([wrong])
+
+
+def test_an_unreadable_file_of_the_user_is_called_by_its_name(tmp_path):
+    (tmp_path / "config" / "jaxsim").mkdir(parents=True)
+    (tmp_path / "config" / "jaxsim" / "slurm.toml").write_text("partition = ")
+    with pytest.raises(InputError, match=r"settings = '.*slurm.toml' is not valid TOML"):
+        slurm_settings(SlurmSpec(), {})
 
 
 def test_the_table_does_not_change_the_runs(tmp_path):
