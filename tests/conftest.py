@@ -18,6 +18,8 @@ jax.config.update("jax_num_cpu_devices", 2)
 from jaxsim import runtime  # noqa: E402
 
 runtime.configure(2)
+# From now on the number of devices stays, whatever a command asks for that a test runs in here.
+assert len(jax.local_devices()) == 2
 
 
 @pytest.fixture(autouse=True)

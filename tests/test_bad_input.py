@@ -346,3 +346,8 @@ def test_diverging_runs_are_counted_and_shown(tmp_path, monkeypatch, capsys):
     assert diverged.risk.isna().all()
     assert ((diverged.diverged_step > 0) & (diverged.diverged_step <= 200)).all()
     assert (tmp_path / "out" / "plots" / "risk_distribution.png").exists()
+
+
+def test_a_study_of_a_name_that_no_file_can_have(monkeypatch, capsys):
+    for command in ("run", "launch"):
+        require_sentence(*call(monkeypatch, capsys, command, "x" * 300), "study =", "too long")

@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from jaxsim import cli
 from jaxsim.network.activations import ACTIVATIONS
 from jaxsim.network.initializers import INITIALIZERS
 from jaxsim.optimizer.methods import METHODS
@@ -56,16 +58,11 @@ def test_every_path_and_picture_exists():
 
 
 def test_every_command_and_option_exists():
-    for command in ("run", "plan", "report", "replay", "export", "show", "list", "doctor"):
-        assert f"`jaxsim {command}" in README
-        shown = subprocess.run(
-            [sys.executable, "-m", "jaxsim", command, "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={"COLUMNS": "200", "PATH": "", "HOME": str(Path.home())},
-        ).stdout
-        (row,) = (line for line in README.splitlines() if line.startswith(f"| `jaxsim {command}"))
+    script = (ROOT / "scripts" / "run").read_text()
+    for command in (c.name or c.callback.__name__ for c in cli.app.registered_commands):
+        shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+        assert re.search(rf"[ |]{command} [|]", script), command
+        (row,) = (r for r in README.splitlines() if re.match(rf"[|] .*`jaxsim {command}\b", r))
         for option in re.findall(r"--[a-z-]+", row.split("|")[1]):
             assert option in shown, option
 

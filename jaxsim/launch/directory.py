@@ -126,6 +126,7 @@ def _sound(manifest: Any, store: Store) -> dict[str, Any]:
         )
     try:
         right = isinstance(manifest["study"], dict) and isinstance(manifest["base"], str | None)
+        right &= isinstance(manifest["experiments"], list)
         for e in manifest["experiments"]:
             right &= isinstance(e["id"], str) and e["engine"] in get_args(EngineName)
             right &= all(type(e[key]) is int and e[key] > 0 for key in ("width", "lanes", "shard"))

@@ -201,3 +201,10 @@ def test_shards_are_short_where_the_study_is(monkeypatch, block_seconds, replica
     monkeypatch.setattr(layout, "measure", lambda *a: speed)
     (found,) = choose_layouts(one).values()
     assert found.shard == shard
+
+
+def test_cores_are_those_that_slurm_gives(monkeypatch):
+    there = runtime.cores()
+    for given, wanted in (("1", 1), ("999", there), ("0", there), ("", there), ("two", there)):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", given)
+        assert runtime.cores() == wanted

@@ -120,7 +120,7 @@ def test_a_manifest_that_is_not_ours_gets_a_sentence(tmp_path, wrong):
         path.write_text(json.dumps(manifest))
     before = path.read_bytes()
     for read in (status, reopen, lambda out: bind(study(), out)):
-        with pytest.raises(InputError, match="cannot be read as a jaxsim study|with schema"):
+        with pytest.raises(InputError, match=r"cannot be read as a jaxsim study|with schema"):
             read(tmp_path / "out")
     assert path.read_bytes() == before
 

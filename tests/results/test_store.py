@@ -92,6 +92,34 @@ def test_no_flipped_bit_changes_what_is_read(tmp_path):
     assert noticed > 300
 
 
+def test_no_flipped_bit_makes_the_facts_unreadable(tmp_path):
+    store = Store(tmp_path)
+    store.write(SHARD, some_records(), {"device_kind": "test", "host": "node"})
+    content = bytearray(store.path(SHARD).read_bytes())
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    rng, noticed = np.random.default_rng(2), 0
+    for place in rng.integers(footer, len(content), 1500):
+        flipped = content.copy()
+        flipped[place] ^= 1 << int(rng.integers(8))
+        store.path(SHARD).write_bytes(flipped)
+        try:
+            store.facts(SHARD)
+        except DamagedShard:
+            noticed += 1
+    assert noticed > 100
+
+
+def test_a_shard_of_another_experiment_is_damaged(tmp_path):
+    store = Store(tmp_path)
+    other = Shard("00fe", SHARD.first, SHARD.stop, SHARD.checkpoints, SHARD.layers)
+    store.write(other, some_records(), {})
+    store.path(SHARD).parent.mkdir(parents=True)
+    store.path(other).rename(store.path(SHARD))
+    for read in (store.read, store.facts):
+        with pytest.raises(DamagedShard, match="it is of another experiment"):
+            read(SHARD)
+
+
 def test_a_shard_under_another_name_is_damaged(tmp_path):
     store = Store(tmp_path)
     store.write(SHARD, some_records(first=11), {})

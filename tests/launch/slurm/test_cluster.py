@@ -15,6 +15,7 @@ import pytest
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.status import status
 from jaxsim.launch.tasks import read_records
+from jaxsim.report.status import sentences
 from tests.studies import TWO, all_bits, study, table, toml
 
 pytestmark = [
@@ -245,12 +246,16 @@ def test_a_failed_node_costs_no_runs(launched, quiet):
     assert found.ended["finished"] == 1
 
 
-def test_a_missing_gpu_fails_at_once(launched):
-    out = launched("--gpus", "1", steps=100, checkpoints=[1, 50])
-    over(out, 90)
+@pytest.mark.parametrize("width", [16, "auto"], ids=["work", "prepare"])
+def test_a_missing_gpu_fails_at_once_and_nothing_waits_for_it(launched, width):
+    # Whoever meets it first, the task or what prepares for it.
+    out = launched("--gpus", "1", steps=100, checkpoints=[1, 50], execution={"width": width})
+    found = over(out, 90)
     assert "error: this job needs a GPU and has none that JAX can use" in logs(out)
     assert "Traceback" not in logs(out)
-    assert status(out).done == 0
+    assert found.done == 0
+    assert found.ended == {"failed": 1}
+    assert "this job needs a GPU and has none" in sentences(found)[-2]
 
 
 def test_what_slurm_rejects_is_said(launched, tmp_path):

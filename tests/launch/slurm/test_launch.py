@@ -10,6 +10,7 @@ import pytest
 
 from jaxsim import InputError
 from jaxsim.launch.directory import bind
+from jaxsim.launch.request import read_request
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.launch import cancel, dry_run, launch, read_jobs
@@ -242,9 +243,20 @@ def test_a_study_whose_jobs_wait_is_not_replaced_by_another(slurm, tmp_path):
     launch(study(execution={"width": "auto"}, replicates=96), tmp_path / "out", SlurmSpec())
     slurm("squeue", "exit 0")
     launch(other, tmp_path / "out", SlurmSpec())
-    assert (
-        json.loads((tmp_path / "out" / "launch" / "study.json").read_text())["study"]["seed"] == 9
-    )
+    left = json.loads((tmp_path / "out" / "launch" / "study.json").read_text())
+    assert left["study"]["seed"] == 9
+
+
+@pytest.mark.parametrize("text", ["[]", "5", '{"study": 5, "base": null}', "{", "[" * 100_000])
+def test_a_study_left_for_a_node_that_is_none(slurm, tmp_path, text):
+    open_widths = study(execution={"width": "auto"})
+    launch(open_widths, tmp_path / "out", SlurmSpec())
+    (tmp_path / "out" / "launch" / "study.json").write_text(text)
+    with pytest.raises(InputError, match=r"launch/study.json' cannot be read|is not accepted"):
+        read_request(tmp_path / "out", allow_code=False)
+    slurm("squeue", 'echo "1 PENDING"')
+    launch(open_widths, tmp_path / "out", SlurmSpec())
+    assert read_request(tmp_path / "out", allow_code=False).spec == open_widths.spec
 
 
 def test_damaged_shards_are_made_anew_if_asked_for(slurm, tmp_path):
