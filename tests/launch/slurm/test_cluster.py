@@ -261,7 +261,10 @@ def test_a_missing_gpu_fails_at_once_and_nothing_waits_for_it(launched, width):
 def test_what_slurm_rejects_is_said(launched, tmp_path):
     for options, words in (
         (["--partition", "moon"], "does not accept the job"),
-        (["--tasks", "64"], "slurm.tasks = 64 is more than this cluster allows"),
+        (
+            ["--tasks", "64", "--replicates", "4096"],
+            "slurm.tasks = 64 is more than this cluster allows",
+        ),
     ):
         (tmp_path / "study.toml").write_text(toml(table()))
         done = jaxsim("launch", "study.toml", "-o", str(tmp_path / "out"), *options)
