@@ -91,19 +91,22 @@ def measure(
         engine: "vmap", "lanes", "kernel", or "auto" for the fastest.
         lanes: members of a group in the last two, or "auto".
         cores: of the processes that will do the work; None for all.
+
+    Raises:
+        InputError: if the device's memory holds no block at all.
     """
 
     def search() -> Measurement:
         tried = []
         if engine in ("vmap", "pallas", "auto"):
             tried.append(_search_width(experiment, replicates))
+        forms = []
         if engine == "pallas" or (engine == "auto" and _pallas_trains_alike(experiment)):
-            tried.append(time_training(experiment, Form("pallas", tried[0].form.width)))
+            forms.append(Form("pallas", tried[0].form.width))
         for name in _engines_in_lanes(experiment, engine):
-            tried += [
-                time_training(experiment, Form(name, _lanes_width(n, replicates), n))
-                for n in lane_counts(experiment, name, lanes)
-            ]
+            counts = lane_counts(experiment, name, lanes)
+            forms += [Form(name, _lanes_width(n, replicates), n) for n in counts]
+        tried += [time_training(experiment, form) for form in forms]
         if engine == "pallas":
             tried = tried[1:]
         # Another engine than the reference must be clearly faster to be taken.
@@ -113,24 +116,33 @@ def measure(
         )
         return _that_fits(experiment, best)
 
-    return _remembered(experiment, _allowed(replicates, engine, lanes), cores, search)
+    try:
+        return _remembered(experiment, _allowed(replicates, engine, lanes), cores, search)
+    except jax.errors.JaxRuntimeError as error:
+        if not runtime.is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"the device's memory does not hold a block of {experiment.label!r}, however narrow; "
+            "use a device with more, or a smaller network or batch"
+        ) from None
 
 
 def _that_fits(experiment: Experiment, found: Measurement) -> Measurement:
     """Return the measurement with that of an observation, at half the width until it fits."""
+    form, speed = found.form, found
     while True:
         try:
-            seconds = _observation(experiment, found.form)
-            return replace(found, seconds_per_observation=seconds)
+            speed = speed or time_training(experiment, form)
+            return replace(speed, seconds_per_observation=_observation(experiment, form))
         except jax.errors.JaxRuntimeError as error:
-            half = found.form.width // 2
-            if not runtime.is_out_of_memory(error) or half < 1 or half % found.form.lanes:
+            half = form.width // 2
+            if not runtime.is_out_of_memory(error) or half < 1 or half % form.lanes:
                 raise
             print(
-                f"out of memory at width {found.form.width}: taking {half} for this new study",
+                f"out of memory at width {form.width}: taking {half} for this new study",
                 file=sys.stderr,
             )
-            found = time_training(experiment, replace(found.form, width=half))
+            form, speed = replace(form, width=half), None
 
 
 def measure_form(experiment: Experiment, form: Form, cores: int | None = None) -> Measurement:

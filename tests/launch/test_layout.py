@@ -63,6 +63,34 @@ def test_out_of_memory_halves_the_width_of_a_new_study(own_cache, monkeypatch, c
     ]
 
 
+@pytest.mark.parametrize("holds", [16, 0])
+def test_a_width_whose_training_does_not_fit_is_halved_as_long_as_there_is_one(
+    own_cache, monkeypatch, capsys, holds
+):
+    def train(experiment, form):
+        if form.width > holds:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return measure.Measurement(form, 1e-6)
+
+    def observe(experiment, form):
+        if form.width > 2 * holds:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return 1e-6
+
+    monkeypatch.setattr(measure, "time_training", train)
+    monkeypatch.setattr(measure, "_observation", observe)
+    asked = study(execution=AUTO | {"engine": "vmap"}, replicates=4000)
+    if not holds:
+        with pytest.raises(InputError, match="memory does not hold a block of 'small', however"):
+            choose_layouts(asked)
+        return
+    first = measure.Measurement(Form("vmap", 64), 1e-6)
+    monkeypatch.setattr(measure, "_search_width", lambda e, r: first)
+    (found,) = choose_layouts(asked).values()
+    assert found.form.width == 16
+    assert "out of memory at width 32: taking 16" in capsys.readouterr().err
+
+
 def test_what_comes_at_the_end_of_a_run_must_fit_too(own_cache, monkeypatch, capsys):
     real = measure.make_engine
 
