@@ -210,21 +210,27 @@ def test_another_study_in_the_directory_is_refused_with_the_difference(
     assert all_bits(finished) == before
 
 
-@pytest.mark.parametrize("kind", ["data", "code"])
-def test_changed_data_and_code_are_another_study(kind, tmp_path, monkeypatch, capsys):
+def test_changed_data_are_another_study(tmp_path, monkeypatch, capsys):
     rows = "a,label\n" + "".join(f"{i},{i * i}\n" for i in range(20))
     (tmp_path / "mine.csv").write_text(rows)
-    (tmp_path / "mine_targets.py").write_text("def wave(x):\n    return x**3\n")
-    if kind == "data":
-        tree = table(problem={"data": {"path": "mine.csv"}}, replicates=16)
-    else:
-        tree = table(problem__target={"function": "mine_targets:wave"}, replicates=16)
+    tree = table(problem={"data": {"path": "mine.csv"}}, replicates=16)
     (tmp_path / "study.toml").write_text(toml(tree))
+    run = ["run", "study.toml", "-o", "out", "--no-plots"]
+    succeed(monkeypatch, *run)
+    capsys.readouterr()
+    (tmp_path / "mine.csv").write_text(rows.replace("19,361", "19,362"))
+    require_sentence(*call(monkeypatch, capsys, *run), "holds another study", "content")
+
+
+def test_changed_code_is_another_study(tmp_path):
+    (tmp_path / "mine_targets.py").write_text("def wave(x):\n    return x**3\n")
+    tree = table(problem__target={"function": "mine_targets:wave"}, replicates=16)
+    (tmp_path / "study.toml").write_text(toml(tree))
+    # In processes of their own: a module is imported once.
     run = [sys.executable, "-m", "jaxsim", "run", "study.toml", "-o", "out", "--no-plots"]
     run += ["--allow-code"]
     first = subprocess.run(run, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
-    (tmp_path / "mine.csv").write_text(rows.replace("19,361", "19,362"))
     (tmp_path / "mine_targets.py").write_text("def wave(x):\n    return x**3 + 1\n")
     again = subprocess.run(run, capture_output=True, text=True)
     require_sentence(

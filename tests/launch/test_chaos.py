@@ -86,7 +86,8 @@ def test_a_hundred_kills_over_four_workers(tmp_path):
     assert_nothing_twice(tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2"])
 def test_a_signal_ends_a_worker_within_seconds_and_the_next_goes_on(tmp_path, name):
     long = {**STUDY, "grid": {}, "steps": 150_000, "execution": {"width": 160, "shard": 160}}
     simulate(study(**long), tmp_path / "quiet")

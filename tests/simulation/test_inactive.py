@@ -16,7 +16,7 @@ from jaxsim.problem.support import Ball, Box, Everything, Points
 from jaxsim.simulation import keys
 from jaxsim.simulation.engine import vmap_engine
 from jaxsim.simulation.inactive import make_inactive
-from tests.studies import study
+from tests.studies import slow_but, study
 
 SUPPORTS = {
     "interval": Box((-1.0,), (1.0,)),
@@ -120,7 +120,7 @@ def test_a_neuron_on_the_edge_counts_only_if_no_rounding_can_wake_it():
     assert int(count(theta)[0]) == 1
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", slow_but(("sgd", "momentum", "adadelta", "adam"), METHODS))
 def test_inactive_neurons_stay_bitwise_unchanged_in_training(name):
     (experiment,) = study(
         optimizer={"name": name, "learning_rate": 0.01}, network__hidden=[4], steps=10_000
@@ -140,7 +140,10 @@ def test_inactive_neurons_stay_bitwise_unchanged_in_training(name):
     assert (after[:, 12] != before[:, 12])[~dead.all(1)].all()
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamax", "nadam", "amsgrad"])
+CERTIFIED = ["sgd", "momentum", "adam", "adamax", "nadam", "amsgrad"]
+
+
+@pytest.mark.parametrize("name", slow_but(("momentum", "adam", "amsgrad"), CERTIFIED))
 def test_certified_neurons_stay_inactive_in_further_training(name):
     (experiment,) = study(
         optimizer={"name": name, "learning_rate": 0.03}, network__hidden=[4], steps=300

@@ -69,7 +69,7 @@ def agree(engine, steps=90, rtol=1e-9, certified=False, **changes):
             assert np.array_equal(one, other)
 
 
-@for_both("name", METHODS, ("sgd", "adam", "nadamax"))
+@for_both("name", METHODS, ("sgd", "adam", "nadamax"), ("sgd", "adagrad", "adadelta", "adam"))
 def test_all_eleven_optimizers(engine, name):
     available(engine)
     rate = RATES.get(name, 0.02)
@@ -114,7 +114,10 @@ CHANGES = [
 ]
 
 
-@for_both("changes", RARE + CHANGES, CHANGES[3:4] + CHANGES[-3:-1], CHANGES, lambda c: str(c)[:60])
+COMMON = CHANGES[2:4] + CHANGES[5:6] + CHANGES[-4:]
+
+
+@for_both("changes", RARE + CHANGES, CHANGES[3:4] + CHANGES[-3:-1], COMMON, lambda c: str(c)[:60])
 def test_problems_networks_and_training_sets(engine, changes):
     available(engine)
     agree(engine, steps=45, **changes)

@@ -46,7 +46,7 @@ def agree(steps=24, **changes):
         np.testing.assert_allclose(b, a, rtol=1e-9, atol=scale)
 
 
-@pytest.mark.parametrize("name", slow_but(("sgd", "adam", "nadam"), METHODS))
+@pytest.mark.parametrize("name", slow_but(("sgd", "adam"), METHODS))
 def test_all_eleven_optimizers(name):
     rate = RATES.get(name, 0.02)
     agree(optimizer={"name": name, "learning_rate": rate}, network__hidden=[5, 3])
@@ -77,7 +77,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(
-    "changes", slow_but([CHANGES[0], *CHANGES[-3:]], CHANGES), ids=lambda c: str(c)[:60]
+    "changes", slow_but([CHANGES[0], CHANGES[-2]], CHANGES), ids=lambda c: str(c)[:60]
 )
 def test_shapes_problems_and_schedules(changes):
     agree(**changes)

@@ -229,6 +229,7 @@ def test_a_killed_task_is_made_up_for_by_the_others(launched, quiet):
     assert found.ended == {"lost": 1, "finished": 1}
 
 
+@pytest.mark.slow
 def test_a_failed_node_costs_no_runs(launched, quiet):
     out = launched()
     (record,) = halted(out)

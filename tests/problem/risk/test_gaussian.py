@@ -163,7 +163,7 @@ def test_gradients_agree_with_differences():
     rule = make_risk(make_problem(target, law=INPUT_LAWS["normal"](dimension=2)), network)
     theta = draw(network, 2)
     gradient = jax.jit(jax.grad(rule.population_loss))(theta)
-    expected = finite_difference(lambda t: rule.evaluate(t)[0], theta)
+    expected = finite_difference(jax.jit(lambda t: rule.evaluate(t)[0]), theta)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-8)
     single = jax.jit(jax.grad(rule.population_loss))(jnp.asarray(theta, jnp.float32))
     assert single.dtype == jnp.float32

@@ -80,7 +80,7 @@ def chunks(values, lanes):
     ("dtype", "vectors"),
     [
         ("float32", True),
-        ("float64", False),
+        pytest.param("float64", False, marks=pytest.mark.slow),
         pytest.param("float64", True, marks=pytest.mark.slow),
         pytest.param("float32", False, marks=pytest.mark.slow),
     ],

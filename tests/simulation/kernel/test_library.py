@@ -81,7 +81,6 @@ def test_a_compiled_kernel_is_found_in_the_cache_and_a_torn_one_made_anew(
 @pytest.mark.parametrize(
     ("precision", "target"),
     [
-        ("float32", Target(32, 16)),
         *(
             pytest.param(precision, target, marks=pytest.mark.slow)
             for precision in ("float32", "float64")
