@@ -66,7 +66,12 @@ class Campaign:
     @property
     def gpus(self) -> bool:
         """Whether tasks have GPUs."""
-        return self.settings.gpus not in (None, 0, "0") or asks_for_gpus(self.settings.gres)
+        return self.counted_gpus or asks_for_gpus(self.settings.gres)
+
+    @property
+    def counted_gpus(self) -> bool:
+        """Whether they are asked for by their number, and not as generic resources."""
+        return self.settings.gpus not in (None, 0, "0")
 
     @property
     def notice(self) -> int:
@@ -124,7 +129,7 @@ def _script(
         lines.append(f"#SBATCH --mem={settings.memory}")
     if devices and settings.gres:
         lines.append(f"#SBATCH --gres={settings.gres}")
-    if devices and settings.gpus not in (None, 0, "0"):
+    if devices and campaign.counted_gpus:
         lines.append(f"#SBATCH --gpus-per-node={settings.gpus}")
     lines += [f"#SBATCH {option}" for option in settings.options or []]
     lines += more or []
