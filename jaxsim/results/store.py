@@ -9,9 +9,11 @@ shard appears by one rename, and a second writer replaces it by the same content
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +142,8 @@ class Store:
         Raises:
             DamagedShard: if it cannot be read, or is another experiment's.
         """
-        return self._facts(shard, self._parquet(shard))
+        with self._parquet(shard) as file:
+            return self._facts(shard, file)
 
     def _facts(self, shard: Shard, file: pq.ParquetFile) -> dict[str, str]:
         raw = file.schema_arrow.metadata or {}
@@ -152,20 +155,22 @@ class Store:
             raise DamagedShard(shard, self.path(shard), "it is of another experiment")
         return facts
 
-    def _parquet(self, shard: Shard) -> pq.ParquetFile:
+    @contextlib.contextmanager
+    def _parquet(self, shard: Shard) -> Iterator[pq.ParquetFile]:
+        # Closed here, not when pyarrow's threads let go of it: its disk may be unmounted next.
         path = self.path(shard)
         try:
-            return pq.ParquetFile(path, page_checksum_verification=True)
+            with pa.OSFile(str(path)) as source:
+                yield pq.ParquetFile(source, page_checksum_verification=True)
+        except DamagedShard:
+            raise
         except _UNREADABLE as error:
             raise DamagedShard(shard, path, _first_line(error)) from None
 
     def _table(self, shard: Shard) -> pa.Table:
-        file = self._parquet(shard)
-        self._facts(shard, file)
-        try:
+        with self._parquet(shard) as file:
+            self._facts(shard, file)
             return file.read()
-        except _UNREADABLE as error:
-            raise DamagedShard(shard, self.path(shard), _first_line(error)) from None
 
 
 def from_arrow_checked(table: pa.Table, shard: Shard, path: Path) -> Records:

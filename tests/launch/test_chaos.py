@@ -1,5 +1,6 @@
 """What happens to long campaigns: killed workers, full disks, directories that turn read-only."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -159,52 +160,62 @@ def test_helpers_choose_differently_and_everybody_covers_everything():
     assert len({tuple(order[10:14]) for order in orders}) == 4
 
 
+@contextlib.contextmanager
 def mounted(path, size):
-    """Mount a small file system, or skip where that is not allowed."""
+    """Mount a small file system for a while, or skip where that is not allowed."""
     path.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True
     )
     if done.returncode:
         pytest.skip("file systems cannot be mounted here")
+    try:
+        yield
+    finally:
+        # Detached, not only unmounted: anybody who walks over /tmp at this moment keeps it busy.
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def held_open(directory):
+    """Return the files under a directory that this process has open."""
+    links = (os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd"))
+    return [link for link in links if link.startswith(str(directory))]
 
 
 def test_a_full_disk_is_said_and_a_larger_one_goes_on(quiet, tmp_path):
-    mounted(tmp_path / "small", "64k")
-    try:
-        bind(study(**STUDY), tmp_path / "small" / "out")
-        process = worker(tmp_path / "small" / "out")
+    disk = tmp_path / "small"
+    with mounted(disk, "64k"):
+        bind(study(**STUDY), disk / "out")
+        process = worker(disk / "out")
         _, said = process.communicate()
         assert process.returncode == 2
         assert said.startswith("error: output = ")
         assert "has no room left" in said
         assert "Traceback" not in said
-        there = len(list((tmp_path / "small").rglob("*.parquet")))
+        there = len(list(disk.rglob("*.parquet")))
         assert there > 0
-        subprocess.run(["mount", "-o", "remount,size=8m", str(tmp_path / "small")], check=True)
-        simulate(study(**STUDY), tmp_path / "small" / "out")
-        assert all_bits(tmp_path / "small" / "out") == quiet
-    finally:
-        subprocess.run(["umount", str(tmp_path / "small")], check=True)
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        simulate(study(**STUDY), disk / "out")
+        assert all_bits(disk / "out") == quiet
+        assert held_open(disk) == []
 
 
 def test_a_directory_that_turns_read_only_is_said(quiet, tmp_path):
-    mounted(tmp_path / "disk", "8m")
-    try:
-        bind(study(**STUDY), tmp_path / "disk" / "out")
-        process = worker(tmp_path / "disk" / "out")
-        while not list((tmp_path / "disk").rglob("*.parquet")):
+    disk = tmp_path / "disk"
+    with mounted(disk, "8m"):
+        bind(study(**STUDY), disk / "out")
+        process = worker(disk / "out")
+        while not list(disk.rglob("*.parquet")):
             time.sleep(0.05)
-        subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         _, said = process.communicate()
         assert process.returncode == 2
         assert "cannot be written (Read-only file system)" in said
         assert "Traceback" not in said
-        subprocess.run(["mount", "-o", "remount,rw", str(tmp_path / "disk")], check=True)
-        simulate(study(**STUDY), tmp_path / "disk" / "out")
-        assert all_bits(tmp_path / "disk" / "out") == quiet
-    finally:
-        subprocess.run(["umount", str(tmp_path / "disk")], check=True)
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        simulate(study(**STUDY), disk / "out")
+        assert all_bits(disk / "out") == quiet
+        assert held_open(disk) == []
 
 
 def test_two_studies_in_one_directory(tmp_path):
