@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,7 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
             share. Without effect on accelerators, and once JAX has computed something.
         matmul_precision: jax_default_matmul_precision.
     """
+    chosen = _reproducible_on_gpus()
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", matmul_precision)
     if not setting("jax_compilation_cache_dir"):
@@ -77,7 +80,34 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
             jax.config.update("jax_num_cpu_devices", devices or 1)
         except RuntimeError:
             # The backend is up already: its devices are what there is.
-            pass
+            if chosen and jax.default_backend() == "gpu":
+                warnings.warn(
+                    f"JAX has computed before jaxsim was set up; without XLA_FLAGS={DETERMINISTIC} "
+                    "in the environment, two processes may differ in their last bits",
+                    stacklevel=2,
+                )
+
+
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+
+
+def _reproducible_on_gpus() -> bool:
+    """Ask XLA for programs that give the same bits in every process on GPUs of a kind.
+
+    Otherwise it chooses between programs by timing them, even for sums (openxla/xla#37902).
+    Memory is taken as it is needed, so that processes can share a GPU.
+
+    Returns:
+        Whether this call has changed what XLA is asked for: whoever said otherwise is obeyed.
+    """
+    if importlib.util.find_spec("jax_plugins") is None:
+        return False  # JAX without any accelerator
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    flags = os.environ.get("XLA_FLAGS", "")
+    if DETERMINISTIC.split("=")[0] in flags:
+        return False
+    os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}".strip()
+    return True
 
 
 def cores() -> int:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from jaxsim.errors import InputError
+from jaxsim.runtime import Device
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,3 +28,38 @@ def environment() -> dict[str, str]:
         return dict(os.environ)
     there = os.environ.get("PYTHONPATH")
     return os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{there}" if there else str(_ROOT)}
+
+
+def shares(devices: Sequence[Device], workers: int, each: int | None) -> list[list[Device]]:
+    """Return the accelerators of each of several workers: its own if there are enough.
+
+    Args:
+        devices: of this machine.
+        workers: how many share them.
+        each: devices of a worker; None to divide what there is, at least one.
+
+    Raises:
+        InputError: if there are fewer than one worker is to have.
+    """
+    there = len(devices)
+    each = max(1, there // workers) if each is None else each
+    if not 1 <= each <= there:
+        raise InputError(
+            f"devices = {each} is not available; accepted: 1 to {there} ({devices[0].device_kind})"
+        )
+    return [[devices[(i * each + k) % there] for k in range(each)] for i in range(workers)]
+
+
+def seeing(devices: Sequence[Device]) -> dict[str, str]:
+    """Return the variables by which a worker's JAX finds these GPUs and no others.
+
+    Raises:
+        InputError: for accelerators that belong to one process at a time.
+    """
+    if any(d.platform != "gpu" for d in devices):
+        raise InputError(
+            f"workers are not accepted on {devices[0].device_kind}, which one process has for "
+            "itself; leave the option out: one process uses all devices"
+        )
+    numbers = ",".join(str(d.local_hardware_id) for d in devices)
+    return {"JAX_CUDA_VISIBLE_DEVICES": numbers, "JAX_ROCM_VISIBLE_DEVICES": numbers}

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
+
 from jaxsim import runtime
 from jaxsim.errors import InputError
 from jaxsim.launch import apart
@@ -57,8 +59,8 @@ def simulate(
         output: directory of the results; None for a temporary one, gone when Python ends.
         replicates: in place of the study's.
         devices: how many devices to use; None for all.
-        workers: processes to share the work; each uses `devices` devices. None for one process per
-            CPU core if the study is long, else none but this one.
+        workers: processes to share the work; each uses `devices` devices, or its part of the GPUs.
+            None for one process per CPU core if the study is long, else none but this one.
         repair: verify all shards first and compute damaged ones again.
         progress: told what happens.
 
@@ -130,7 +132,13 @@ def remove_damaged(
 def _processes(directory: Directory, workers: int, devices: int | None, progress: Progress) -> None:
     """Run worker processes until the plan is finished, watching the store."""
     command = apart.command(str(directory.store.directory))
-    command += ["--pin"] if devices is None else ["--devices", str(devices)]
+    environments = [apart.environment()] * workers
+    if jax.default_backend() == "cpu":
+        command += ["--pin"] if devices is None else ["--devices", str(devices)]
+    else:
+        command.append("--all-devices")
+        parts = apart.shares(jax.local_devices(), workers, devices)
+        environments = [apart.environment() | apart.seeing(part) for part in parts]
     if directory.study.allow_code:
         command.append("--allow-code")
     with contextlib.ExitStack() as stack:
@@ -138,7 +146,7 @@ def _processes(directory: Directory, workers: int, devices: int | None, progress
         running = [
             subprocess.Popen(
                 [*command, "--index", str(i), "--of", str(workers)],
-                env=apart.environment(),
+                env=environments[i],
                 stdout=subprocess.DEVNULL,
                 stderr=errors[i],
             )

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -247,6 +248,7 @@ def test_a_failed_node_costs_no_runs(launched, quiet):
     assert found.ended["finished"] == 1
 
 
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="there is a GPU")
 @pytest.mark.parametrize("width", [16, "auto"], ids=["work", "prepare"])
 def test_a_missing_gpu_fails_at_once_and_nothing_waits_for_it(launched, width):
     # Whoever meets it first, the task or what prepares for it.

@@ -1,0 +1,53 @@
+"""Which GPUs the worker processes of one machine get."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from jaxsim import InputError
+from jaxsim.launch import apart
+
+
+@dataclass(frozen=True)
+class Fake:
+    local_hardware_id: int
+    platform: str = "gpu"
+    device_kind: str = "Fake GPU"
+
+
+def numbers(there, workers, each):
+    found = apart.shares([Fake(10 + k) for k in range(there)], workers, each)
+    return [[d.local_hardware_id - 10 for d in part] for part in found]
+
+
+@pytest.mark.parametrize(
+    ("there", "workers", "each", "parts"),
+    [
+        (4, 4, None, [[0], [1], [2], [3]]),
+        (4, 2, None, [[0, 1], [2, 3]]),
+        (5, 2, None, [[0, 1], [2, 3]]),
+        (1, 3, None, [[0], [0], [0]]),
+        (2, 5, None, [[0], [1], [0], [1], [0]]),
+        (4, 2, 1, [[0], [1]]),
+        (4, 3, 2, [[0, 1], [2, 3], [0, 1]]),
+        (4, 1, 4, [[0, 1, 2, 3]]),
+    ],
+)
+def test_workers_share_the_gpus_of_a_machine(there, workers, each, parts):
+    assert numbers(there, workers, each) == parts
+
+
+@pytest.mark.parametrize("each", [0, 5])
+def test_more_gpus_than_there_are_is_said(each):
+    with pytest.raises(InputError, match=rf"devices = {each} is not available; accepted: 1 to 4"):
+        numbers(4, 2, each)
+
+
+def test_a_worker_sees_its_gpus_by_the_numbers_the_driver_gives_them():
+    seen = apart.seeing([Fake(2), Fake(5)])
+    assert seen == {"JAX_CUDA_VISIBLE_DEVICES": "2,5", "JAX_ROCM_VISIBLE_DEVICES": "2,5"}
+
+
+def test_an_accelerator_of_one_process_at_a_time_is_not_shared():
+    with pytest.raises(InputError, match="workers are not accepted on TPU v5e"):
+        apart.seeing([Fake(0, "tpu", "TPU v5e")])
