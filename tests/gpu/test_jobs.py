@@ -30,7 +30,7 @@ pytestmark = [
 @pytest.fixture
 def long():
     return {
-        "steps": 40_000, "checkpoints": [1, 10_000], "replicates": 1024, "grid": TWO,
+        "steps": 10_000, "checkpoints": [1, 5000], "replicates": 1024, "grid": TWO,
         "execution": {"engine": "vmap", "width": 256, "shard": 256},
     }  # fmt: skip
 
