@@ -80,7 +80,7 @@ def test_killed_workers_lose_nothing(engine, quiet, tmp_path):
 
 
 def test_told_to_go_it_keeps_its_block_and_the_next_goes_on(engine, tmp_path):
-    long = asked(engine, grid={}, steps=40_000, checkpoints=[1, 20_000], replicates=512)
+    long = asked(engine, grid={}, steps=300_000, checkpoints=[1, 150_000], replicates=512)
     long["execution"] |= {"width": 512}
     simulate(study(**long), tmp_path / "quiet")
     bind(study(**long), tmp_path / "out")

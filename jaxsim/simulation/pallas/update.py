@@ -31,11 +31,12 @@ class Update:
         state = transformation(rate).init(theta)
         leaves, self.form = jax.tree.flatten(state)
         self.is_number = [leaf.shape == () for leaf in leaves]
-        closed = jax.make_jaxpr(
+        closed = _written_out(
             lambda rate, leaves, gradient, theta: transformation(rate).update(
                 gradient, jax.tree.unflatten(self.form, leaves), theta
-            )
-        )(rate, leaves, theta, theta)
+            ),
+            rate, leaves, theta, theta,
+        )  # fmt: skip
         self.movement = jax.tree.structure(theta)
         jaxpr = closed.jaxpr
         flags = [True, *self.is_number] + [False] * (len(jaxpr.invars) - 1 - len(leaves))
@@ -97,6 +98,45 @@ class Update:
         found = self.second(*uniform, *moments, *jax.tree.leaves(gradient), *jax.tree.leaves(theta))
         split = self.movement.num_leaves
         return jax.tree.unflatten(self.movement, found[:split]), found[split:]
+
+
+def _written_out(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
+    """Return the trace of a function with no call of a compiled function left in it.
+
+    optax computes bias corrections, of numbers, and what they correct, arrays, in one of these.
+    """
+    closed = jax.make_jaxpr(function)(*arguments)
+    while any(e.primitive.name in _CALLS for e in closed.jaxpr.eqns):
+        flat = jax.tree.leaves(arguments)
+        closed = jax.make_jaxpr(_one_level(closed))(*flat)
+    return closed
+
+
+_CALLS = ("jit", "pjit")
+
+
+def _one_level(closed: ClosedJaxpr) -> Callable[..., list[Array]]:
+    """Return a function that does what a trace says, with the first level of calls entered."""
+
+    def run(*arguments: Array) -> list[Array]:
+        jaxpr = closed.jaxpr
+        known = dict(zip(jaxpr.constvars, closed.consts, strict=True))
+        known |= dict(zip(jaxpr.invars, arguments, strict=True))
+
+        def read(atom: Any) -> Any:
+            return atom.val if _is_literal(atom) else known[atom]
+
+        for equation in jaxpr.eqns:
+            if equation.primitive.name in _CALLS:
+                found = jaxpr_as_fun(equation.params["jaxpr"])(*map(read, equation.invars))
+            else:
+                inputs = [*{a: None for a in equation.invars if not _is_literal(a)}]
+                one = _piece(jaxpr, [equation], inputs, equation.outvars, [])
+                found = one(*map(read, inputs))
+            known |= dict(zip(equation.outvars, found, strict=True))
+        return [read(a) for a in jaxpr.outvars]
+
+    return run
 
 
 def _is_literal(atom: Any) -> bool:
