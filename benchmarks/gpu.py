@@ -5,8 +5,8 @@ widths        member-steps per second of training against the block width, by th
               by the pallas engine, of workload w1
 engines       both engines on several shapes, with the fraction of the arithmetic ceiling, and of
               the bandwidth that parameters and moments alone would take
-peers         jit(vmap(scan)) of 4,096 members, and PyTorch's batched networks on the same GPU
 precision     the failure probability of one study at full and at TF32 precision, with intervals
+peers         jit(vmap(scan)) of 4,096 members, and PyTorch's batched networks on the same GPU
 
 Parts that do not fit the time are left out, and said so. On a CPU it runs, but says little.
 """
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parts: dict[str, Callable[[argparse.Namespace, dict], Any]] = {
         "widths": widths,
         "engines": engines,
-        "peers": peers,
         "precision": precision,
+        "peers": peers,
     }
     for name, part in parts.items():
         if time.monotonic() - began > options.seconds:

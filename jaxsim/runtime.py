@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -82,20 +85,21 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
             # The backend is up already: its devices are what there is.
             if chosen and jax.default_backend() == "gpu":
                 warnings.warn(
-                    f"JAX has computed before jaxsim was set up; without XLA_FLAGS={DETERMINISTIC} "
+                    f"JAX has computed before jaxsim was set up; without XLA_FLAGS={UNTIMED} "
                     "in the environment, two processes may differ in their last bits",
                     stacklevel=2,
                 )
 
 
-DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+UNTIMED = "--xla_gpu_autotune_level=0"
 
 
 def _reproducible_on_gpus() -> bool:
     """Ask XLA for programs that give the same bits in every process on GPUs of a kind.
 
-    Otherwise it chooses between programs by timing them, even for sums (openxla/xla#37902).
-    Memory is taken as it is needed, so that processes can share a GPU.
+    Otherwise it chooses between programs by timing them, even for sums (openxla/xla#37902). What
+    jaxsim computes is deterministic then. (xla_gpu_deterministic_ops rewrites scatters besides,
+    wrongly in jaxlib 0.11.2.) Memory is taken as it is needed, so that processes can share a GPU.
 
     Returns:
         Whether this call has changed what XLA is asked for: whoever said otherwise is obeyed.
@@ -104,9 +108,9 @@ def _reproducible_on_gpus() -> bool:
         return False  # JAX without any accelerator
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     flags = os.environ.get("XLA_FLAGS", "")
-    if DETERMINISTIC.split("=")[0] in flags:
+    if "xla_gpu_autotune_level" in flags or "xla_gpu_deterministic_ops=true" in flags:
         return False
-    os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}".strip()
+    os.environ["XLA_FLAGS"] = f"{flags} {UNTIMED}".strip()
     return True
 
 
@@ -128,7 +132,9 @@ def pin(index: int) -> None:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Return whether an error of JAX's says that a device's memory is full."""
-    return any(words in str(error) for words in ("RESOURCE_EXHAUSTED", "Out of memory"))
+    return any(
+        words in str(error) for words in ("RESOURCE_EXHAUSTED", "ut of memory", "OUT_OF_MEMORY")
+    )
 
 
 def require_platform(platform: str) -> None:
@@ -138,7 +144,8 @@ def require_platform(platform: str) -> None:
         InputError: if it does not: a job that asked for a GPU must not go on with a CPU.
     """
     try:
-        there = jax.default_backend()
+        with _unlogged():
+            there = jax.default_backend()
     except (RuntimeError, AssertionError) as error:
         # Which of the two depends on whether a plugin is installed.
         lines = str(error).strip().splitlines()
@@ -150,6 +157,17 @@ def require_platform(platform: str) -> None:
             f"this job needs a {platform.upper()} and has none that JAX can use ({reason}); check "
             "the driver, the extra [cuda] of the installation, and gpus or gres of the launch"
         )
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep JAX from logging the traceback of a plugin that finds no device."""
+    logger = logging.getLogger("jax._src.xla_bridge")
+    logger.disabled, before = True, logger.disabled
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def choose_devices(count: int | None) -> list[Device]:

@@ -106,8 +106,21 @@ def test_the_schema_describes_every_key(monkeypatch, capsys):
 
 def test_doctor_finds_nothing_wrong_here(monkeypatch, capsys):
     shown = run(monkeypatch, capsys, "doctor")
-    for word in ("devices", "float64", "matmul precision", "compilation cache", "no problems"):
+    for word in (
+        "devices",
+        "float64",
+        "matmul precision",
+        "compilation cache",
+        "exact risks",
+        "no problems",
+    ):
         assert word in shown
+
+
+def test_doctor_does_not_trust_a_device_that_computes_wrong_risks(monkeypatch, capsys):
+    monkeypatch.setattr("jaxsim.report.doctor.risk_error", lambda: float("nan"))
+    shown = run(monkeypatch, capsys, "doctor", code=2)
+    assert "exact risks of a small network are wrong" in shown
 
 
 def test_doctor_names_a_clashing_distribution(monkeypatch, capsys):

@@ -11,7 +11,7 @@ import pytest
 
 from jaxsim import runtime
 
-ASKED = "--xla_gpu_deterministic_ops=true"
+ASKED = "--xla_gpu_autotune_level=0"
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ def test_without_accelerators_nothing_is_asked_for(plugins):
     [
         ("", ASKED),
         ("--xla_dump_to=x", f"--xla_dump_to=x {ASKED}"),
-        ("--xla_gpu_deterministic_ops=false", "--xla_gpu_deterministic_ops=false"),
+        ("--xla_gpu_autotune_level=4", "--xla_gpu_autotune_level=4"),
+        ("--xla_gpu_deterministic_ops=true", "--xla_gpu_deterministic_ops=true"),
+        ("--xla_gpu_deterministic_ops=false", f"--xla_gpu_deterministic_ops=false {ASKED}"),
         (ASKED, ASKED),
     ],
 )

@@ -142,7 +142,7 @@ def randomized_asymmetric() -> Initializer:
         place = jax.random.randint(places, (fan_out,), 0, fan_in + 1)
         # Beta(2, 1) has distribution function x^2: the root of a uniform draw.
         beta = jnp.sqrt(jax.random.uniform(values, (fan_out,), jnp.float64))
-        v = v.at[jnp.arange(fan_out), place].set(beta)
+        v = v.at[jnp.arange(fan_out), place].set(beta, unique_indices=True)
         return v[:, :-1].T, v[:, -1]
 
     def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:

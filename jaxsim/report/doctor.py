@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 
 import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from jaxsim import runtime
 from jaxsim.results.provenance import commit, versions
+from jaxsim.simulation.block import start
+from jaxsim.simulation.engine import vmap_engine
 from jaxsim.simulation.kernel.library import compiler_version
+from jaxsim.study.study import Study
 
 
 def examine(console: Console) -> int:
@@ -30,7 +34,14 @@ def examine(console: Console) -> int:
     table.add_row("matmul precision", str(runtime.setting("jax_default_matmul_precision")))
     cache = runtime.setting("jax_compilation_cache_dir")
     table.add_row("compilation cache", f"{cache} ({_cache_state(str(cache), wrong)})")
+    off = risk_error()
+    table.add_row("exact risks", f"within {off:.0e} of what NumPy finds on a fine grid")
     console.print(table, highlight=False, soft_wrap=True)
+    if not off < FINE:
+        wrong.append(
+            f"exact risks of a small network are wrong by {off:.0e} on {devices[0].device_kind}: "
+            f"no result of it can be trusted; XLA_FLAGS = {os.environ.get('XLA_FLAGS', '')!r}"
+        )
     if jnp.ones(()).dtype != jnp.float64:
         wrong.append("float64 is off: risks and initial draws need it; unset JAX_ENABLE_X64")
     clash = runtime.distribution_clash()
@@ -44,6 +55,41 @@ def examine(console: Console) -> int:
     if not wrong:
         console.print("no problems found")
     return 2 if wrong else 0
+
+
+FINE = 1e-8
+
+
+def risk_error() -> float:
+    """Return by how much exact risks of small networks on this device differ from NumPy's.
+
+    Compilers for accelerators have got wrong what finds the kinks of networks of several layers.
+    """
+    (experiment,) = Study.from_dict(
+        {
+            "name": "doctor",
+            "steps": 1,
+            "replicates": 1,
+            "problem": {"input": {"law": "uniform", "low": -1.0, "high": 1.0}, "target": "x**2"},
+            "network": {"hidden": [5, 6]},
+            "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        }
+    ).experiments
+    engine = vmap_engine(experiment)
+    theta = engine.theta(start(engine, experiment, 0, 16))
+    risks = np.asarray(engine.observe(theta).risk)
+    x = np.linspace(-1, 1, 200_001)
+    x = (x[1:] + x[:-1])[:, None] / 2
+    off = []
+    for one, risk in zip(np.asarray(theta, np.float64), risks, strict=True):
+        h, begin = x, 0
+        for layer in experiment.network.layer_specs:
+            end = begin + layer.fan_in * layer.fan_out
+            h = h @ one[begin:end].reshape(layer.fan_in, layer.fan_out)
+            begin = end + layer.fan_out
+            h = np.maximum(h + one[end:begin], 0) if begin < len(one) else h + one[end:begin]
+        off.append(abs(risk / ((h - x**2) ** 2).mean() - 1))
+    return float(np.max(off))
 
 
 def _cache_state(path: str, wrong: list[str]) -> str:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The Pallas Triton backend is dep
 def asked(engine, **changes):
     execution = {"engine": engine, "width": 256, "shard": 512}
     network = {"hidden": [16, 16]}
-    runs = {"steps": 4000, "checkpoints": [1, 2000], "replicates": 2048, "grid": TWO}
+    runs = {"steps": 3000, "checkpoints": [1, 1500], "replicates": 1536, "grid": TWO}
     return runs | {"execution": execution, "network": network} | changes
 
 

@@ -31,7 +31,7 @@ def test_a_recorded_width_that_does_not_fit_is_said(tmp_path):
     bind(study(**BIG, execution={"engine": "vmap", "width": 1 << 19}), tmp_path / "out")
     process = worker(tmp_path / "out", environment=LITTLE)
     _, said = process.communicate()
-    assert process.returncode == 2
+    assert process.returncode == 2, said[-3000:]
     assert "the device's memory does not hold a block of width 524288" in said
     assert "Traceback" not in said
 

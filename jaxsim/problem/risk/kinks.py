@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from jaxsim.network.network import Network
-from jaxsim.problem.risk.order import increasing, ranks
+from jaxsim.problem.risk.order import increasing, put, ranks
 
 LEAST_CAPACITY = 64
 _NARROW = 8
@@ -146,12 +146,9 @@ def _refine(
         inside = ranks(jnp.where(crosses, shares, jnp.inf))
     else:
         inside = _running_sum(crosses) - 1
-    place = jnp.where(crosses, (after - counts)[:, None] + inside, room).ravel()
-    source = (
-        jnp.zeros(room, jnp.int32)
-        .at[place]
-        .set(jnp.arange(crosses.size, dtype=jnp.int32), mode="drop")
-    )
+    every = jnp.arange(crosses.size, dtype=jnp.int32)
+    place = jnp.where(crosses.ravel(), ((after - counts)[:, None] + inside).ravel(), room + every)
+    source = put(jnp.zeros(room, jnp.int32), place, every)
     shares = shares.ravel()
     piece, share = source // per_piece, shares[source]
     x = jnp.minimum(grid[piece] + share * (grid[piece + 1] - grid[piece]), grid[piece + 1])
@@ -162,13 +159,13 @@ def _refine(
 
     new = z[piece] + share[:, None] * (z[piece + 1] - z[piece])
     order = jnp.arange(room, dtype=jnp.int32)
-    to = jnp.where(order < total, piece + 1 + order, pieces)
+    to = jnp.where(order < total, piece + 1 + order, pieces + order)
     kept = jnp.arange(old, dtype=jnp.int32) + after - counts
     # The right end fills what stays empty, so that it also ends a grid without room for all.
     points = jnp.full(pieces, high, grid.dtype)
-    points = points.at[kept].set(grid[:-1], mode="drop").at[to].set(x, mode="drop")
+    points = put(put(points, kept, grid[:-1]), to, x)
     values = jnp.broadcast_to(z[-1], (pieces, z.shape[1]))
-    values = values.at[kept].set(z[:-1], mode="drop").at[to].set(new, mode="drop")
+    values = put(put(values, kept, z[:-1]), to, new)
     fits = (grid < high).sum() + total <= pieces
     return (
         jnp.concatenate([points, jnp.full(1, high, grid.dtype)]),

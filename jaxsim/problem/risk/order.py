@@ -37,5 +37,15 @@ def increasing(x: Array, *others: Array) -> tuple[Array, ...]:
     if x.shape[0] > _COUNTED:
         return tuple(jax.lax.sort((x, *others), num_keys=1, is_stable=True))
     places = ranks(jnp.where(jnp.isnan(x), jnp.inf, x))
-    order = jnp.zeros(x.shape, jnp.int32).at[places].set(jnp.arange(x.shape[0], dtype=jnp.int32))
+    order = jnp.arange(x.shape[0], dtype=jnp.int32)
+    order = put(jnp.zeros(x.shape, jnp.int32), places, order)
     return tuple(a[order] for a in (x, *others))
+
+
+def put(array: Array, places: Array, values: Array) -> Array:
+    """Return the array with values at some places, all different; those beyond its end are dropped.
+
+    XLA is told that they differ: what it makes for a GPU of places that might be the same, if asked
+    to be deterministic, has been wrong in several versions (openxla/xla#31063, #31746, #34870).
+    """
+    return array.at[places].set(values, mode="drop", unique_indices=True)
