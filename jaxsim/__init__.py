@@ -2,7 +2,8 @@
 
     P( L(Theta_n) > inf_theta L(theta) + eps )
 
-Risks and initial draws are float64: importing jaxsim switches `jax_enable_x64` on.
+Risks and initial draws are float64: importing jaxsim switches `jax_enable_x64` on. Runs are the same
+bits in every process: where there are GPUs it asks XLA not to choose programs by the clock.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any as _Any
 
 import jax as _jax
 
+from jaxsim import runtime as _runtime
+
 if _TYPE_CHECKING:
     from jaxsim.errors import InputError
     from jaxsim.estimation import Estimate
@@ -22,6 +25,7 @@ if _TYPE_CHECKING:
     from jaxsim.study.study import Study
 
 _jax.config.update("jax_enable_x64", True)
+_runtime.ask_for_reproducible_gpus()
 
 __all__ = [
     "Analysis",

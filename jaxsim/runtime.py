@@ -71,7 +71,6 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
             share. Without effect on accelerators, and once JAX has computed something.
         matmul_precision: jax_default_matmul_precision.
     """
-    chosen = _reproducible_on_gpus()
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", matmul_precision)
     if not setting("jax_compilation_cache_dir"):
@@ -83,35 +82,43 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
             jax.config.update("jax_num_cpu_devices", devices or 1)
         except RuntimeError:
             # The backend is up already: its devices are what there is.
-            if chosen and jax.default_backend() == "gpu":
-                warnings.warn(
-                    f"JAX has computed before jaxsim was set up; without XLA_FLAGS={UNTIMED} "
-                    "in the environment, two processes may differ in their last bits",
-                    stacklevel=2,
-                )
+            pass
 
 
 UNTIMED = "--xla_gpu_autotune_level=0"
 
 
-def _reproducible_on_gpus() -> bool:
+def ask_for_reproducible_gpus() -> None:
     """Ask XLA for programs that give the same bits in every process on GPUs of a kind.
 
     Otherwise it chooses between programs by timing them, even for sums (openxla/xla#37902). What
     jaxsim computes is deterministic then. (xla_gpu_deterministic_ops rewrites scatters besides,
     wrongly in jaxlib 0.11.2.) Memory is taken as it is needed, so that processes can share a GPU.
-
-    Returns:
-        Whether this call has changed what XLA is asked for: whoever said otherwise is obeyed.
+    Whoever has said otherwise in the environment is obeyed. Called when jaxsim is imported.
     """
     if importlib.util.find_spec("jax_plugins") is None:
-        return False  # JAX without any accelerator
+        return  # JAX without any accelerator
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_autotune_level" in flags or "xla_gpu_deterministic_ops=true" in flags:
-        return False
+        return
     os.environ["XLA_FLAGS"] = f"{flags} {UNTIMED}".strip()
-    return True
+    if _has_computed() and jax.default_backend() == "gpu":
+        warnings.warn(
+            f"JAX has computed before jaxsim was imported; without XLA_FLAGS={UNTIMED} in the "
+            "environment, two processes may differ in their last bits",
+            stacklevel=3,
+        )
+
+
+def _has_computed() -> bool:
+    """Return whether JAX has read its environment; False where it does not tell."""
+    try:
+        from jax._src import xla_bridge
+
+        return bool(xla_bridge.backends_are_initialized())
+    except (ImportError, AttributeError):
+        return False
 
 
 def cores() -> int:

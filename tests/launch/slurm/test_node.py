@@ -36,6 +36,25 @@ def test_once_stopped_it_writes_no_more(tmp_path):
     shutil.rmtree(node)
 
 
+@pytest.mark.slurm
+@pytest.mark.skipif(os.environ.get("JAXSIM_TEST_SLURM") != "1", reason="JAXSIM_TEST_SLURM is not 1")
+def test_a_daemon_that_does_not_start_is_said_and_the_other_stopped(tmp_path):
+    node, fake = tmp_path / "node", tmp_path / "bin" / "slurmd"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho no control groups >&2; exit 1\n")
+    fake.chmod(0o755)
+    done = subprocess.run(
+        [SCRIPT, "start", node], capture_output=True, text=True,
+        env=os.environ | {"PATH": f"{fake.parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    said = f"error: slurmd does not start: no control groups; see {node}/log\n"
+    assert (done.stdout, done.stderr) == ("", said)
+    assert not (node / "slurmctld.pid").exists() or not alive(
+        int((node / "slurmctld.pid").read_text())
+    )
+
+
 def test_a_directory_without_a_node_is_left_as_it_is(tmp_path):
     (tmp_path / "file").touch()
     slurm_node("stop", tmp_path)
