@@ -2,8 +2,8 @@
 
     P( L(Theta_n) > inf_theta L(theta) + eps )
 
-Risks and initial draws are float64: importing jaxsim switches `jax_enable_x64` on. Runs are the same
-bits in every process: where there are GPUs it asks XLA not to choose programs by the clock.
+Risks and initial draws are float64: importing jaxsim switches `jax_enable_x64` on. Runs are the
+same bits in every process: where there are GPUs it asks XLA not to choose programs by the clock.
 """
 
 from __future__ import annotations
