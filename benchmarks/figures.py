@@ -73,7 +73,9 @@ def plot_curves(figures: dict[str, Any], path: Path) -> None:
             beside.plot(curve["x"], curve["memory"], "s--", color="gray", label="peak memory")
             beside.set_ylim(bottom=0)
             beside.set_ylabel("peak memory, MiB", fontsize=8)
-    figure.suptitle(f"{figures['processor']}, {figures['date'][:10]}", fontsize=9)
+    kind = figures["device_kind"]
+    device = figures["processor"] if kind == "cpu" else kind
+    figure.suptitle(f"{device}, {figures['date'][:10]}", fontsize=9)
     figure.savefig(path, dpi=150)
 
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from benchmarks.machine import CHOSEN_BY_THE_CLOCK
 from benchmarks.workloads import Workload
 from jaxsim.optimizer import optimizer
 
@@ -96,7 +97,7 @@ def plain_jax(workload: Workload, members: int, steps: int, start: Start | None 
         return train(parameters, jax.random.split(data, steps), False)
 
     if start is None:
-        run = jax.jit(jax.vmap(fresh))
+        run = jax.jit(jax.vmap(fresh), compiler_options=CHOSEN_BY_THE_CLOCK)
         return lambda: np.asarray(run(jax.random.split(jax.random.key(0), members)))
     given = jax.jit(jax.vmap(lambda p, x, y: train(p, (x, y), True), in_axes=(0, 1, 1)))
     return lambda: np.asarray(given(start.layers, start.x, start.y))

@@ -47,7 +47,7 @@ def test_another_training_is_no_comparison():
     assert TOLERANCE < 0.01
 
 
-MACHINE = {"cores": 2, "processor": "P", "date": "2026-01-01"}
+MACHINE = {"cores": 2, "device_kind": "cpu", "processor": "P", "date": "2026-01-01"}
 
 
 def test_ratios_are_drawn(tmp_path):
