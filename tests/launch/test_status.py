@@ -82,9 +82,9 @@ def test_a_life_that_is_followed_by_another_is_over(tmp_path):
 
 def test_slurm_is_only_believed_of_the_jobs_it_was_asked_for(tmp_path, monkeypatch):
     bind(study(), tmp_path / "out")
-    (tmp_path / "out" / "launch").mkdir()
+    (tmp_path / "out" / "launch" / "jobs").mkdir(parents=True)
     job = {"kind": "work", "job": "5", "tasks": 1, "submitted": ""}
-    (tmp_path / "out" / "launch" / "jobs.json").write_text(json.dumps([job]))
+    (tmp_path / "out" / "launch" / "jobs" / "5.json").write_text(json.dumps(job))
     monkeypatch.setattr("jaxsim.launch.slurm.cluster.states", lambda jobs: {})
     record(tmp_path / "out", "6.0", job="6", array="6", index="0")
     record(tmp_path / "out", "5.0", job="5", array="5", index="0")

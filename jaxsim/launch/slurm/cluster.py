@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from jaxsim.errors import InputError
 
 _SECONDS = 60
+_ID = 32
 _FORGOTTEN = "Invalid job id"
 
 
@@ -64,6 +65,19 @@ def states(jobs: Sequence[str]) -> dict[str, str]:
         return {} if len(jobs) == 1 else {k: v for job in jobs for k, v in states([job]).items()}
     pairs = (line.split() for line in found.stdout.splitlines())
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def outputs(jobs: Sequence[str]) -> dict[str, str]:
+    """Return where jobs in the queue write what they print, as their scripts say, by job id.
+
+    Raises:
+        InputError: without Slurm, or with its own words if it does not answer.
+    """
+    wanted = f"ArrayJobID:{_ID},StdOut:4096"
+    found = _run(["squeue", "--noheader", f"--Format={wanted}", "--jobs=" + ",".join(jobs)])
+    if found.returncode:
+        raise InputError(f"Slurm does not tell what jobs are: {_words(found.stderr)}")
+    return {line[:_ID].strip(): line[_ID:].strip() for line in found.stdout.splitlines()}
 
 
 def cancel(jobs: Sequence[str]) -> None:

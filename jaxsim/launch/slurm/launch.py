@@ -1,12 +1,12 @@
-"""From a study to jobs in Slurm's queue, and what became of them: DIR/launch/jobs.json."""
+"""From a study to jobs in Slurm's queue, and what became of them: DIR/launch/jobs/<id>.json."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from jaxsim.errors import InputError
 from jaxsim.launch.directory import Directory, bind, compare, peek
@@ -177,22 +177,23 @@ def _submit(campaign: Campaign, texts: list[tuple[str, str]]) -> list[Job]:
 
 
 def read_jobs(directory: Path) -> list[Job]:
-    """Return the jobs that were submitted for a directory.
+    """Return the jobs that were submitted for a directory, in that order.
 
     Raises:
-        InputError: if their record cannot be read.
+        InputError: if a record of theirs cannot be read.
     """
-    path = directory / "launch" / "jobs.json"
+    jobs = [_read_job(path) for path in (directory / "launch" / "jobs").glob("*.json")]
+    return sorted(jobs, key=lambda job: (job.submitted, int(job.job)))
+
+
+def _read_job(path: Path) -> Job:
     try:
-        found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        jobs = [Job(**job) for job in found]
+        job = Job(**json.loads(path.read_text(encoding="utf-8")))
         # They become arguments of commands: a stranger's directory may not say just anything.
-        if not all(job.job.isdecimal() for job in jobs):
+        if not (job.job.isascii() and job.job.isdecimal() and isinstance(job.submitted, str)):
             raise ValueError("a job's id is not a number")
-        return jobs
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return job
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from None
 
 
@@ -200,7 +201,8 @@ def cancel(directory: Path) -> dict[str, str]:
     """Cancel the jobs of a directory that Slurm still knows; return their states before.
 
     Raises:
-        InputError: if there are no jobs, or Slurm does not cancel them.
+        InputError: if there are no jobs, they are another directory's, or Slurm does not cancel
+            them.
     """
     jobs = read_jobs(directory)
     if not jobs:
@@ -210,14 +212,28 @@ def cancel(directory: Path) -> dict[str, str]:
     active = cluster.states([job.job for job in jobs])
     if active:
         heads = {name.partition("_")[0] for name in active}
-        cluster.cancel([job.job for job in jobs if job.job in heads])
+        found = [job.job for job in jobs if job.job in heads]
+        _require_own(directory, cluster.outputs(found))
+        cluster.cancel(found)
     return active
 
 
+def _require_own(directory: Path, outputs: dict[str, str]) -> None:
+    """Refuse to touch jobs that write elsewhere: the directory was copied, or is a stranger's."""
+    own = os.path.realpath(directory / "launch" / "logs")
+    for job, output in outputs.items():
+        if os.path.realpath(os.path.dirname(output.replace("%%", "%"))) != own:
+            raise InputError(
+                f"directory = {str(directory)!r} names job {job}, which writes to {output!r} and "
+                "so was launched for another one; accepted: the directory it was launched for, or "
+                f"`scancel {job}`"
+            )
+
+
 def _record(directory: Path, job: Job) -> None:
-    jobs = [asdict(j) for j in [*read_jobs(directory), job]]
-    path = directory / "launch" / "jobs.json"
-    write_atomically(path, (json.dumps(jobs, indent=2) + "\n").encode())
+    # A file for each: whoever launches at the same moment replaces nothing.
+    path = directory / "launch" / "jobs" / f"{job.job}.json"
+    write_atomically(path, (json.dumps(asdict(job), indent=2) + "\n").encode())
 
 
 def _checked(directory: Path, settings: SlurmSpec) -> Path:

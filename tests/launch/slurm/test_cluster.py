@@ -74,7 +74,7 @@ def launched(long, tmp_path, monkeypatch):
         return out
 
     yield launch
-    if (out / "launch" / "jobs.json").exists():
+    if (out / "launch" / "jobs").exists():
         jaxsim("cancel", str(out))
 
 

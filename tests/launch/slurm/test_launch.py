@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -137,9 +138,9 @@ def test_code_that_was_changed_in_the_directory_does_not_run(slurm, tmp_path, ch
 
 def test_ids_of_jobs_are_numbers(slurm, tmp_path):
     launch(study(), tmp_path / "out", SlurmSpec())
-    path = tmp_path / "out" / "launch" / "jobs.json"
+    path = tmp_path / "out" / "launch" / "jobs" / "1.json"
     path.write_text(path.read_text().replace('"job": "1"', '"job": "--user=me"'))
-    with pytest.raises(InputError, match="a job's id is not a number"):
+    with pytest.raises(InputError, match=r"1\.json' cannot be read: a job's id is not a number"):
         cancel(tmp_path / "out")
     assert not any(call.startswith("scancel") for call in calls(tmp_path))
 
@@ -156,16 +157,44 @@ def test_a_finished_study_is_not_submitted_again(slurm, tmp_path):
     assert jobs[0].tasks == 2
 
 
+def queued(logs):
+    """Return a squeue in which an array waits whose output goes to a folder."""
+    told = f'printf "%-32s%s\\n" 1 "{logs}/work-%A_%a.log"'
+    return f'case "$*" in *StdOut*) {told};; *) echo "1_[0-1] PENDING";; esac'
+
+
 def test_cancel(slurm, tmp_path):
     launch(study(), tmp_path / "out", SlurmSpec(tasks=2))
     assert cancel(tmp_path / "out") == {}
-    slurm("squeue", 'echo "1_[0-1] PENDING"')
+    slurm("squeue", queued(tmp_path / "out" / "launch" / "logs"))
     assert cancel(tmp_path / "out") == {"1_[0-1]": "PENDING"}
     assert calls(tmp_path)[-1] == "scancel 1"
     assert "Jobs 1 (work), 2 (collect): 2 pending." in sentences(status(tmp_path / "out"))
     bind(study(), tmp_path / "other")
     with pytest.raises(InputError, match="has no jobs; accepted"):
         cancel(tmp_path / "other")
+
+
+def test_jobs_of_another_directory_are_not_cancelled(slurm, tmp_path):
+    launch(study(), tmp_path / "50% out", SlurmSpec(tasks=2))
+    slurm("squeue", queued(str(tmp_path / "50% out" / "launch" / "logs").replace("%", "%%")))
+    shutil.copytree(tmp_path / "50% out", tmp_path / "copy")
+    with pytest.raises(InputError, match=r"names job 1, which writes to .* for another one"):
+        cancel(tmp_path / "copy")
+    assert not any(call.startswith("scancel") for call in calls(tmp_path))
+    (tmp_path / "link").symlink_to(tmp_path / "50% out")
+    assert cancel(tmp_path / "link") == {"1_[0-1]": "PENDING"}
+    assert calls(tmp_path)[-1] == "scancel 1"
+
+
+def test_two_launches_at_the_same_moment_are_both_recorded(slurm, tmp_path):
+    # Whatever either has read before, each job has a file of its own.
+    launch(study(), tmp_path / "out", SlurmSpec())
+    there = {p.name: p.read_bytes() for p in (tmp_path / "out" / "launch" / "jobs").iterdir()}
+    launch(study(), tmp_path / "out", SlurmSpec())
+    now = {p.name: p.read_bytes() for p in (tmp_path / "out" / "launch" / "jobs").iterdir()}
+    assert now.items() > there.items()
+    assert [job.job for job in read_jobs(tmp_path / "out")] == ["1", "2", "3", "4"]
 
 
 def test_a_job_that_slurm_has_forgotten_does_not_hide_the_others(slurm, tmp_path):
