@@ -36,7 +36,7 @@ def long():
 
 
 def test_a_job_on_a_gpu_is_put_back_and_ends_with_the_bits_of_a_quiet_run(launched, long, tmp_path):
-    out = launched("--gpus", "1", "--tasks", "2")
+    out = launched("--gpus", "1", "--tasks", "2", report=True)
     (record,) = halted(out)
     assert record["devices"][0].startswith("gpu ")
     assert record["driver"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jaxsim.launch.simulate import simulate
+from jaxsim.launch.slurm.launch import read_jobs
 from jaxsim.launch.status import status
 from jaxsim.launch.tasks import read_records
 from jaxsim.report.status import sentences
@@ -51,7 +52,7 @@ def lasting(tmp_path_factory):
 @pytest.fixture(scope="module")
 def long(lasting):
     """Work of a core for long enough to be found at work."""
-    return lasting(8, 2)
+    return lasting(4, 2)
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +64,20 @@ def quiet(long, tmp_path_factory):
 
 @pytest.fixture
 def launched(long, tmp_path, monkeypatch):
-    """Return a function that launches a study into DIR/out; jobs are cancelled at the end."""
+    """Return a function that launches a study into DIR/out; jobs are cancelled at the end.
+
+    The job that makes the report is cancelled at once, unless it is asked for.
+    """
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     out = tmp_path / "out"
 
-    def launch(*options, **changes):
+    def launch(*options, report=False, **changes):
         (tmp_path / "study.toml").write_text(toml(table(**(long | changes))))
         done = jaxsim("launch", "study.toml", "-o", str(out), *options)
         assert done.returncode == 0, done.stderr
+        if not report:  # one test that waits for it is enough
+            reports = [job.job for job in read_jobs(out) if job.kind == "collect"]
+            subprocess.run(["scancel", *reports], check=True)
         return out
 
     yield launch
@@ -143,7 +150,7 @@ def records(out):
 
 
 def test_an_array_ends_with_the_bits_of_a_quiet_run_and_a_report(launched, quiet):
-    out = launched("--tasks", "2")
+    out = launched("--tasks", "2", report=True)
     seen = jaxsim("status", str(out))
     assert "runs are there" in seen.stdout, seen.stderr
     found = over(out)
@@ -160,7 +167,8 @@ def test_an_array_ends_with_the_bits_of_a_quiet_run_and_a_report(launched, quiet
 
 
 def test_engines_and_widths_are_measured_on_the_node(launched, long, tmp_path):
-    out = launched("--tasks", "2", steps=500, checkpoints=[1, 250], execution={"width": "auto"})
+    asked = {"engine": "vmap", "width": "auto"}
+    out = launched("--tasks", "2", steps=500, checkpoints=[1, 250], execution=asked)
     over(out)
     recorded = json.loads((out / "study.json").read_text())["experiments"]
     form = {key: recorded[0][key] for key in ("engine", "width", "lanes", "shard")}
