@@ -178,8 +178,11 @@ def peers(options: argparse.Namespace, figures: dict[str, Any]) -> list[dict[str
     from benchmarks.workloads import WORKLOADS
 
     workload = WORKLOADS["w1"]
-    ours = max(r for values in figures["widths"]["series"].values() for r in values if r)
+    series = figures["widths"]["series"].values()
+    best = max(r for values in series for r in values if r)
     members, found = 4096, []
+    place = figures["widths"]["x"].index(members) if members in figures["widths"]["x"] else -1
+    ours = max(values[place] or 0 for values in series)
     runs: dict[str, tuple[int, Callable[[], Any]]] = {
         "jit(vmap(scan)) 4096": (200, plain_jax(workload, members, 200))
     }
@@ -196,7 +199,8 @@ def peers(options: argparse.Namespace, figures: dict[str, Any]) -> list[dict[str
         found.append({"peer": name, "member_steps_per_second": rates})
         print(
             f"  {name:22s} {statistics.median(rates):14,.0f} member-steps/s; jaxsim trains "
-            f"{ours / statistics.median(rates):.1f} times as fast"
+            f"{ours / statistics.median(rates):.1f} times as fast with as many members, "
+            f"{best / statistics.median(rates):.1f} times at its best"
         )
     return found
 

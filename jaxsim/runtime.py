@@ -102,13 +102,19 @@ def ask_for_reproducible_gpus() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_autotune_level" in flags or "xla_gpu_deterministic_ops=true" in flags:
         return
-    os.environ["XLA_FLAGS"] = f"{flags} {UNTIMED}".strip()
-    if _has_computed() and jax.default_backend() == "gpu":
-        warnings.warn(
-            f"JAX has computed before jaxsim was imported; without XLA_FLAGS={UNTIMED} in the "
-            "environment, two processes may differ in their last bits",
-            stacklevel=3,
+    if flags.strip() and not flags.strip().startswith("-"):
+        reason = f"XLA_FLAGS names a file ({flags.strip()}); without {UNTIMED} in it"
+    elif not _has_computed():
+        os.environ["XLA_FLAGS"] = f"{flags} {UNTIMED}".strip()
+        return
+    elif jax.default_backend() == "gpu":
+        reason = (
+            "JAX has computed before jaxsim was imported; without "
+            f"XLA_FLAGS={UNTIMED} in the environment"
         )
+    else:
+        return
+    warnings.warn(f"{reason}, two processes may differ in their last bits on a GPU", stacklevel=3)
 
 
 def _has_computed() -> bool:
@@ -151,13 +157,11 @@ def require_platform(platform: str) -> None:
         InputError: if it does not: a job that asked for a GPU must not go on with a CPU.
     """
     try:
-        with _unlogged():
-            there = jax.default_backend()
-    except (RuntimeError, AssertionError) as error:
-        # Which of the two depends on whether a plugin is installed.
-        lines = str(error).strip().splitlines()
-        there, reason = "nothing", lines[0] if lines else "JAX has no backend for it"
+        require_device()
+    except InputError as error:
+        there, reason = "nothing", str(error)
     else:
+        there = jax.default_backend()
         reason = f"JAX finds {jax.local_devices()[0].device_kind!r}"
     if there != platform:
         raise InputError(
@@ -166,15 +170,38 @@ def require_platform(platform: str) -> None:
         )
 
 
+def require_device() -> None:
+    """Start JAX's devices.
+
+    Raises:
+        InputError: if there is none of the kind that JAX is told to use.
+    """
+    with _noting() as noted:
+        try:
+            jax.default_backend()
+            return
+        except (RuntimeError, AssertionError) as error:
+            # Which of the two depends on whether a plugin is installed.
+            lines = [*noted, *str(error).strip().splitlines(), "it has no backend for it"]
+    asked = setting("jax_platforms") or "any device"
+    raise InputError(f"JAX cannot use {asked}: {lines[0]}")
+
+
 @contextmanager
-def _unlogged() -> Iterator[None]:
-    """Keep JAX from logging the traceback of a plugin that finds no device."""
-    logger = logging.getLogger("jax._src.xla_bridge")
-    logger.disabled, before = True, logger.disabled
+def _noting() -> Iterator[list[str]]:
+    """Note what JAX would log, with tracebacks, of plugins that fail: one line for each."""
+    logger, noted = logging.getLogger("jax._src.xla_bridge"), []
+
+    def note(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        noted.extend([] if error is None else str(error).strip().splitlines()[:1])
+        return error is None
+
+    logger.addFilter(note)
     try:
-        yield
+        yield noted
     finally:
-        logger.disabled = before
+        logger.removeFilter(note)
 
 
 def choose_devices(count: int | None) -> list[Device]:

@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import sys
 import jax
 import pytest
 
-from jaxsim import runtime
+from jaxsim import InputError, runtime
 
 ASKED = "--xla_gpu_autotune_level=0"
 
@@ -51,6 +52,7 @@ def test_without_accelerators_nothing_is_asked_for(plugins):
 def test_gpu_programs_are_not_chosen_by_the_clock(plugins, monkeypatch, before, after):
     plugins(True)
     monkeypatch.setenv("XLA_FLAGS", before)
+    monkeypatch.setattr(runtime, "_has_computed", lambda: False)
     for _ in range(2):
         runtime.ask_for_reproducible_gpus()
         assert os.environ["XLA_FLAGS"] == after
@@ -64,14 +66,54 @@ def test_memory_taken_at_once_is_left_to_whoever_asks_for_it(plugins, monkeypatc
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "true"
 
 
-def test_too_late_is_said_on_a_gpu_only(plugins, monkeypatch):
+def test_too_late_is_said_on_a_gpu_only_and_not_recorded_as_done(plugins, monkeypatch):
     plugins(True)
-    jax.devices()
+    monkeypatch.setattr(runtime, "_has_computed", lambda: True)
     runtime.ask_for_reproducible_gpus()  # on a CPU
-    monkeypatch.delenv("XLA_FLAGS")
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    with pytest.warns(UserWarning, match="two processes may differ"):
+    with pytest.warns(UserWarning, match=r"JAX has computed before .* two processes may differ"):
         runtime.ask_for_reproducible_gpus()
+    assert "XLA_FLAGS" not in os.environ
+
+
+def test_jax_tells_whether_it_has_computed():
+    jax.devices()
+    assert runtime._has_computed()
+
+
+def test_flags_in_a_file_are_left_alone(plugins, monkeypatch):
+    # XLA would take the whole text for the name of the file, and abort.
+    plugins(True)
+    monkeypatch.setenv("XLA_FLAGS", "/home/me/flags.txt")
+    with pytest.warns(UserWarning, match=r"XLA_FLAGS names a file \(/home/me/flags.txt\)"):
+        runtime.ask_for_reproducible_gpus()
+    assert os.environ["XLA_FLAGS"] == "/home/me/flags.txt"
+
+
+@pytest.mark.parametrize("command", [("doctor",), ("show", "quickstart")])
+def test_a_device_that_is_not_there_is_said(command):
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxsim", *command],
+        env=os.environ | {"JAX_PLATFORMS": "rocm"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: JAX cannot use rocm: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_why_a_plugin_failed_is_in_the_sentence(monkeypatch):
+    def start():
+        try:
+            raise RuntimeError("the driver is too old\nmore of it")
+        except RuntimeError:
+            logging.getLogger("jax._src.xla_bridge").exception("Jax plugin configuration error")
+        raise RuntimeError("Unable to initialize backend 'cuda'")
+
+    monkeypatch.setattr(jax, "default_backend", start)
+    with pytest.raises(InputError, match=r"^JAX cannot use cpu: the driver is too old$"):
+        runtime.require_device()
+    with pytest.raises(InputError, match=r"needs a GPU and has none .* the driver is too old"):
+        runtime.require_platform("gpu")
 
 
 def test_importing_jaxsim_asks_before_jax_computes(tmp_path):

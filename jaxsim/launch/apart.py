@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+
+import jax
 
 from jaxsim.errors import InputError
 from jaxsim.runtime import Device
@@ -23,11 +26,15 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a worker: a package that is not installed is found, too."""
-    if "site-packages" in _ROOT.parts:
-        return dict(os.environ)
-    there = os.environ.get("PYTHONPATH")
-    return os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{there}" if there else str(_ROOT)}
+    """Return the environment of a worker: the same package and the same kind of device as here."""
+    # The last line of what it says is to be the error, not a remark of JAX's on what it left out.
+    more = {"JAX_TRACEBACK_FILTERING": "off"}
+    if jax.default_backend() == "cpu":
+        more["JAX_PLATFORMS"] = "cpu"
+    if "site-packages" not in _ROOT.parts:
+        there = os.environ.get("PYTHONPATH")
+        more["PYTHONPATH"] = f"{_ROOT}{os.pathsep}{there}" if there else str(_ROOT)
+    return os.environ | more
 
 
 def shares(devices: Sequence[Device], workers: int, each: int | None) -> list[list[Device]]:
@@ -36,13 +43,16 @@ def shares(devices: Sequence[Device], workers: int, each: int | None) -> list[li
     Args:
         devices: of this machine.
         workers: how many share them.
-        each: devices of a worker; None to divide what there is, at least one.
+        each: devices of a worker; None to divide all there are, one for each at least.
 
     Raises:
         InputError: if there are fewer than one worker is to have.
     """
     there = len(devices)
-    each = max(1, there // workers) if each is None else each
+    if each is None and workers <= there:
+        ends = [there * i // workers for i in range(workers + 1)]
+        return [list(devices[a:b]) for a, b in pairwise(ends)]
+    each = 1 if each is None else each
     if not 1 <= each <= there:
         raise InputError(
             f"devices = {each} is not available; accepted: 1 to {there} ({devices[0].device_kind})"

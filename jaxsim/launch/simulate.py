@@ -133,7 +133,10 @@ def _processes(directory: Directory, workers: int, devices: int | None, progress
     """Run worker processes until the plan is finished, watching the store."""
     command = apart.command(str(directory.store.directory))
     environments = [apart.environment()] * workers
-    if jax.default_backend() == "cpu":
+    platform = jax.default_backend()
+    if platform in ("cpu", "gpu"):
+        command += ["--platform", platform]
+    if platform == "cpu":
         command += ["--pin"] if devices is None else ["--devices", str(devices)]
     else:
         command.append("--all-devices")

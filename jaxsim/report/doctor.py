@@ -20,6 +20,7 @@ from jaxsim.study.study import Study
 def examine(console: Console) -> int:
     """Print the facts of this installation; return 2 if something is wrong, else 0."""
     runtime.configure()
+    runtime.require_device()
     wrong: list[str] = []
     table = Table.grid(padding=(0, 3))
     for name, value in versions().items():
@@ -34,12 +35,18 @@ def examine(console: Console) -> int:
     table.add_row("matmul precision", str(runtime.setting("jax_default_matmul_precision")))
     cache = runtime.setting("jax_compilation_cache_dir")
     table.add_row("compilation cache", f"{cache} ({_cache_state(str(cache), wrong)})")
-    off = risk_error()
-    table.add_row("exact risks", f"within {off:.0e} of what NumPy finds on a fine grid")
     console.print(table, highlight=False, soft_wrap=True)
+    try:
+        off = risk_error()
+    except Exception as error:  # whatever a compiler or a device that is not in order may raise
+        off = 0.0
+        wrong.append(f"exact risks cannot be computed: {str(error).strip().splitlines()[0]}")
+    else:
+        said = f"exact risks are within {off:.0e} of what NumPy finds on a fine grid"
+        console.print(said, highlight=False, soft_wrap=True)
     if not off < FINE:
         wrong.append(
-            f"exact risks of a small network are wrong by {off:.0e} on {devices[0].device_kind}: "
+            f"exact risks of small networks are wrong by {off:.0e} on {devices[0].device_kind}: "
             f"no result of it can be trusted; XLA_FLAGS = {os.environ.get('XLA_FLAGS', '')!r}"
         )
     if jnp.ones(()).dtype != jnp.float64:
@@ -63,22 +70,27 @@ FINE = 1e-8
 def risk_error() -> float:
     """Return by how much exact risks of small networks on this device differ from NumPy's.
 
-    Compilers for accelerators have got wrong what finds the kinks of networks of several layers.
+    Compilers for accelerators have got wrong what finds the kinks of networks of several layers:
+    narrow layers are looked through in one way, wide ones in another.
     """
+    return max(_risk_error([5, 6]), _risk_error([12, 12, 12]))
+
+
+def _risk_error(hidden: list[int]) -> float:
     (experiment,) = Study.from_dict(
         {
             "name": "doctor",
             "steps": 1,
             "replicates": 1,
             "problem": {"input": {"law": "uniform", "low": -1.0, "high": 1.0}, "target": "x**2"},
-            "network": {"hidden": [5, 6]},
+            "network": {"hidden": hidden},
             "optimizer": {"name": "sgd", "learning_rate": 0.1},
         }
     ).experiments
     engine = vmap_engine(experiment)
     theta = engine.theta(start(engine, experiment, 0, 16))
     risks = np.asarray(engine.observe(theta).risk)
-    x = np.linspace(-1, 1, 200_001)
+    x = np.linspace(-1, 1, 100_001)
     x = (x[1:] + x[:-1])[:, None] / 2
     off = []
     for one, risk in zip(np.asarray(theta, np.float64), risks, strict=True):

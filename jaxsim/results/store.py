@@ -160,12 +160,19 @@ class Store:
         # Closed here, not when pyarrow's threads let go of it: its disk may be unmounted next.
         path = self.path(shard)
         try:
-            with pa.OSFile(str(path)) as source:
+            source = path.open("rb")
+        except FileNotFoundError:
+            raise DamagedShard(shard, path, "it is not there") from None
+        except OSError as error:
+            # No reason to compute it again.
+            raise InputError(f"shard {str(path)!r} cannot be read: {error.strerror}") from None
+        with source:
+            try:
                 yield pq.ParquetFile(source, page_checksum_verification=True)
-        except DamagedShard:
-            raise
-        except _UNREADABLE as error:
-            raise DamagedShard(shard, path, _first_line(error)) from None
+            except DamagedShard:
+                raise
+            except _UNREADABLE as error:
+                raise DamagedShard(shard, path, _first_line(error)) from None
 
     def _table(self, shard: Shard) -> pa.Table:
         with self._parquet(shard) as file:

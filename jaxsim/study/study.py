@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxsim import runtime
 from jaxsim.errors import InputError
 from jaxsim.simulation.experiment import Experiment
 from jaxsim.study.build import Context, build_experiment
@@ -89,6 +90,7 @@ class Study:
 
     @classmethod
     def _build(cls, spec: StudySpec, allow_code: bool, base: Path | None) -> Study:
+        runtime.require_device()
         context = Context(spec.seed, tuple(spec.paired), base, allow_code)
         built = [build_experiment(v, context) for v in variations(spec)]
         return cls(spec, tuple(built), base, allow_code)

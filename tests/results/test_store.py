@@ -120,6 +120,16 @@ def test_a_shard_of_another_experiment_is_damaged(tmp_path):
             read(SHARD)
 
 
+def test_a_shard_that_cannot_be_opened_now_is_not_called_damaged(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(DamagedShard, match="it is not there"):
+        store.read(SHARD)
+    store.path(SHARD).mkdir(parents=True)  # whatever keeps it from being opened
+    with pytest.raises(InputError, match="cannot be read: Is a directory") as error:
+        store.read(SHARD)
+    assert not isinstance(error.value, DamagedShard)
+
+
 def test_a_shard_under_another_name_is_damaged(tmp_path):
     store = Store(tmp_path)
     store.write(SHARD, some_records(first=11), {})

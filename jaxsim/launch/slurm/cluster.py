@@ -55,16 +55,8 @@ def states(jobs: Sequence[str]) -> dict[str, str]:
     Raises:
         InputError: without Slurm, or with its own words if it does not answer.
     """
-    if not jobs:
-        return {}
-    found = _run(["squeue", "--noheader", "--format=%i %T", "--jobs=" + ",".join(jobs)])
-    if found.returncode:
-        if _FORGOTTEN not in found.stderr:
-            raise InputError(f"Slurm does not tell the states of jobs: {_words(found.stderr)}")
-        # A job that Slurm has forgotten makes it refuse the others, too.
-        return {} if len(jobs) == 1 else {k: v for job in jobs for k, v in states([job]).items()}
-    pairs = (line.split() for line in found.stdout.splitlines())
-    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+    lines = _squeue(jobs, "--format=%i %T")
+    return {pair[0]: pair[1] for pair in map(str.split, lines) if len(pair) == 2}
 
 
 def outputs(jobs: Sequence[str]) -> dict[str, str]:
@@ -73,11 +65,21 @@ def outputs(jobs: Sequence[str]) -> dict[str, str]:
     Raises:
         InputError: without Slurm, or with its own words if it does not answer.
     """
-    wanted = f"ArrayJobID:{_ID},StdOut:4096"
-    found = _run(["squeue", "--noheader", f"--Format={wanted}", "--jobs=" + ",".join(jobs)])
+    lines = _squeue(jobs, f"--Format=ArrayJobID:{_ID},StdOut:4096")
+    return {line[:_ID].strip(): line[_ID:].strip() for line in lines if line.strip()}
+
+
+def _squeue(jobs: Sequence[str], form: str) -> list[str]:
+    """Return what squeue says of the jobs that Slurm still knows."""
+    if not jobs:
+        return []
+    found = _run(["squeue", "--noheader", form, "--jobs=" + ",".join(jobs)])
     if found.returncode:
-        raise InputError(f"Slurm does not tell what jobs are: {_words(found.stderr)}")
-    return {line[:_ID].strip(): line[_ID:].strip() for line in found.stdout.splitlines()}
+        if _FORGOTTEN not in found.stderr:
+            raise InputError(f"Slurm does not tell the states of jobs: {_words(found.stderr)}")
+        # A job that Slurm has forgotten makes it refuse the others, too.
+        return [] if len(jobs) == 1 else [line for job in jobs for line in _squeue([job], form)]
+    return found.stdout.splitlines()
 
 
 def cancel(jobs: Sequence[str]) -> None:

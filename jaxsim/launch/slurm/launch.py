@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -182,7 +183,15 @@ def read_jobs(directory: Path) -> list[Job]:
     Raises:
         InputError: if a record of theirs cannot be read.
     """
-    jobs = [_read_job(path) for path in (directory / "launch" / "jobs").glob("*.json")]
+    folder = directory / "launch" / "jobs"
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(".json")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError(f"{str(folder)!r} cannot be listed: {error.strerror}") from None
+    jobs = [_read_job(folder / name) for name in names]
     return sorted(jobs, key=lambda job: (job.submitted, int(job.job)))
 
 
@@ -190,8 +199,11 @@ def _read_job(path: Path) -> Job:
     try:
         job = Job(**json.loads(path.read_text(encoding="utf-8")))
         # They become arguments of commands: a stranger's directory may not say just anything.
-        if not (job.job.isascii() and job.job.isdecimal() and isinstance(job.submitted, str)):
+        if not re.fullmatch("[1-9][0-9]{0,17}", job.job):
             raise ValueError("a job's id is not a number")
+        texts = isinstance(job.kind, str) and isinstance(job.submitted, str)
+        if not (texts and isinstance(job.tasks, int)):
+            raise ValueError("it is no record of a job")
         return job
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from None
@@ -212,9 +224,10 @@ def cancel(directory: Path) -> dict[str, str]:
     active = cluster.states([job.job for job in jobs])
     if active:
         heads = {name.partition("_")[0] for name in active}
-        found = [job.job for job in jobs if job.job in heads]
-        _require_own(directory, cluster.outputs(found))
-        cluster.cancel(found)
+        outputs = cluster.outputs([job.job for job in jobs if job.job in heads])
+        _require_own(directory, outputs)
+        if outputs:  # or all have ended meanwhile
+            cluster.cancel(list(outputs))
     return active
 
 

@@ -81,6 +81,13 @@ def slurm_settings(
                 f"slurm.options: {option!r} is not accepted; accepted: one option of sbatch each, "
                 'as "--exclude=node7"'
             )
+        # Slurm takes abbreviations, too.
+        name = re.split("[= ]", option[2:])[0]
+        if len(name) > 1 and "output".startswith(name):
+            raise InputError(
+                f"slurm.options: {option!r} is not accepted: what jobs print is kept with the "
+                "results, in launch/logs; accepted: other options of sbatch"
+            )
     return found
 
 

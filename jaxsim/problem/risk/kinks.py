@@ -132,6 +132,7 @@ def _refine(
     below = z[:, :, None] - breakpoints
     left, right = below[:-1], below[1:]
     crosses = ((left < 0) & (right > 0)) | ((left > 0) & (right < 0))
+    crosses &= jnp.isfinite(left - right)  # infinities cross nowhere that could be said
     shares = jnp.where(crosses, left / jnp.where(crosses, left - right, 1), 0)
     old = grid.size - 1
     crosses, shares = crosses.reshape(old, -1), shares.reshape(old, -1)
@@ -147,7 +148,8 @@ def _refine(
     else:
         inside = _running_sum(crosses) - 1
     every = jnp.arange(crosses.size, dtype=jnp.int32)
-    place = jnp.where(crosses.ravel(), ((after - counts)[:, None] + inside).ravel(), room + every)
+    place = ((after - counts)[:, None] + inside).ravel()
+    place = jnp.where(crosses.ravel() & (place < room), place, room + every)
     source = put(jnp.zeros(room, jnp.int32), place, every)
     shares = shares.ravel()
     piece, share = source // per_piece, shares[source]
@@ -166,7 +168,7 @@ def _refine(
     points = put(put(points, kept, grid[:-1]), to, x)
     values = jnp.broadcast_to(z[-1], (pieces, z.shape[1]))
     values = put(put(values, kept, z[:-1]), to, new)
-    fits = (grid < high).sum() + total <= pieces
+    fits = ((grid < high).sum() + total <= pieces) & jnp.isfinite(z).all()
     return (
         jnp.concatenate([points, jnp.full(1, high, grid.dtype)]),
         jnp.concatenate([values, z[-1:]]),

@@ -187,6 +187,37 @@ def test_jobs_of_another_directory_are_not_cancelled(slurm, tmp_path):
     assert calls(tmp_path)[-1] == "scancel 1"
 
 
+@pytest.mark.parametrize(
+    ("told", "refused"), [("true", False), ('printf "%-32s\\n" 1', True)], ids=["ended", "blank"]
+)
+def test_a_job_is_cancelled_only_if_slurm_tells_where_it_writes(slurm, tmp_path, told, refused):
+    launch(study(), tmp_path / "out", SlurmSpec(tasks=2))
+    slurm("squeue", f'case "$*" in *StdOut*) {told};; *) echo "1_[0-1] PENDING";; esac')
+    if refused:
+        with pytest.raises(InputError, match="names job 1, which writes to ''"):
+            cancel(tmp_path / "out")
+    else:
+        cancel(tmp_path / "out")
+    assert not any(call.startswith("scancel") for call in calls(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"job": "017"}, {"job": "9" * 5000}, {"job": "\u0661"}, {"job": 17}, {"tasks": "1"},
+        {"kind": 5}, {"submitted": None}, {"more": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_odd_records_of_jobs_get_a_sentence(tmp_path, job):
+    folder = tmp_path / "out" / "launch" / "jobs"
+    folder.mkdir(parents=True)
+    usual = {"kind": "work", "job": "17", "tasks": 1, "submitted": "2026-01-01T00:00:00+00:00"}
+    (folder / "17.json").write_text(json.dumps(usual | job))
+    with pytest.raises(InputError, match=r"17\.json' cannot be read"):
+        read_jobs(tmp_path / "out")
+
+
 def test_two_launches_at_the_same_moment_are_both_recorded(slurm, tmp_path):
     # Whatever either has read before, each job has a file of its own.
     launch(study(), tmp_path / "out", SlurmSpec())

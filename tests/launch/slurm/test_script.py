@@ -380,6 +380,8 @@ def test_a_study_cannot_say_what_runs_without_permission(key, value):
         ({"partition": "a\n#SBATCH --wrap=x"}, r"slurm.partition"),
         ({"time": "soon"}, r"slurm.time = 'soon' is not accepted"),
         ({"options": ["rm"]}, r"slurm.options: 'rm' is not accepted"),
+        ({"options": ["--output=x"]}, r"slurm.options: '--output=x' is not accepted: what jobs"),
+        ({"options": ["--outp x"]}, r"slurm.options: '--outp x' is not accepted: what jobs"),
         ({"environment": {"a b": "c"}}, r"'a b' is not the name of an environment variable"),
         ({"environment": {"a\n": "c"}}, r"is not the name of an environment variable"),
         ({"colour": "red"}, r"slurm.colour is not known; accepted: partition"),

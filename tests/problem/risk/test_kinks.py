@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsim.problem.risk.kinks import capacity, network_kinks
+from jaxsim.problem.risk.order import put
 from tests.problem.risk.cases import (
     draw,
     make_network,
@@ -91,6 +92,39 @@ def test_inactive_layers_and_zero_weights_make_no_kinks():
     assert complete
     np.testing.assert_array_equal(np.unique(grid), [-1, 1])
     assert not np.isnan(find(jnp.full(network.size, jnp.nan))[0]).any()
+
+
+B = 1e200
+OVERFLOW = np.array([-B, 1, B / 2, 0.5, -B, -1 / B, 0, 0, 1, 0.5, 1, 1, 0])
+"""A network 1-2-2-1 whose second layer sees an infinity between two finite numbers."""
+
+
+def test_infinite_pre_activations_are_told():
+    network = make_network(1, 2, 2, 1)
+    grid, complete = network_kinks(network, jnp.asarray(OVERFLOW), -1.0, 1.0)
+    assert not complete
+    assert (np.diff(grid) >= 0).all()
+
+
+@pytest.mark.parametrize("widths", [(1, 2, 2, 1), (1, 6, 6, 1), (1, 12, 12, 12, 1)])
+@pytest.mark.parametrize("pieces", [None, 4])
+def test_nothing_is_put_twice_into_one_place(widths, pieces, monkeypatch):
+    # XLA is told so, and may do anything otherwise.
+    places = []
+
+    def watched(array, to, values):
+        places.append(np.asarray(to))
+        return put(array, to, values)
+
+    monkeypatch.setattr("jaxsim.problem.risk.kinks.put", watched)
+    monkeypatch.setattr("jaxsim.problem.risk.order.put", watched)
+    network = make_network(*widths)
+    thetas = [*members(network, 3), *(1e160 * members(network, 2)), np.full(network.size, np.nan)]
+    for theta in [*thetas, OVERFLOW] if network.size == len(OVERFLOW) else thetas:
+        network_kinks(network, jnp.asarray(theta), -1.0, 1.0, pieces=pieces)
+    assert len(places) > 10
+    for to in places:
+        assert len(np.unique(to)) == len(to)
 
 
 def test_capacity_is_the_worst_case_where_that_is_small():
