@@ -10,6 +10,8 @@ import pytest
 
 from jaxsim import cli
 from jaxsim.launch.simulate import simulate
+from jaxsim.report.doctor import FINE, risk_error
+from jaxsim.simulation.engine import evaluation
 from jaxsim.study.catalogue import READY
 from jaxsim.study.study import Study
 from tests.studies import TWO, study, table, toml
@@ -120,10 +122,28 @@ def test_doctor_finds_nothing_wrong_here(monkeypatch, capsys):
 def test_doctor_does_not_trust_a_device_that_computes_wrong_risks(monkeypatch, capsys):
     monkeypatch.setattr("jaxsim.report.doctor.risk_error", lambda: float("nan"))
     shown = run(monkeypatch, capsys, "doctor", code=2)
-    assert "exact risks of a small network are wrong" in shown
+    assert "exact risks of small networks are wrong by nan" in shown
+
+
+def test_doctor_says_why_exact_risks_cannot_be_computed(monkeypatch, capsys):
+    def fail():
+        raise RuntimeError("the compiler gave up\nhere")
+
+    monkeypatch.setattr("jaxsim.report.doctor.risk_error", fail)
+    shown = run(monkeypatch, capsys, "doctor", code=2)
+    assert "problem: exact risks cannot be computed: the compiler gave up\n" in shown
+
+
+def test_doctor_notices_wrong_kinks(monkeypatch):
+    # Compiled programs are remembered by what they compute, not by what is patched.
+    monkeypatch.setattr("jaxsim.simulation.engine.evaluation", evaluation.__wrapped__)
+    assert risk_error() < FINE
+    monkeypatch.setattr("jaxsim.problem.risk.kinks.put", lambda array, places, values: array)
+    assert not risk_error() < FINE
 
 
 def test_doctor_names_a_clashing_distribution(monkeypatch, capsys):
+    monkeypatch.setattr("jaxsim.report.doctor.risk_error", lambda: 0.0)
     owners = {"jaxsim": ["jaxsim-mc", "jaxsim"]}
     monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: owners)
     shown = run(monkeypatch, capsys, "doctor", code=2)
