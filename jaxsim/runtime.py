@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -145,9 +145,8 @@ def pin(index: int) -> None:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Return whether an error of JAX's says that a device's memory is full."""
-    return any(
-        words in str(error) for words in ("RESOURCE_EXHAUSTED", "ut of memory", "OUT_OF_MEMORY")
-    )
+    known = ("RESOURCE_EXHAUSTED", "OUT_OF_MEMORY", "Out of memory", "out of memory")
+    return any(words in str(error) for words in known)
 
 
 def require_platform(platform: str) -> None:
@@ -218,12 +217,21 @@ def choose_devices(count: int | None) -> list[Device]:
         there = there * cores()
     if count is None:
         return there
+    require_count(count, there)
+    return there[:count]
+
+
+def require_count(count: int, there: Sequence[Device]) -> None:
+    """Check that a number of devices can be had.
+
+    Raises:
+        InputError: if there are fewer.
+    """
     if not 1 <= count <= len(there):
         raise InputError(
             f"devices = {count} is not available; accepted: 1 to {len(there)} "
             f"({there[0].device_kind})"
         )
-    return there[:count]
 
 
 def is_shadowed() -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 
 from jaxsim.errors import InputError
-from jaxsim.runtime import Device
+from jaxsim.runtime import Device, require_count
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,10 +53,7 @@ def shares(devices: Sequence[Device], workers: int, each: int | None) -> list[li
         ends = [there * i // workers for i in range(workers + 1)]
         return [list(devices[a:b]) for a, b in pairwise(ends)]
     each = 1 if each is None else each
-    if not 1 <= each <= there:
-        raise InputError(
-            f"devices = {each} is not available; accepted: 1 to {there} ({devices[0].device_kind})"
-        )
+    require_count(each, devices)
     return [[devices[(i * each + k) % there] for k in range(each)] for i in range(workers)]
 
 

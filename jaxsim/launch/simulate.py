@@ -132,7 +132,8 @@ def remove_damaged(
 def _processes(directory: Directory, workers: int, devices: int | None, progress: Progress) -> None:
     """Run worker processes until the plan is finished, watching the store."""
     command = apart.command(str(directory.store.directory))
-    environments = [apart.environment()] * workers
+    environment = apart.environment()
+    environments = [environment] * workers
     platform = jax.default_backend()
     if platform in ("cpu", "gpu"):
         command += ["--platform", platform]
@@ -141,7 +142,7 @@ def _processes(directory: Directory, workers: int, devices: int | None, progress
     else:
         command.append("--all-devices")
         parts = apart.shares(jax.local_devices(), workers, devices)
-        environments = [apart.environment() | apart.seeing(part) for part in parts]
+        environments = [environment | apart.seeing(part) for part in parts]
     if directory.study.allow_code:
         command.append("--allow-code")
     with contextlib.ExitStack() as stack:

@@ -39,16 +39,17 @@ def examine(console: Console) -> int:
     try:
         off = risk_error()
     except Exception as error:  # whatever a compiler or a device that is not in order may raise
-        off = 0.0
-        wrong.append(f"exact risks cannot be computed: {str(error).strip().splitlines()[0]}")
+        said = str(error).strip() or type(error).__name__
+        wrong.append(f"exact risks cannot be computed: {said.splitlines()[0]}")
     else:
         said = f"exact risks are within {off:.0e} of what NumPy finds on a fine grid"
         console.print(said, highlight=False, soft_wrap=True)
-    if not off < FINE:
-        wrong.append(
-            f"exact risks of small networks are wrong by {off:.0e} on {devices[0].device_kind}: "
-            f"no result of it can be trusted; XLA_FLAGS = {os.environ.get('XLA_FLAGS', '')!r}"
-        )
+        if not off < FINE:
+            wrong.append(
+                f"exact risks of small networks are wrong by {off:.0e} on "
+                f"{devices[0].device_kind}: no result of it can be trusted; "
+                f"XLA_FLAGS = {os.environ.get('XLA_FLAGS', '')!r}"
+            )
     if jnp.ones(()).dtype != jnp.float64:
         wrong.append("float64 is off: risks and initial draws need it; unset JAX_ENABLE_X64")
     clash = runtime.distribution_clash()
