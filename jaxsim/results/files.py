@@ -72,3 +72,18 @@ def _sync_directory(directory: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what is in a folder, by one listing; none if there is no such folder.
+
+    Raises:
+        InputError: if it cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError(f"{str(folder)!r} cannot be listed: {error.strerror}") from None

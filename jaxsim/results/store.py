@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxsim.errors import InputError
-from jaxsim.results.files import write_atomically
+from jaxsim.results.files import names_in, write_atomically
 from jaxsim.results.schema import VERSION, from_arrow, to_arrow
 from jaxsim.simulation.records import Records
 
@@ -104,14 +103,8 @@ class Store:
         Raises:
             InputError: if the directory cannot be listed.
         """
-        folder = self.directory / "shards" / experiment
-        try:
-            with os.scandir(folder) as entries:
-                return {f"shards/{experiment}/{e.name}" for e in entries}
-        except (FileNotFoundError, NotADirectoryError):
-            return set()
-        except OSError as error:
-            raise InputError(f"{str(folder)!r} cannot be listed: {error.strerror}") from None
+        names = names_in(self.directory / "shards" / experiment)
+        return {f"shards/{experiment}/{name}" for name in names}
 
     def has(self, shard: Shard) -> bool:
         """Return whether a shard is there, unread."""

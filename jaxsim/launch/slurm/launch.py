@@ -17,7 +17,7 @@ from jaxsim.launch.simulate import remove_damaged
 from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.script import Campaign, collect_script, prepare_script, work_script
 from jaxsim.launch.source import keep_source, source_home
-from jaxsim.results.files import write_atomically
+from jaxsim.results.files import names_in, write_atomically
 from jaxsim.results.provenance import now
 from jaxsim.results.store import Store
 from jaxsim.study.spec import SlurmSpec
@@ -184,14 +184,7 @@ def read_jobs(directory: Path) -> list[Job]:
         InputError: if a record of theirs cannot be read.
     """
     folder = directory / "launch" / "jobs"
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.name.endswith(".json")]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise InputError(f"{str(folder)!r} cannot be listed: {error.strerror}") from None
-    jobs = [_read_job(folder / name) for name in names]
+    jobs = [_read_job(folder / name) for name in names_in(folder) if name.endswith(".json")]
     return sorted(jobs, key=lambda job: (job.submitted, int(job.job)))
 
 
