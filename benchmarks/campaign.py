@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.apart import apart
+from benchmarks.subprocess_run import run_in_subprocess
 
 EXPERIMENTS, LAYERS = 10, 1
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         figures: dict[str, Any] = machine() | {"shards": options.shards, "commands": {}}
         for name in COMMANDS:
-            found = apart("campaign", "--one", name, "--directory", str(directory))
+            found = run_in_subprocess("campaign", "--one", name, "--directory", str(directory))
             figures["commands"][name] = found
             cost = f"{found['seconds']:8.2f} s {found['memory']:8.0f} MiB"
             print(f"{name:10s} {cost}  {found['says']}")
@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def made_up(directory: Path, shards: int, replicates: int) -> tuple[float, int]:
     """Write a finished campaign, all but one shard; return the seconds and its bytes."""
     from jaxsim.launch.directory import bind
-    from jaxsim.simulation.records import Records
     from jaxsim.study.study import Study
+    from jaxsim.training.records import Records
 
     per_shard = replicates // shards
     study = Study.from_dict(
@@ -89,8 +89,8 @@ def made_up(directory: Path, shards: int, replicates: int) -> tuple[float, int]:
         error=np.full((per_shard, 2), 1e-15),
         inactive=rng.integers(0, 4, (per_shard, 2, LAYERS)).astype(np.int32),
         gradient_norm=np.round(rng.exponential(0.01, per_shard), 3),
-        permanent=np.zeros(per_shard, np.int16),
-        certified=np.zeros(per_shard, np.int32),
+        dead_layer=np.zeros(per_shard, np.int16),
+        dead_neurons=np.zeros(per_shard, np.int32),
     )
     facts = {"device_kind": "made up", "diverged": "0"}
     begin = time.monotonic()

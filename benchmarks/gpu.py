@@ -94,21 +94,25 @@ def ceilings() -> dict[str, float]:
 
 def engine_names(experiment: Any) -> list[str]:
     """Return the engines to compare on this device."""
-    from jaxsim.simulation.engines import obstacle
+    from jaxsim.engines.registry import unsupported_reason
 
-    return [name for name in ("vmap", "pallas", "kernel") if not obstacle(name, experiment)]
+    return [
+        name for name in ("vmap", "pallas", "kernel") if not unsupported_reason(name, experiment)
+    ]
 
 
 def rate_of(experiment: Any, name: str, width: int) -> float | None:
     """Return the member-steps per second of training; None where it cannot be compiled or run."""
     import jax
 
+    from jaxsim.engines.registry import ExecutionConfig
     from jaxsim.launch.measure import lane_counts, time_training
-    from jaxsim.simulation.engines import Form
 
     lanes = lane_counts(experiment, "kernel", "auto")[0] if name == "kernel" else 1
     try:
-        return width / time_training(experiment, Form(name, width, lanes)).seconds_per_step  # type: ignore[arg-type]
+        return (
+            width / time_training(experiment, ExecutionConfig(name, width, lanes)).seconds_per_step
+        )  # type: ignore[arg-type]
     except (jax.errors.JaxRuntimeError, NotImplementedError, ValueError) as error:
         print(f"  {name}, width {width}: {str(error).splitlines()[0][:120]}")
         return None
@@ -241,7 +245,7 @@ def one_precision(arguments: Sequence[str]) -> None:
             "problem": {"input": {"law": "uniform"}, "target": "x**2"},
             "network": {"hidden": [16, 16]},
             "optimizer": {"name": "adam", "learning_rate": 0.01},
-            # Nothing is measured: both precisions compute in the same form.
+            # Nothing is measured: both precisions compute in the same way.
             "execution": {"matmul_precision": name, "engine": "vmap", "width": 2048},
         }
     )

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxsim import runtime
+from jaxsim.engines.native.library import compiler_version
 from jaxsim.results.provenance import versions
-from jaxsim.simulation.kernel.library import compiler_version
 
 CHOSEN_BY_THE_CLOCK = {"xla_gpu_autotune_level": 4}
 """Options of peers and ceilings: on GPUs jaxsim gives up speed for the same bits, they do not."""

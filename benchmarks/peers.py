@@ -2,8 +2,8 @@
 
 Each peer trains `members` networks of a workload for `steps` steps and returns their mini-batch
 losses at the last step, so that nothing can be optimized away. Given a `Start`, it takes parameters
-and mini-batches from there in place of its own random numbers: `benchmarks.same` compares what all
-of them make of the same ones.
+and mini-batches from there in place of its own random numbers: `benchmarks.equivalence` compares
+what all of them make of the same ones.
 """
 
 from __future__ import annotations

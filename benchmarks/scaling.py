@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.apart import apart
+from benchmarks.subprocess_run import run_in_subprocess
 from benchmarks.workloads import WORKLOADS, Workload
 
 WIDTHS, DEPTHS, BATCHES = (4, 8, 16, 32, 64, 128), (1, 2, 3, 4, 6, 8), (1, 4, 16, 32, 64, 256)
@@ -62,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plot_curves(figures, options.plot)
 
 
-def _apart(**request: Any) -> Any:
+def _in_subprocess(**request: Any) -> Any:
     """Return what a process of its own measures."""
-    return apart("scaling", "--point", json.dumps(request))
+    return run_in_subprocess("scaling", "--point", json.dumps(request))
 
 
 def _engines(title: str, axis: str, workloads: dict[int, Workload]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _engines(title: str, axis: str, workloads: dict[int, Workload]) -> dict[str,
     series: dict[str, list[float | None]] = {name: [] for name in ENGINES}
     series["matrix product"] = []
     for workload in workloads.values():
-        found = _apart(kind="engines", widths=workload.widths, batch=workload.batch)
+        found = _in_subprocess(kind="engines", widths=workload.widths, batch=workload.batch)
         for name, values in series.items():
             values.append(found.get(name))
     return {
@@ -103,10 +103,12 @@ def _replicates(options: argparse.Namespace) -> dict[str, Any]:
     counts = [n for n in REPLICATES if n <= options.most]
     rates, memory = [], []
     # A first one compiles: its memory is that of the compilers.
-    _apart(kind="study", name=options.workload, steps=options.steps, replicates=counts[0])
+    _in_subprocess(kind="study", name=options.workload, steps=options.steps, replicates=counts[0])
     for count in counts:
         found = [
-            _apart(kind="study", name=options.workload, steps=options.steps, replicates=count)
+            _in_subprocess(
+                kind="study", name=options.workload, steps=options.steps, replicates=count
+            )
             for _ in range(options.repetitions if count < 1_000_000 else 1)
         ]
         rates.append(statistics.median(f["rate"] for f in found))
@@ -128,7 +130,7 @@ def _devices(options: argparse.Namespace) -> dict[str, Any]:
     counts = [1 << k for k in range(runtime.cores().bit_length()) if 1 << k <= runtime.cores()]
     rates = []
     for count in counts:
-        rates.append(_apart(kind="workers", name="w1", steps=2000, workers=count)["rate"])
+        rates.append(_in_subprocess(kind="workers", name="w1", steps=2000, workers=count)["rate"])
     return {
         "title": "1-16-16-1, 2000 steps, one process per core, starts included",
         "axis": "processes",
@@ -154,17 +156,17 @@ def _measure_engines(request: dict[str, Any]) -> dict[str, float]:
 
     runtime.pin(0)
     from benchmarks.machine import sgemm
+    from jaxsim.engines.registry import unsupported_reason
     from jaxsim.launch.measure import measure
-    from jaxsim.simulation.engines import obstacle
 
     runtime.configure(devices=1)
     workload = Workload("point", tuple(request["widths"]), batch=request["batch"])
     (experiment,) = workload.study(100_000, 1).experiments
     found = {"matrix product": sgemm()}
     for name in ENGINES:
-        if not obstacle(name, experiment):
-            form = measure(experiment, 1 << 15, name, cores=1)
-            found[name] = workload.flop * form.rate(experiment) / 1e9
+        if not unsupported_reason(name, experiment):
+            config = measure(experiment, 1 << 15, name, cores=1)
+            found[name] = workload.flop * config.rate(experiment) / 1e9
     return found
 
 
@@ -181,12 +183,12 @@ def _measure_study(request: dict[str, Any]) -> dict[str, float]:
     workload, steps, count = WORKLOADS[request["name"]], request["steps"], request["replicates"]
     # One layout for all points, from the largest.
     (layout,) = choose_layouts(workload.study(steps, REPLICATES[-1])).values()
-    form = {"engine": layout.form.engine, "width": layout.width}
-    if layout.form.engine != "vmap":
-        form["lanes"] = layout.form.lanes
-    study = workload.study(steps, count, **form, shard=layout.width * 8)
+    config = {"engine": layout.config.engine, "width": layout.width}
+    if layout.config.engine != "vmap":
+        config["lanes"] = layout.config.lanes
+    study = workload.study(steps, count, **config, shard=layout.width * 8)
     with tempfile.TemporaryDirectory() as folder:
-        simulate(workload.study(steps, layout.width, **form), f"{folder}/warm", workers=1)
+        simulate(workload.study(steps, layout.width, **config), f"{folder}/warm", workers=1)
         elapsed = seconds(lambda: simulate(study, f"{folder}/out", workers=1))
     peak = peak_memory()
     return {"rate": count * steps / elapsed, "memory": peak}

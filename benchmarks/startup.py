@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.apart import apart
+from benchmarks.subprocess_run import run_in_subprocess
 from jaxsim.optimizer.methods import METHODS
 
 GRIDS: dict[str, dict[str, list[Any]]] = {
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"quickstart, {name} cache: {taken:.1f} s")
     print(f"\n{'grid':20s} {'programs':>9s} {'compiling':>10s} {'in all':>8s}")
     for name in GRIDS:
-        found = _apart(name)
+        found = _in_subprocess(name)
         figures["grids"][name] = found
         print(
             f"{name:20s} {found['programs']:9d} {found['compiling']:8.1f} s {found['all']:6.1f} s"
@@ -74,10 +74,10 @@ def quickstart() -> dict[str, float]:
     return taken
 
 
-def _apart(name: str) -> dict[str, Any]:
+def _in_subprocess(name: str) -> dict[str, Any]:
     """Return what is compiled for a grid by a process of its own with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
-        return apart("startup", "--grid", name, JAXSIM_CACHE_DIR=folder)
+        return run_in_subprocess("startup", "--grid", name, JAXSIM_CACHE_DIR=folder)
 
 
 def compiled(grid: dict[str, list[Any]]) -> dict[str, Any]:

@@ -20,17 +20,17 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.equivalence import MEMBERS, reference, require_same
 from benchmarks.figures import plot_ratios
 from benchmarks.machine import machine, seconds
 from benchmarks.peers import PEERS
-from benchmarks.same import MEMBERS, reference, require_same
 from benchmarks.workloads import WORKLOADS, Workload
 from jaxsim import runtime
+from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.launch.layout import choose_layouts, choose_workers
 from jaxsim.launch.measure import measure_form
 from jaxsim.launch.simulate import simulate
 from jaxsim.optimizer.methods import METHODS
-from jaxsim.simulation.engines import Form
 
 QUOTED = "jit(vmap(scan)),torch baddbmm"
 
@@ -107,8 +107,8 @@ def compare(
     if workload.optimizer == "nadamax":
         peers = {k: v for k, v in peers.items() if not k.startswith("torch")}
     taken = options.steps or workload.steps
-    ours, form, replicates = jaxsim_run(workload, taken, options.seconds)
-    start, expected = reference(workload, _small(form))
+    ours, config, replicates = jaxsim_run(workload, taken, options.seconds)
+    start, expected = reference(workload, _small(config))
     runs: dict[str, tuple[float, Callable[[], Any]]] = {"jaxsim": (float(replicates * taken), ours)}
     for name, (members, make) in peers.items():
         require_same(workload, name, make, start, expected)
@@ -120,25 +120,25 @@ def compare(
     for _ in range(options.rounds):
         for name, (work, run) in runs.items():
             rates[name].append(work / seconds(run))
-    return report(workload, form, rates)
+    return report(workload, config, rates)
 
 
 def jaxsim_run(
     workload: Workload, steps: int, wanted: float
-) -> tuple[Callable[[], object], Form, int]:
+) -> tuple[Callable[[], object], ExecutionConfig, int]:
     """Return one whole simulation into a fresh directory, its form and its replicates."""
     study = workload.study(steps, 1 << 16)
     (layout,) = choose_layouts(study).values()
     workers = choose_workers(study)
     (experiment,) = study.experiments
-    speed = measure_form(experiment, layout.form, 1 if workers > 1 else None)
+    speed = measure_form(experiment, layout.config, 1 if workers > 1 else None)
     parallel = max(workers, len(runtime.choose_devices(None)))
     blocks = wanted * parallel / speed.block_seconds(experiment)
     # Every process gets the same number of shards.
     replicates = layout.width * 4 * parallel * max(1, round(blocks / (4 * parallel)))
     sized = workload.study(
-        steps, replicates, engine=layout.form.engine, width=layout.width,
-        **({"lanes": layout.form.lanes} if layout.form.engine != "vmap" else {}),
+        steps, replicates, engine=layout.config.engine, width=layout.width,
+        **({"lanes": layout.config.lanes} if layout.config.engine != "vmap" else {}),
         shard=replicates // (4 * parallel) // layout.width * layout.width,
     )  # fmt: skip
 
@@ -146,12 +146,12 @@ def jaxsim_run(
         with tempfile.TemporaryDirectory() as directory:
             return simulate(sized, directory, workers=workers)
 
-    return run, layout.form, replicates
+    return run, layout.config, replicates
 
 
-def _small(form: Form) -> Form:
+def _small(config: ExecutionConfig) -> ExecutionConfig:
     """Return the form with as few members as the comparison needs."""
-    return Form(form.engine, MEMBERS, min(form.lanes, MEMBERS))
+    return ExecutionConfig(config.engine, MEMBERS, min(config.lanes, MEMBERS))
 
 
 def _affordable(
@@ -164,10 +164,12 @@ def _affordable(
     return max(20, min(options.steps or workload.steps, afforded))
 
 
-def report(workload: Workload, form: Form, rates: dict[str, list[float]]) -> dict[str, Any]:
+def report(
+    workload: Workload, config: ExecutionConfig, rates: dict[str, list[float]]
+) -> dict[str, Any]:
     """Print and return member-steps per second and the ratios jaxsim / peer, round by round."""
     shape = "-".join(map(str, workload.widths))
-    engine = "vmap" if form.engine == "vmap" else f"{form.engine}, {form.lanes} lanes"
+    engine = "vmap" if config.engine == "vmap" else f"{config.engine}, {config.lanes} lanes"
     print(f"{workload.name}: {shape}, {workload.optimizer}, batch {workload.batch} ({engine})")
     print(f"  jaxsim's runs: {workload.steps} steps, {workload.checkpoints} checkpoints")
     ours = statistics.median(rates["jaxsim"])

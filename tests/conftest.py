@@ -31,7 +31,7 @@ def _no_leftovers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-LONG = ("launch/slurm/test_cluster", "simulation/test_lanes", "launch/test_", "simulation/")
+LONG = ("launch/slurm/test_cluster", "engines/test_lanes", "launch/test_", "training/", "engines/")
 """Beginnings of the paths of long files below tests/, the longest first."""
 
 

@@ -3,12 +3,12 @@
 import pytest
 
 from benchmarks import scaling, startup, throughput
+from benchmarks.equivalence import MEMBERS, STEPS, TOLERANCE, disagreement, reference, require_same
 from benchmarks.figures import plot_curves, plot_ratios
 from benchmarks.peers import PEERS
-from benchmarks.same import MEMBERS, STEPS, TOLERANCE, disagreement, reference, require_same
 from benchmarks.workloads import WORKLOADS
+from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.optimizer.methods import METHODS
-from jaxsim.simulation.engines import Form
 from tests.studies import slow_but
 
 
@@ -26,21 +26,21 @@ def needs_torch(name):
 @pytest.mark.parametrize("workload", ["w1", "digits", "fixed"])
 def test_all_peers_train_as_jaxsim_does(workload, peer):
     make, chosen = needs_torch(peer), WORKLOADS[workload]
-    start, expected = reference(chosen, Form("vmap", MEMBERS))
+    start, expected = reference(chosen, ExecutionConfig("vmap", MEMBERS))
     assert disagreement(expected, make(chosen, MEMBERS, STEPS, start)()) < 1e-5
 
 
 @pytest.mark.parametrize("name", slow_but(("sgd", "adam", "amsgrad"), METHODS))
 def test_all_methods_are_the_same_in_plain_jax_and_in_the_kernel(name):
     chosen = WORKLOADS["w1"].varied(name, 8)
-    start, expected = reference(chosen, Form("kernel", MEMBERS, 8))
+    start, expected = reference(chosen, ExecutionConfig("kernel", MEMBERS, 8))
     found = PEERS["jit(vmap(scan))"][1](chosen, MEMBERS, STEPS, start)()
     assert disagreement(expected, found) < 1e-5
 
 
 def test_another_training_is_no_comparison():
     chosen = WORKLOADS["w1"]
-    start, expected = reference(chosen, Form("vmap", MEMBERS))
+    start, expected = reference(chosen, ExecutionConfig("vmap", MEMBERS))
     wrong = chosen.varied("sgd", None)
     with pytest.raises(SystemExit, match="does not train as jaxsim does"):
         require_same(wrong, "jit(vmap(scan))", PEERS["jit(vmap(scan))"][1], start, expected)
@@ -86,10 +86,12 @@ def test_wrong_names_are_refused(run, arguments, message, capsys):
 
 @pytest.mark.slow
 def test_the_commands_measure_something():
-    found = scaling._apart(kind="engines", widths=[1, 16, 16, 1], batch=8)
+    found = scaling._in_subprocess(kind="engines", widths=[1, 16, 16, 1], batch=8)
     assert 0 < found["vmap"] < found["matrix product"]
-    found = scaling._apart(kind="study", name="tiny", steps=50, replicates=2000)
+    found = scaling._in_subprocess(kind="study", name="tiny", steps=50, replicates=2000)
     assert found["rate"] > 0
     assert found["memory"] > 50
-    one, many = (startup._apart(name)["programs"] for name in ("1 experiment", "10 learning rates"))
+    one, many = (
+        startup._in_subprocess(name)["programs"] for name in ("1 experiment", "10 learning rates")
+    )
     assert one <= many <= one + 10  # a grid sets up its problem outside of any engine's program

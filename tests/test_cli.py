@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from jaxsim import cli
+from jaxsim.engines.engine import evaluation
 from jaxsim.launch.simulate import simulate
 from jaxsim.report.doctor import FINE, risk_error
-from jaxsim.simulation.engine import evaluation
 from jaxsim.study.catalogue import READY
 from jaxsim.study.study import Study
 from tests.studies import TWO, study, table, toml
@@ -136,9 +136,9 @@ def test_doctor_says_why_exact_risks_cannot_be_computed(monkeypatch, capsys):
 
 def test_doctor_notices_wrong_kinks(monkeypatch):
     # Compiled programs are remembered by what they compute, not by what is patched.
-    monkeypatch.setattr("jaxsim.simulation.engine.evaluation", evaluation.__wrapped__)
+    monkeypatch.setattr("jaxsim.engines.engine.evaluation", evaluation.__wrapped__)
     assert risk_error() < FINE
-    monkeypatch.setattr("jaxsim.problem.risk.kinks.put", lambda array, places, values: array)
+    monkeypatch.setattr("jaxsim.network.kinks.put", lambda array, places, values: array)
     assert not risk_error() < FINE
 
 

@@ -73,7 +73,7 @@ class Estimate:
 
 
 class FloorLike(Protocol):
-    """A provable lower bound: `jaxsim.theory.Floor` is one."""
+    """A provable lower bound: `jaxsim.theory.LowerBound` is one."""
 
     @property
     def value(self) -> float:

@@ -12,19 +12,19 @@ from typing import Any
 import jax
 
 from jaxsim import runtime
+from jaxsim.engines.block import SegmentSizer, Snapshot, Stopped, run_block
+from jaxsim.engines.registry import ExecutionConfig, make_engine
 from jaxsim.errors import InputError
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import Directory
-from jaxsim.launch.partial import Keeper, Partial
+from jaxsim.launch.shard_checkpoint import Partial, ShardCheckpoint
 from jaxsim.results.provenance import provenance
 from jaxsim.results.schema import concatenate, head
 from jaxsim.results.store import Shard
 from jaxsim.runtime import Device
-from jaxsim.simulation.block import Pace, Snapshot, Stopped, run_block
-from jaxsim.simulation.engines import Form, make_engine
-from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.records import Records, Status
 from jaxsim.study.plan import blocks
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records, Status
 
 Observer = Callable[[Experiment, Shard, Records, float], None]
 
@@ -50,9 +50,11 @@ class Computation:
     ) -> None:
         self.store, self.experiment, self.shard = directory.store, experiment, shard
         self.device, self.deadline = device, deadline
-        self.form = directory.layouts[experiment.id].form
-        self.engine = make_engine(experiment, self.form)
-        self.keeper = Keeper(self.store, shard, self.engine, experiment, self.form, device)
+        self.config = directory.layouts[experiment.id].config
+        self.engine = make_engine(experiment, self.config)
+        self.checkpoint = ShardCheckpoint(
+            self.store, shard, self.engine, experiment, self.config, device
+        )
 
     def run(self, observe: Observer) -> None:
         """Compute the shard, write it and tell the observer, unless others were quicker.
@@ -67,12 +69,12 @@ class Computation:
         except Stopped:
             if not self.store.has(self.shard):
                 raise
-            self.keeper.drop()
+            self.checkpoint.delete()
             return
         records = head(concatenate(parts), self.shard.stop - self.shard.first)
         seconds = time.perf_counter() - begin
         self.store.write(self.shard, records, self._facts(records))
-        self.keeper.drop()
+        self.checkpoint.delete()
         observe(self.experiment, self.shard, records, seconds)
 
     def _blocks(self) -> list[Records]:
@@ -81,12 +83,12 @@ class Computation:
         Raises:
             Stopped: if it is time to stop, with everything so far kept.
         """
-        there = self.keeper.find()
+        there = self.checkpoint.load()
         parts, snapshot = list(there.blocks), there.snapshot
-        for first in list(blocks(self.shard, self.form.width))[len(parts) :]:
-            if not self.deadline.holds_block(self.experiment.program):
+        for first in list(blocks(self.shard, self.config.width))[len(parts) :]:
+            if not self.deadline.holds_block(self.experiment.training_key):
                 if parts:
-                    self.keeper.keep(Partial(parts, snapshot))
+                    self.checkpoint.save(Partial(parts, snapshot))
                 raise Stopped
             parts.append(self._block(first, parts, snapshot))
             snapshot = None
@@ -94,7 +96,7 @@ class Computation:
 
     def _block(self, first: int, before: list[Records], snapshot: Snapshot | None) -> Records:
         """Return the records of one block, begun anew or taken up from a snapshot."""
-        program, begin = self.experiment.program, time.perf_counter()
+        program, begin = self.experiment.training_key, time.perf_counter()
         asked = False
 
         def stop() -> bool:
@@ -106,13 +108,14 @@ class Computation:
             return self.deadline.passed() or self.store.has(self.shard)
 
         def keep(now: Snapshot | None) -> None:
-            self.keeper.keep(Partial(before, now))
+            self.checkpoint.save(Partial(before, now))
 
         try:
-            with _gate(program, self.form, self.device).passing(), _memory(self.form):
+            with _compile_once(program, self.config, self.device).passing(), _memory(self.config):
                 records = run_block(
-                    self.engine, self.experiment, first, self.form.width, stop=stop,
-                    begin=snapshot, pace=_pace(program, self.form, self.device), keep=keep,
+                    self.engine, self.experiment, first, self.config.width, stop=stop,
+                    begin=snapshot, keep=keep,
+                    pace=_segment_sizer(program, self.config, self.device),
                 )  # fmt: skip
         except Stopped as stopped:
             keep(stopped.snapshot)
@@ -123,13 +126,13 @@ class Computation:
         return records
 
     def _facts(self, records: Records) -> dict[str, Any]:
-        return provenance(self.device, self.form) | {
+        return provenance(self.device, self.config) | {
             "seed_path": self.experiment.seed_path("replicate"),
             "diverged": str(int((records.status == Status.DIVERGED).sum())),
         }
 
 
-class Gate:
+class CompileOnce:
     """Lets one thread through alone, then all: the first compiles what the others will use."""
 
     def __init__(self) -> None:
@@ -147,17 +150,17 @@ class Gate:
 
 
 @lru_cache(maxsize=256)
-def _gate(program: str, form: Form, device: Device) -> Gate:
-    return Gate()
+def _compile_once(program: str, config: ExecutionConfig, device: Device) -> CompileOnce:
+    return CompileOnce()
 
 
 @lru_cache(maxsize=256)
-def _pace(program: str, form: Form, device: Device) -> Pace:
-    return Pace()
+def _segment_sizer(program: str, config: ExecutionConfig, device: Device) -> SegmentSizer:
+    return SegmentSizer()
 
 
 @contextmanager
-def _memory(form: Form) -> Iterator[None]:
+def _memory(config: ExecutionConfig) -> Iterator[None]:
     """Turn running out of a device's memory into a sentence: a recorded width is kept."""
     try:
         yield
@@ -165,7 +168,7 @@ def _memory(form: Form) -> Iterator[None]:
         if not runtime.is_out_of_memory(error):
             raise
         raise InputError(
-            f"the device's memory does not hold a block of width {form.width}, which this study "
+            f"the device's memory does not hold a block of width {config.width}, which this study "
             f"has recorded; use a device with more, or another directory with "
-            f"execution.width = {max(1, form.width // 2)}"
+            f"execution.width = {max(1, config.width // 2)}"
         ) from None

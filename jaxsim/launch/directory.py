@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from jaxsim.engines.registry import EngineName, ExecutionConfig
 from jaxsim.errors import InputError
 from jaxsim.launch.layout import choose_layouts
 from jaxsim.results.provenance import jaxsim_version
 from jaxsim.results.schema import VERSION
 from jaxsim.results.store import MANIFEST, Shard, Store
-from jaxsim.simulation.engines import EngineName, Form
-from jaxsim.simulation.experiment import Experiment
 from jaxsim.study.plan import Layout, shards
 from jaxsim.study.spec import ANALYSIS_KEYS
 from jaxsim.study.study import Study
+from jaxsim.training.experiment import Experiment
 
 FORM = ("engine", "width", "lanes", "shard")
 """Keys of [execution] that a new directory settles and that are kept afterwards."""
@@ -151,7 +151,7 @@ def _manifest(study: Study, layouts: dict[str, Layout]) -> dict[str, Any]:
             {
                 "id": e.id,
                 "label": e.label,
-                **asdict(layouts[e.id].form),
+                **asdict(layouts[e.id].config),
                 "shard": layouts[e.id].shard,
                 "checkpoints": list(e.checkpoints),
             }
@@ -165,7 +165,7 @@ def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[s
     differences = compare(manifest["study"], study.spec.model_dump(mode="json"))
     execution = study.spec.execution
     recorded = {
-        e["id"]: Layout(Form(e["engine"], e["width"], e["lanes"]), e["shard"])
+        e["id"]: Layout(ExecutionConfig(e["engine"], e["width"], e["lanes"]), e["shard"])
         for e in manifest["experiments"]
     }
     for key in FORM:

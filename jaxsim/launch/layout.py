@@ -8,16 +8,16 @@ from collections.abc import Callable
 import jax
 
 from jaxsim import runtime
+from jaxsim.engines import lanes
+from jaxsim.engines.registry import ExecutionConfig, require
 from jaxsim.errors import InputError
-from jaxsim.launch import apart
+from jaxsim.launch import worker_process
 from jaxsim.launch.measure import Measurement, is_remembered, lane_counts, measure
 from jaxsim.launch.request import pack
-from jaxsim.simulation import lanes
-from jaxsim.simulation.engines import Form, require
-from jaxsim.simulation.experiment import Experiment
 from jaxsim.study.plan import Layout
 from jaxsim.study.spec import ExecutionSpec
 from jaxsim.study.study import Study
+from jaxsim.training.experiment import Experiment
 
 SHARD_SECONDS = 10.0
 LEAST_SHARD_SECONDS = 1.0
@@ -70,23 +70,23 @@ def choose_layouts(
     ):
         announce("measuring engines and widths")
         if cores < runtime.cores():
-            _measure_apart(study)
+            _measure_in_subprocess(study)
     found = {g: _layout(e, replicates, execution, cores) for g, e in groups.items()}
     return {e.id: found[_group(e)] for e in study.experiments}
 
 
 def _group(experiment: Experiment) -> str:
     """Return what experiments have in common that share a layout."""
-    run = f"{experiment.batch_size} {experiment.steps} {lanes.obstacle(experiment)}"
-    return f"{experiment.evaluation}|{run}"
+    run = f"{experiment.batch_size} {experiment.steps} {lanes.unsupported_reason(experiment)}"
+    return f"{experiment.evaluation_key}|{run}"
 
 
-def _measure_apart(study: Study) -> None:
+def _measure_in_subprocess(study: Study) -> None:
     """Measure in a process that keeps to one core, as the workers will; the results are cached."""
     code = ["--allow-code"] if study.allow_code else []
     subprocess.run(
-        apart.command("--measure", *code),
-        env=apart.environment(),
+        worker_process.command("--measure", *code),
+        env=worker_process.environment(),
         input=pack(study),
         text=True,
         capture_output=True,
@@ -100,35 +100,35 @@ def _layout(
     speed: Measurement | None = None
     if execution.width == "auto":
         speed = measure(experiment, replicates, execution.engine, execution.lanes, cores)
-        form = speed.form
+        config = speed.config
     else:
-        form = _stated(experiment, execution.width, execution)
-    require(form.engine, experiment)
+        config = _stated(experiment, execution.width, execution)
+    require(config.engine, experiment)
     if isinstance(execution.shard, int):
-        if execution.shard % form.width:
+        if execution.shard % config.width:
             raise InputError(
                 f"execution.shard = {execution.shard} is not accepted: it should be a multiple of "
-                f"the width {form.width}"
+                f"the width {config.width}"
             )
-        return Layout(form, execution.shard)
+        return Layout(config, execution.shard)
     if speed is None:
         # Without a measurement: a fixed number of blocks, so that the layout needs no clock.
-        wanted = 8 * form.width
+        wanted = 8 * config.width
     else:
         block = max(speed.block_seconds(experiment), 1e-9)
         most, least = (int(s / block) for s in (SHARD_SECONDS, LEAST_SHARD_SECONDS))
-        wanted = min(most, max(least, -(-replicates // (SHARDS * form.width)))) * form.width
+        wanted = min(most, max(least, -(-replicates // (SHARDS * config.width)))) * config.width
     # A few shards per experiment even if it is quick: units of progress and of sharing work.
-    quarter = -(-replicates // (4 * form.width)) * form.width
-    largest = LARGEST_SHARD // form.width * form.width
-    return Layout(form, max(form.width, min(wanted, quarter, largest)))
+    quarter = -(-replicates // (4 * config.width)) * config.width
+    largest = LARGEST_SHARD // config.width * config.width
+    return Layout(config, max(config.width, min(wanted, quarter, largest)))
 
 
-def _stated(experiment: Experiment, width: int, execution: ExecutionSpec) -> Form:
+def _stated(experiment: Experiment, width: int, execution: ExecutionSpec) -> ExecutionConfig:
     """Return the form of a stated width."""
     engine, lanes = execution.engine, execution.lanes
     if engine in ("auto", "vmap"):
-        return Form("vmap", width)
+        return ExecutionConfig("vmap", width)
     counts = lane_counts(experiment, engine, lanes)
     count = (
         counts[0]
@@ -139,4 +139,4 @@ def _stated(experiment: Experiment, width: int, execution: ExecutionSpec) -> For
         raise InputError(
             f"execution.width = {width} is not accepted: it should be a multiple of {count} lanes"
         )
-    return Form(engine, width, count)
+    return ExecutionConfig(engine, width, count)

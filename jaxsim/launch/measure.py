@@ -5,7 +5,7 @@ small, the width of the reference engine grows fourfold until the throughput sto
 smallest width close to the best wins. On a CPU the kernel engine is measured, too, or where it
 cannot run, the lanes engine; on a GPU the pallas engine, if it is found to train alike there. It is
 taken if it is clearly faster. The choice is remembered per program, device kind and version, since
-it costs a compilation per form, and recorded with the study, since it is part of the bits.
+it costs a compilation per config, and recorded with the study, since it is part of the bits.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ import numpy as np
 from jax import Array
 
 from jaxsim import runtime
+from jaxsim.engines.engine import Engine
+from jaxsim.engines.lanes import LANES
+from jaxsim.engines.native.engine import lanes_of
+from jaxsim.engines.native.library import compiler_version
+from jaxsim.engines.registry import EngineName, ExecutionConfig, make_engine, unsupported_reason
 from jaxsim.errors import InputError
 from jaxsim.results.files import write_atomically
 from jaxsim.results.provenance import versions
-from jaxsim.simulation import keys
-from jaxsim.simulation.engine import Engine
-from jaxsim.simulation.engines import EngineName, Form, make_engine, obstacle
-from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.kernel.engine import lanes_of
-from jaxsim.simulation.kernel.library import compiler_version
-from jaxsim.simulation.lanes import LANES
+from jaxsim.training import keys
+from jaxsim.training.experiment import Experiment
 
 SMALLEST, FACTOR, LARGEST = 32, 4, 32768
 GROUPS = 8
@@ -52,13 +52,13 @@ class Measurement:
     """The chosen form and how fast it trains.
 
     Attributes:
-        form: engine, width and lanes.
+        config: engine, width and lanes.
         seconds_per_step: for one step of a whole block.
         seconds_per_observation: for the observation of a whole block at one checkpoint.
         remembered: taken from an earlier measurement.
     """
 
-    form: Form
+    config: ExecutionConfig
     seconds_per_step: float
     seconds_per_observation: float = 0.0
     remembered: bool = False
@@ -66,7 +66,7 @@ class Measurement:
     def rate(self, experiment: Experiment) -> float:
         """Return member-steps per second, with the calls between checkpoints counted in."""
         calls = SEGMENT_SECONDS * len(experiment.checkpoints) / max(experiment.steps, 1)
-        return self.form.width / (self.seconds_per_step + calls)
+        return self.config.width / (self.seconds_per_step + calls)
 
     def block_seconds(self, experiment: Experiment) -> float:
         """Return the estimated time of one block, without compilation."""
@@ -100,19 +100,19 @@ def measure(
         tried = []
         if engine in ("vmap", "pallas", "auto"):
             tried.append(_search_width(experiment, replicates))
-        forms = []
+        configs = []
         if engine == "pallas" or (engine == "auto" and _pallas_trains_alike(experiment)):
-            forms.append(Form("pallas", tried[0].form.width))
+            configs.append(ExecutionConfig("pallas", tried[0].config.width))
         for name in _engines_in_lanes(experiment, engine):
             counts = lane_counts(experiment, name, lanes)
-            forms += [Form(name, _lanes_width(n, replicates), n) for n in counts]
-        tried += [time_training(experiment, form) for form in forms]
+            configs += [ExecutionConfig(name, _lanes_width(n, replicates), n) for n in counts]
+        tried += [time_training(experiment, config) for config in configs]
         if engine == "pallas":
             tried = tried[1:]
         # Another engine than the reference must be clearly faster to be taken.
         best = max(
             tried,
-            key=lambda m: m.rate(experiment) / (1.0 if m.form.engine == "vmap" else GAIN),
+            key=lambda m: m.rate(experiment) / (1.0 if m.config.engine == "vmap" else GAIN),
         )
         return _that_fits(experiment, best)
 
@@ -129,30 +129,32 @@ def measure(
 
 def _that_fits(experiment: Experiment, found: Measurement) -> Measurement:
     """Return the measurement with that of an observation, at half the width until it fits."""
-    form, speed = found.form, found
+    config, speed = found.config, found
     while True:
         try:
-            speed = speed or time_training(experiment, form)
-            return replace(speed, seconds_per_observation=_observation(experiment, form))
+            speed = speed or time_training(experiment, config)
+            return replace(speed, seconds_per_observation=_observation(experiment, config))
         except jax.errors.JaxRuntimeError as error:
-            half = form.width // 2
-            if not runtime.is_out_of_memory(error) or half < 1 or half % form.lanes:
+            half = config.width // 2
+            if not runtime.is_out_of_memory(error) or half < 1 or half % config.lanes:
                 raise
             print(
-                f"out of memory at width {form.width}: taking {half} for this new study",
+                f"out of memory at width {config.width}: taking {half} for this new study",
                 file=sys.stderr,
             )
-            form, speed = replace(form, width=half), None
+            config, speed = replace(config, width=half), None
 
 
-def measure_form(experiment: Experiment, form: Form, cores: int | None = None) -> Measurement:
+def measure_form(
+    experiment: Experiment, config: ExecutionConfig, cores: int | None = None
+) -> Measurement:
     """Return the speed of a given form on this device."""
 
     def time_it() -> Measurement:
-        observation = _observation(experiment, form)
-        return replace(time_training(experiment, form), seconds_per_observation=observation)
+        observation = _observation(experiment, config)
+        return replace(time_training(experiment, config), seconds_per_observation=observation)
 
-    return _remembered(experiment, str(form), cores, time_it)
+    return _remembered(experiment, str(config), cores, time_it)
 
 
 def _remembered(
@@ -180,13 +182,15 @@ def is_remembered(
 def _recall(experiment: Experiment, what: str, cores: int | None) -> Measurement | None:
     try:
         there = json.loads(_path(experiment, what, cores).read_text())
-        return Measurement(**(there | {"form": Form(**there["form"]), "remembered": True}))
+        return Measurement(
+            **(there | {"config": ExecutionConfig(**there["config"]), "remembered": True})
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 def _path(experiment: Experiment, what: str, cores: int | None) -> Path:
-    return runtime.cache_directory() / "forms" / f"{_key(experiment, what, cores)}.json"
+    return runtime.cache_directory() / "configs" / f"{_key(experiment, what, cores)}.json"
 
 
 def _allowed(replicates: int, engine: str, lanes: int | str) -> str:
@@ -206,25 +210,29 @@ def _engines_in_lanes(
     if jax.default_backend() != "cpu":
         return []
     names: tuple[EngineName, ...] = ("kernel", "lanes")
-    possible: list[EngineName] = [name for name in names if not obstacle(name, experiment)]
+    possible: list[EngineName] = [
+        name for name in names if not unsupported_reason(name, experiment)
+    ]
     return possible[:1]
 
 
 def _pallas_trains_alike(experiment: Experiment) -> bool:
     """Return whether the pallas engine compiles on this device and trains as the reference does."""
-    if obstacle("pallas", experiment):
+    if unsupported_reason("pallas", experiment):
         return False
     try:
-        ends = [_trained(experiment, Form(name, SMALLEST)) for name in ("vmap", "pallas")]
+        ends = [
+            _trained(experiment, ExecutionConfig(name, SMALLEST)) for name in ("vmap", "pallas")
+        ]
     except Exception:  # whatever a compiler of kernels may raise on a device it was not tried on
         return False
     apart = np.abs(ends[0] - ends[1]).max(1)
     return bool(np.median(apart) <= ALIKE * np.abs(ends[0]).max())
 
 
-def _trained(experiment: Experiment, form: Form) -> np.ndarray:
+def _trained(experiment: Experiment, config: ExecutionConfig) -> np.ndarray:
     """Return the parameters of a block after a few steps."""
-    engine, state, _ = _start(experiment, form)
+    engine, state, _ = _start(experiment, config)
     rate = jnp.asarray(1e-3, experiment.dtype)
     shared = engine.shared(keys.root_key(experiment.seed))
     state = engine.advance(state, shared, np.int32(0), np.int32(ALIKE_STEPS), rate)
@@ -250,7 +258,7 @@ def _search_width(experiment: Experiment, replicates: int) -> Measurement:
     width = SMALLEST
     while width <= max(SMALLEST, _enough(replicates)):
         try:
-            tried.append(time_training(experiment, Form("vmap", width)))
+            tried.append(time_training(experiment, ExecutionConfig("vmap", width)))
         except jax.errors.JaxRuntimeError as error:
             # What fitted before is the answer.
             if not tried or not runtime.is_out_of_memory(error):
@@ -263,17 +271,17 @@ def _search_width(experiment: Experiment, replicates: int) -> Measurement:
     return next(m for m, rate in zip(tried, rates, strict=True) if GAIN * rate >= max(rates))
 
 
-def _start(experiment: Experiment, form: Form) -> tuple[Engine, Any, Array]:
-    engine = make_engine(experiment, form)
+def _start(experiment: Experiment, config: ExecutionConfig) -> tuple[Engine, Any, Array]:
+    engine = make_engine(experiment, config)
     learning_rate = jnp.asarray(0.0, experiment.dtype)
-    key = keys.experiment_key(experiment.seed, experiment.words)
-    members = jnp.arange(form.width, dtype=jnp.uint32)
+    key = keys.experiment_key(experiment.seed, experiment.key_words)
+    members = jnp.arange(config.width, dtype=jnp.uint32)
     return engine, engine.init(key, members, learning_rate), learning_rate
 
 
-def _observation(experiment: Experiment, form: Form) -> float:
+def _observation(experiment: Experiment, config: ExecutionConfig) -> float:
     """Return the seconds of one observation of a block."""
-    engine, state, learning_rate = _start(experiment, form)
+    engine, state, learning_rate = _start(experiment, config)
     theta = engine.theta(state)
     jax.block_until_ready(engine.observe(theta))
     start = time.perf_counter()
@@ -286,9 +294,9 @@ def _observation(experiment: Experiment, form: Form) -> float:
     return seconds
 
 
-def time_training(experiment: Experiment, form: Form) -> Measurement:
-    """Return the speed of training in a form."""
-    engine, state, learning_rate = _start(experiment, form)
+def time_training(experiment: Experiment, config: ExecutionConfig) -> Measurement:
+    """Return the speed of training in a config."""
+    engine, state, learning_rate = _start(experiment, config)
     shared = engine.shared(keys.root_key(experiment.seed))
     steps, best = 4, np.inf
     state = engine.advance(state, shared, np.int32(0), np.int32(1), learning_rate)
@@ -303,14 +311,14 @@ def time_training(experiment: Experiment, form: Form) -> Measurement:
             break
         if elapsed < SECONDS / 4:
             steps *= 4
-    return Measurement(form, best)
+    return Measurement(config, best)
 
 
 def _key(experiment: Experiment, what: str, cores: int | None) -> str:
     device = jax.local_devices()[0]
     facts = [
-        experiment.program,
-        experiment.evaluation,
+        experiment.training_key,
+        experiment.evaluation_key,
         device.device_kind,
         versions()["jaxlib"],
         compiler_version(),

@@ -20,10 +20,10 @@ from typing import Any
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
+from jaxsim.launch.cleanup import remove_stale
 from jaxsim.launch.deadline import TIME_LIMIT, Deadline
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.layout import choose_layouts
-from jaxsim.launch.leftovers import sweep
 from jaxsim.launch.request import read_request, unpack
 from jaxsim.launch.slurm import allocation
 from jaxsim.launch.tasks import TaskRecord
@@ -86,7 +86,7 @@ def serve(options: argparse.Namespace) -> int:
         record.use(devices)
         record.beat()
         if options.index == 0:
-            sweep(directory)
+            remove_stale(directory)
 
         def observe(experiment: Any, shard: Any, records: Any, seconds: float) -> None:
             record.shard(shard, directory.layouts[experiment.id].width, seconds)

@@ -9,13 +9,13 @@ import jax
 import numpy as np
 
 from jaxsim import runtime
+from jaxsim.engines.block import run_block
+from jaxsim.engines.registry import make_engine
 from jaxsim.errors import InputError, unknown
 from jaxsim.launch.directory import Directory, reopen
 from jaxsim.launch.simulate import open_results
-from jaxsim.simulation.block import run_block
-from jaxsim.simulation.engines import make_engine
-from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.records import Records
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def replay(
         raise InputError(
             f"replicate = {replicate} is not part of the study; accepted: 0 to {replicates - 1}"
         )
-    form = directory.layouts[chosen.id].form
+    config = directory.layouts[chosen.id].config
     steps = tuple(sorted({*range(0, chosen.steps + 1, every), *chosen.checkpoints}))
-    first = replicate - replicate % form.width
+    first = replicate - replicate % config.width
     with jax.default_device(jax.local_devices()[0]):
-        engine = make_engine(chosen, form)
-        block = run_block(engine, chosen, first, form.width, checkpoints=steps)
+        engine = make_engine(chosen, config)
+        block = run_block(engine, chosen, first, config.width, checkpoints=steps)
     row = Records(*(column[replicate - first : replicate - first + 1] for column in block))
     return Replay(
         chosen, replicate, steps, row, _agrees(directory, chosen, replicate, steps, row), Path(path)

@@ -13,17 +13,17 @@ import jax
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
-from jaxsim.launch import apart
+from jaxsim.launch import worker_process
+from jaxsim.launch.cleanup import remove_stale
 from jaxsim.launch.directory import Directory, bind
 from jaxsim.launch.layout import choose_workers
-from jaxsim.launch.leftovers import sweep
 from jaxsim.launch.worker import work
 from jaxsim.results.results import Results
 from jaxsim.results.store import DamagedShard, Shard
-from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.records import Records
 from jaxsim.study.plan import shards
 from jaxsim.study.study import Study
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records
 
 
 class Progress:
@@ -85,7 +85,7 @@ def simulate(
         if workers > 1:
             _processes(directory, workers, devices, progress)
         else:
-            sweep(directory)  # as the first of several processes does
+            remove_stale(directory)  # as the first of several processes does
             if missing:
                 work(
                     directory,
@@ -131,8 +131,8 @@ def remove_damaged(
 
 def _processes(directory: Directory, workers: int, devices: int | None, progress: Progress) -> None:
     """Run worker processes until the plan is finished, watching the store."""
-    command = apart.command(str(directory.store.directory))
-    environment = apart.environment()
+    command = worker_process.command(str(directory.store.directory))
+    environment = worker_process.environment()
     environments = [environment] * workers
     platform = jax.default_backend()
     if platform in ("cpu", "gpu"):
@@ -141,8 +141,8 @@ def _processes(directory: Directory, workers: int, devices: int | None, progress
         command += ["--pin"] if devices is None else ["--devices", str(devices)]
     else:
         command.append("--all-devices")
-        parts = apart.shares(jax.local_devices(), workers, devices)
-        environments = [environment | apart.seeing(part) for part in parts]
+        parts = worker_process.shares(jax.local_devices(), workers, devices)
+        environments = [environment | worker_process.seeing(part) for part in parts]
     if directory.study.allow_code:
         command.append("--allow-code")
     with contextlib.ExitStack() as stack:

@@ -13,13 +13,13 @@ from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.launch import Job, read_jobs
 from jaxsim.launch.tasks import SILENT_AFTER, read_records
 from jaxsim.results.store import DamagedShard, Store
-from jaxsim.simulation.experiment import Experiment
+from jaxsim.training.experiment import Experiment
 
 _ALIVE = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED")
 
 
 @dataclass(frozen=True)
-class Standing:
+class ExperimentProgress:
     """One experiment.
 
     Attributes:
@@ -52,7 +52,7 @@ class Status:
         devices: finished runs by kind of device.
     """
 
-    experiments: list[Standing] = field(default_factory=list)
+    experiments: list[ExperimentProgress] = field(default_factory=list)
     running: list[dict[str, Any]] = field(default_factory=list)
     ended: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
@@ -105,7 +105,9 @@ def status(path: str | Path, allow_code: bool = False) -> Status:
     return found
 
 
-def _standing(directory: Directory, experiment: Experiment, devices: Counter[str]) -> Standing:
+def _standing(
+    directory: Directory, experiment: Experiment, devices: Counter[str]
+) -> ExperimentProgress:
     planned = done = damaged = 0
     diverged: int | None = 0
     finished = directory.store.finished(experiment.id)
@@ -123,7 +125,7 @@ def _standing(directory: Directory, experiment: Experiment, devices: Counter[str
         devices[facts.get("device_kind", "unknown")] += runs
         known = facts.get("diverged")
         diverged = None if known is None or diverged is None else diverged + int(known)
-    return Standing(experiment, planned, done, diverged, damaged)
+    return ExperimentProgress(experiment, planned, done, diverged, damaged)
 
 
 def _take(found: Status, record: dict[str, Any], age: float, followed: bool) -> None:

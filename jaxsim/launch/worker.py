@@ -16,13 +16,13 @@ from typing import Any
 
 import jax
 
+from jaxsim.engines.block import Stopped
 from jaxsim.launch.computation import Computation, Observer
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import Directory
 from jaxsim.results.store import Shard
 from jaxsim.runtime import Device
-from jaxsim.simulation.block import Stopped
-from jaxsim.simulation.experiment import Experiment
+from jaxsim.training.experiment import Experiment
 
 Task = tuple[Experiment, Shard]
 

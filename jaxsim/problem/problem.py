@@ -152,16 +152,3 @@ class Problem:
         if self.noise.kind == "none":
             return y
         return y + self.noise.sample(key, y.shape, y.dtype)
-
-    def best_constant_risk(self) -> tuple[float, float]:
-        """Return (value, error) of the infimum of the true risk over constant predictions.
-
-        No network whose output does not depend on x can do better than value - error.
-        """
-        return self._best_constant_risk
-
-    @cached_property
-    def _best_constant_risk(self) -> tuple[float, float]:
-        from jaxsim.problem.risk.constants import best_constant_risk
-
-        return best_constant_risk(self)

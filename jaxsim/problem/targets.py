@@ -91,7 +91,7 @@ class TeacherTarget:
 
 @lru_cache(maxsize=64)
 def _kinks_of(teacher: TeacherTarget, low: float, high: float) -> Pieces:
-    from jaxsim.problem.risk.kinks import capacity, network_kinks
+    from jaxsim.network.kinks import capacity, network_kinks
 
     network = teacher.network
     activation = network.activation

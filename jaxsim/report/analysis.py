@@ -15,14 +15,16 @@ import numpy as np
 
 from jaxsim.errors import InputError
 from jaxsim.estimation import Band, Counts, Estimate, RiskHistogram, band, classify, estimates
-from jaxsim.problem.bracket import Bracket
-from jaxsim.problem.parabola import parabola_of
-from jaxsim.problem.risk import RiskRule, make_risk
+from jaxsim.evidence import Bound, Evidence, weakest
+from jaxsim.optimum.bracket import Bracket
+from jaxsim.optimum.parabola import parabola_of
 from jaxsim.report.comparisons import Comparison, paired_comparisons
 from jaxsim.results.results import Results
-from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.records import Records, Status
-from jaxsim.theory import Floor, exceedance_floor
+from jaxsim.risk import RiskRule, make_risk
+from jaxsim.risk.constants import best_constant_risk
+from jaxsim.theory import LowerBound, exceedance_lower_bound
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records, Status
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 GRID = 60
@@ -66,7 +68,7 @@ class ExperimentAnalysis:
     optimum: Bracket
     eps: np.ndarray
     estimates: tuple[tuple[Estimate, ...], ...]
-    floors: tuple[Floor, ...]
+    floors: tuple[LowerBound, ...]
     permanent: np.ndarray
     band: Band
     curve: np.ndarray
@@ -132,8 +134,8 @@ def analyse(
         _experiment(
             results,
             e,
-            rules[e.evaluation],
-            brackets[e.family],
+            rules[e.evaluation_key],
+            brackets[e.hypothesis_class],
             thresholds,
             confidence,
             interval,
@@ -170,12 +172,12 @@ def exceedance(
     brackets = optimum_brackets(results, rules)
     found: list[Estimate] = []
     for experiment in results.experiments:
-        rule, optimum = rules[experiment.evaluation], brackets[experiment.family]
+        rule, optimum = rules[experiment.evaluation_key], brackets[experiment.hypothesis_class]
         counts = Counts.zero(len(thresholds), 1)
         for records in results.chunks(experiment):
             last = records.risk[:, -1:], records.error[:, -1:]
-            counts = counts + classify(*last, optimum.lower, optimum.upper, thresholds)
-        floors = floors_of(experiment, rule, optimum, thresholds)
+            counts = counts + classify(*last, optimum.lower.value, optimum.upper.value, thresholds)
+        floors = lower_bounds_of(experiment, optimum, thresholds)
         steps = np.asarray(experiment.checkpoints)[-1:]
         rows = _estimates(
             experiment, counts, steps, thresholds, rule, optimum, floors, confidence, interval
@@ -198,7 +200,7 @@ def _estimates(
     eps: np.ndarray,
     rule: RiskRule,
     optimum: Bracket,
-    floors: tuple[Floor, ...],
+    floors: tuple[LowerBound, ...],
     confidence: float,
     interval: str,
 ) -> tuple[tuple[Estimate, ...], ...]:
@@ -209,10 +211,10 @@ def _estimates(
         experiment=experiment.label,
         confidence=confidence,
         interval=interval,
-        optimum_lower=optimum.lower,
-        optimum_upper=optimum.upper,
+        optimum_lower=optimum.lower.value,
+        optimum_upper=optimum.upper.value,
         optimum_reason=optimum.reason,
-        risk_is_bounded=rule.error_kind == "rounding",
+        risk_is_bounded=rule.evidence.proved,
         floors=floors,
     )
 
@@ -220,14 +222,14 @@ def _estimates(
 def risk_rules(experiments: Sequence[Experiment]) -> dict[str, RiskRule]:
     """Return how the true risk was computed, by the experiments' `evaluation`."""
     return {
-        e.evaluation: make_risk(e.problem, e.network, e.risk)
-        for e in {e.evaluation: e for e in experiments}.values()
+        e.evaluation_key: make_risk(e.problem, e.network, e.risk)
+        for e in {e.evaluation_key: e for e in experiments}.values()
     }
 
 
 def optimum_brackets(results: Results, rules: Mapping[str, RiskRule]) -> dict[str, Bracket]:
     """Return the bracket of the optimal risk of every family, closed by the best run found."""
-    brackets = {e.family: e.optimum for e in results.experiments}
+    brackets = {e.hypothesis_class: e.optimum for e in results.experiments}
     found: dict[str, tuple[float, float, Experiment]] = {}
     for experiment in results.experiments:
         for records in results.chunks(experiment):
@@ -235,16 +237,15 @@ def optimum_brackets(results: Results, rules: Mapping[str, RiskRule]) -> dict[st
             if np.isfinite(bound).any():
                 place = np.unravel_index(np.nanargmin(bound), bound.shape)
                 risk, error = float(records.risk[place]), float(records.error[place])
-                best = found.get(experiment.family)
+                best = found.get(experiment.hypothesis_class)
                 if best is None or risk + error < best[0] + best[1]:
-                    found[experiment.family] = (risk, error, experiment)
-    for family, (best, error, experiment) in found.items():
-        kind = rules[experiment.evaluation].error_kind
-        # The least of many intervals' ends: twice the width leaves a doubt of 1e-10 each.
-        error *= 2 if kind == "confidence" else 1
+                    found[experiment.hypothesis_class] = (risk, error, experiment)
+    for hypothesis_class, (best, error, experiment) in found.items():
+        evidence = rules[experiment.evaluation_key].evidence
         reason = f"best risk found, {best:.4g}, by {experiment.label}"
-        certain = kind == "rounding"
-        brackets[family] = brackets[family].tighten_upper(best, error, reason, certain)
+        brackets[hypothesis_class] = brackets[hypothesis_class].with_risk(
+            best, error, evidence, reason
+        )
     return brackets
 
 
@@ -266,15 +267,15 @@ def _experiment(
     permanent = np.zeros(len(eps), np.int64)
     inactive = np.zeros((steps, layers))
     sample: list[np.ndarray] = []
-    bound = forever_bound(experiment)
+    bound, _ = forever_bound(experiment)
     for records in results.chunks(experiment):
-        parts = (records.risk, records.error, optimum.lower, optimum.upper)
+        parts = (records.risk, records.error, optimum.lower.value, optimum.upper.value)
         ours = ours + classify(*parts, eps)
         fine = fine + classify(*parts, grid)
         for t, histogram in enumerate(histograms):
             histogram.add(records.risk[:, t], records.error[:, t])
         gradients.add(records.gradient_norm)
-        certain = bound(records) - optimum.upper
+        certain = bound(records) - optimum.upper.value
         permanent += (certain[:, None] > eps).sum(0)
         inactive += records.inactive.sum(0)
         if sum(map(len, sample)) < SAMPLE:
@@ -285,14 +286,14 @@ def _experiment(
         for t, histogram in enumerate(histograms):
             quantiles[0, :, t] = histogram.quantile(LEVELS)
             quantiles[1:, :, t] = histogram.quantile_interval(LEVELS, confidence)
-    floors = floors_of(experiment, rule, optimum, eps)
+    floors = lower_bounds_of(experiment, optimum, eps)
     return ExperimentAnalysis(
         experiment=experiment,
         checkpoints=checkpoints,
         runs=runs,
         planned=sum(s.stop - s.first for s in results.planned[experiment.id]),
         diverged=int(ours.diverged[-1]),
-        risk_rule=f"{rule.description}; {_ERRORS[rule.error_kind]}",
+        risk_rule=f"{rule.description}; {_error_words(rule)}",
         optimum=optimum,
         eps=eps,
         estimates=_estimates(
@@ -313,69 +314,64 @@ def _experiment(
     )
 
 
-_ERRORS = {
-    "rounding": "the error is a bound on rounding",
-    "estimate": "the error is a conservative estimate, not a bound",
-    "confidence": "the error is half a confidence interval, not a bound",
-}
+def _error_words(rule: RiskRule) -> str:
+    if rule.evidence.proved:
+        return "the error is a bound on rounding"
+    return f"the error is an estimate, not a bound ({rule.evidence.clause})"
 
 
 def _grid(experiment: Experiment, eps: np.ndarray) -> np.ndarray:
     """Return the band's thresholds: fixed by the problem, so that no run has a say in them."""
-    scale, _ = experiment.problem.best_constant_risk()
+    scale = best_constant_risk(experiment.problem).value
     scale = scale if np.isfinite(scale) and scale > 0 else 1.0
     return np.union1d(np.geomspace(1e-5 * scale, 10 * scale, GRID), eps)
 
 
-def hierarchy(experiment: Experiment) -> Callable[[int], float] | None:
+def hierarchy(experiment: Experiment) -> Callable[[int], Bound] | None:
     """Return m -> a lower bound of the optimal risk with m first-layer neurons, if one is known."""
     parabola = parabola_of(experiment.problem, experiment.network)
-    return None if parabola is None else parabola.lower
+    if parabola is None:
+        return None
+    return lambda m: Bound(parabola.lower(m), reason=f"closed form for {m} neurons")
 
 
-def floors_of(
-    experiment: Experiment, rule: RiskRule, optimum: Bracket, eps: np.ndarray
-) -> tuple[Floor, ...]:
-    """Return the provable part of the exceedance probability for every eps."""
+def lower_bounds_of(
+    experiment: Experiment, optimum: Bracket, eps: np.ndarray
+) -> tuple[LowerBound, ...]:
+    """Return the part of the exceedance probability that needs no runs, for every eps."""
     network = experiment.network
     if not network.hidden or network.activation is None:
-        return tuple(Floor(float(e), 0.0, None, "the network has no known layers") for e in eps)
-    value, error = experiment.problem.best_constant_risk()
-    problem = experiment.problem
-    # What rests on sampled inputs or on a quadrature with an estimated error is no proof; the best
-    # constant is one if all is polynomial between known points, or a finite sum.
-    finite = problem.law.finite is not None
-    exact = rule.error_kind == "rounding" and (finite or not problem.loss.kinks)
-    return exceedance_floor(
+        reason = "the network has no known layers"
+        return tuple(LowerBound(float(e), 0.0, None, reason) for e in eps)
+    return exceedance_lower_bound(
         eps,
         network.layer_specs,
         network.activation,
         experiment.problem.law.support,
         optimum_upper=optimum.upper,
-        best_constant_lower=value - error,
+        best_constant_lower=best_constant_risk(experiment.problem).lower,
         hierarchy=hierarchy(experiment),
         keeps_inactive=experiment.optimizer.keeps_inactive,
-        proved=exact,
     )
 
 
-def forever_bound(experiment: Experiment) -> Callable[[Records], np.ndarray]:
+def forever_bound(experiment: Experiment) -> tuple[Callable[[Records], np.ndarray], Evidence]:
     """Return records -> lower bounds [R] of the risk in all further training, -inf if none.
 
     A certified wholly inactive layer leaves a constant; c certified inactive neurons of the first
     layer leave the architecture with c neurons less.
     """
-    value, error = experiment.problem.best_constant_risk()
-    constant = value - error
+    constant = best_constant_risk(experiment.problem).lower
     levels = hierarchy(experiment)
     width = experiment.network.hidden[0] if experiment.network.hidden else 0
-    by_count = np.full(width + 1, -np.inf)
+    by_count = [Bound(-np.inf)] * (width + 1)
     if levels is not None:
-        by_count = np.array([levels(width - c) for c in range(width + 1)])
+        by_count = [levels(width - c) for c in range(width + 1)]
+    values = np.array([b.value for b in by_count])
 
     def bound(records: Records) -> np.ndarray:
-        left = by_count[np.minimum(records.certified, width)]
-        left = np.where(records.permanent > 0, np.maximum(left, constant), left)
+        left = values[np.minimum(records.dead_neurons, width)]
+        left = np.where(records.dead_layer > 0, np.maximum(left, constant.value), left)
         return np.where(records.status == Status.OK, left, -np.inf)
 
-    return bound
+    return bound, weakest([constant.evidence, *(b.evidence for b in by_count)])

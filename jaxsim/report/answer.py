@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxsim.estimation import interval_of
+from jaxsim.evidence import legend
 from jaxsim.report.analysis import Analysis, ExperimentAnalysis, analyse
 from jaxsim.report.tables import write_tables
 from jaxsim.report.text import (
@@ -111,7 +112,7 @@ def _provable(done: list[ExperimentAnalysis]) -> list[str]:
         value, floor, e = max(floors, key=lambda f: f[0])
         alike = sum(one.floors == e.floors for one in done)
         whose = "every experiment" if alike == len(done) > 1 else e.experiment.label
-        how = "Proved without sampling" if floor.proved else "Without training, though not a proof"
+        how = f"{floor.evidence.adverb}, without training"
         said.append(
             f"{how}, for every number of steps: {whose} misses by more than {number(floor.eps)} "
             f"with probability at least {lower_text(value)} ({floor.reason})."
@@ -155,7 +156,7 @@ def table(analysis: Analysis) -> Table:
                 number(one.eps),
                 f"{one.failures:,}",
                 "{} [{}, {}]".format(*estimate_text(one)),
-                lower_text(one.floor) + ("" if e.floors[g].proved else "*"),
+                lower_text(one.floor) + e.floors[g].evidence.mark,
                 f"{int(e.permanent[g]):,}",
                 f"{one.diverged:,}",
                 f"{one.undecided:,}",
@@ -175,7 +176,9 @@ def print_whole(shown: Table, console: Console) -> None:
 
 
 def _optimum(e: ExperimentAnalysis) -> str:
-    return f"inf L = {optimum_text(e.optimum.lower, e.optimum.upper)} ({e.optimum.reason})"
+    return (
+        f"inf L = {optimum_text(e.optimum.lower.value, e.optimum.upper.value)} ({e.optimum.reason})"
+    )
 
 
 def notes(analysis: Analysis) -> list[str]:
@@ -193,11 +196,7 @@ def notes(analysis: Analysis) -> list[str]:
         "certified to stay so; div.: diverged runs, counted as failed; und.: undecided runs, which "
         "widen the interval"
     ]
-    if not all(floor.proved for e in done for floor in e.floors if floor.value > 0):
-        lines.append(
-            "*: no proof, since initializations or inputs were sampled (at confidence 1 - 1e-6) or "
-            "an integral has an estimated error"
-        )
+    lines += legend(floor.evidence for e in done for floor in e.floors if floor.value > 0)
     for said in (_optimum, lambda e: f"true risk: {e.risk_rule}"):
         groups: dict[str, list[str]] = {}
         for e in done:

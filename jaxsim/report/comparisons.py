@@ -9,10 +9,10 @@ from itertools import combinations
 import numpy as np
 
 from jaxsim.estimation import PairedComparison, PairedCounts, compare, holm, outcomes, pair_outcomes
-from jaxsim.problem.bracket import Bracket
+from jaxsim.optimum.bracket import Bracket
 from jaxsim.results.results import Results
-from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.records import Records
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records
 
 LARGEST_GROUP = 24
 """Experiments that are compared pair by pair; larger groups are left to the user."""
@@ -60,9 +60,9 @@ def paired_comparisons(
             for g, threshold in enumerate(eps):
                 failed = []
                 for experiment, records in zip(group, rows, strict=True):
-                    bracket = brackets[experiment.family]
+                    bracket = brackets[experiment.hypothesis_class]
                     last = records.risk[:, -1:], records.error[:, -1:]
-                    ends = bracket.lower, bracket.upper
+                    ends = bracket.lower.value, bracket.upper.value
                     failed.append(outcomes(*last, *ends, float(threshold))[:, 0])
                 for i, j in pairs:
                     counts[g, (i, j)] += pair_outcomes(failed[i], failed[j])
@@ -82,7 +82,7 @@ def _groups(experiments: Sequence[Experiment]) -> Iterator[list[Experiment]]:
     """Yield the experiments that share random numbers and run equally long."""
     groups: dict[tuple, list[Experiment]] = {}
     for experiment in experiments:
-        groups.setdefault((experiment.words, experiment.steps), []).append(experiment)
+        groups.setdefault((experiment.key_words, experiment.steps), []).append(experiment)
     for group in groups.values():
         if 2 <= len(group) <= LARGEST_GROUP:
             yield group

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxsim import runtime
+from jaxsim.engines.block import start
+from jaxsim.engines.engine import vmap_engine
+from jaxsim.engines.native.library import compiler_version
 from jaxsim.results.provenance import commit, versions
-from jaxsim.simulation.block import start
-from jaxsim.simulation.engine import vmap_engine
-from jaxsim.simulation.kernel.library import compiler_version
 from jaxsim.study.study import Study
 
 

@@ -91,11 +91,11 @@ def _rows(analysis: Analysis) -> list[dict[str, Any]]:
                     "failures": f"{one.failures:,}",
                     "estimate": estimate,
                     "interval": " to ".join(ends),
-                    "floor": lower_text(one.floor) + ("" if e.floors[g].proved else "*"),
+                    "floor": lower_text(one.floor) + e.floors[g].evidence.mark,
                     "permanent": f"{int(e.permanent[g]):,}",
                     "diverged": f"{one.diverged:,}",
                     "undecided": f"{one.undecided:,}",
-                    "optimum": optimum_text(e.optimum.lower, e.optimum.upper),
+                    "optimum": optimum_text(e.optimum.lower.value, e.optimum.upper.value),
                 }
             )
     return rows

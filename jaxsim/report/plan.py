@@ -12,8 +12,8 @@ from jaxsim import runtime
 from jaxsim.launch.layout import choose_layouts, choose_workers
 from jaxsim.launch.measure import measure_form
 from jaxsim.report.text import duration, size
-from jaxsim.simulation.experiment import Experiment
 from jaxsim.study.study import Study
+from jaxsim.training.experiment import Experiment
 
 COMPILE_SECONDS = 4.0
 
@@ -32,9 +32,9 @@ def print_plan(study: Study, devices: int | None, console: Console) -> None:
     total, speeds = 0.0, {}
     for experiment in study.experiments:
         layout = layouts[experiment.id]
-        group = (experiment.evaluation, str(experiment.batch_size), layout.form)
+        group = (experiment.evaluation_key, str(experiment.batch_size), layout.config)
         if group not in speeds:
-            speeds[group] = measure_form(experiment, layout.form, cores)
+            speeds[group] = measure_form(experiment, layout.config, cores)
         blocks = math.ceil(replicates / layout.width)
         seconds = blocks * speeds[group].block_seconds(experiment) / parallel
         total += seconds
@@ -42,7 +42,7 @@ def print_plan(study: Study, devices: int | None, console: Console) -> None:
             experiment.label,
             f"{experiment.network.size:,}",
             f"{experiment.steps:,}",
-            layout.form.engine,
+            layout.config.engine,
             f"{layout.width:,}",
             f"{blocks:,}",
             f"{math.ceil(replicates / layout.shard):,}",
@@ -50,7 +50,7 @@ def print_plan(study: Study, devices: int | None, console: Console) -> None:
             duration(seconds),
         )
     console.print(table)
-    programs = len({e.program for e in study.experiments})
+    programs = len({e.training_key for e in study.experiments})
     runs = replicates * len(study.experiments)
     stored = sum(replicates * record_bytes(e) for e in study.experiments)
     console.print(

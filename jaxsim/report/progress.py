@@ -15,9 +15,9 @@ from jaxsim.launch.directory import Directory
 from jaxsim.launch.simulate import Progress as Observer
 from jaxsim.report.text import duration, number, probability
 from jaxsim.results.store import Shard
-from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.records import Records
 from jaxsim.study.spec import StudySpec
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records
 
 PLAIN_SECONDS = 10.0
 SHOWN = 14
@@ -48,8 +48,10 @@ class ConsoleProgress(Observer):
         self.begin = time.monotonic()
         self.risks: dict[str, RiskHistogram] = {}
         self.labels = {e.id: e.label for e in directory.study.experiments}
-        self.family = {e.id: e.family for e in directory.study.experiments}
-        self.known = {e.family: e.optimum.upper for e in directory.study.experiments}
+        self.classes = {e.id: e.hypothesis_class for e in directory.study.experiments}
+        self.known = {
+            e.hypothesis_class: e.optimum.upper.value for e in directory.study.experiments
+        }
         if missing < total:
             self.say(f"resuming: {total - missing:,} of {total:,} runs are there")
         if missing and self.console.is_terminal:
@@ -66,7 +68,9 @@ class ConsoleProgress(Observer):
         self.done += shard.stop - shard.first
         self.risks.setdefault(experiment.id, RiskHistogram()).add(records.risk[:, -1])
         best = np.nanmin(records.risk) if np.isfinite(records.risk).any() else np.inf
-        self.known[experiment.family] = min(self.known[experiment.family], float(best))
+        self.known[experiment.hypothesis_class] = min(
+            self.known[experiment.hypothesis_class], float(best)
+        )
         if self.live is not None:
             self.bar.update(self.task, advance=shard.stop - shard.first, note=self._note())
             self.live.update(self._view())
@@ -93,7 +97,7 @@ class ConsoleProgress(Observer):
     def _estimates(self) -> list[tuple[str, str]]:
         rows = []
         for name, risks in self.risks.items():
-            failures, _ = risks.count_above(self.known[self.family[name]] + self.eps)
+            failures, _ = risks.count_above(self.known[self.classes[name]] + self.eps)
             low, high = clopper_pearson(failures, risks.total, self.spec.confidence)
             text = probability(failures / risks.total, float(low), float(high))
             rows.append((self.labels[name], text))

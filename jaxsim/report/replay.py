@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jaxsim.launch.replay import Replay
 from jaxsim.results.files import write_atomically
-from jaxsim.simulation.records import Status
+from jaxsim.training.records import Status
 
 
 def print_replay(replay: Replay, console: Console) -> None:

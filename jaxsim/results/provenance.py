@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from jaxsim.engines.native.library import compiler_version
+from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.runtime import Device, setting
-from jaxsim.simulation.engines import Form
-from jaxsim.simulation.kernel.library import compiler_version
 
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "scipy")
 
@@ -83,22 +83,22 @@ def driver(devices: Sequence[Device]) -> str:
     return "; ".join(found)
 
 
-def provenance(device: Device, form: Form) -> dict[str, str]:
+def provenance(device: Device, config: ExecutionConfig) -> dict[str, str]:
     """Return the facts that go with every shard, as text."""
     facts = {f"version.{name}": text for name, text in versions().items()}
     facts |= {
         "commit": commit(),
         "device_kind": device.device_kind,
         "platform": device.platform,
-        "engine": form.engine,
-        "width": str(form.width),
-        "lanes": str(form.lanes),
+        "engine": config.engine,
+        "width": str(config.width),
+        "lanes": str(config.lanes),
         "matmul_precision": str(setting("jax_default_matmul_precision")),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "host": socket.gethostname(),
         "machine": platform.machine(),
         "command": Path(sys.argv[0]).name if sys.argv else "",
     }
-    if form.engine == "kernel":
+    if config.engine == "kernel":
         facts["compiler"] = compiler_version()
     return facts

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from jaxsim.results.store import Shard, Store
-from jaxsim.simulation.experiment import Experiment
-from jaxsim.simulation.records import Records, Status
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records, Status
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Results:
         """Return one row per replicate and checkpoint.
 
         Columns: experiment, replicate, status, diverged_step, n, risk, error, inactive_1, ...,
-        inactive_L (the deepest network's L), gradient_norm, permanent, certified, seed_path (the
-        numbers folded into the replicate's key, see `jaxsim.simulation.keys`). All replicates are
-        held in memory; use `chunks` for large studies.
+        inactive_L (the deepest network's L), gradient_norm, dead_layer, dead_neurons, seed_path
+        (the numbers folded into the replicate's key, see `jaxsim.training.keys`). All replicates
+        are held in memory; use `chunks` for large studies.
         """
         frames = [
             frame(experiment, records)
@@ -90,7 +90,7 @@ def frame(experiment: Experiment, records: Records) -> pd.DataFrame:
     }
     for layer in range(records.inactive.shape[2]):
         columns[f"inactive_{layer + 1}"] = records.inactive[:, :, layer].ravel()
-    for name in ("gradient_norm", "permanent", "certified"):
+    for name in ("gradient_norm", "dead_layer", "dead_neurons"):
         columns[name] = repeated(getattr(records, name))
     columns["seed_path"] = repeated(np.array([experiment.seed_path(r) for r in records.replicate]))
     return pd.DataFrame(columns)

@@ -6,9 +6,12 @@ import numpy as np
 import pyarrow as pa
 
 from jaxsim.errors import InputError
-from jaxsim.simulation.records import Records
+from jaxsim.training.records import Records
 
 VERSION = "1"
+STORED = {"dead_layer": "permanent", "dead_neurons": "certified"}
+"""Columns of a shard that are not called as the fields of `Records` are: files keep their names."""
+_FIELDS: dict[str, str] = {column: name for name, column in STORED.items()}
 
 
 def arrow_schema(checkpoints: int, layers: int) -> pa.Schema:
@@ -22,8 +25,8 @@ def arrow_schema(checkpoints: int, layers: int) -> pa.Schema:
         ("error", per_checkpoint),
         ("inactive", pa.list_(pa.int32(), checkpoints * layers)),
         ("gradient_norm", pa.float64()),
-        ("permanent", pa.int16()),
-        ("certified", pa.int32()),
+        (STORED["dead_layer"], pa.int16()),
+        (STORED["dead_neurons"], pa.int32()),
     ]
     # Parquet has no lists of length zero: without hidden layers there is no such column.
     return pa.schema([f for f in fields if layers or f[0] != "inactive"])
@@ -34,7 +37,9 @@ def to_arrow(records: Records, metadata: dict[str, str]) -> pa.Table:
     schema = arrow_schema(records.risk.shape[1], records.inactive.shape[2])
     columns = []
     for field in schema:
-        values = np.ascontiguousarray(getattr(records, field.name))
+        values = np.ascontiguousarray(
+            getattr(records, _FIELDS.get(str(field.name), str(field.name)))
+        )
         if pa.types.is_fixed_size_list(field.type):
             flat = pa.array(values.reshape(-1), field.type.value_type)
             columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
@@ -55,12 +60,13 @@ def from_arrow(table: pa.Table, checkpoints: int, layers: int) -> Records:
     rows = table.num_rows
     values = {"inactive": np.zeros((rows, checkpoints, 0), np.int32)}
     for field in schema:
+        name = _FIELDS.get(str(field.name), str(field.name))
         column = table.column(field.name).combine_chunks()
         if pa.types.is_fixed_size_list(field.type):
             shape = (rows, checkpoints, layers) if field.name == "inactive" else (rows, checkpoints)
-            values[field.name] = column.flatten().to_numpy(zero_copy_only=False).reshape(shape)
+            values[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(shape)
         else:
-            values[field.name] = column.to_numpy(zero_copy_only=False)
+            values[name] = column.to_numpy(zero_copy_only=False)
     return Records(**values)
 
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from jaxsim.errors import InputError
 from jaxsim.results.files import names_in, write_atomically
 from jaxsim.results.schema import VERSION, from_arrow, to_arrow
-from jaxsim.simulation.records import Records
+from jaxsim.training.records import Records
 
 MANIFEST = "study.json"
 _EXPERIMENT = "jaxsim.experiment"

@@ -13,21 +13,21 @@ from jaxsim.network.activations import ACTIVATIONS
 from jaxsim.network.initializers import INITIALIZERS, Initializer
 from jaxsim.network.network import Layer, Network, from_flax, fully_connected
 from jaxsim.optimizer import optimizer
+from jaxsim.optimum.optimal_risk import optimal_risk
 from jaxsim.problem.expression import parse_expression
 from jaxsim.problem.input_laws import INPUT_LAWS, PointsLaw
 from jaxsim.problem.losses import LOSSES
 from jaxsim.problem.noise import NOISES
-from jaxsim.problem.optimum import optimal_risk
 from jaxsim.problem.problem import Problem
-from jaxsim.problem.risk import RiskOptions
 from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget, TeacherTarget
 from jaxsim.problem.user_code import load
 from jaxsim.registry import Registry, build, call, check_parameters
-from jaxsim.simulation.experiment import BatchSize, Experiment, TrainingSet, log_spaced
-from jaxsim.simulation.keys import root_key
+from jaxsim.risk import RiskOptions
 from jaxsim.study.expand import Variation
 from jaxsim.study.identity import identify
 from jaxsim.study.spec import ExperimentSpec, NetworkSpec, ProblemSpec, TrainingSpec
+from jaxsim.training.experiment import BatchSize, Experiment, TrainingSet, log_spaced
+from jaxsim.training.keys import root_key
 
 
 @dataclass(frozen=True)

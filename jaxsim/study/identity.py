@@ -16,19 +16,19 @@ from typing import Any, NamedTuple
 from jaxsim.network.network import Network
 from jaxsim.problem.problem import Problem
 from jaxsim.problem.user_code import is_reference, source_of
-from jaxsim.simulation.keys import identity_words
 from jaxsim.study.expand import canonical
+from jaxsim.training.keys import identity_words
 
 
 class Identity(NamedTuple):
     """The fields of the same names of an `Experiment`."""
 
-    words: tuple[int, int]
+    key_words: tuple[int, int]
     id: str
-    initialization: str
-    program: str
-    evaluation: str
-    family: str
+    initialization_key: str
+    training_key: str
+    evaluation_key: str
+    hypothesis_class: str
 
 
 def identify(
@@ -56,12 +56,12 @@ def identify(
             tables[section]["content"] = content
     shape = (network.inputs, network.outputs)
     return Identity(
-        words=identity_words(_random(tables, paired)),
+        key_words=identity_words(_random(tables, paired)),
         id="".join(f"{word:08x}" for word in identity_words(canonical([seed, tables]))),
-        initialization=canonical([tables["network"], *shape, tables["precision"]]),
-        program=_program(tables),
-        evaluation=_evaluation(tables, problem, network, seed),
-        family=_family(tables, network),
+        initialization_key=canonical([tables["network"], *shape, tables["precision"]]),
+        training_key=_program(tables),
+        evaluation_key=_evaluation(tables, problem, network, seed),
+        hypothesis_class=_family(tables, network),
     )
 
 

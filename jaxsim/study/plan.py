@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.results.store import Shard
-from jaxsim.simulation.engines import Form
-from jaxsim.simulation.experiment import Experiment
+from jaxsim.training.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,17 @@ class Layout:
     """How the replicates of one experiment are cut.
 
     Attributes:
-        form: how a block is executed.
+        config: how a block is executed.
         shard: replicates per shard, a multiple of the form's width.
     """
 
-    form: Form
+    config: ExecutionConfig
     shard: int
 
     @property
     def width(self) -> int:
         """Replicates per block."""
-        return self.form.width
+        return self.config.width
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.shard < self.width or self.shard % self.width:

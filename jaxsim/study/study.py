@@ -9,12 +9,12 @@ from typing import Any
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
-from jaxsim.simulation.experiment import Experiment
 from jaxsim.study.build import Context, build_experiment
 from jaxsim.study.catalogue import READY, ready_table
 from jaxsim.study.expand import variations
 from jaxsim.study.read import check, read_table, set_key, study_spec
 from jaxsim.study.spec import StudySpec
+from jaxsim.training.experiment import Experiment
 
 
 @dataclass(frozen=True)

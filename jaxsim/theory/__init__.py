@@ -6,25 +6,25 @@ from jaxsim.theory.born_dead import (
     born_dead_two_hidden,
     born_dead_upper,
 )
-from jaxsim.theory.counts import (
-    CountLaw,
+from jaxsim.theory.inactive import inactive_probability
+from jaxsim.theory.inactive_counts import (
+    CountDistribution,
     inactive_count_law,
     probability_layer_dead,
     structural_count_laws,
 )
-from jaxsim.theory.floor import Floor, exceedance_floor
-from jaxsim.theory.inactive import inactive_probability
+from jaxsim.theory.lower_bound import LowerBound, exceedance_lower_bound
 from jaxsim.theory.probability import Probability
 
 __all__ = [
-    "CountLaw",
-    "Floor",
+    "CountDistribution",
+    "LowerBound",
     "Probability",
     "alive_bounds",
     "born_dead_lower",
     "born_dead_two_hidden",
     "born_dead_upper",
-    "exceedance_floor",
+    "exceedance_lower_bound",
     "inactive_count_law",
     "inactive_probability",
     "probability_layer_dead",

@@ -38,7 +38,7 @@ from jaxsim.theory.laws import Entry, entry_law
 from jaxsim.theory.orthant import gaussian_orthant
 from jaxsim.theory.probability import Probability
 from jaxsim.theory.simulated import simulated_probability
-from jaxsim.theory.sums import Term, integrate, probability_below, symmetric_term
+from jaxsim.theory.sum_distribution import Summand, integrate, probability_below, symmetric_term
 
 Found = tuple[float, float, str]
 _MOST_CORNERS = 1 << 14
@@ -137,7 +137,7 @@ def _below(weights: Entry, biases: Entry, support: Support, c: float) -> Found |
         (max(u, -lower), min(u, -lower))
         for lower, u in zip(low * weights.scale, high * weights.scale, strict=True)
     )
-    terms = [Term(weights.half, first, second, n) for (first, second), n in scales.items()]
+    terms = [Summand(weights.half, first, second, n) for (first, second), n in scales.items()]
     if biases.half is not None:
         terms.append(symmetric_term(biases))
     found = probability_below(terms, c - biases.constant)

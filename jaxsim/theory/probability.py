@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jaxsim.evidence import PROVED, Evidence
+
 
 @dataclass(frozen=True)
 class Probability:
@@ -15,6 +17,7 @@ class Probability:
         exact: whether `value` is the probability itself up to `error`.
         method: how it is known, in words.
         independent: whether the neurons of the layer are independent of each other.
+        evidence: what `lower` rests on as a lower bound of the probability.
     """
 
     value: float
@@ -22,6 +25,7 @@ class Probability:
     exact: bool
     method: str
     independent: bool = True
+    evidence: Evidence = PROVED
 
     @property
     def lower(self) -> float:

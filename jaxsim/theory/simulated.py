@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from scipy import stats
 
+from jaxsim.evidence import confidence
 from jaxsim.network.initializers import Initializer
 from jaxsim.network.network import Layer
 from jaxsim.problem.support import Support
@@ -73,7 +74,8 @@ def simulated_probability(
     method = (
         f"simulated, {why}: Clopper-Pearson lower limit from {draws} draws, confidence 1 - {DOUBT}"
     )
-    return Probability(value, 0.0, False, method, independent)
+    evidence = confidence(DOUBT, "initializations were simulated")
+    return Probability(value, 0.0, False, method, independent, evidence)
 
 
 def _draw(layer: Layer, key: Array) -> tuple[Array, Array]:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from jaxsim import simulate
+from jaxsim.engines.engine import vmap_engine
+from jaxsim.engines.pallas.engine import pallas_engine
 from jaxsim.launch import measure
 from jaxsim.optimizer.methods import METHODS
-from jaxsim.simulation.engine import vmap_engine
-from jaxsim.simulation.pallas.engine import pallas_engine
-from tests.simulation.test_pallas import CHANGES, RATES, trained
+from tests.engines.test_pallas import CHANGES, RATES, trained
 from tests.studies import TWO, all_bits, study, table, toml
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")

@@ -6,11 +6,11 @@ import jax
 import pytest
 
 from jaxsim import InputError, runtime, simulate
+from jaxsim.engines.native import library
+from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.launch import layout, measure
 from jaxsim.launch.directory import bind
 from jaxsim.launch.layout import choose_layouts, choose_workers
-from jaxsim.simulation.engines import Form
-from jaxsim.simulation.kernel import library
 from tests.studies import TWO, all_bits, study
 
 
@@ -33,9 +33,9 @@ def test_short_studies_stay_in_this_process_and_long_ones_get_one_per_core():
 def test_widths_are_measured_once_and_remembered(own_cache, monkeypatch):
     one = study(execution=AUTO, replicates=4000)
     (first,) = choose_layouts(one).values()
-    assert first.form.width in (32, 64, 128, 512, 2048)
-    (entry,) = (own_cache / "forms").iterdir()
-    assert json.loads(entry.read_text())["form"]["width"] == first.form.width
+    assert first.config.width in (32, 64, 128, 512, 2048)
+    (entry,) = (own_cache / "configs").iterdir()
+    assert json.loads(entry.read_text())["config"]["width"] == first.config.width
     monkeypatch.setattr(measure, "time_training", None)  # measuring again would fail
     assert choose_layouts(one) == choose_layouts(study(execution=AUTO, replicates=4000))
     # More replicates of the same order share it, another network does not.
@@ -46,17 +46,19 @@ def test_widths_are_measured_once_and_remembered(own_cache, monkeypatch):
 def test_out_of_memory_halves_the_width_of_a_new_study(own_cache, monkeypatch, capsys):
     real = measure._observation
 
-    def small(experiment, form):
-        if form.width > 100:
+    def small(experiment, config):
+        if config.width > 100:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return real(experiment, form)
+        return real(experiment, config)
 
     monkeypatch.setattr(measure, "_observation", small)
     monkeypatch.setattr(
-        measure, "_search_width", lambda e, r: measure.time_training(e, Form("vmap", 256))
+        measure,
+        "_search_width",
+        lambda e, r: measure.time_training(e, ExecutionConfig("vmap", 256)),
     )
     (found,) = choose_layouts(study(execution=AUTO | {"engine": "vmap"}, replicates=4000)).values()
-    assert found.form.width == 64
+    assert found.config.width == 64
     assert capsys.readouterr().err.splitlines() == [
         "out of memory at width 256: taking 128 for this new study",
         "out of memory at width 128: taking 64 for this new study",
@@ -67,13 +69,13 @@ def test_out_of_memory_halves_the_width_of_a_new_study(own_cache, monkeypatch, c
 def test_a_width_whose_training_does_not_fit_is_halved_as_long_as_there_is_one(
     own_cache, monkeypatch, capsys, holds
 ):
-    def train(experiment, form):
-        if form.width > holds:
+    def train(experiment, config):
+        if config.width > holds:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return measure.Measurement(form, 1e-6)
+        return measure.Measurement(config, 1e-6)
 
-    def observe(experiment, form):
-        if form.width > 2 * holds:
+    def observe(experiment, config):
+        if config.width > 2 * holds:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return 1e-6
 
@@ -84,56 +86,56 @@ def test_a_width_whose_training_does_not_fit_is_halved_as_long_as_there_is_one(
         with pytest.raises(InputError, match="memory does not hold a block of 'small', however"):
             choose_layouts(asked)
         return
-    first = measure.Measurement(Form("vmap", 64), 1e-6)
+    first = measure.Measurement(ExecutionConfig("vmap", 64), 1e-6)
     monkeypatch.setattr(measure, "_search_width", lambda e, r: first)
     (found,) = choose_layouts(asked).values()
-    assert found.form.width == 16
+    assert found.config.width == 16
     assert "out of memory at width 32: taking 16" in capsys.readouterr().err
 
 
 def test_what_comes_at_the_end_of_a_run_must_fit_too(own_cache, monkeypatch, capsys):
     real = measure.make_engine
 
-    def tight(experiment, form):
+    def tight(experiment, config):
         def gradient_norm(theta):
-            if form.width > 32:
+            if config.width > 32:
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
             return engine.gradient_norm(theta)
 
-        engine = real(experiment, form)
+        engine = real(experiment, config)
         return engine._replace(gradient_norm=gradient_norm)
 
     monkeypatch.setattr(measure, "make_engine", tight)
     monkeypatch.setattr(jax, "default_backend", lambda: "an accelerator")
     monkeypatch.setattr(
-        measure, "_search_width", lambda e, r: measure.time_training(e, Form("vmap", 64))
+        measure, "_search_width", lambda e, r: measure.time_training(e, ExecutionConfig("vmap", 64))
     )
     (found,) = choose_layouts(study(execution=AUTO | {"engine": "vmap"}, replicates=4000)).values()
-    assert found.form.width == 32
+    assert found.config.width == 32
     assert "taking 32 for this new study" in capsys.readouterr().err
 
 
 def test_optimizers_of_one_network_share_a_layout(own_cache):
     found = choose_layouts(study(execution=AUTO, grid=TWO, replicates=64))
     assert len(set(found.values())) == 1
-    assert len(list((own_cache / "forms").iterdir())) == 1
+    assert len(list((own_cache / "configs").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
-    ("execution", "form"),
+    ("execution", "config"),
     [
-        ({"width": 48}, Form("vmap", 48)),
-        ({"width": 48, "engine": "lanes"}, Form("lanes", 48, 16)),
-        ({"width": 24, "engine": "lanes", "lanes": 8}, Form("lanes", 24, 8)),
-        ({"width": 7, "engine": "lanes"}, Form("lanes", 7, 7)),
-        ({"width": 48, "engine": "kernel"}, Form("kernel", 48, 16)),
+        ({"width": 48}, ExecutionConfig("vmap", 48)),
+        ({"width": 48, "engine": "lanes"}, ExecutionConfig("lanes", 48, 16)),
+        ({"width": 24, "engine": "lanes", "lanes": 8}, ExecutionConfig("lanes", 24, 8)),
+        ({"width": 7, "engine": "lanes"}, ExecutionConfig("lanes", 7, 7)),
+        ({"width": 48, "engine": "kernel"}, ExecutionConfig("kernel", 48, 16)),
     ],
 )
-def test_what_is_told_is_taken_without_a_clock(execution, form, monkeypatch):
+def test_what_is_told_is_taken_without_a_clock(execution, config, monkeypatch):
     monkeypatch.setattr(measure, "time_training", None)
     (found,) = choose_layouts(study(execution=execution)).values()
-    assert found.form == form
-    assert found.shard % form.width == 0
+    assert found.config == config
+    assert found.shard % config.width == 0
 
 
 @pytest.mark.parametrize(("wins", "lanes"), [("kernel", 16), ("lanes", 32)])
@@ -142,16 +144,16 @@ def test_an_engine_that_wins_by_measurement_is_recorded_and_kept(
 ):
     speed = {"vmap": 1e-3, "lanes": 1e-5, "kernel": 1e-5}
 
-    def timed(experiment, form):
+    def timed(experiment, config):
         # Of equally wide blocks the one in groups of 32 lanes is the faster.
-        return measure.Measurement(form, speed[form.engine] / form.lanes)
+        return measure.Measurement(config, speed[config.engine] / config.lanes)
 
     monkeypatch.setattr(measure, "time_training", timed)
     if wins == "lanes":  # as without a compiler
         monkeypatch.setattr(library, "compiler", lambda: None)
     one = bind(study(execution=AUTO), tmp_path / "out")
     (found,) = one.layouts.values()
-    assert (found.form.engine, found.form.lanes) == (wins, lanes)
+    assert (found.config.engine, found.config.lanes) == (wins, lanes)
     speed[wins] = 1.0
     assert bind(study(execution=AUTO), tmp_path / "out").layouts == one.layouts
     message = rf"execution\.engine: \['{wins}'\] there, vmap asked for"
@@ -161,12 +163,14 @@ def test_an_engine_that_wins_by_measurement_is_recorded_and_kept(
 
 def test_the_reference_is_kept_unless_the_other_is_clearly_faster(own_cache, monkeypatch):
     # Per member and step: 32 * x / width with the wider groups of lanes 4 % ahead.
-    def timed(experiment, form):
-        return measure.Measurement(form, form.width * (1e-5 if form.engine == "vmap" else 0.96e-5))
+    def timed(experiment, config):
+        return measure.Measurement(
+            config, config.width * (1e-5 if config.engine == "vmap" else 0.96e-5)
+        )
 
     monkeypatch.setattr(measure, "time_training", timed)
     (found,) = choose_layouts(study(execution=AUTO, steps=100_000)).values()
-    assert found.form.engine == "vmap"
+    assert found.config.engine == "vmap"
 
 
 def test_measuring_for_pinned_processes_happens_in_one(own_cache, monkeypatch):
@@ -175,7 +179,7 @@ def test_measuring_for_pinned_processes_happens_in_one(own_cache, monkeypatch):
     assert choose_workers(asked) == runtime.cores()
     (found,) = choose_layouts(asked).values()
     # One entry, written by the other process under the key for one core.
-    assert len(list((own_cache / "forms").iterdir())) == 1
+    assert len(list((own_cache / "configs").iterdir())) == 1
     assert layout.is_remembered(asked.experiments[0], 64, "auto", "auto", 1)
     monkeypatch.setattr(measure, "time_training", None)
     assert list(choose_layouts(asked).values()) == [found]
@@ -224,7 +228,7 @@ def test_a_sweep_over_learning_rates_seeds_or_eps_compiles_nothing_new(tmp_path)
 )
 def test_shards_are_short_where_the_study_is(monkeypatch, block_seconds, replicates, shard):
     one = study(execution=AUTO, replicates=replicates, steps=1000, checkpoints=[1000])
-    speed = measure.Measurement(Form("vmap", 64), block_seconds / 1000)
+    speed = measure.Measurement(ExecutionConfig("vmap", 64), block_seconds / 1000)
     monkeypatch.setattr(layout, "is_remembered", lambda *a: True)
     monkeypatch.setattr(layout, "measure", lambda *a: speed)
     (found,) = choose_layouts(one).values()

@@ -11,7 +11,7 @@ from jaxsim.problem.losses import LOSSES
 from jaxsim.problem.noise import NOISES
 from jaxsim.problem.problem import Problem
 from jaxsim.problem.targets import LabelTarget
-from tests.problem.risk.cases import make_problem
+from tests.risk.cases import make_problem
 
 POINTS = PointsLaw(np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]), np.array([1, 2, 5]) / 8)
 CLASSES = LabelTarget(np.array([0, 1, 2]), 3)

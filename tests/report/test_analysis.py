@@ -7,7 +7,7 @@ from scipy import stats
 
 from jaxsim import analyse, exceedance, simulate
 from jaxsim.errors import InputError
-from jaxsim.problem.parabola import Parabola
+from jaxsim.optimum.parabola import Parabola
 from jaxsim.report.tables import comparisons_frame, estimates_frame, quantiles_frame
 from tests.studies import TWO, study
 
@@ -33,17 +33,17 @@ def analysis(results):
 
 def test_estimates_are_those_of_plain_counts(results, frame, analysis):
     best = frame.risk.min()
-    upper = min(OPTIMUM.upper, best + 1e-15)
+    upper = min(OPTIMUM.upper.value, best + 1e-15)
     for e in analysis.experiments:
         rows = frame[frame.experiment == e.experiment.label]
-        assert abs(e.optimum.upper - upper) < 1e-14
-        assert e.optimum.lower == OPTIMUM.lower
+        assert abs(e.optimum.upper.value - upper) < 1e-14
+        assert e.optimum.lower.value == OPTIMUM.lower.value
         for g, eps in enumerate(EPS):
             for t, n in enumerate(e.checkpoints):
                 risk = rows[rows.n == n].risk
                 one = e.estimates[g][t]
                 failures = int((risk > upper + eps).sum())
-                passes = int((risk <= OPTIMUM.lower + eps).sum())
+                passes = int((risk <= OPTIMUM.lower.value + eps).sum())
                 assert (one.runs, one.failures) == (320, failures)
                 assert one.undecided == 320 - failures - passes
                 low = stats.beta.ppf(0.025, failures, 321 - failures) if failures else 0.0
@@ -70,10 +70,10 @@ def test_comparisons_are_mcnemar_on_the_same_replicates(frame, analysis):
     rows = comparisons_frame(analysis)
     assert len(rows) == 2
     last = frame[frame.n == 60].pivot(index="replicate", columns="experiment", values="risk")
-    upper = min(OPTIMUM.upper, frame.risk.min() + 1e-15)
+    upper = min(OPTIMUM.upper.value, frame.risk.min() + 1e-15)
     for row in rows.itertuples():
         fails = last > upper + row.eps
-        passes = last <= OPTIMUM.lower + row.eps
+        passes = last <= OPTIMUM.lower.value + row.eps
         assert (row.first, row.second) == ("sgd", "adam")
         assert row.only_first == int((fails.sgd & passes.adam).sum())
         assert row.only_second == int((passes.sgd & fails.adam).sum())
@@ -87,7 +87,7 @@ def test_experiments_with_their_own_random_numbers_are_not_compared(tmp_path):
 
 def test_no_run_falls_below_the_optimum_and_dead_layers_cost_the_best_constant(frame):
     """Invariants of every single run, at every checkpoint."""
-    assert (frame.risk >= OPTIMUM.lower - 1e-15).all()
+    assert (frame.risk >= OPTIMUM.lower.value - 1e-15).all()
     dead = frame[frame.inactive_1 == 3]
     assert len(dead) > 0
     assert (dead.risk >= 4 / 45 - 1e-14).all()

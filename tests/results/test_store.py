@@ -11,7 +11,7 @@ from jaxsim.errors import InputError
 from jaxsim.results import files
 from jaxsim.results.schema import concatenate, head
 from jaxsim.results.store import DamagedShard, Shard, Store
-from jaxsim.simulation.records import Records
+from jaxsim.training.records import Records
 
 SHARD = Shard("00ff", first=10, stop=17, checkpoints=3, layers=2)
 
@@ -31,8 +31,8 @@ def some_records(first=10, rows=7, checkpoints=3, layers=2, seed=0):
         error=rng.random((rows, checkpoints)),
         inactive=rng.integers(0, 9, (rows, checkpoints, layers)).astype(np.int32),
         gradient_norm=rng.random(rows),
-        permanent=np.zeros(rows, np.int16),
-        certified=np.arange(rows, dtype=np.int32),
+        dead_layer=np.zeros(rows, np.int16),
+        dead_neurons=np.arange(rows, dtype=np.int32),
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxsim.report.analysis import Analysis
-from jaxsim.report.plots import distribution, exceedance, fans
+from jaxsim.report.plots import distribution, exceedance, learning_curves
 from jaxsim.report.plots.style import save
 
 FIGURES = {
     "exceedance_vs_eps": exceedance.against_eps,
     "exceedance_vs_n": exceedance.against_n,
     "risk_distribution": distribution.risk_distribution,
-    "learning_curves": fans.learning_curves,
+    "learning_curves": learning_curves.learning_curves,
 }
 """Name of the file -> function that draws it."""
 

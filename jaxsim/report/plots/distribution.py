@@ -64,4 +64,4 @@ def _excess(one: ExperimentAnalysis) -> tuple[np.ndarray, np.ndarray]:
     finite = np.isfinite(upper)
     middle = np.full(len(counts), np.inf)
     middle[finite] = (lower[finite] + upper[finite]) / 2
-    return middle - one.optimum.lower, counts
+    return middle - one.optimum.lower.value, counts

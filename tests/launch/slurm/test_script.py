@@ -13,7 +13,7 @@ import pytest
 
 import jaxsim
 from jaxsim import InputError
-from jaxsim.launch import apart
+from jaxsim.launch import worker_process
 from jaxsim.launch.directory import bind
 from jaxsim.launch.slurm.launch import dry_run
 from jaxsim.launch.slurm.settings import seconds_of, slurm_settings, variables
@@ -249,8 +249,8 @@ def test_a_run_in_a_job_of_the_users_does_not_manage_it(tmp_path, monkeypatch):
     bind(study(**LONG), tmp_path / "out")
     workers = [
         subprocess.Popen(
-            apart.command(str(tmp_path / "out"), "--index", str(i), "--of", "2"),
-            env=apart.environment(), stderr=subprocess.PIPE, text=True,
+            worker_process.command(str(tmp_path / "out"), "--index", str(i), "--of", "2"),
+            env=worker_process.environment(), stderr=subprocess.PIPE, text=True,
         )
         for i in range(2)
     ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""How a block of replicates is executed: vmap, lanes, native (C), pallas (GPU tiles)."""

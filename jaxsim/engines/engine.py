@@ -1,0 +1,167 @@
+"""How a block of replicates is executed: the one interface between training and hardware.
+
+An engine runs `width` members of an experiment at once. The width is part of the compiled program
+and therefore of the bits; it is fixed for a study and recorded. `vmap_engine` is the reference: it
+serves every flax module, problem and optimizer. Learning rate, seed, steps and checkpoints are
+data, so that a sweep over them compiles once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxsim import runtime
+from jaxsim.network.forward_passes import ForwardPasses
+from jaxsim.network.network import Network
+from jaxsim.training import keys
+from jaxsim.training.certificate import make_certificate
+from jaxsim.training.evaluate import Observation, make_evaluate
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.train import State, make_train
+
+CACHED_MEMBERS = 16
+"""Members evaluated at once on a CPU, where risks are sums over many points."""
+
+
+class Engine(NamedTuple):
+    """Compiled functions of a block of `width` members; all arrays lead with the member axis.
+
+    Attributes:
+        shared: study key -> data common to all replicates.
+        init: (experiment key, replicates [width] uint32, learning rate) -> State.
+        advance: (state, shared, start, stop, learning rate) -> State; consumes its input state.
+        theta: state -> parameters [width, P].
+        observe: theta [width, P] -> Observation.
+        gradient_norm: theta [width, P] -> [width].
+        certificate: (state, learning rate) -> (dead_layer [width], dead_neurons [width]).
+        diverged: state -> first step with a mini-batch loss that is not finite, or -1, [width].
+    """
+
+    shared: Callable[[Array], Any]
+    init: Callable[[Array, Array, Array], Any]
+    advance: Callable[[Any, Any, ArrayLike, ArrayLike, Array], Any]
+    theta: Callable[[Any], Array]
+    observe: Callable[[Array], Observation]
+    gradient_norm: Callable[[Array], Array]
+    certificate: Callable[[Any, Array], tuple[Array, Array]]
+    diverged: Callable[[Any], Array]
+
+
+class ByText:
+    """An experiment compared by the text of its program, so that equal programs compile once."""
+
+    def __init__(self, experiment: Experiment, text: str) -> None:
+        self.experiment, self.text = experiment, text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ByText) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+def vmap_engine(experiment: Experiment) -> Engine:
+    """Return the reference engine: `jit(vmap(...))` of the pure single-member functions."""
+    draw = drawing(ByText(experiment, experiment.initialization_key))
+    (shared, start), advance = training(ByText(experiment, experiment.training_key))
+    observe, gradient_norm = evaluation(ByText(experiment, experiment.evaluation_key))
+
+    def init(key: Array, replicates: Array, learning_rate: Array) -> State:
+        return start(*draw(key, replicates), learning_rate)
+
+    return Engine(
+        shared=shared,
+        init=init,
+        advance=advance,
+        theta=lambda state: state.theta,
+        observe=observe,
+        gradient_norm=gradient_norm,
+        certificate=certifying(ByText(experiment, experiment.training_key)),
+        diverged=lambda state: state.diverged,
+    )
+
+
+@lru_cache(maxsize=64)
+def drawing(by_text: ByText) -> Callable:
+    """Return (experiment key, replicates) -> (their keys, Theta_0 [width, P]), compiled."""
+    train = make_train(by_text.experiment)
+
+    def draw(key: Array, replicates: Array) -> tuple[Array, Array]:
+        members = keys.replicate_keys(key, replicates)
+        return members, jax.vmap(train.draw)(members)
+
+    return jax.jit(draw)
+
+
+@lru_cache(maxsize=64)
+def training(by_text: ByText) -> tuple[tuple[Callable, Callable], Callable]:
+    """Return ((shared, start), advance) of the reference engine, compiled."""
+    train = make_train(by_text.experiment)
+    advance = jax.vmap(train.advance, in_axes=(0, None, None, None, None))
+    return (
+        (jax.jit(train.shared), jax.jit(jax.vmap(train.start, in_axes=(0, 0, None)))),
+        jax.jit(advance, donate_argnums=0),
+    )
+
+
+@lru_cache(maxsize=64)
+def certifying(
+    by_text: ByText, make_forward_passes: Callable[[Network], ForwardPasses] | None = None
+) -> Callable[[Any, Array], tuple[Array, Array]]:
+    """Return (State by member, learning rate) -> (dead_layer, dead_neurons), compiled."""
+    experiment = by_text.experiment
+    forward_passes = (
+        None if make_forward_passes is None else make_forward_passes(experiment.network)
+    )
+    certificate = make_certificate(experiment, make_train(experiment), forward_passes)
+
+    def run(states: State, learning_rate: Array) -> tuple[Array, Array]:
+        return _in_cache(lambda group: certificate(group, learning_rate), states)
+
+    return jax.jit(run)
+
+
+def _in_cache(function: Callable[[Any], Any], members: Any) -> Any:
+    """Return function(members), on a CPU a few members at a time if their number allows it."""
+    width = len(jax.tree.leaves(members)[0])
+    if jax.default_backend() != "cpu" or width % CACHED_MEMBERS:
+        return function(members)
+    groups = jax.tree.map(lambda a: a.reshape(-1, CACHED_MEMBERS, *a.shape[1:]), members)
+    found = jax.lax.map(function, groups)
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
+
+
+@lru_cache(maxsize=64)
+def evaluation(
+    by_text: ByText, make_forward_passes: Callable[[Network], ForwardPasses] | None = None
+) -> tuple[Callable, Callable]:
+    """Return (observe, gradient_norm), compiled; all optimizers of an architecture share them.
+
+    Args:
+        by_text: an experiment by its evaluation program.
+        make_forward_passes: the engine's own over points; None for the plain ones.
+    """
+    experiment = by_text.experiment
+    forward_passes = (
+        None if make_forward_passes is None else make_forward_passes(experiment.network)
+    )
+    evaluate = make_evaluate(experiment, forward_passes)
+    on_cpu = jax.default_backend() == "cpu"
+    one_input = experiment.problem.law.density_1d is not None
+
+    def by_member(function: Callable[[Array], Any], **options: Any) -> Callable[[Array], Any]:
+        def run(theta: Array) -> Any:
+            # Risks of several inputs need many points: those of a whole block leave the cache.
+            every = jax.vmap(function)
+            return every(theta) if one_input else _in_cache(every, theta)
+
+        return jax.jit(run, compiler_options=options)
+
+    plain = runtime.plain_reductions() if on_cpu and experiment.network.outputs == 1 else {}
+    return by_member(evaluate.observe, **plain), by_member(evaluate.gradient_norm)

@@ -1,0 +1,84 @@
+"""The kernel engine: groups of lanes, trained by a compiled program of their own."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxsim.engines import lanes
+from jaxsim.engines.engine import ByText
+from jaxsim.engines.lanes import Drawn, Steps
+from jaxsim.engines.native import library
+from jaxsim.engines.native.forward_passes import native_forward_passes
+from jaxsim.engines.native.program import Source
+from jaxsim.engines.native.training import generate
+from jaxsim.engines.native.values import Untranslatable
+from jaxsim.errors import InputError
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.train import State
+
+
+def native_unsupported_reason(experiment: Experiment) -> str:
+    """Return why the kernel engine cannot run an experiment here; empty if it can."""
+    reason = lanes.unsupported_reason(experiment)
+    if reason:
+        return reason
+    if jax.default_backend() != "cpu":
+        return "it is a program for CPUs"
+    if library.compiler() is None:
+        return "there is no C compiler: none of cc, gcc and clang is installed, and CC is not set"
+    found = _source(ByText(experiment, experiment.training_key), lanes_of(experiment))
+    if isinstance(found, str):
+        return found
+    try:
+        library.load(found)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _source(by_text: ByText, count: int) -> Source | str:
+    """Return the program of an experiment, or why there is none."""
+    try:
+        native_forward_passes(by_text.experiment.network)
+        return generate(by_text.experiment, library.target(), count)
+    except Untranslatable as reason:
+        return str(reason)
+
+
+def lanes_of(experiment: Experiment) -> int:
+    """Return the best number of lanes: a cache line of numbers, whatever the registers hold."""
+    return 64 // experiment.dtype.itemsize
+
+
+def native_steps(experiment: Experiment, count: int) -> Steps:
+    """Return several training steps of a group of lanes as one call of the compiled program.
+
+    Raises:
+        InputError: if it cannot be compiled.
+    """
+    source = _source(ByText(experiment, experiment.training_key), count)
+    assert isinstance(source, Source)
+    name, dtype = library.load(source), experiment.dtype
+
+    def steps(state: State, drawn: Drawn, first: Array, count: Array, rate: Array) -> State:
+        leaves, form = jax.tree.flatten(state.optimizer)
+        kept = (state.theta, *leaves, state.diverged)
+        results = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in kept]
+        results.append(jax.ShapeDtypeStruct((source.scratch,), dtype))
+        train = jax.ffi.ffi_call(
+            name, results, input_output_aliases={place: place for place in range(len(kept))}
+        )
+        rows = () if drawn.rows is None else (drawn.rows,)
+        bounds = jnp.stack([first, count]).astype(jnp.int32)
+        samples = (drawn.x, drawn.y.astype(dtype), *rows)
+        theta, *leaves, diverged, _ = train(*kept, *samples, bounds, rate)
+        return state._replace(
+            theta=theta, optimizer=jax.tree.unflatten(form, leaves), diverged=diverged
+        )
+
+    return steps

@@ -1,0 +1,145 @@
+"""Compiling a generated program with the machine's C compiler, and handing it to XLA."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import jax
+
+from jaxsim import runtime
+from jaxsim.engines.native.program import Source, Target
+from jaxsim.errors import InputError
+
+HEADER = Path(__file__).with_name("native.h")
+_FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=fast", "-w")
+
+
+_DIGEST = 64
+
+
+@lru_cache(maxsize=1)
+def compiler() -> str | None:
+    """Return the C compiler: $CC, else cc, gcc or clang; None if there is none."""
+    wanted = os.environ.get("CC")
+    names = (wanted,) if wanted else ("cc", "gcc", "clang")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+@lru_cache(maxsize=1)
+def compiler_version() -> str:
+    """Return the first line of what the compiler says of itself; empty without one."""
+    there = compiler()
+    if there is None:
+        return ""
+    found = subprocess.run([there, "--version"], capture_output=True, text=True, check=False)
+    return found.stdout.partition("\n")[0]
+
+
+@lru_cache(maxsize=1)
+def target() -> Target:
+    """Return what this machine's processor has."""
+    features = _features().split()
+    if "avx512f" in features and "avx512dq" in features:
+        return Target(64, 32)
+    if "avx2" in features and "fma" in features:
+        return Target(32, 16)
+    return Target(16, 32 if platform.machine() in ("aarch64", "arm64") else 16)
+
+
+@lru_cache(maxsize=64)
+def load(source: Source) -> str:
+    """Compile a program unless it is in the cache, register it; return its name for XLA.
+
+    Raises:
+        InputError: if the compiler is missing or fails.
+    """
+    name, library = build(source)
+    if name not in _registered:
+        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(library.run), platform="cpu")
+        _registered[name] = library
+    return name
+
+
+_registered: dict[str, ctypes.CDLL] = {}
+"""By name; what XLA calls must stay loaded."""
+
+
+def build(source: Source) -> tuple[str, ctypes.CDLL]:
+    """Return a program's name, made of all that fixes its bits, and the program, compiled."""
+    there = compiler()
+    if there is None:
+        raise InputError("there is no C compiler")
+    facts = (source.text, HEADER.read_text(), compiler_version(), *flags(), _features())
+    name = "jaxsim_" + hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
+    path = runtime.cache_directory() / "kernels" / f"{name}.so"
+    return name, _open(path) or _compile(there, source, path)
+
+
+def flags() -> tuple[str, ...]:
+    """Return the options of the compiler; they are part of the bits."""
+    native = "-march=native" if platform.machine() in ("x86_64", "AMD64") else "-mcpu=native"
+    return (*_FLAGS, native)
+
+
+def _open(path: Path) -> ctypes.CDLL | None:
+    """Load a library if it is there and whole: a torn one would crash the process."""
+    try:
+        content = path.read_bytes()
+        if content[-_DIGEST:] != _digest(content[:-_DIGEST]):
+            return None
+        return ctypes.CDLL(str(path))
+    except OSError:
+        return None
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def _compile(there: str, source: Source, path: Path) -> ctypes.CDLL:
+    with tempfile.TemporaryDirectory(prefix="jaxsim-") as name:
+        folder = Path(name)
+        (folder / "kernel.c").write_text(source.text)
+        made = folder / "kernel.so"
+        command = [there, *flags(), f"-I{HEADER.parent}", f"-I{jax.ffi.include_dir()}"]
+        command += [str(folder / "kernel.c"), "-o", str(made)]
+        # glibc's vector mathematics where it is to be had.
+        for more in (["-DUSE_LIBMVEC", "-Wl,--no-undefined", "-lmvec", "-lm"], ["-lm"]):
+            done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                break
+        else:
+            lines = [line for line in done.stderr.splitlines() if "error" in line]
+            message = (lines or [done.stderr.strip() or "in silence"])[0]
+            raise InputError(f"the C compiler {there} fails: {message}")
+        # Another process may do the same: whoever comes last wins, with the same bytes.
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = made.read_bytes()
+            beside = path.with_name(f"{path.stem}-{os.getpid()}.part")
+            # Loaders do not mind what follows the last section.
+            beside.write_bytes(content + _digest(content))
+            beside.replace(path)
+            made = path
+        except OSError:
+            pass  # a cache that cannot be written costs time, not results
+        return ctypes.CDLL(str(made))
+
+
+@lru_cache(maxsize=1)
+def _features() -> str:
+    """Return the names of the processor's instruction sets, as the system lists them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    listed = [line for line in lines if line.lower().startswith(("flags", "features"))]
+    return listed[0].partition(":")[2].strip() if listed else platform.machine()

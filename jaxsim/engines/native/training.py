@@ -1,0 +1,268 @@
+"""The C program of an experiment: training steps of a group of lanes in one call.
+
+One step, for a vector of lanes at a time: forward products with the activation at their ends, loss
+and its derivative sample by sample, backward products, and the optimizer's arithmetic parameter by
+parameter. Everything a step needs stays in the scratch memory of the call, in cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsim.engines.native.expressions import Statements
+from jaxsim.engines.native.layers import Layers
+from jaxsim.engines.native.optimizer import OptimizerStep
+from jaxsim.engines.native.products import Operand
+from jaxsim.engines.native.program import BEGIN, END, Source, Target, preamble
+from jaxsim.engines.native.values import Untranslatable, inputs, vector
+from jaxsim.training.batches import make_batches
+from jaxsim.training.experiment import Experiment
+
+
+def generate(experiment: Experiment, target: Target, lanes: int) -> Source:
+    """Return the program of an experiment.
+
+    Its arguments are theta and the optimizer's leaves, of parameters [P, lane] or scalars, and the
+    first bad steps [lane] int32, all of which it overwrites; then the x and y of `lanes.Drawn`, its
+    rows if mini-batches are rows of a table, the number of the first step and how many there are
+    (int32 [2]) and the learning rate. Its last result is scratch memory.
+
+    Args:
+        experiment: coordinatewise optimizer, fully-connected network.
+        target: of the compiler.
+        lanes: members of a group.
+
+    Raises:
+        Untranslatable: if activation, loss or optimizer cannot be written in C.
+    """
+    return _Generator(experiment, target, lanes).source()
+
+
+class _Generator:
+    def __init__(self, experiment: Experiment, target: Target, lanes: int) -> None:
+        self.experiment, self.lanes = experiment, lanes
+        self.batch = experiment.samples_per_step
+        self.table = make_batches(experiment).table is not None
+        self.network, self.real = experiment.network, experiment.dtype
+        self.vector = math.gcd(target.vector_bytes // self.real.itemsize, lanes)
+        self.layers = Layers(self.network, self.real, target, self.batch)
+
+    def source(self) -> Source:
+        steps = self._step()
+        optimizer = OptimizerStep(self.experiment, self.gradient)
+        text = "\n".join(
+            [
+                *preamble(self.real, self.vector, self.lanes),
+                *_transposition(self.vector),
+                *self.layers.activation(),
+                *optimizer.constants(),
+                *self._handler(steps, optimizer),
+                "",
+            ]
+        )
+        return Source(text, self.layers.scratch * self.vector)
+
+    def _step(self) -> list[str]:
+        """Return the statements that leave the gradient of a step in `gradient`."""
+        layers, activation = self.layers, self.network.activation
+        assert activation is not None
+        specs = self.network.layer_specs
+        sample = _sample_of_y(self.experiment)
+        outputs = int(np.prod(sample.shape, dtype=int))
+        x, fetch_x = self._fetched("x", self.network.inputs)
+        self.y, fetch_y = self._fetched("y", outputs)
+        parameters = layers.parameters("theta", "LANES")
+        self.gradient = Operand(layers.reserve(self.network.size), 1, 1, "V")
+        gradients = layers.parameters(self.gradient.base, "V")
+        values, kept, lines = [x], [], [*fetch_x, *fetch_y]
+        for number, (spec, own) in enumerate(zip(specs, parameters, strict=True), 1):
+            z = layers.buffer(spec.fan_out)
+            hidden = number < len(specs)
+            h = z if activation.slope_from_value or not hidden else layers.buffer(spec.fan_out)
+            lines += layers.forward(spec, values[-1], own, _keep(z, h, hidden))
+            values.append(h)
+            kept.append(z)
+        prediction = kept[-1]
+        dz = layers.buffer(self.network.outputs)
+        lines += self._loss(prediction, dz)
+        widest = max(self.network.hidden, default=1)
+        spare = [layers.buffer(widest), layers.buffer(widest)]
+        for place in reversed(range(len(specs))):
+            spec = specs[place]
+            lines += layers.backward_weights(spec, values[place], dz, gradients[place])
+            if place:
+                to = spare[place % 2]
+                weights = parameters[place][0]
+                lines += layers.backward_values(spec, dz, weights, kept[place - 1], to)
+                dz = to
+        return lines
+
+    def _fetched(self, name: str, columns: int) -> tuple[Operand, list[str]]:
+        """Return scratch memory for a mini-batch, and what brings it there from memory by member.
+
+        A row of the table, or a sample, is `columns` numbers; small ones of a mini-batch that lies
+        in one piece are fetched as one.
+        """
+        pointers = "const real *rows[V]; for (int l = 0; l < V; l++) rows[l] = "
+        if not self.table and columns < self.vector:
+            to = self.layers.buffer(columns, columns)
+            size = self.batch * columns
+            start = f"{name} + ((size_t)step * LANES + s + l) * {size}"
+            return to, [f"{{ {pointers}{start};", f"fetch(rows, {size}, {to.base}); }}"]
+        to = self.layers.buffer(columns)
+        start = f"{name} + (((size_t)step * LANES + s + l) * {self.batch} + m) * {columns}"
+        if self.table:
+            row = f"row[((size_t)step * LANES + s + l) * {self.batch} + m]"
+            start = f"{name} + {name}_lane * (s + l) + (size_t){row} * {columns}"
+        return to, [
+            f"for (int m = 0; m < {self.batch}; m++) {{ {pointers}{start};",
+            f"fetch(rows, {columns}, {to.at('m', '0')}); }}",
+        ]
+
+    def _loss(self, prediction: Operand, dz: Operand) -> list[str]:
+        loss, outputs = self.experiment.problem.loss, self.network.outputs
+        sample = _sample_of_y(self.experiment)
+        shape, kind = sample.shape, np.dtype(sample.dtype)
+        labels = kind.kind != "f"
+        share = 1.0 / self.batch
+
+        def value_and_derivative(predicted: Any, y: Any) -> tuple[Any, Any]:
+            value, back = jax.vjp(lambda p: loss.function(p, y), predicted)
+            return value, back(jnp.full_like(value, share))[0]
+
+        body = Statements(self.real)
+        given = [inputs("p", (outputs,), self.real, True), inputs("y", shape, kind, True)]
+        example = jnp.zeros(outputs, self.real), jnp.zeros(shape, kind)
+        value, derivative = body.trace(value_and_derivative, example, given)
+        if value.shape != ():
+            raise Untranslatable("its loss is no number per sample")
+        size = int(np.prod(shape, dtype=int))
+        y = self.y
+        lines = ["vec losses = splat(0);", f"for (int m = 0; m < {self.batch}; m++) {{"]
+        for k in range(outputs):
+            lines.append(f"const vec p_{k} = load({prediction.at('m', str(k))});")
+        for k in range(size):
+            read = f"load({y.at('m', str(k))})"
+            read = f"__builtin_convertvector({read}, mask)" if labels else read
+            lines.append(f"const {'mask' if labels else 'vec'} y_{k} = {read};")
+        lines += [*body.uniform, *body.varying]
+        lines.append(f"losses += {vector(value[()])};")
+        lines += [f"store({dz.at('m', str(k))}, {vector(derivative[k])});" for k in range(outputs)]
+        return [*lines, "}"]
+
+    def _handler(self, steps: Sequence[str], optimizer: OptimizerStep) -> list[str]:
+        leaves = optimizer.leaves
+        arguments = len(leaves) + 2
+        after = arguments + 2 + self.table
+        lines = [
+            *BEGIN,
+            "real *const parameters = result(frame, 0);",
+            *(
+                f"{leaf.ctype} *const leaf{number} = result(frame, {number + 1});"
+                for number, leaf in enumerate(leaves)
+            ),
+            f"int32_t *const diverged = result(frame, {len(leaves) + 1});",
+            f"real *const scratch = result(frame, {len(leaves) + 2});",
+            f"real *const pack = scratch + {self.layers.room} * V;",
+            f"const real *const x = argument(frame, {arguments});",
+            f"const real *const y = argument(frame, {arguments + 1});",
+            *self._tables(arguments),
+            f"const int32_t *const range = argument(frame, {after});",
+            f"const real rate_0 = *(const real *)argument(frame, {after + 1});",
+            "const int32_t first = range[0], count = range[1];",
+            "(void)rate_0; (void)pack; (void)scratch;",
+            *(
+                f"const {leaf.ctype} start{number} = *leaf{number};"
+                for number, leaf in enumerate(leaves)
+                if leaf.uniform
+            ),
+            "for (int s = 0; s < LANES; s += V) {",
+            "real *const theta = parameters + s;",
+            *(
+                f"{leaf.ctype} uniform{number} = start{number};"
+                for number, leaf in enumerate(leaves)
+                if leaf.uniform
+            ),
+            "for (int32_t step = 0; step < count; step++) {",
+            *steps,
+            *optimizer.statements(),
+            "const mask good = is_finite(losses);",
+            "for (int l = 0; l < V; l++)",
+            "if (!good[l] && diverged[s + l] < 0) diverged[s + l] = first + step;",
+            "}",
+            *(
+                f"if (s + V == LANES) *leaf{number} = uniform{number};"
+                for number, leaf in enumerate(leaves)
+                if leaf.uniform
+            ),
+            "}",
+            *END,
+        ]
+        return lines
+
+    def _tables(self, arguments: int) -> list[str]:
+        """Return the definitions that tables of samples need; a table may be every lane's own."""
+        if not self.table:
+            return []
+        rank = len(_sample_of_y(self.experiment).shape)
+        return [
+            f"const int32_t *const row = argument(frame, {arguments + 2});",
+            f"const size_t x_lane = size_of_own_table(frame, {arguments}, 2);",
+            f"const size_t y_lane = size_of_own_table(frame, {arguments + 1}, {1 + rank});",
+        ]
+
+
+def _keep(z: Operand, h: Operand, hidden: bool) -> Callable[[str, str, str], str]:
+    """Return what stores a pre-activation in z and its activation in h, which may be the same."""
+
+    def finish(m: str, n: str, text: str) -> str:
+        if not hidden:
+            return f"store({z.at(m, n)}, {text});"
+        if h is z:
+            return f"store({h.at(m, n)}, activation({text}));"
+        return (
+            f"{{ const vec t = {text}; store({z.at(m, n)}, t); "
+            f"store({h.at(m, n)}, activation(t)); }}"
+        )
+
+    return finish
+
+
+def _transposition(vector: int) -> list[str]:
+    """Return fetch(rows, count, to): to[j] = (rows[0][j], rows[1][j], ...), through registers."""
+    lines = ["INLINE void transpose(const real *const rows[V], int j, real *to) {"]
+    lines += [f"vec r{i} = load(rows[{i}] + j), t{i};" for i in range(vector)]
+    half = vector // 2
+    while half:
+        low = [vector + n - half if n & half else n for n in range(vector)]
+        high = [vector + n if n & half else n + half for n in range(vector)]
+        for i in range(vector):
+            if not i & half:
+                for name, places in ((f"t{i}", low), (f"t{i + half}", high)):
+                    order = ", ".join(map(str, places))
+                    lines.append(f"{name} = SHUFFLE(r{i}, r{i + half}, {order});")
+        lines += [f"r{i} = t{i};" for i in range(vector)]
+        half //= 2
+    lines += [f"store(to + {i} * V, r{i});" for i in range(vector)]
+    return [
+        *lines,
+        "}",
+        "INLINE void fetch(const real *const rows[V], int count, real *to) {",
+        "int j = 0;",
+        "for (; j + V <= count; j += V) transpose(rows, j, to + j * V);",
+        "for (; j < count; j++) for (int l = 0; l < V; l++) to[j * V + l] = rows[l][j];",
+        "}",
+    ]
+
+
+def _sample_of_y(experiment: Experiment) -> jax.ShapeDtypeStruct:
+    """Return shape and dtype of one y."""
+    key = jax.random.key(0)
+    _, y = jax.eval_shape(lambda k: experiment.problem.sample(k, 1, experiment.dtype), key)
+    return jax.ShapeDtypeStruct(y.shape[1:], y.dtype)

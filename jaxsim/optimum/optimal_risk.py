@@ -1,0 +1,140 @@
+"""The optimal true risk inf_theta L(theta), always as a bracket with its reason.
+
+If lower <= inf L <= upper, then P(L > upper + eps) <= P(L > inf L + eps) <= P(L > lower + eps):
+what is not known of the optimum makes statements weaker, never wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsim.errors import InputError
+from jaxsim.evidence import Bound, stated
+from jaxsim.network.network import Network
+from jaxsim.optimum.bracket import Bracket
+from jaxsim.optimum.parabola import parabola_of
+from jaxsim.problem.problem import Problem
+from jaxsim.problem.targets import TeacherTarget
+from jaxsim.risk.constants import bayes_risk
+
+
+def optimal_risk(
+    problem: Problem, network: Network, given: float | tuple[float, float] | None = None
+) -> Bracket:
+    """Return what is known of the infimum of the true risk over all parameters.
+
+    A realizable target, the parabola, and else the Bayes risk as lower end; what the user states
+    is added to it where it does not contradict it.
+
+    Args:
+        problem: law of (X, Y) and loss.
+        network: the family of functions.
+        given: the value, or (lower, upper), as stated by the user.
+
+    Raises:
+        InputError: for a stated interval that is empty or contradicts what is known.
+    """
+    bayes = bayes_risk(problem)
+    known = Bracket((bayes.lower,))
+    parabola = parabola_of(problem, network)
+    if _attains_bayes_risk(problem, network):
+        reason = "the teacher is a network of the student's class: the infimum is the Bayes risk"
+        ends = bayes.value - bayes.error, bayes.value + bayes.error
+        known = Bracket.of(*ends, reason, bayes.evidence)
+    elif parabola is not None:
+        known = parabola.bracket(network.hidden[0])
+    return known if given is None else _with_stated(known, given)
+
+
+def _with_stated(known: Bracket, given: float | tuple[float, float]) -> Bracket:
+    """Return what is known together with what the study states, after checking that they agree.
+
+    Raises:
+        InputError: for an interval that is empty or contradicts what is known.
+    """
+    low, high = map(float, given if isinstance(given, tuple | list) else (given, given))
+    said = f"problem.optimum = {given!r}"
+    if not low <= high:
+        raise InputError(f"{said} is empty; accepted: a number, or [lower, upper]")
+    for wrong, bound, side in (
+        (_clearly_less(high, known.lower.value), known.lower, "at least"),
+        (_clearly_less(known.upper.value, low), known.upper, "at most"),
+    ):
+        if wrong:
+            raise InputError(
+                f"{said} is not accepted: the optimal risk is {side} {bound.value:.6g} "
+                f"({bound.reason})"
+            )
+    evidence = stated(f"the study states the optimal risk, {optimum_text(low, high)}")
+    reason = "stated in the study"
+    # Within the digits that a person writes the known end stands for the stated one.
+    lower, upper = known.lower.value, known.upper.value
+    if low <= upper:
+        known = known.with_lower(Bound(low, evidence, reason))
+    return known.with_upper(Bound(high, evidence, reason)) if high >= lower else known
+
+
+def optimum_text(low: float, high: float) -> str:
+    """Return a stated optimum as the user wrote it."""
+    return f"{low:.12g}" if low == high else f"[{low:.12g}, {high:.12g}]"
+
+
+def _clearly_less(a: float, b: float) -> bool:
+    """Return whether a < b by more than the digits of a number that a person writes."""
+    return a < b - 1e-5 * max(abs(a), abs(b)) and math.isfinite(b)
+
+
+def realizes(network: Network, teacher: Any) -> bool:
+    """Return whether the student's family certainly contains the teacher's function.
+
+    Both are fully connected, equally deep, with equal activations, the student is at least as wide
+    in every layer, has biases wherever the teacher's are not zero, and trains all parameters.
+    """
+    master = teacher.network
+    if not (network.fully_connected and master.fully_connected and network.trainable.all()):
+        return False
+    if (network.inputs, network.outputs) != (master.inputs, master.outputs):
+        return False
+    if len(network.hidden) != len(master.hidden):
+        return False
+    if any(n < k for n, k in zip(network.hidden, master.hidden, strict=True)):
+        return False
+    if network.hidden and not _same_activation(network.activation, master.activation):
+        return False
+    return _biases_fit(network, master, np.asarray(teacher.theta))
+
+
+def _attains_bayes_risk(problem: Problem, network: Network) -> bool:
+    """Return whether a network of the family makes the best prediction for every input.
+
+    That is the teacher plus the best constant for the noise alone, which is 0 for symmetric losses
+    and else needs a bias of the output layer.
+    """
+    loss = problem.loss
+    if not isinstance(problem.target, TeacherTarget) or not realizes(network, problem.target):
+        return False
+    if loss.residual is None or loss.best is None:
+        return False
+    r = jnp.linspace(0.0, 4.0, 41)
+    symmetric = bool(jnp.all(loss.residual(r) == loss.residual(-r)))
+    shifts = network.layer_specs[-1].biases is not None
+    return symmetric or shifts or problem.noise.variance == 0
+
+
+def _same_activation(one: Any, other: Any) -> bool:
+    """Return whether two activations agree, their parameters included."""
+    facts = [(a.name, a.breakpoints, a.flat) for a in (one, other)]
+    points = jnp.linspace(-8.0, 8.0, 41)
+    return facts[0] == facts[1] and bool(jnp.all(one.function(points) == other.function(points)))
+
+
+def _biases_fit(network: Network, master: Network, theta: np.ndarray) -> bool:
+    taught = master.layers(jnp.asarray(theta, jnp.float64))
+    return all(
+        spec.multiplier != 0 and (spec.biases is not None or not np.any(np.asarray(biases)))
+        for spec, (_, biases) in zip(network.layer_specs, taught, strict=True)
+    )

@@ -1,0 +1,227 @@
+"""Risks that need no network: of the best constant prediction, and of the best measurable one.
+
+best constant risk   inf_c E l(c, Y)                        all a network with a dead layer can do
+Bayes risk           E inf_c E[l(c, Y) | X]                 no network can do better
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import scipy  # its parts are imported when they are used
+
+from jaxsim.evidence import PROVED, Enclosure, Evidence, estimated
+from jaxsim.problem.losses import best_constant
+from jaxsim.risk.integral import Line, quadrature_error
+from jaxsim.risk.integrand import NORMAL_REACH, Integrand, integrand
+from jaxsim.risk.line import line_of
+from jaxsim.risk.quadrature import gauss_kronrod
+from jaxsim.risk.quasi_monte_carlo import scrambled_points
+from jaxsim.risk.rule import RiskOptions
+
+_PANELS = 128
+_EXACT_DEGREE = 22
+"""Polynomials that the Gauss-Kronrod rule integrates exactly."""
+_CONFIDENCE = 1 - 1e-6
+_ROUNDING = 64 * float(np.finfo(float).eps)
+
+
+class Discretization(NamedTuple):
+    """The law of (X, f(X)) by finitely many weighted values.
+
+    Attributes:
+        y: noise-free targets [n, ...].
+        weights: [n].
+        error: losses [n] -> estimate of the quadrature error; None where there is none.
+        replicates: number of equal blocks that are independent replicates; 1 for none.
+    """
+
+    y: np.ndarray
+    weights: np.ndarray
+    error: Callable[[np.ndarray], float] | None
+    replicates: int
+
+
+class Best(NamedTuple):
+    """A best constant prediction.
+
+    Attributes:
+        constant: [outputs]; not finite where logits are infinite or the loss may not be convex.
+        value: its risk.
+        slack: by how much the infimum may be less, rounding and quadrature aside.
+    """
+
+    constant: np.ndarray
+    value: float
+    slack: float
+
+
+@lru_cache(maxsize=256)
+def best_constant_risk(problem: Any) -> Enclosure:
+    """Return the infimum of the true risk over constant predictions.
+
+    No network whose output does not depend on x can do better than its lower end. Exact to rounding
+    for finite laws; else with the error estimate of a quadrature in one dimension, of scrambled
+    Sobol' points in more.
+    """
+    averaged = integrand(problem)
+    found = discretize(problem)
+    constant, value, slack = _best(problem, averaged, found.y, found.weights)
+    error = _relative(averaged, value) + slack
+    evidence = _evidence(problem, averaged)
+    reason = "the best constant prediction"
+    if not np.isfinite(constant).all():
+        return Enclosure(value, error, evidence, reason)
+    losses = _losses(averaged, constant, found.y)
+    if found.error is not None:
+        error += found.error(losses)
+    if found.replicates > 1:
+        means = losses.reshape(found.replicates, -1).mean(1)
+        quantile = scipy.stats.t.ppf((1 + _CONFIDENCE) / 2, found.replicates - 1)
+        error += float(quantile * means.std(ddof=1) / np.sqrt(found.replicates))
+    return Enclosure(value, error, evidence, reason)
+
+
+def _evidence(problem: Any, averaged: Integrand) -> Evidence:
+    """Return what an average over the law of X rests on."""
+    evidence = PROVED if averaged.exact else estimated("the average over the noise")
+    if problem.law.finite is not None:
+        return evidence
+    line = line_of(problem.law)
+    if line is None:
+        return evidence & estimated("the best constant's risk is an average over Sobol' points")
+    pieces = problem.target.pieces(line.low, line.high)
+    degree = pieces.degree if pieces.complete and line.density is None else None
+    # The best constant cuts a loss with kinks at unknown places.
+    if degree is not None and averaged.degree is not None and not averaged.kinks:
+        if averaged.degree * max(degree, 1) <= _EXACT_DEGREE:
+            return evidence
+    return evidence & estimated("the best constant's risk is a quadrature")
+
+
+@lru_cache(maxsize=256)
+def bayes_risk(problem: Any) -> Enclosure:
+    """Return a lower bound of every true risk, with the error of its value.
+
+    The conditional law of Y given X is that of the noise around the target, except where a finite
+    law has repeated points with different labels.
+    """
+    averaged = integrand(problem)
+    if problem.law.finite is not None:
+        return _finite_bayes_risk(problem, averaged)
+    value, error = _noise_floor(problem, averaged)
+    evidence = PROVED if averaged.exact else estimated("the average over the noise")
+    if problem.noise.kind == "none":
+        reason = "the loss is never less" if value else "risks are not negative"
+        return Enclosure(value, error, evidence, reason)
+    return Enclosure(value, error, evidence, "the risk of knowing the target (Bayes risk)")
+
+
+def discretize(problem: Any) -> Discretization:
+    """Return the law of (X, f(X)) as weighted values."""
+    if problem.law.finite is not None:
+        return Discretization(problem.targets_at_points(), problem.law.finite[1], None, 1)
+    line = line_of(problem.law)
+    if line is not None:
+        return _on_line(problem, line)
+    options = RiskOptions(points=4096, replicates=16)
+    points = scrambled_points(problem.law, options)
+    y = np.asarray(problem.targets_at(jnp.asarray(points.reshape(-1, points.shape[-1]))))
+    return Discretization(y, np.full(len(y), 1 / len(y)), None, options.replicates)
+
+
+def _on_line(problem: Any, line: Line) -> Discretization:
+    pieces = problem.target.pieces(line.low, line.high)
+    panels = np.linspace(line.low, line.high, _PANELS + 1)
+    edges = np.unique(np.clip([*panels, *pieces.breakpoints, *line.edges], line.low, line.high))
+    rule = gauss_kronrod()
+    half, middle = np.diff(edges)[:, None] / 2, (edges[1:] + edges[:-1])[:, None] / 2
+    x = middle + half * rule.nodes
+    density = half * np.asarray(line.weight(jnp.asarray(x)))
+    y = np.asarray(problem.targets_at(jnp.asarray(x.reshape(-1, 1))))
+
+    rough = bool(problem.loss.kinks) or not pieces.complete
+
+    def error(losses: np.ndarray) -> float:
+        values, mass = jnp.asarray(losses.reshape(-1, 1, 15)), jnp.asarray(density[:, None])
+        # The best constant cuts the loss at unknown places: every panel may have a kink.
+        return float(quadrature_error(values, mass, rule, rough=rough))
+
+    return Discretization(y, (density * rule.weights).ravel(), error, 1)
+
+
+def _best(problem: Any, averaged: Integrand, y: np.ndarray, weights: np.ndarray) -> Best:
+    """Return the best constant prediction for weighted targets with noise."""
+    loss, noise = problem.loss, problem.noise
+    weights = weights / weights.sum()
+    constant, value = best_constant(loss, y, weights, problem.outputs)
+    if loss.best is None or noise.variance == 0:
+        return Best(constant, value, 0.0)
+    slack = 0.0
+    if not (averaged.degree == 2 and not averaged.kinks):
+        # Averaged over the noise the loss is smooth: the best constant is sought as far as the
+        # noise reaches, since quantiles of small level are far out.
+        reach = NORMAL_REACH * noise.scale if noise.kind == "normal" else noise.scale
+        for output in range(problem.outputs):
+            column = y[:, [output]]
+
+            def risk(c: float, column: np.ndarray = column) -> float:
+                return float(weights @ _losses(averaged, np.array([c]), column))
+
+            start, low, high = constant[output], column.min() - reach, column.max() + reach
+            step = 1e-9 * (high - low)
+            found, *_ = scipy.optimize.fminbound(risk, low, high, xtol=step, full_output=True)
+            chosen = min((start, float(found)), key=risk)
+            constant[output] = chosen
+            # A convex function falls from here no faster than it rises on the other side.
+            around = max(risk(chosen - 2 * step), risk(chosen + 2 * step))
+            slack += max(around - risk(chosen), 0.0)
+    return Best(constant, float(weights @ _losses(averaged, constant, y)), slack)
+
+
+def _losses(averaged: Integrand, constant: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the losses [n] of a constant prediction [outputs]."""
+    prediction = jnp.broadcast_to(jnp.asarray(constant, float), (len(y), len(constant)))
+    return np.asarray(averaged.function(prediction, jnp.asarray(y)))
+
+
+def _noise_floor(problem: Any, averaged: Integrand) -> tuple[float, float]:
+    """Return min_c E l(c, xi) per input: the risk of the best prediction that knows the target."""
+    if problem.loss.kind != "regression":
+        return float(problem.loss.lower_bound), 0.0
+    if averaged.degree == 2 and not averaged.kinks:
+        zero = np.zeros(problem.outputs)
+        return float(_losses(averaged, zero, zero[None])[0]), 0.0
+    _, value, slack = _best(problem, averaged, np.zeros((1, problem.outputs)), np.ones(1))
+    return value, _relative(averaged, value) + slack
+
+
+def _relative(averaged: Integrand, value: float) -> float:
+    """Return the error of a sum over few values, 0 for an infinite one."""
+    return (_ROUNDING + averaged.relative_error) * abs(value) if np.isfinite(value) else 0.0
+
+
+def _finite_bayes_risk(problem: Any, averaged: Integrand) -> Enclosure:
+    points, weights = problem.law.finite
+    y = problem.targets_at_points()
+    evidence = PROVED if averaged.exact else estimated("the average over the noise")
+    _, group = np.unique(points, axis=0, return_inverse=True)
+    group = group.ravel()
+    sizes = np.bincount(group)
+    if sizes.max() == 1 and problem.loss.kind == "regression":
+        value, error = _noise_floor(problem, averaged)
+        name = "risks are not negative" if value == 0 else "the Bayes risk"
+        return Enclosure(value, error, evidence, name)
+    value = error = 0.0
+    for label in np.unique(group):
+        inside = group == label
+        best = _best(problem, averaged, y[inside], weights[inside])
+        value += weights[inside].sum() * best.value
+        error += weights[inside].sum() * best.slack
+    error += _relative(averaged, value)
+    repeated = "" if sizes.max() == 1 else ", with repeated points of different labels"
+    return Enclosure(value, error, evidence, f"the Bayes risk{repeated}")

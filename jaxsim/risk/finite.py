@@ -1,0 +1,129 @@
+"""The true risk of a law with finitely many points: the exact weighted sum.
+
+L(theta) = sum_i w_i E_xi l(N_theta(x_i), y_i + xi)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxsim.evidence import PROVED, estimated
+from jaxsim.network.forward_passes import ForwardPasses
+from jaxsim.network.network import Network
+from jaxsim.risk.forward import forward
+from jaxsim.risk.integrand import Integrand, integrand
+from jaxsim.risk.rule import RiskRule
+
+CHUNK = 1024
+"""Points evaluated at once, so that a member's memory does not grow with the data set."""
+
+
+def finite_rule(
+    problem: Any, network: Network, forward_passes: ForwardPasses | None = None
+) -> RiskRule:
+    """Return the exact sum over the points of a finite input law."""
+    points, weights = problem.law.finite
+    averaged = integrand(problem)
+    y = np.asarray(problem.targets_at_points())
+
+    def evaluate(theta: Array) -> tuple[Array, Array]:
+        return weighted_loss(network, averaged, theta, points, y, weights, forward_passes)
+
+    def population_loss(theta: Array) -> Array:
+        return mean_loss(network, averaged, theta, points, y, weights)
+
+    return RiskRule(
+        evaluate,
+        population_loss,
+        exact=averaged.exact,
+        evidence=PROVED if averaged.exact else estimated("the average over the noise"),
+        description=f"exact sum over the {len(points)} points of the input law"
+        + ("" if averaged.exact else "; quadrature over the noise"),
+    )
+
+
+def weighted_loss(
+    network: Network,
+    averaged: Integrand,
+    theta: Array,
+    points: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    forward_passes: ForwardPasses | None = None,
+) -> tuple[Array, Array]:
+    """Return sum_i w_i l(N_theta(x_i), y_i) and a bound on its rounding (and noise) error."""
+
+    def part(x: Array, target: Array, w: Array) -> tuple[Array, Array]:
+        prediction, slack = forward(network, theta, x, forward_passes)
+        losses, bounds = loss_with_error(averaged, prediction, target, slack)
+        return w @ losses, w @ bounds
+
+    value, bound = _chunked(part, points, y, weights, theta.dtype)
+    return value, bound + rounding_of_sum(len(points), value, theta.dtype)
+
+
+def mean_loss(
+    network: Network,
+    averaged: Integrand,
+    theta: Array,
+    points: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+) -> Array:
+    """Return sum_i w_i l(N_theta(x_i), y_i) in theta's dtype, differentiable."""
+
+    def part(x: Array, target: Array, w: Array) -> tuple[Array]:
+        return (w @ averaged.function(network.apply(theta, x), target),)
+
+    return _chunked(part, points, y, weights, theta.dtype)[0]
+
+
+def loss_with_error(
+    averaged: Integrand, prediction: Array, y: Array, slack: Array
+) -> tuple[Array, Array]:
+    """Return losses [n] and bounds on their errors if predictions err by up to slack [outputs].
+
+    For a loss convex in the prediction the bound holds to first order in the slack at smooth
+    points, and exactly at kinks: |l'| slack + |l(p + slack) - l(p)| + |l(p - slack) - l(p)|.
+    """
+    losses, pullback = jax.vjp(lambda p: averaged.function(p, y), prediction)
+    slopes = pullback(jnp.ones_like(losses))[0]
+    up = averaged.function(prediction + slack, y)
+    down = averaged.function(prediction - slack, y)
+    bounds = jnp.abs(slopes) @ slack + jnp.abs(up - losses) + jnp.abs(down - losses)
+    bounds += averaged.relative_error * jnp.abs(losses)
+    if averaged.coarse is not None:
+        bounds += jnp.abs(losses - averaged.coarse(prediction, y))
+    return losses, bounds
+
+
+def rounding_of_sum(terms: int, value: Array, dtype: Any) -> Array:
+    """Return a bound on the rounding error of a chunked sum of non-negative terms."""
+    return (16 + min(terms, 2 * CHUNK)) * jnp.finfo(dtype).eps * jnp.abs(value)
+
+
+def _chunked(part: Any, points: Any, y: Any, weights: Any, dtype: Any) -> tuple[Array, ...]:
+    """Add up part(x, y, w) over chunks of the points."""
+    n = len(points)
+    y = np.asarray(y)
+    y = jnp.asarray(y, dtype) if np.issubdtype(y.dtype, np.floating) else jnp.asarray(y)
+    arrays = (jnp.asarray(points, dtype), y, jnp.asarray(weights, dtype))
+    if n <= CHUNK:
+        return part(*arrays)
+    # Repeats of the last point with weight zero fill the last chunk.
+    chunks = -(-n // CHUNK)
+    fill = chunks * CHUNK - n
+
+    def pad(a: Array, repeat: bool) -> Array:
+        tail = jnp.repeat(a[-1:], fill, axis=0)
+        tail = tail if repeat else jnp.zeros_like(tail)
+        return jnp.concatenate([a, tail]).reshape(chunks, CHUNK, *a.shape[1:])
+
+    x, target, w = pad(arrays[0], True), pad(arrays[1], True), pad(arrays[2], False)
+    sums = jax.lax.map(lambda a: jax.checkpoint(part)(*a), (x, target, w))
+    return tuple(s.sum(0) for s in sums)

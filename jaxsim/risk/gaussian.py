@@ -1,0 +1,159 @@
+"""The true risk of ReLU students of ReLU teachers in closed form: no sampling in any dimension.
+
+For one hidden layer and the squared loss, the difference of student and teacher is again a network
+of one hidden layer, g(x) = sum_k u_k (w_k.x + b_k)+ + c, and with normal inputs
+
+    E |g(X)|^2 = sum_kl u_k.u_l E[A_k+ A_l+] + 2 sum_k c.u_k E[A_k+] + |c|^2,
+
+where A_k = w_k.X + b_k are jointly normal (see `relu_moments`). Without hidden biases the
+uniform law on a sphere of radius R has the same moments up to constants, as X = R G / |G| with
+|G| independent of X: those of degree two are R^2 / d times the Gaussian ones, those of degree one
+R / E|G| times. The objective of Safran and Shamir 2018 ("Spurious local minima are common in
+two-layer ReLU neural networks") is the case without biases and with output weights one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxsim.evidence import PROVED
+from jaxsim.network.network import Network
+from jaxsim.problem.input_laws import NormalLaw, SphereLaw
+from jaxsim.problem.targets import TeacherTarget
+from jaxsim.risk.relu_moments import centred_moment, moment, positive_mean
+from jaxsim.risk.rule import RiskRule
+
+_MOST_PAIRS = 4096
+
+
+class Moments(NamedTuple):
+    """A law of X by what the closed form needs of it.
+
+    Attributes:
+        mean: [d].
+        std: [d]; coordinates are independent.
+        degree_one: factor of E[A+] relative to the normal law.
+        name: for reports.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    degree_one: float
+    name: str
+
+
+def normal_moments(law: NormalLaw) -> Moments:
+    """Return the moments of the normal law with independent coordinates."""
+    return Moments(np.asarray(law.mean), np.asarray(law.std), 1.0, "normal inputs")
+
+
+def sphere_moments(radius: float, dimension: int) -> Moments:
+    """Return the moments of the uniform law on a sphere, for neurons without biases."""
+    d = dimension
+    norm = math.sqrt(2) * math.exp(math.lgamma((d + 1) / 2) - math.lgamma(d / 2))  # E|G|
+    std = radius / math.sqrt(d)
+    return Moments(np.zeros(d), np.full(d, std), math.sqrt(d) / norm, "inputs on a sphere")
+
+
+def is_shallow_relu(network: Network) -> bool:
+    """Return whether a network has one hidden layer of ReLU neurons."""
+    return (
+        network.fully_connected
+        and len(network.hidden) == 1
+        and network.activation is not None
+        and network.activation.name == "relu"
+    )
+
+
+def closed_form_rule(problem: Any, network: Network, moments: Moments) -> RiskRule:
+    """Return the closed form for a shallow ReLU student of a shallow ReLU teacher."""
+    teacher = problem.target
+    noise = problem.outputs * problem.noise.variance
+    centred = not np.any(moments.mean) and all(
+        n.layer_specs[0].biases is None for n in (network, teacher.network)
+    )
+
+    def difference(theta: Array) -> tuple[Array, ...]:
+        taught = teacher.network.layers(jnp.asarray(teacher.theta, theta.dtype))
+        (w, b), (u, c) = network.layers(theta)
+        (w_t, b_t), (u_t, c_t) = taught
+        return (
+            jnp.concatenate([w, w_t], axis=1),
+            jnp.concatenate([b, b_t]),
+            jnp.concatenate([u, -u_t]),
+            c - c_t,
+        )
+
+    def terms(theta: Array) -> tuple[Array, Array, Array]:
+        weights, biases, outer, constant = difference(theta)
+        scaled = weights * jnp.asarray(moments.std, theta.dtype)[:, None]
+        means = biases + jnp.asarray(moments.mean, theta.dtype) @ weights
+        gram = scaled.T @ scaled
+        variances = (scaled**2).sum(0)
+        rows, columns = np.tril_indices(len(means), -1)
+        if centred:
+            lower = centred_moment(variances[rows], variances[columns], gram[rows, columns])
+            diagonal = variances / 2
+        else:
+            pairs = (means[rows], means[columns], variances[rows], variances[columns])
+            lower = _moments((*pairs, gram[rows, columns]))
+            diagonal = moment(means, means, variances, variances, variances)
+        quadratic = (outer**2).sum(1) * diagonal
+        mixed = 2 * (outer[rows] * outer[columns]).sum(1) * lower
+        first = positive_mean(means, variances) * moments.degree_one
+        linear = 2 * (outer @ constant) * first
+        return jnp.concatenate([quadratic, linear]), mixed, (constant**2).sum()
+
+    def population_loss(theta: Array) -> Array:
+        own, mixed, constant = terms(theta)
+        return own.sum() + mixed.sum() + constant + noise
+
+    def evaluate(theta: Array) -> tuple[Array, Array]:
+        own, mixed, constant = terms(theta)
+        risk = own.sum() + mixed.sum() + constant
+        size = jnp.abs(own).sum() + jnp.abs(mixed).sum() + constant
+        weights, biases, outer, _ = difference(theta)
+        # Moments err relative to |A_k| |A_l|, also where they nearly vanish themselves.
+        spread = jnp.sqrt(((weights * jnp.asarray(moments.std)[:, None]) ** 2).sum(0))
+        reach = spread + jnp.abs(biases) + jnp.abs(jnp.asarray(moments.mean)) @ jnp.abs(weights)
+        size += (jnp.sqrt((outer**2).sum(1)) * reach).sum() ** 2
+        unit = jnp.finfo(theta.dtype).eps
+        error = (8 + network.inputs) * unit * size
+        return jax.nn.relu(risk) + noise, error + unit * noise
+
+    return RiskRule(
+        evaluate,
+        population_loss,
+        exact=True,
+        evidence=PROVED,
+        description=f"closed form for {moments.name}, ReLU student and ReLU teacher",
+    )
+
+
+def _moments(pairs: tuple[Array, ...]) -> Array:
+    """Return the moments of pairs of neurons, some thousands at a time."""
+    if len(pairs[0]) <= _MOST_PAIRS:
+        return moment(*pairs)
+    return jax.lax.map(jax.checkpoint(lambda pair: moment(*pair)), pairs, batch_size=_MOST_PAIRS)
+
+
+def moments_of(problem: Any, network: Network) -> Moments | None:
+    """Return the moments of the input law if the closed form applies, else None."""
+    if not (isinstance(problem.target, TeacherTarget) and problem.loss.name == "squared"):
+        return None
+    pair = (network, problem.target.network)
+    if not all(is_shallow_relu(n) for n in pair):
+        return None
+    law = problem.law
+    if isinstance(law, NormalLaw):
+        return normal_moments(law)
+    biased = any(n.layer_specs[0].biases is not None for n in pair)
+    if isinstance(law, SphereLaw) and not biased:
+        return sphere_moments(law.radius, law.dimension)
+    return None

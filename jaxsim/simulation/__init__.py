@@ -1,1 +1,0 @@
-"""One training run as a pure function, and thousands of them at once."""

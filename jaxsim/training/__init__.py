@@ -1,0 +1,1 @@
+"""One training run as pure functions: keys, mini-batches, training, certificates, records."""

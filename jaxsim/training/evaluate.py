@@ -1,0 +1,74 @@
+"""What is observed of a member at a checkpoint: true risk with its error, inactive neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxsim.network.forward_passes import ForwardPasses
+from jaxsim.risk import make_risk
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.inactive import make_inactive
+
+
+class Observation(NamedTuple):
+    """Observed at one checkpoint, float64.
+
+    Attributes:
+        risk: true risk L(theta).
+        error: bound on its numerical error.
+        inactive: certified inactive neurons per hidden layer, int32 [L].
+    """
+
+    risk: Array
+    error: Array
+    inactive: Array
+
+
+class Evaluate(NamedTuple):
+    """Observations as pure functions of theta [P] in the training precision.
+
+    Attributes:
+        observe: theta -> Observation.
+        gradient_norm: theta -> Euclidean norm of the gradient of the true risk.
+    """
+
+    observe: Callable[[Array], Observation]
+    gradient_norm: Callable[[Array], Array]
+
+
+def make_evaluate(experiment: Experiment, forward_passes: ForwardPasses | None = None) -> Evaluate:
+    """Return the observations of an experiment; shared by all optimizers of one architecture.
+
+    Args:
+        experiment: whose problem and network count.
+        forward_passes: an engine's own over points; None for the plain ones.
+    """
+    risk = make_risk(experiment.problem, experiment.network, experiment.risk, forward_passes)
+    inactive = make_inactive(
+        experiment.network,
+        experiment.problem.law.support,
+        experiment.dtype,
+        experiment.risk.pieces,
+        forward_passes,
+    )
+
+    def observe(theta: Array) -> Observation:
+        theta = theta.astype(jnp.float64)
+        value, error = risk.evaluate(theta)
+        finite = jnp.isfinite(theta).all() & jnp.isfinite(value)
+        return Observation(
+            risk=jnp.where(finite, value, jnp.nan),
+            error=jnp.where(finite, error, jnp.nan),
+            inactive=inactive(theta),
+        )
+
+    def gradient_norm(theta: Array) -> Array:
+        gradient = jax.grad(risk.population_loss)(theta.astype(jnp.float64))
+        return jnp.sqrt((gradient**2).sum())
+
+    return Evaluate(observe, gradient_norm)

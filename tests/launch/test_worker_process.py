@@ -1,0 +1,95 @@
+"""Which GPUs the worker processes of one machine get."""
+
+import subprocess
+from dataclasses import dataclass
+
+import jax
+import pytest
+
+from jaxsim import InputError
+from jaxsim.launch import worker_process
+from jaxsim.launch.directory import bind
+from jaxsim.launch.simulate import Progress, _processes
+from tests.studies import study
+
+
+@dataclass(frozen=True)
+class Fake:
+    local_hardware_id: int
+    platform: str = "gpu"
+    device_kind: str = "Fake GPU"
+
+
+def numbers(there, workers, each):
+    found = worker_process.shares([Fake(10 + k) for k in range(there)], workers, each)
+    return [[d.local_hardware_id - 10 for d in part] for part in found]
+
+
+@pytest.mark.parametrize(
+    ("there", "workers", "each", "parts"),
+    [
+        (4, 4, None, [[0], [1], [2], [3]]),
+        (4, 2, None, [[0, 1], [2, 3]]),
+        (5, 2, None, [[0, 1], [2, 3, 4]]),
+        (8, 3, None, [[0, 1], [2, 3, 4], [5, 6, 7]]),
+        (1, 3, None, [[0], [0], [0]]),
+        (2, 5, None, [[0], [1], [0], [1], [0]]),
+        (4, 2, 1, [[0], [1]]),
+        (4, 3, 2, [[0, 1], [2, 3], [0, 1]]),
+        (4, 1, 4, [[0, 1, 2, 3]]),
+    ],
+)
+def test_workers_share_the_gpus_of_a_machine(there, workers, each, parts):
+    assert numbers(there, workers, each) == parts
+
+
+@pytest.mark.parametrize("each", [0, 5])
+def test_more_gpus_than_there_are_is_said(each):
+    with pytest.raises(InputError, match=rf"devices = {each} is not available; accepted: 1 to 4"):
+        numbers(4, 2, each)
+
+
+def test_a_worker_sees_its_gpus_by_the_numbers_the_driver_gives_them():
+    seen = worker_process.seeing([Fake(2), Fake(5)])
+    assert seen == {"JAX_CUDA_VISIBLE_DEVICES": "2,5", "JAX_ROCM_VISIBLE_DEVICES": "2,5"}
+
+
+def test_workers_compute_on_the_kind_of_device_that_was_planned_for(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")  # said in Python that it is to be the CPU
+    assert worker_process.environment()["JAX_PLATFORMS"] == "cpu"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert worker_process.environment()["JAX_PLATFORMS"] == "cuda"
+
+
+def test_the_gpus_are_handed_to_the_workers(tmp_path, monkeypatch):
+    begun = []
+
+    class Ended:
+        returncode = 0
+
+        def __init__(self, command, env, **options):
+            begun.append((command, env))
+
+        def poll(self):
+            return 0
+
+        def terminate(self):
+            pass
+
+        wait = terminate
+
+    directory = bind(study(), tmp_path / "out")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_devices", lambda: [Fake(k) for k in range(4)])
+    monkeypatch.setattr(subprocess, "Popen", Ended)
+    _processes(directory, 2, None, Progress())
+    assert [env["JAX_CUDA_VISIBLE_DEVICES"] for _, env in begun] == ["0,1", "2,3"]
+    for number, (command, _) in enumerate(begun):
+        options = " ".join(command)
+        assert f"--platform gpu --all-devices --index {number} --of 2" in options
+        assert "--pin" not in command
+
+
+def test_an_accelerator_of_one_process_at_a_time_is_not_shared():
+    with pytest.raises(InputError, match="workers are not accepted on TPU v5e"):
+        worker_process.seeing([Fake(0, "tpu", "TPU v5e")])

@@ -1,0 +1,110 @@
+"""Exact risks of input laws with finitely many points."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsim.problem.input_laws import PointsLaw
+from jaxsim.problem.losses import LOSSES
+from jaxsim.problem.noise import NOISES
+from jaxsim.problem.problem import Problem
+from jaxsim.problem.targets import LabelTarget
+from jaxsim.risk import make_risk
+from tests.risk.cases import (
+    draw,
+    finite_difference,
+    make_network,
+    make_problem,
+    plain_forward,
+)
+
+
+def equal(x):
+    return PointsLaw(x, np.full(len(x), 1 / len(x)))
+
+
+def data(n, d, outputs, seed=0):
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(0.5, 2, size=n)
+    return rng.normal(size=(n, d)), weights / weights.sum(), rng.normal(size=(n, outputs))
+
+
+@pytest.mark.parametrize("n", [7, 2500])
+def test_squared_risk_is_the_weighted_sum_with_noise(n):
+    x, w, y = data(n, 3, 2)
+    network = make_network(3, 5, 4, 2, activation="tanh")
+    problem = Problem(
+        PointsLaw(x, w), LabelTarget(y), LOSSES["squared"](), NOISES["normal"](std=0.3)
+    )
+    rule = make_risk(problem, network)
+    assert rule.exact
+    theta = draw(network, 1)
+    value, error = jax.jit(rule.evaluate)(theta)
+    truth = w @ ((plain_forward(network, theta, x) - y) ** 2).sum(1) + 2 * 0.09
+    assert abs(value - truth) <= 1e-13 * truth
+    assert abs(value - truth) <= error < 1e-10
+    assert abs(jax.jit(rule.population_loss)(theta) - truth) <= 1e-13 * truth
+    single = jax.jit(rule.population_loss)(jnp.asarray(theta, jnp.float32))
+    assert single.dtype == jnp.float32
+    assert abs(single - truth) <= 1e-5 * truth
+
+
+def test_classification_uses_labels_and_their_entropy():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 2)), rng.integers(0, 3, 40)
+    network = make_network(2, 4, 3)
+    problem = Problem(
+        equal(x), LabelTarget(y, 3), LOSSES["softmax_cross_entropy"](), NOISES["none"]()
+    )
+    assert problem.outputs == 3
+    rule = make_risk(problem, network)
+    theta = draw(network, 1)
+    logits = plain_forward(network, theta, x)
+    truth = (np.log(np.exp(logits).sum(1)) - logits[np.arange(40), y]).mean()
+    value, error = jax.jit(rule.evaluate)(theta)
+    assert abs(value - truth) < 1e-13
+    assert abs(value - truth) <= error < 1e-12
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+def test_binary_losses_see_labels_zero_and_one(loss):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 2)), rng.integers(0, 2, 30)
+    network = make_network(2, 4, 1)
+    problem = Problem(equal(x), LabelTarget(y, 2), LOSSES[loss](), NOISES["none"]())
+    theta = draw(network, 3)
+    p = (2 * y - 1) * plain_forward(network, theta, x)[:, 0]
+    truth = (np.log1p(np.exp(-p)) if loss == "logistic" else np.maximum(0, 1 - p)).mean()
+    value, error = jax.jit(make_risk(problem, network).evaluate)(theta)
+    assert abs(value - truth) <= min(1e-13, error)
+
+
+def test_gradient_is_that_of_the_sum_also_in_chunks():
+    x, w, y = data(2100, 2, 1)
+    network = make_network(2, 3, 1, activation="tanh")
+    problem = Problem(PointsLaw(x, w), LabelTarget(y), LOSSES["squared"](), NOISES["none"]())
+    rule = make_risk(problem, network)
+    theta = draw(network, 1)
+    gradient = jax.jit(jax.grad(rule.population_loss))(theta)
+    expected = finite_difference(lambda t: rule.evaluate(t)[0], theta)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_the_rounding_bound_covers_single_precision():
+    """The bound's form, checked where rounding errors are large enough to be seen."""
+    from jaxsim.risk.finite import weighted_loss
+    from jaxsim.risk.integrand import integrand
+
+    x, w, y = data(300, 4, 2)
+    network = make_network(4, 20, 20, 2)
+    problem = make_problem(("x1", "x2"), law=PointsLaw(x, w), dimension=4)
+    rough = jax.jit(
+        lambda t: weighted_loss(network, integrand(problem), t, x, y, problem.law.finite[1])
+    )
+    for seed in range(10):
+        theta = draw(network, seed).astype(np.float32)
+        exact, _ = rough(theta.astype(np.float64))
+        value, error = rough(theta)
+        assert 0 < abs(value - exact) <= error
+        assert error < 1e-2 * exact
