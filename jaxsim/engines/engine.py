@@ -132,9 +132,12 @@ def _in_cache(function: Callable[[Any], Any], members: Any) -> Any:
     width = len(jax.tree.leaves(members)[0])
     if jax.default_backend() != "cpu" or width % CACHED_MEMBERS:
         return function(members)
-    groups = jax.tree.map(lambda a: a.reshape(-1, CACHED_MEMBERS, *a.shape[1:]), members)
+    # Both lengths are stated: an array of no hidden layers has no entry to infer one from.
+    groups = jax.tree.map(
+        lambda a: a.reshape(width // CACHED_MEMBERS, CACHED_MEMBERS, *a.shape[1:]), members
+    )
     found = jax.lax.map(function, groups)
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
+    return jax.tree.map(lambda a: a.reshape(width, *a.shape[2:]), found)
 
 
 @lru_cache(maxsize=64)

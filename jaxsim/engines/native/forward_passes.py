@@ -45,7 +45,7 @@ def native_forward_passes(network: Network) -> ForwardPasses:
         form = (points.shape[0], width, points.shape[2])
         shapes = [form, *[(neurons,)] * tracked]
         out, *maxima = _call(of_values, shapes, theta, points)
-        out = jnp.swapaxes(out, 1, 2).reshape(-1, outputs)[: x.shape[0]]
+        out = jnp.swapaxes(out, 1, 2).reshape(-1, width)[: x.shape[0]]
         sizes, *slopes = (_by_layer(network, found) for found in maxima)
         steep = slopes[0] if slopes else ()
         return Values(out, (jnp.abs(x).max(0), *sizes), steep)
