@@ -34,6 +34,8 @@ def remove_stale(directory: Directory) -> None:
 
 
 def _remove_stale_beginnings(directory: Directory, folder: Path) -> None:
+    if folder.is_symlink():
+        return  # what it points to is not ours
     there = {path.name: path for path in folder.glob("*.npz")}
     if not there:
         return

@@ -10,9 +10,10 @@ from typing import Any, get_args
 from jaxsim.engines.registry import EngineName, ExecutionConfig
 from jaxsim.errors import InputError
 from jaxsim.launch.layout import choose_layouts
+from jaxsim.results.files import MANIFEST, names_in
 from jaxsim.results.provenance import jaxsim_version
 from jaxsim.results.schema import VERSION
-from jaxsim.results.store import MANIFEST, Shard, Store
+from jaxsim.results.store import Shard, Store
 from jaxsim.study.plan import Layout, shards
 from jaxsim.study.spec import ANALYSIS_KEYS
 from jaxsim.study.study import Study
@@ -65,7 +66,8 @@ def bind(
     """Bind a study to a directory: a new one, or one that already holds this study.
 
     Questions asked of the results (replicates, epsilon, confidence) may change; what fixes the runs
-    may not.
+    may not. Of several processes that bind a new directory at once, one settles study and layout,
+    and the others take its layout or, with another study, are refused.
 
     Raises:
         InputError: if the directory holds another study (with the difference), holds other files,
@@ -73,10 +75,18 @@ def bind(
     """
     found = peek(study, path)
     if found is None:
-        found = Directory(Store(path), study, choose_layouts(study, announce))
-    fresh = _manifest(study, found.layouts)
-    if fresh != found.store.manifest():
-        found.store.write_manifest(fresh)
+        fresh = Directory(Store(path), study, choose_layouts(study, announce))
+        if fresh.store.create_manifest(_manifest(study, fresh.layouts)):
+            return fresh
+        # Somebody else was quicker: the directory is of that study and has that layout.
+        found = peek(study, path)
+        if found is None:
+            raise InputError(
+                f"output = {str(path)!r} was emptied while it was bound; run the same command again"
+            )
+    manifest = _manifest(study, found.layouts)
+    if manifest != found.store.manifest():
+        found.store.write_manifest(manifest)
     return found
 
 
@@ -87,11 +97,17 @@ def peek(study: Study, path: str | Path) -> Directory | None:
         InputError: if the directory holds another study or other files.
     """
     store = Store(path)
+    # Looked for first: what a process that binds it at this moment adds comes after its manifest.
+    others = _other_files(store.directory)
     manifest = store.manifest()
-    if manifest is None:
-        require_free(store.directory)
-        return None
-    return Directory(store, study, _recorded(study, _sound(manifest, store), store.directory))
+    if manifest is not None:
+        return Directory(store, study, _recorded(study, _sound(manifest, store), store.directory))
+    if others:
+        raise InputError(
+            f"output = {str(store.directory)!r} holds other files ({others[0]!r}) and no jaxsim "
+            "study; accepted: a new or empty directory"
+        )
+    return None
 
 
 def reopen(path: str | Path, allow_code: bool = False) -> Directory:
@@ -199,14 +215,16 @@ def compare(there: Any, here: Any, key: str = "") -> list[str]:
     return [] if there == here else [f"{key}: {there!r} there, {here!r} asked for"]
 
 
-def require_free(directory: Path) -> None:
-    """Refuse a directory with other people's files."""
+def _other_files(directory: Path) -> list[str]:
+    """Return the names of what is in a directory and not ours to find there before a study is.
+
+    Raises:
+        InputError: if it is a file, or cannot be listed.
+    """
     if directory.exists() and not directory.is_dir():
         raise InputError(f"output = {str(directory)!r} is a file; accepted: a directory")
-    if directory.is_dir():
-        others = [p.name for p in directory.iterdir() if p.name[0] != "." and p.name not in OWN]
-        if others:
-            raise InputError(
-                f"output = {str(directory)!r} holds other files ({others[0]!r}) and no jaxsim "
-                "study; accepted: a new or empty directory"
-            )
+    return [
+        name
+        for name in names_in(directory)
+        if name[0] != "." and (name not in OWN or (directory / name).is_symlink())
+    ]

@@ -120,6 +120,8 @@ def read_records(directory: Path) -> Iterator[tuple[dict[str, Any], float]]:
     Ages are differences of the file system's own times, which one clock makes.
     """
     folder = directory / "tasks"
+    if folder.is_symlink():
+        return  # nothing is written, not even to learn the time, where a link points
     now = file_time(folder)
     try:
         paths = sorted(folder.glob("*.json"))

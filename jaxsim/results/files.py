@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from jaxsim.errors import InputError
 
+MANIFEST = "study.json"
+"""The file of a directory of results that says which study it holds."""
 TEMPORARY = ".*.tmp"
 """Pattern of the names of files that are being written."""
 
@@ -22,19 +26,110 @@ def write_atomically(path: Path, content: bytes) -> None:
         InputError: if the disk is full or the directory cannot be written; nothing that was
             there before is touched.
     """
+    _write(path, content, os.replace)
+
+
+def create_atomically(path: Path, content: bytes) -> bool:
+    """Write a file that nobody else has written; return False if there is one.
+
+    Of several processes that try at once, on whatever hosts that share the directory, exactly one
+    succeeds, and no reader sees a part of its content.
+
+    Raises:
+        InputError: as `write_atomically`.
+    """
+    try:
+        _write(path, content, _link)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write(path: Path, content: bytes, publish: Callable[[Path, Path], object]) -> None:
+    """Write and sync a temporary file beside `path`, then give it its name by `publish`."""
+    require_no_link(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        publish(temporary, path)
         _sync_directory(path.parent)
+    except FileExistsError as error:
+        if publish is os.replace:
+            raise unwritable(path, error) from error
+        raise
     except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give a finished file its name unless the name is taken: link() is atomic on NFS, too.
+
+    Raises:
+        FileExistsError: if the name is taken.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno == errno.EEXIST:
+            # A server that answers a repeated request reports the link that the first one made.
+            if not _is_same_file(temporary, path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        elif error.errno in _NO_LINKS:
+            _copy_exclusively(temporary, path)
+        else:
+            raise
+
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+"""What file systems without hard links (FAT, some of FUSE) answer."""
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samestat(os.lstat(one), os.lstat(other))
+    except OSError:
+        return False
+
+
+def _copy_exclusively(temporary: Path, path: Path) -> None:
+    with open(path, "xb") as file:
+        file.write(temporary.read_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def require_no_link(folder: Path) -> None:
+    """Check that a folder inside a directory of results leads nowhere else.
+
+    The directory may be a stranger's: what is written into it must not go where its links point.
+    The directory itself, and what it lies in, may be reached by links: they are the user's.
+
+    Raises:
+        InputError: if it or a folder between it and the directory is a symbolic link.
+    """
+    chain = [folder, *folder.parents]
+    links = [n for n, one in enumerate(chain) if one.is_symlink()]
+    if links and any(_holds_study(above) for above in chain[links[0] + 1 :]):
+        raise InputError(
+            f"{str(chain[links[0]])!r} is a symbolic link inside a directory of results, and "
+            "nothing is written through one; remove it and run the same command again"
+        )
+
+
+def _holds_study(directory: Path) -> bool:
+    """Return whether a directory holds a manifest of ours; that of an outer project is none."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(manifest, dict) and "schema" in manifest and "experiments" in manifest
 
 
 def file_time(folder: Path) -> float:

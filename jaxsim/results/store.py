@@ -12,8 +12,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.errors import InputError
-from jaxsim.results.files import names_in, write_atomically
+from jaxsim.results.files import MANIFEST, create_atomically, names_in, write_atomically
 from jaxsim.results.schema import VERSION, from_arrow, to_arrow
 from jaxsim.training.records import Records
 
-MANIFEST = "study.json"
 _EXPERIMENT = "jaxsim.experiment"
 # What the Parquet reader raises on damaged input: besides its own, errors of decoding and
 # allocation.
@@ -43,6 +43,7 @@ class Shard:
         stop: one past the last.
         checkpoints: number of checkpoints K+1.
         layers: number of hidden layers L.
+        config: how its blocks are executed; None if that is not known, and so not checked.
     """
 
     experiment: str
@@ -50,6 +51,7 @@ class Shard:
     stop: int
     checkpoints: int
     layers: int
+    config: ExecutionConfig | None = None
 
     @property
     def name(self) -> str:
@@ -88,10 +90,13 @@ class Store:
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{str(path)!r} cannot be read as a jaxsim study: {error}") from None
 
+    def create_manifest(self, manifest: dict[str, Any]) -> bool:
+        """Write the manifest of a new directory; return False if somebody else has written one."""
+        return create_atomically(self.directory / MANIFEST, _text(manifest))
+
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Write the manifest atomically."""
-        text = json.dumps(manifest, indent=2, sort_keys=False) + "\n"
-        write_atomically(self.directory / MANIFEST, text.encode())
+        """Replace the manifest atomically, by one of the same study and layout."""
+        write_atomically(self.directory / MANIFEST, _text(manifest))
 
     def path(self, shard: Shard) -> Path:
         """Return where a shard stands or will stand."""
@@ -146,6 +151,9 @@ class Store:
             raise DamagedShard(shard, self.path(shard), _first_line(error)) from None
         if facts.get(_EXPERIMENT, shard.experiment) != shard.experiment:
             raise DamagedShard(shard, self.path(shard), "it is of another experiment")
+        differences = [] if shard.config is None else _differences(shard.config, facts)
+        if differences:
+            raise DamagedShard(shard, self.path(shard), "; ".join(differences))
         return facts
 
     @contextlib.contextmanager
@@ -182,6 +190,22 @@ def from_arrow_checked(table: pa.Table, shard: Shard, path: Path) -> Records:
     if not np.array_equal(records.replicate, np.arange(shard.first, shard.stop)):
         raise DamagedShard(shard, path, "its replicates are not those its name says")
     return records
+
+
+def _differences(config: ExecutionConfig, facts: Mapping[str, str]) -> list[str]:
+    """Return a text for each number of the layout that a shard was not computed with.
+
+    Engine, width and lanes are part of the bits: shards of two layouts are no one sample.
+    """
+    return [
+        f"its {name} is {facts[name]}, the study's is {wanted}"
+        for name, wanted in asdict(config).items()
+        if facts.get(name, str(wanted)) != str(wanted)
+    ]
+
+
+def _text(manifest: dict[str, Any]) -> bytes:
+    return (json.dumps(manifest, indent=2, sort_keys=False) + "\n").encode()
 
 
 def _first_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ class Layout:
 
     Attributes:
         config: how a block is executed.
-        shard: replicates per shard, a multiple of the form's width.
+        shard: replicates per shard, a multiple of the width.
     """
 
     config: ExecutionConfig
@@ -45,6 +45,7 @@ def shards(experiment: Experiment, layout: Layout, replicates: int) -> Iterator[
             stop=min(first + layout.shard, replicates),
             checkpoints=len(experiment.checkpoints),
             layers=len(experiment.network.hidden),
+            config=layout.config,
         )
 
 

@@ -22,11 +22,12 @@ def old(path, days):
 def killed_while_writing(path, monkeypatch):
     """Return what a writer of a path leaves that is killed before it renames."""
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
+        patch.setattr(type(path), "unlink", killed)  # a killed process does not tidy up
         try:
             write_atomically(path, b"half of it")
         except KeyboardInterrupt:
