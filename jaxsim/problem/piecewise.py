@@ -1,25 +1,37 @@
 """Where a formula of one variable is smooth, and where it is a polynomial.
 
 The formula's tree is followed from its leaves: every node becomes a list of pieces of [a, b], each
-with a polynomial or the statement that it is none. abs, relu, sign, step, min, max, clip, where and
-comparisons cut pieces at the roots of their arguments. Those of polynomials are all found; those
-of other arguments are looked for on a fine grid, and the answer says that it may be incomplete.
+with a polynomial in exact arithmetic or the statement that it is none. abs, relu, sign, step, min,
+max, clip, where and comparisons cut pieces at the roots of their arguments. Those of polynomials
+are all found, for certain (see `roots`); those of other arguments are looked for on a fine grid,
+and the answer says that it may be incomplete.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import polynomial as algebra
 
 from jaxsim.errors import InputError
 from jaxsim.problem.expression import Apply, Expression, Node, Number, Variable, evaluate
-from jaxsim.problem.roots import bracketed_root, grid_brackets, real_roots, sharpen
+from jaxsim.problem.polynomials import (
+    MOST_BITS,
+    Polynomial,
+    add,
+    divide,
+    multiply,
+    polynomial,
+    power,
+    size,
+)
+from jaxsim.problem.roots import bracketed_root, grid_brackets, sign_changes
 
 Coefficients = tuple[float, ...]
 
@@ -29,6 +41,8 @@ MOST_PIECES = 512
 """Pieces that are looked for; a function with more counts as incompletely known."""
 MOST_ROOTS = 1024
 """Roots that are looked for in one analysis, so that no formula takes more than seconds."""
+MOST_WORK = 2**24
+"""Operations on coefficients in one analysis, with the same end."""
 _EPS = float(np.finfo(float).eps)
 
 
@@ -54,7 +68,7 @@ class _Cut:
     """A function that is polynomials[i] from edges[i] to edges[i + 1]; None if it is none."""
 
     edges: tuple[float, ...]
-    polynomials: tuple[Coefficients | None, ...]
+    polynomials: tuple[Polynomial | None, ...]
     complete: bool = True
 
 
@@ -79,8 +93,8 @@ def analyze(expression: Expression, a: float, b: float) -> Pieces:
     points = _distinct(sorted(t for cut in found for t in cut.edges[1:-1]), a, b)
     polynomials = [p for cut in found for p in cut.polynomials]
     known = [p for p in polynomials if p is not None]
-    degree = max(len(p) - 1 for p in known) if len(known) == len(polynomials) else None
-    single = known[0] if len(found) == 1 and len(polynomials) == len(known) == 1 else None
+    degree = max(p.degree for p in known) if len(known) == len(polynomials) else None
+    single = known[0].floats() if len(found) == 1 and len(polynomials) == len(known) == 1 else None
     return Pieces(points, degree, all(cut.complete for cut in found), single)
 
 
@@ -90,6 +104,7 @@ class _Analysis:
     def __init__(self, a: float, b: float) -> None:
         self.a, self.b = a, b
         self.roots = 0
+        self.work = 0
         # The node beside its pieces stays alive, so that its id is not used again.
         self.known: dict[int, tuple[Node, _Cut]] = {}
 
@@ -101,42 +116,46 @@ class _Analysis:
 
     def _find(self, node: Node) -> _Cut:
         if isinstance(node, Number):
-            return self._whole((node.value,))
+            return self._whole(polynomial((node.value,)))
         if isinstance(node, Variable):
-            return self._whole((0.0, 1.0))
+            return self._whole(polynomial((0.0, 1.0)))
         return getattr(self, _METHODS.get(node.name, "_smooth"))(node)
 
-    def _whole(self, polynomial: Coefficients | None) -> _Cut:
-        return _Cut((self.a, self.b), (polynomial,))
+    def _whole(self, only: Polynomial | None) -> _Cut:
+        return _Cut((self.a, self.b), (only,))
 
-    def _combine(self, node: Apply, rule: Callable[..., Coefficients | None]) -> _Cut:
+    def _combine(self, node: Apply, rule: Callable[..., Polynomial | None]) -> _Cut:
         """Apply a rule to the arguments' polynomials on every common piece."""
         cuts = _common([self.of(argument) for argument in node.arguments])
+        for parts in zip(*(c.polynomials for c in cuts), strict=True):
+            self._count(math.prod(p.degree + 1 for p in parts if p is not None), parts)
+        if self.work > MOST_WORK:
+            return _Cut((self.a, self.b), (None,), False)
         polynomials = tuple(
             rule(*parts) for parts in zip(*(c.polynomials for c in cuts), strict=True)
         )
         return _Cut(cuts[0].edges, polynomials, all(c.complete for c in cuts))
 
     def _add(self, node: Apply) -> _Cut:
-        return self._combine(node, _both(algebra.polyadd))
+        return self._combine(node, _both(add))
 
     def _subtract(self, node: Apply) -> _Cut:
-        return self._combine(node, _both(algebra.polysub))
+        return self._combine(node, _both(lambda p, q: add(p, -q)))
 
     def _multiply(self, node: Apply) -> _Cut:
         return self._combine(node, _product)
 
     def _negative(self, node: Apply) -> _Cut:
-        return self._combine(node, lambda p: None if p is None else tuple(-c for c in p))
+        return self._combine(node, lambda p: None if p is None else -p)
 
     def _divide(self, node: Apply) -> _Cut:
         _, by = node.arguments
         roots = self._signs(by)
 
-        def quotient(p: Coefficients | None, q: Coefficients | None) -> Coefficients | None:
-            if p is None or q is None or len(q) != 1 or q == (0.0,):
+        def quotient(p: Polynomial | None, q: Polynomial | None) -> Polynomial | None:
+            if p is None or q is None or q.degree or q == _NOTHING:
                 return None
-            return _trim(np.asarray(p) / q[0])
+            return _kept(divide(p, q))
 
         return _with_edges(self._combine(node, quotient), roots)
 
@@ -147,23 +166,23 @@ class _Analysis:
             cut = _with_edges(self._smooth(node), self._signs(base))
             return _with_edges(cut, self.of(exponent))
 
-        def raised(p: Coefficients | None, q: Coefficients | None) -> Coefficients | None:
-            if p is None or (len(p) - 1) * whole > HIGHEST_DEGREE:
+        def raised(p: Polynomial | None, q: Polynomial | None) -> Polynomial | None:
+            if p is None or p.degree * whole > HIGHEST_DEGREE or size(p) * whole > MOST_BITS:
                 return None
-            return _trim(algebra.polypow(p, whole, maxpower=None))
+            return _kept(power(p, whole))
 
         return self._combine(node, raised)
 
     def _smooth(self, node: Apply) -> _Cut:
         """Return the pieces of a function that is smooth inside its domain."""
 
-        def composed(*parts: Coefficients | None) -> Coefficients | None:
-            constants = [p[0] for p in parts if p is not None and len(p) == 1]
+        def composed(*parts: Polynomial | None) -> Polynomial | None:
+            constants = [p.floats() for p in parts if p is not None and p.degree == 0]
             if len(constants) < len(parts):
                 return None
-            leaves = tuple(Number(c) for c in constants)
+            leaves = tuple(Number(c[0]) for c in constants if c is not None)
             value = float(evaluate(Apply(node.name, leaves), [np.zeros(1)], np))
-            return (value,) if np.isfinite(value) else None
+            return polynomial((value,)) if np.isfinite(value) else None
 
         return self._combine(node, composed)
 
@@ -238,7 +257,7 @@ class _Analysis:
                 polynomials.append(None)
                 used = [True] * 3
                 continue
-            chosen = int(sign[0]) + 1
+            chosen = sign.numerators[0] + 1
             used[chosen] = True
             polynomials.append(parts[chosen].polynomials[i])
         complete = signs.complete and all(
@@ -255,35 +274,49 @@ class _Analysis:
             return np.broadcast_to(value, np.shape(x))
 
         edges, signs, complete = [cut.edges[0]], [], cut.complete
-        for low, high, polynomial in zip(cut.edges, cut.edges[1:], cut.polynomials, strict=False):
-            if polynomial is None:
+        for low, high, exact in zip(cut.edges, cut.edges[1:], cut.polynomials, strict=False):
+            if exact is None:
                 brackets, complete = grid_brackets(at, low, high), False
                 roots = (
                     [] if self._too_many(brackets) else [bracketed_root(at, *t) for t in brackets]
                 )
-            elif len(polynomial) == 1:
-                edges.append(high)
-                signs.append((float(np.sign(polynomial[0])),))
-                continue
             else:
-                rough = real_roots(polynomial, low, high)
-                roots = [] if self._too_many(rough) else [sharpen(at, r, low, high) for r in rough]
+                self._count(64 * (exact.degree + 1) ** 2, [exact])
+                found = None if self.work > MOST_WORK else sign_changes(exact, low, high)
+                complete = complete and found is not None
+                roots = found or []
+                self._too_many(roots)
             inner = _distinct(sorted(roots), low, high)
             if self.roots > MOST_ROOTS or len(edges) + len(inner) > MOST_PIECES:
                 return _Cut((self.a, self.b), (None,), False)
             ends = [low, *inner, high]
-            # Not the middle: there symmetric functions have more roots than elsewhere.
-            probes = np.array([s + 0.4142 * (t - s) for s, t in pairwise(ends)])
-            values = np.sign(at(probes))
-            signs += [(float(v),) if np.isfinite(v) else None for v in values]
+            signs += [_sign(at, exact, s, t) for s, t in pairwise(ends)]
             edges += ends[1:]
         return _merge_equal(_Cut(tuple(edges), tuple(signs), complete))
+
+    def _count(self, operations: int, parts: Iterable[Polynomial | None]) -> None:
+        """Note the cost of operations on coefficients, which grows with their length."""
+        bits = max((size(p) for p in parts if p is not None), default=0)
+        self.work += operations * (1 + bits // 1024)
 
     def _too_many(self, found: list[Any]) -> bool:
         self.roots += len(found)
         return self.roots > MOST_ROOTS
 
 
+def _sign(
+    function: Callable[[np.ndarray], np.ndarray], exact: Polynomial | None, low: float, high: float
+) -> Polynomial | None:
+    """Return the sign of a function between two changes of sign, None if it has no value there."""
+    # Not the middle: there symmetric functions have more roots than elsewhere.
+    probe = low + 0.4142 * (high - low)
+    value = (
+        np.sign(function(np.array([probe]))[0]) if exact is None else exact.sign_at(Fraction(probe))
+    )
+    return Polynomial((int(value),), 1) if np.isfinite(value) else None
+
+
+_NOTHING = Polynomial((0,), 1)
 _ZERO = Number(0.0)
 _ONE = Number(1.0)
 _METHODS = {
@@ -311,22 +344,23 @@ def _two(node: Apply) -> tuple[Node, Node]:
     return first, second
 
 
-def _trim(coefficients: np.ndarray) -> Coefficients | None:
-    """Return coefficients without leading zeros; None for too high a degree or infinite ones."""
-    trimmed = algebra.polytrim(coefficients)
-    if len(trimmed) - 1 > HIGHEST_DEGREE or not np.isfinite(trimmed).all():
+def _kept(p: Polynomial) -> Polynomial | None:
+    """Return a polynomial; None for too high a degree and for coefficients without a float."""
+    if p.degree > HIGHEST_DEGREE or size(p) > MOST_BITS or p.floats() is None:
         return None
-    return tuple(float(c) for c in trimmed)
+    return p
 
 
-def _both(operation: Callable[..., np.ndarray]) -> Callable[..., Coefficients | None]:
-    return lambda p, q: None if p is None or q is None else _trim(operation(p, q))
+def _both(operation: Callable[..., Polynomial]) -> Callable[..., Polynomial | None]:
+    return lambda p, q: None if p is None or q is None else _kept(operation(p, q))
 
 
-def _product(p: Coefficients | None, q: Coefficients | None) -> Coefficients | None:
-    if (0.0,) in (p, q):
-        return (0.0,)
-    return _both(algebra.polymul)(p, q)
+def _product(p: Polynomial | None, q: Polynomial | None) -> Polynomial | None:
+    if _NOTHING in (p, q):
+        return _NOTHING
+    if p is None or q is None or p.degree + q.degree > HIGHEST_DEGREE:
+        return None
+    return _kept(multiply(p, q))
 
 
 def _common(cuts: list[_Cut]) -> list[_Cut]:
@@ -356,20 +390,21 @@ def _with_edges(cut: _Cut, other: _Cut) -> _Cut:
 def _merge_equal(cut: _Cut) -> _Cut:
     """Return a function without edges between equal polynomials."""
     edges, polynomials = [cut.edges[0]], []
-    for high, polynomial in zip(cut.edges[1:], cut.polynomials, strict=True):
-        if polynomials and polynomial is not None and polynomial == polynomials[-1]:
+    for high, piece in zip(cut.edges[1:], cut.polynomials, strict=True):
+        if polynomials and piece is not None and piece == polynomials[-1]:
             edges[-1] = high
         else:
             edges.append(high)
-            polynomials.append(polynomial)
+            polynomials.append(piece)
     return _Cut(tuple(edges), tuple(polynomials), cut.complete)
 
 
 def _distinct(points: list[float], low: float, high: float) -> tuple[float, ...]:
     """Return sorted points inside (low, high) that differ by more than rounding."""
     kept: list[float] = []
-    least = 4 * _EPS * max(abs(low), abs(high), high - low)
     for point in points:
-        if point - (kept[-1] if kept else low) > least and high - point > least:
+        left = kept[-1] if kept else low
+        least = 4 * _EPS * abs(point)
+        if point - left > least and high - point > least:
             kept.append(float(point) + 0.0)  # no -0.0
     return tuple(kept)

@@ -226,3 +226,20 @@ def test_hinge_loss_is_exact_for_labels_in_pieces():
     for theta, value in zip(thetas, values, strict=True):
         margin = np.sign(x) * plain_forward(network, theta, x[:, None])[:, 0]
         assert abs(value - np.maximum(1 - margin, 0).mean()) < 1e-9 * (1 + value)
+
+
+@pytest.mark.parametrize(
+    ("text", "truth"),
+    [
+        ("where((x - 0.5)**10 < 1e-20, 1, 0)", 0.01),
+        ("where((x + 0.3)**8 < 1e-32, 10, 0)", 0.01),
+        ("abs((x - 0.1) * (x - 0.1001)) / ((x - 0.1) * (x - 0.1001)) - 1 + 0 * x", 2e-4),
+    ],
+)
+def test_narrow_pieces_count(text, truth):
+    """Two roots that lie close in the expanded polynomial cut a narrow piece."""
+    network = make_network(1, 2, 1)
+    rule = make_risk(make_problem(text), network)
+    value, error = jax.jit(rule.evaluate)(np.zeros(network.size))
+    assert abs(value - truth) <= error + 1e-12 * truth
+    assert error < 1e-9
