@@ -11,10 +11,10 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from jaxsim.errors import InputError
+from jaxsim.problem import user_source
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -50,10 +50,21 @@ def load(reference: str, key: str, allowed: bool) -> Callable[..., Any]:
             "you trust this study, pass --allow-code (in Python: allow_code=True)"
         )
     module_name, _, name = reference.partition(":")
+    if module_name == "__main__":
+        raise InputError(
+            f"{key} = {reference!r} is not accepted: what is typed in, or runs as a script, cannot "
+            f"be imported by workers and reports; put {name!r} into a file of its own, such as "
+            f'mine.py, and give "mine:{name}"'
+        )
     module = _import(module_name, reference, key)
     if not hasattr(module, name):
         raise InputError(f"{key} = {reference!r}: module {module_name!r} has no {name!r}")
     found = getattr(module, name)
+    if getattr(found, "__module__", None) == "__main__":
+        raise InputError(
+            f"{key} = {reference!r} was put into the module from outside; accepted: what its file "
+            "defines or imports"
+        )
     if not callable(found):
         raise InputError(
             f"{key} = {reference!r} is of type {type(found).__name__}; accepted: a function"
@@ -61,18 +72,28 @@ def load(reference: str, key: str, allowed: bool) -> Callable[..., Any]:
     return found
 
 
-def source_of(reference: str) -> bytes:
-    """Return the source of the loaded module of a "module:function"; empty if it has no file."""
-    path = getattr(sys.modules[reference.partition(":")[0]], "__file__", None)
-    return Path(path).read_bytes() if path else b""
+def identity_of(reference: str, key: str) -> list[str]:
+    """Return the SHA-256 values that identify a "module:function", whose module is loaded.
+
+    Raises:
+        InputError: if nothing identifies it (see `user_source`).
+    """
+    try:
+        return user_source.digest(reference.partition(":")[0])
+    except InputError as error:
+        raise InputError(f"{key} = {reference!r}: {error}") from None
 
 
 def _import(module_name: str, reference: str, key: str) -> Any:
     here = os.getcwd()
     sys.path.insert(0, here)
     importlib.invalidate_caches()
+    before = set(sys.modules)
     try:
-        return importlib.import_module(module_name)
+        module = importlib.import_module(module_name)
+        for name in set(sys.modules) - before:
+            user_source.note_import(name)
+        return module
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             raise InputError(

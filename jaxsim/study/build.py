@@ -25,7 +25,7 @@ from jaxsim.registry import Registry, build, call, check_parameters
 from jaxsim.risk import RiskOptions
 from jaxsim.study.expand import Variation
 from jaxsim.study.identity import identify
-from jaxsim.study.spec import ExperimentSpec, NetworkSpec, ProblemSpec, TrainingSpec
+from jaxsim.study.spec import ExperimentSpec, NetworkSpec, ProblemSpec, TrainingSpec, written
 from jaxsim.training.experiment import BatchSize, Experiment, TrainingSet, log_spaced
 from jaxsim.training.keys import root_key
 
@@ -171,7 +171,7 @@ _FACTORS = {
 
 def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> Network:
     if spec.module is not None:
-        unused = spec.model_fields_set - {"module"}
+        unused = written(spec) - {"module"}
         if unused:
             raise InputError(
                 f"network.{sorted(unused)[0]} is not accepted beside network.module: your own "
@@ -186,10 +186,16 @@ def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> 
     depth = len(widths) - 1
     weights = _per_layer(spec.weights, depth, "network.weights")
     biases = _per_layer(spec.biases, depth, "network.biases")
+    if spec.output_bias is not None and spec.biases is False:
+        raise InputError(
+            f"network.output_bias = {spec.output_bias} is not accepted beside network.biases = "
+            "false: there are no biases"
+        )
     if spec.output_bias is False:
         biases[-1] = None
+    biases = [_joint(n, w, b, spec) for n, (w, b) in enumerate(zip(weights, biases, strict=True))]
     for law in biases:
-        if law is not None and law.weights_only:
+        if law is not None and law.weights_only and law.draw_joint is None:
             raise InputError(
                 f"network.biases = {law.name!r} is not accepted: it is a law of matrices, for "
                 "network.weights"
@@ -199,8 +205,6 @@ def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> 
     for number in range(1, depth + 1):
         law, bias = weights[number - 1], biases[number - 1]
         assert law is not None
-        if law.draw_joint is not None and "biases" not in spec.model_fields_set:
-            bias = law
         layers.append(
             Layer(
                 fan_in=widths[number - 1],
@@ -213,6 +217,34 @@ def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> 
             )
         )
     return fully_connected(tuple(layers), activation)
+
+
+def _joint(
+    index: int, weights: Initializer | None, bias: Initializer | None, spec: NetworkSpec
+) -> Initializer | None:
+    """Return the law of a layer's biases: that of its weights if it draws both.
+
+    Raises:
+        InputError: for biases that such a law would ignore, or such a law for biases alone.
+    """
+    assert weights is not None
+    together = weights.draw_joint is not None
+    if bias is None or (bias.name == weights.name and together):
+        return bias
+    if bias.draw_joint is not None:
+        raise InputError(
+            f"network.biases = {bias.name!r} is not accepted: it draws weights and biases together "
+            "and belongs to network.weights"
+        )
+    if not together:
+        return bias
+    if "biases" in written(spec):
+        raise InputError(
+            f"network.biases = {spec.biases!r} is not accepted for layer {index + 1}: the law "
+            f"{weights.name!r} of its weights draws the biases too; leave biases out, or give a "
+            f"list with {weights.name!r} for this layer"
+        )
+    return weights
 
 
 def _per_layer(spec: Any, depth: int, key: str) -> list[Initializer | None]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from jaxsim.network.network import Network
 from jaxsim.problem.problem import Problem
-from jaxsim.problem.user_code import is_reference, source_of
+from jaxsim.problem.user_code import identity_of, is_reference
 from jaxsim.study.expand import canonical
 from jaxsim.training.keys import identity_words
 
@@ -66,7 +66,7 @@ def identify(
 
 
 def _content(table: Any, base: Path | None) -> Iterator[str]:
-    """Yield the SHA-256 of every file and module that a table refers to."""
+    """Yield the SHA-256 of every file and of all own modules that a table refers to."""
     if isinstance(table, list):
         for inner in table:
             yield from _content(inner, base)
@@ -76,7 +76,7 @@ def _content(table: Any, base: Path | None) -> Iterator[str]:
         if key == "path" and isinstance(value, str):
             yield hashlib.sha256(((base or Path()) / value).read_bytes()).hexdigest()
         elif key in ("function", "module") and is_reference(value):
-            yield hashlib.sha256(source_of(value)).hexdigest()
+            yield from identity_of(value, key)
         else:
             yield from _content(value, base)
 

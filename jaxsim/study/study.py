@@ -78,12 +78,12 @@ class Study:
 
     def with_settings(self, settings: Sequence[str]) -> Study:
         """Return the study with `key=value` settings applied."""
-        table = self.spec.model_dump(mode="json")
+        table = self.spec.model_dump(mode="json", exclude_unset=True)
         return self._build(study_spec(table, settings), self.allow_code, self.base)
 
     def replaced(self, **values: Any) -> Study:
         """Return the study with top-level keys replaced, e.g. `replicates=100`."""
-        table = self.spec.model_dump(mode="json")
+        table = self.spec.model_dump(mode="json", exclude_unset=True)
         for key, value in values.items():
             set_key(table, key, value)
         return self._build(check(table), self.allow_code, self.base)
