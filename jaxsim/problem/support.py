@@ -1,7 +1,9 @@
 """Supports of input laws, and the exact range of an affine function on each of them.
 
 A neuron is inactive if its pre-activation stays in a flat piece of the activation on the whole
-support of X, so all that theory and simulation ask of a support is the range of w.x + b on it.
+support of X, so all that theory and simulation ask of a support is the range of w.x + b on it, and
+what bounds the rounding errors of w.x + b in training. `draw_units` is the relative error of the
+coordinates of a draw, in units of the training precision's eps.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ class Box:
     low: tuple[float, ...]
     high: tuple[float, ...]
     bounded = True
+    draw_units = 0.5
 
     @property
     def dimension(self) -> int:
@@ -37,6 +40,14 @@ class Box:
         size = jnp.maximum(jnp.abs(jnp.asarray(self.low)), jnp.abs(jnp.asarray(self.high)))
         return (jnp.abs(weights) * size.astype(weights.dtype)[:, None]).sum(0)
 
+    def extent(self) -> Array:
+        """Return the supremum of |x_j| [d]."""
+        return jnp.maximum(jnp.abs(jnp.asarray(self.low)), jnp.abs(jnp.asarray(self.high)))
+
+    def positive_part(self, weights: Array) -> Array:
+        """Return a bound of sum_j max(w_j x_j, 0) per unit."""
+        return _positive_terms(weights, jnp.asarray(self.low), jnp.asarray(self.high))
+
 
 @dataclass(frozen=True)
 class Ball:
@@ -45,6 +56,11 @@ class Ball:
     radius: float
     dimension: int
     bounded = True
+
+    @property
+    def draw_units(self) -> float:
+        """Relative error of a draw r u^(1/d) g_j / |g|: a norm of d squares, a power, products."""
+        return self.dimension / 4 + 3
 
     def affine_range(self, weights: Array, biases: Array) -> tuple[Array, Array]:
         """Return (inf, sup) of x -> x @ weights + biases, which are biases -+ radius |w|."""
@@ -55,6 +71,14 @@ class Ball:
         """Return a bound of sum_j |w_j x_j| per unit."""
         return self.radius * jnp.abs(weights).sum(0)
 
+    def extent(self) -> Array:
+        """Return the supremum of |x_j| [d]."""
+        return jnp.full(self.dimension, self.radius)
+
+    def positive_part(self, weights: Array) -> Array:
+        """Return a bound of sum_j max(w_j x_j, 0) per unit."""
+        return self.magnitude(weights)
+
 
 @dataclass(frozen=True, eq=False)
 class Points:
@@ -62,6 +86,7 @@ class Points:
 
     points: np.ndarray
     bounded = True
+    draw_units = 0.5
 
     @property
     def dimension(self) -> int:
@@ -77,6 +102,15 @@ class Points:
         """Return max over the points of sum_j |w_j x_j| per unit."""
         return (jnp.abs(jnp.asarray(self.points, weights.dtype)) @ jnp.abs(weights)).max(0)
 
+    def extent(self) -> Array:
+        """Return the supremum of |x_j| [d]."""
+        return jnp.abs(jnp.asarray(self.points)).max(0)
+
+    def positive_part(self, weights: Array) -> Array:
+        """Return a bound of sum_j max(w_j x_j, 0) per unit."""
+        low, high = self.points.min(0), self.points.max(0)
+        return _positive_terms(weights, jnp.asarray(low), jnp.asarray(high))
+
 
 @dataclass(frozen=True)
 class Everything:
@@ -84,6 +118,7 @@ class Everything:
 
     dimension: int
     bounded = False
+    draw_units = 0.5
 
     def affine_range(self, weights: Array, biases: Array) -> tuple[Array, Array]:
         """Return (inf, sup): infinite unless all weights of the unit vanish."""
@@ -94,6 +129,19 @@ class Everything:
     def magnitude(self, weights: Array) -> Array:
         """Return infinity, but 0 for units without weights."""
         return jnp.where(jnp.all(weights == 0, axis=0), 0.0, jnp.inf).astype(weights.dtype)
+
+    def extent(self) -> Array:
+        """Return the supremum of |x_j| [d]."""
+        return jnp.full(self.dimension, jnp.inf)
+
+    def positive_part(self, weights: Array) -> Array:
+        """Return a bound of sum_j max(w_j x_j, 0) per unit."""
+        return self.magnitude(weights)
+
+
+def _positive_terms(weights: Array, low: Array, high: Array) -> Array:
+    a, b = weights * low[:, None], weights * high[:, None]
+    return jnp.maximum(jnp.maximum(a, b), 0).sum(0)
 
 
 Support = Box | Ball | Points | Everything

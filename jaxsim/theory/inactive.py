@@ -8,13 +8,16 @@ activation for all x in the support D of X:
 two disjoint events where the activation is clipped on both sides; the second is the first for -w,
 -b and -c. How the first is found, for weights with a symmetric law:
 
-    box, interval   sup = sum_j max(low_j w_j, high_j w_j): independent terms, `sums`; in
-                    one dimension Gaussian (pi - phi) / (2 pi), phi the angle between
-                    (s_w low, s_b) and (s_w high, s_b)
+    box, interval   sup = sum_j max(low_j w_j, high_j w_j): independent terms,
+                    `sum_distribution`; in one dimension Gaussian (pi - phi) / (2 pi), phi the
+                    angle between (s_w low, s_b) and (s_w high, s_b)
     ball, Gaussian  sup = r |w|, so the Student distribution function T_d(-r (s_w / s_b) sqrt d)
                     for c = 0, a one-dimensional integral for other biases
     finite points   one-dimensional or all corners of a box: the box; Gaussian: `orthant`
     anything else   a lower bound by simulation, labelled
+
+What is provable for a training is the same with its rounding errors as a margin (`rounding`): the
+probability of an event that implies inactivity in the arithmetic of the training.
 
 Gradients of an inactive neuron are exactly zero, so an optimizer that leaves parameters with zero
 gradients alone keeps it inactive for ever: the mechanism of Do, Jentzen and Riekert
@@ -35,10 +38,16 @@ from jaxsim.network.activations import Activation
 from jaxsim.network.network import Layer
 from jaxsim.problem.support import Ball, Box, Everything, Points, Support
 from jaxsim.theory.laws import Entry, entry_law
-from jaxsim.theory.orthant import gaussian_orthant
+from jaxsim.theory.orthant import gaussian_orthant, polar_cone_strip
 from jaxsim.theory.probability import Probability
+from jaxsim.theory.rounding import EXACT, Rounding, training_rounding
 from jaxsim.theory.simulated import simulated_probability
-from jaxsim.theory.sum_distribution import Summand, integrate, probability_below, symmetric_term
+from jaxsim.theory.sum_distribution import (
+    Summand,
+    integral_over_norm,
+    probability_below,
+    window_probability,
+)
 
 Found = tuple[float, float, str]
 _MOST_CORNERS = 1 << 14
@@ -49,6 +58,7 @@ def inactive_probability(
     activation: Activation,
     support: Support,
     pieces: tuple[tuple[float, float], ...] | None = None,
+    precision: str = "float32",
 ) -> Probability:
     """Return the probability that a neuron of the first hidden layer is inactive at initialization.
 
@@ -57,6 +67,8 @@ def inactive_probability(
         activation: of the hidden layers.
         support: of the input law.
         pieces: the flat intervals to consider; None for all of the activation.
+        precision: of the training, "float32" or "float64", in whose arithmetic `lower` holds; the
+            value is that of real numbers.
 
     Raises:
         InputError: if the layer and the support have different dimensions.
@@ -79,74 +91,153 @@ def inactive_probability(
     shape = (layer.fan_in, layer.fan_out)
     weights = entry_law(layer.weights, *shape, layer.multiplier)
     biases = entry_law(layer.biases, *shape)
+    rounding = training_rounding(support, precision)
     if isinstance(support, Everything):
-        return _everywhere(weights, biases, pieces)
+        return _everywhere(weights, biases, pieces, rounding)
+    why = "no formula for this support"
+    found = certain = None
     if weights is None or biases is None or layer.weights.draw_joint is not None:
-        return simulated_probability(layer, pieces, support, "no formula for these laws")
+        why = "no formula for these laws"
+    else:
+        found = _in_pieces(weights, biases, support, pieces, EXACT)
+        certain = _in_pieces(weights, biases, support, pieces, rounding)
+    if found is None or certain is None:
+        return simulated_probability(layer, pieces, support, why, rounding)
+    lower = certain[0] - certain[1] if rounding.representable else 0.0
+    return Probability(*found[:2], True, found[2], in_training=lower)
+
+
+def _in_pieces(
+    weights: Entry,
+    biases: Entry,
+    support: Support,
+    pieces: tuple[tuple[float, float], ...],
+    rounding: Rounding,
+) -> Found | None:
+    """Return the sum over flat pieces, which are disjoint events."""
     value = error = 0.0
     methods: list[str] = []
     for low, high in pieces:
         if low == -math.inf:
-            found = _below(weights, biases, support, high)
+            found = _below(weights, biases, support, high, rounding)
         elif high == math.inf:
-            found = _below(weights.reflected(), biases.reflected(), support, -low)
+            found = _below(weights.reflected(), biases.reflected(), support, -low, rounding)
         else:
             found = None
         if found is None:
-            return simulated_probability(layer, pieces, support, "no formula for this support")
+            return None
         value, error = value + found[0], error + found[1]
         methods.append(found[2])
-    return Probability(value, error, True, "; ".join(dict.fromkeys(methods)))
+    return value, error, "; ".join(dict.fromkeys(methods))
 
 
 def _everywhere(
-    weights: Entry | None, biases: Entry | None, pieces: tuple[tuple[float, float], ...]
+    weights: Entry | None,
+    biases: Entry | None,
+    pieces: tuple[tuple[float, float], ...],
+    rounding: Rounding,
 ) -> Probability:
     """Return the probability on an unbounded support: only constant pre-activations stay flat."""
     if weights is None or weights.half is not None or weights.constant != 0:
         return Probability(0.0, 0.0, True, "the support is unbounded")
     if biases is None:
         return Probability(0.0, 0.0, False, "the support is unbounded, no formula for the biases")
-    value = sum(
-        biases.below(high) if low == -math.inf else biases.reflected().below(-low)
-        for low, high in pieces
-        if math.inf in (-low, high)
+    value, lower = (
+        sum(
+            biases.below(r.end(high)) if low == -math.inf else biases.reflected().below(r.end(-low))
+            for low, high in pieces
+            if math.inf in (-low, high)
+        )
+        for r in (EXACT, rounding)
     )
-    return Probability(value, 1e-15, True, "zero weights: law of the bias")
+    return Probability(
+        value, 1e-15, True, "zero weights: law of the bias", in_training=lower - 1e-15
+    )
 
 
-def _below(weights: Entry, biases: Entry, support: Support, c: float) -> Found | None:
-    """Return (P(b + sup_D w.x <= c), error, method), or None where there is no formula."""
+def _below(
+    weights: Entry, biases: Entry, support: Support, c: float, rounding: Rounding
+) -> Found | None:
+    """Return (P(b + sup_D w.x <= c), error, method), or None where there is no formula.
+
+    With the margins of a rounding: of the event that implies it in training.
+    """
     if isinstance(support, Points):
         box = _as_box(support)
         if box is None:
-            return _on_points(weights, biases, np.unique(support.points, axis=0), c)
+            return _on_points(weights, biases, np.unique(support.points, axis=0), c, rounding)
         support = box
     if isinstance(support, Ball):
         if support.dimension > 1:
-            return _on_ball(weights, biases, support, c)
+            return _on_ball(weights, biases, support, c, rounding)
         support = Box((-support.radius,), (support.radius,))
     assert isinstance(support, Box)
     low, high = np.array(support.low, float), np.array(support.high, float)
+    corners = np.stack([low, high])
     if weights.half is None:
-        v = weights.constant
-        return _bias_below(biases, c - float(np.maximum(v * low, v * high).sum()))
-    if len(low) == 1 and c == 0 and weights.normal and biases.normal:
+        return _constant_weights(weights.constant, biases, corners, c, rounding)
+    if rounding.exact and len(low) == 1 and c == 0 and weights.normal and biases.normal:
         return _interval(low[0] * weights.scale, high[0] * weights.scale, biases.scale)
-    scales = Counter(
-        (max(u, -lower), min(u, -lower))
-        for lower, u in zip(low * weights.scale, high * weights.scale, strict=True)
+    # sup of w_j x_j + relative |w_j x_j|, in units of |w_j|, for w_j > 0 and w_j < 0.
+    up, down = (
+        weights.scale * (sign * corners + rounding.relative * np.abs(corners)).max(0)
+        for sign in (1, -1)
     )
+    scales = Counter((max(a, b), min(a, b)) for a, b in zip(up, down, strict=True))
     terms = [Summand(weights.half, first, second, n) for (first, second), n in scales.items()]
-    if biases.half is not None:
-        terms.append(symmetric_term(biases))
-    found = probability_below(terms, c - biases.constant)
-    return None if found is None else (*found, "sum of independent terms")
+    t = rounding.end(c)
+    if biases.half is None:
+        t -= rounding.largest(biases.constant)
+    else:
+        r = rounding.relative
+        terms.append(Summand(biases.half, biases.scale * (1 + r), -biases.scale * (1 - r)))
+    found = probability_below(terms, t)
+    if found is None:
+        return None
+    value, error = found
+    if rounding.exact:
+        return value, error, "sum of independent terms"
+    if c == 0:
+        # Results near the smallest number; where no term is positive, they do not matter.
+        error += window_probability(terms, rounding.absolute)
+    none_positive = math.prod((((a <= 0) + (b <= 0)) / 2) ** n for (a, b), n in scales.items())
+    none_positive *= biases.below(rounding.end(c)) * (1 - 1e-15)
+    if none_positive > value - error:
+        value, error = none_positive, 0.0
+    return value, error, "sum of independent terms"
 
 
-def _bias_below(biases: Entry, t: float) -> Found:
-    """Return P(b <= t)."""
-    value = biases.below(t)
+def _constant_weights(
+    value: float, biases: Entry, corners: np.ndarray, c: float, rounding: Rounding
+) -> Found:
+    """Return the probability for weights that all have one value, on a box."""
+    terms = value * corners
+    sup = float(terms.max(0).sum())
+    none_positive = bool((terms <= 0).all())
+    if not rounding.exact:
+        sup = float((terms + rounding.relative * np.abs(terms)).max(0).sum())
+    return _bias_below(biases, c, sup, none_positive, rounding)
+
+
+def _bias_below(
+    biases: Entry, c: float, sup: float, none_positive: bool, rounding: Rounding
+) -> Found:
+    """Return P(b + sup <= c) with the margins of the bias.
+
+    Args:
+        biases: law of the bias.
+        c: end of the flat piece.
+        sup: of w.x, its own margin included.
+        none_positive: whether no term of w.x can be positive, so that b <= c is enough.
+        rounding: of the training.
+    """
+    if rounding.exact:
+        value = biases.below(c - sup)
+    else:
+        t = rounding.end(c) - rounding.absolute - sup
+        value = biases.below(t / (1 + math.copysign(rounding.relative, t)))
+        if none_positive:
+            value = max(value, biases.below(rounding.end(c)))
     return value, 4e-16 * value, "law of the bias"
 
 
@@ -158,44 +249,34 @@ def _interval(low: float, high: float, bias_std: float) -> Found:
     return value, 1e-15 * value, "angle of two Gaussian pre-activations"
 
 
-def _on_ball(weights: Entry, biases: Entry, ball: Ball, c: float) -> Found | None:
-    """Return the probability for sup = radius |w|."""
-    dimension, radius = ball.dimension, ball.radius
+def _on_ball(
+    weights: Entry, biases: Entry, ball: Ball, c: float, rounding: Rounding
+) -> Found | None:
+    """Return the probability for sup = radius |w|.
+
+    With margins, sum_j |w_j x_j| <= radius |w| too.
+    """
+    dimension, radius = ball.dimension, ball.radius * (1 + rounding.relative)
     if weights.half is None:
         reach = radius * abs(weights.constant) * math.sqrt(dimension)
-        return _bias_below(biases, c - reach)
+        return _bias_below(biases, c, reach, reach == 0, rounding)
     if radius == 0:
-        return _bias_below(biases, c)
+        return _bias_below(biases, c, 0.0, True, rounding)
     if not weights.normal:
         return None
     reach = radius * weights.scale
+    t = rounding.end(c) - rounding.absolute
     chi: Any = stats.chi(dimension)
     if biases.half is None:
-        value = float(chi.cdf((c - biases.constant) / reach))
+        value = float(chi.cdf((t - rounding.largest(biases.constant)) / reach))
         return value, 1e-14 * value, "chi distribution of |w|"
+    bias_down = biases.scale * (1 - rounding.relative)
     if biases.normal and c == 0:
-        t = reach / biases.scale * math.sqrt(dimension)
-        value = float(special.stdtr(dimension, -t))
-        return value, 1e-13 * value, "Student distribution"
-    # Density of |w| times P(b <= c - reach |w|), with panels as fine as either varies.
-    stop = math.sqrt(dimension) + 38.0
-    last = min(biases.half.end, 38.0)
-    turns = [
-        (c + sign * biases.scale * x) / reach
-        for sign in (-1, 1)
-        for x in np.append(np.arange(0, last, 0.5), last)
-    ]
-
-    def integrand(x: np.ndarray) -> np.ndarray:
-        term = symmetric_term(biases)
-        t = c - reach * x
-        below = (term.half.cdf(t / term.first) + 1 - term.half.cdf(t / term.second)) / 2
-        if biases.normal:
-            below = special.ndtr(t / biases.scale)
-        return chi.pdf(x) * below
-
-    value, error = integrate(integrand, stop, [*np.arange(0, stop, 0.5), *turns])
-    return value, error, "integral over |w|"
+        ratio = reach / bias_down * math.sqrt(dimension)
+        value = float(special.stdtr(dimension, -ratio))
+        return value, 1e-13 * value + rounding.absolute / bias_down, "Student distribution"
+    bias = Summand(biases.half, biases.scale * (1 + rounding.relative), -bias_down)
+    return *integral_over_norm(dimension, reach, bias, t), "integral over |w|"
 
 
 def _as_box(points: Points) -> Box | None:
@@ -215,14 +296,25 @@ def _as_box(points: Points) -> Box | None:
     return box if len(np.unique(corners, axis=0)) == 2**wide else None
 
 
-def _on_points(weights: Entry, biases: Entry, x: np.ndarray, c: float) -> Found | None:
+def _on_points(
+    weights: Entry, biases: Entry, x: np.ndarray, c: float, rounding: Rounding
+) -> Found | None:
     """Return the probability for finitely many points that are no box."""
     if weights.half is None:
-        return _bias_below(biases, c - float((x.sum(1) * weights.constant).max()))
+        terms = x * weights.constant
+        sup = float((terms + rounding.relative * np.abs(terms)).sum(1).max())
+        return _bias_below(biases, c, sup, bool((terms <= 0).all()), rounding)
     bias_std = biases.scale if biases.normal else 0.0
     constant = biases.half is None and biases.constant == c
     centred = constant or (biases.normal and c == 0)
     if not (weights.normal and centred):
         return None
     value = gaussian_orthant(x, weights.scale, bias_std)
-    return None if value is None else (value, 1e-14, "Gaussian orthant")
+    if value is None:
+        return None
+    if c != 0 and not rounding.exact:
+        return 0.0, 0.0, "Gaussian orthant"  # c and the bias cancel, but not certainly in training
+    strip = 0.0
+    if not rounding.exact:
+        strip = polar_cone_strip(x, weights.scale, bias_std, rounding.relative, rounding.absolute)
+    return max(value - strip, 0.0), 1e-14, "Gaussian orthant"

@@ -39,6 +39,7 @@ from jaxsim.problem.support import Support
 from jaxsim.theory.inactive import inactive_probability
 from jaxsim.theory.laws import entry_law
 from jaxsim.theory.probability import Probability
+from jaxsim.theory.rounding import training_rounding
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,12 @@ class CountDistribution:
         return 1.0 if k <= 0 else float(min(self.pmf[k:].sum(), 1.0))
 
 
-def inactive_count_law(layer: Layer, activation: Activation, support: Support) -> CountDistribution:
+def inactive_count_law(
+    layer: Layer, activation: Activation, support: Support, precision: str = "float32"
+) -> CountDistribution:
     """Return the law of the number of inactive neurons of the first hidden layer.
+
+    The error covers rounding in a training of that precision.
 
     Example:
         >>> from jaxsim.network.activations import relu
@@ -86,11 +91,12 @@ def inactive_count_law(layer: Layer, activation: Activation, support: Support) -
     Raises:
         InputError: if the layer and the support have different dimensions.
     """
-    p = inactive_probability(layer, activation, support)
+    p = inactive_probability(layer, activation, support, precision=precision)
     value = p.value if p.independent else 0.0
     method = p.method if p.independent else "neurons depend on each other: no law of their number"
     pmf = binomial_pmf(layer.fan_out, value)
-    return CountDistribution(pmf, layer.fan_out * p.error, p.exact and p.independent, method)
+    error = layer.fan_out * max(p.error, p.value - p.lower)
+    return CountDistribution(pmf, error, p.exact and p.independent, method)
 
 
 def binomial_pmf(n: int, p: float) -> np.ndarray:
@@ -105,6 +111,7 @@ class InactiveChain:
         layers: all layers of a fully-connected network, the output layer last.
         activation: of the hidden layers.
         support: of the input law.
+        precision: of the training, in whose arithmetic all lower bounds hold.
 
     Attributes:
         first_silent: probability that a first-layer neuron is silent, a `Probability`.
@@ -115,15 +122,24 @@ class InactiveChain:
         dimensions.
     """
 
-    def __init__(self, layers: Sequence[Layer], activation: Activation, support: Support):
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        activation: Activation,
+        support: Support,
+        precision: str = "float32",
+    ):
         if len(layers) < 2:
             raise InputError(f"layers = {len(layers)} layers; accepted: at least 2, one is hidden")
         self.hidden = tuple(layers[:-1])
         self.activation = activation
         silent = tuple(piece for piece in activation.flat if _value(activation, piece) == 0)
         other = tuple(piece for piece in activation.flat if piece not in silent)
-        self.first_silent = inactive_probability(self.hidden[0], activation, support, silent)
-        self.first_other = inactive_probability(self.hidden[0], activation, support, other)
+        self.rounding = training_rounding(support, precision)
+        self.first_silent, self.first_other = (
+            inactive_probability(self.hidden[0], activation, support, pieces, precision)
+            for pieces in (silent, other)
+        )
 
     @property
     def exact(self) -> bool:
@@ -151,7 +167,8 @@ class InactiveChain:
     def structural(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (silent, other) probabilities for a neuron of hidden layer `number` >= 2.
 
-        Entry k of each is the probability given k silent neurons in the layer before.
+        Entry k of each is the probability given k silent neurons in the layer before. No term of
+        the pre-activation is positive (negative), so that it is within the piece in any arithmetic.
         """
         layer = self.hidden[number - 1]
         live = layer.fan_in - np.arange(layer.fan_in + 1.0)
@@ -161,10 +178,10 @@ class InactiveChain:
         for piece in self.activation.flat:
             if piece[0] == -math.inf:
                 signs = _one_sided(layer.weights, layer, np.sign(layer.multiplier), 0.0)
-                bias = _one_sided(layer.biases, layer, 1.0, piece[1])
+                bias = _one_sided(layer.biases, layer, 1.0, self.rounding.end(piece[1]))
             elif piece[1] == math.inf:
                 signs = _one_sided(layer.weights, layer, -np.sign(layer.multiplier), 0.0)
-                bias = _one_sided(layer.biases, layer, -1.0, -piece[0])
+                bias = _one_sided(layer.biases, layer, -1.0, self.rounding.end(-piece[0]))
             else:
                 continue
             found = silent if _value(self.activation, piece) == 0 else other
@@ -202,7 +219,10 @@ class InactiveChain:
 
 
 def structural_count_laws(
-    layers: Sequence[Layer], activation: Activation, support: Support
+    layers: Sequence[Layer],
+    activation: Activation,
+    support: Support,
+    precision: str = "float32",
 ) -> tuple[CountDistribution, ...]:
     """Return the laws of the numbers of structurally silent neurons in every hidden layer.
 
@@ -213,13 +233,15 @@ def structural_count_laws(
         layers: all layers of a fully-connected network, the output layer last.
         activation: of the hidden layers.
         support: of the input law.
+        precision: of the training.
 
     Raises:
         InputError: without a hidden layer, or if the layer and the support have different
         dimensions.
     """
-    chain = InactiveChain(layers, activation, support)
-    error = 2 * chain.hidden[0].fan_out * chain.first_silent.error
+    chain = InactiveChain(layers, activation, support, precision)
+    first = chain.first_silent
+    error = 2 * chain.hidden[0].fan_out * max(first.error, first.value - first.lower)
     laws = []
     for number, pmf in enumerate(chain.silent_laws(), start=1):
         exact = number == 1 and chain.exact
@@ -231,7 +253,10 @@ def structural_count_laws(
 
 
 def probability_layer_dead(
-    layers: Sequence[Layer], activation: Activation, support: Support
+    layers: Sequence[Layer],
+    activation: Activation,
+    support: Support,
+    precision: str = "float32",
 ) -> Probability:
     """Return a lower bound on P(some hidden layer is wholly inactive at initialization).
 
@@ -241,16 +266,22 @@ def probability_layer_dead(
         layers: all layers of a fully-connected network, the output layer last.
         activation: of the hidden layers.
         support: of the input law.
+        precision: of the training.
 
     Raises:
         InputError: without a hidden layer, or if the layer and the support have different
         dimensions.
     """
-    chain = InactiveChain(layers, activation, support)
+    chain = InactiveChain(layers, activation, support, precision)
     m = chain.hidden[0].fan_out
     value = failure_probability(chain, m)
     exact = chain.exact and len(chain.hidden) == 1
-    return Probability(value, 0.0, exact, "first layer and structurally inactive deeper layers")
+    error = m * sum(
+        max(p.error, p.value - p.lower) for p in (chain.first_silent, chain.first_other)
+    )
+    return Probability(
+        value, error if exact else 0.0, exact, "first layer and structurally inactive deeper layers"
+    )
 
 
 def failure_probability(chain: InactiveChain, k: int | None, constant: bool = True) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import special
 
 from jaxsim.network.initializers import Initializer
+from jaxsim.theory.panels import HEIGHT, PANEL, REACH
 
 _ROOT2 = math.sqrt(2.0)
 # Beyond 38 standard deviations a normal law has less than 1e-314 of its mass.
@@ -54,6 +55,10 @@ class HalfLaw(Protocol):
         """Return log max_x e^{growth x} pdf(x)."""
         ...
 
+    def log_bounds(self) -> tuple[float, float]:
+        """Return logarithms of bounds of |pdf| and |cdf| in the ellipses of `panels`."""
+        ...
+
 
 @dataclass(frozen=True)
 class HalfUniform:
@@ -78,6 +83,10 @@ class HalfUniform:
     def log_peak(self, growth: float) -> float:
         """Return log max e^{growth x}."""
         return max(growth, 0.0)
+
+    def log_bounds(self) -> tuple[float, float]:
+        """Return those of 1 and of the identity, over panels between 0 and 1."""
+        return 0.0, math.log(1 + PANEL * REACH)
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,20 @@ class HalfNormal:
         """Return log max e^{growth x} pdf(x), at x = growth or an end."""
         x = min(max(growth, 0.0), self.end)
         return growth * x - x * x / 2 + 0.5 * math.log(2 / math.pi) - math.log(self._mass)
+
+    def log_bounds(self) -> tuple[float, float]:
+        """Return those from |e^{-z^2/2}| <= e^{y^2/2} and |erf z| <= min(1 + e^{y^2}, ...).
+
+        The last is the length of the path from 0 times its steepest slope, 2 |z| e^{y^2} / sqrt pi.
+        """
+        width = min(PANEL, self.end)
+        square = (width / 2 * HEIGHT) ** 2
+        size = min(self.end, _FAR) + width / 2 * REACH
+        erf = min(
+            1 + math.exp(square / 2), 2 * size / math.sqrt(2 * math.pi) * math.exp(square / 2)
+        )
+        mass = math.log(self._mass)
+        return square / 2 + 0.5 * math.log(2 / math.pi) - mass, math.log(erf) - mass
 
 
 def _erfcx(z: np.ndarray) -> np.ndarray:

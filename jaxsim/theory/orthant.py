@@ -65,6 +65,40 @@ def gaussian_orthant(points: np.ndarray, weight_std: float, bias_std: float) -> 
     return None
 
 
+def polar_cone_strip(
+    points: np.ndarray, weight_std: float, bias_std: float, relative: float, absolute: float
+) -> float:
+    """Return a bound of P(all z_i <= 0, but some z_i > -relative |v_i| |g| - absolute).
+
+    On the unit sphere of R^D the relative part is a strip of width asin(relative) inside a convex
+    body within a half-sphere: its inner parallel bodies have no larger boundary than the
+    half-sphere, so its share is at most asin(relative) |S^(D-2)| / |S^(D-1)|. The absolute part is
+    a window of the normal density of each z_i.
+
+    Args:
+        points: x [N, d].
+        weight_std: standard deviation of the weights.
+        bias_std: standard deviation of the bias; 0 for no bias.
+        relative: in units of |v_i| |g|.
+        absolute: the same for all points.
+
+    Example:
+        >>> round(polar_cone_strip(np.array([[1.0], [2.0]]), 1.0, 1.0, 1e-6, 0.0) * math.pi, 12)
+        1e-06
+    """
+    points = points[np.any(points != 0, axis=1)] if bias_std == 0 else points
+    if len(points) == 0:
+        return 0.0
+    norms = np.sqrt((weight_std * points) ** 2 @ np.ones(points.shape[1]) + bias_std**2)
+    size = points.shape[1] + (bias_std > 0)
+    if size == 1:
+        share = 0.0
+    else:
+        share = math.exp(math.lgamma(size / 2) - math.lgamma((size - 1) / 2)) / math.sqrt(math.pi)
+    windows = float((absolute / np.maximum(norms, 1e-300)).sum()) / math.sqrt(2 * math.pi)
+    return math.asin(min(relative, 1.0)) * share * (1 + 1e-12) + windows
+
+
 def _angle(u: np.ndarray, v: np.ndarray) -> float:
     """Return the angle between two vectors, accurate for small angles too."""
     u, v = u / np.linalg.norm(u), v / np.linalg.norm(v)

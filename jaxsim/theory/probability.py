@@ -18,6 +18,8 @@ class Probability:
         method: how it is known, in words.
         independent: whether the neurons of the layer are independent of each other.
         evidence: what `lower` rests on as a lower bound of the probability.
+        in_training: a lower bound of the probability of an event that implies this one in the
+            arithmetic of the training; None where no training is thought of.
     """
 
     value: float
@@ -26,8 +28,16 @@ class Probability:
     method: str
     independent: bool = True
     evidence: Evidence = PROVED
+    in_training: float | None = None
 
     @property
     def lower(self) -> float:
-        """A lower bound of the probability."""
-        return max(self.value - self.error, 0.0)
+        """A lower bound of the probability, in the arithmetic of the training where there is one.
+
+        Example:
+            >>> tie = Probability(1.0, 0.0, True, "a sum that is 0", in_training=0.0)
+            >>> tie.value, tie.lower
+            (1.0, 0.0)
+        """
+        lower = max(self.value - self.error, 0.0)
+        return lower if self.in_training is None else min(lower, max(self.in_training, 0.0))

@@ -7,6 +7,7 @@ fixed seed; neurons that depend on each other (orthogonal weights) give one draw
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from jaxsim.network.initializers import Initializer
 from jaxsim.network.network import Layer
 from jaxsim.problem.support import Support
 from jaxsim.theory.probability import Probability
+from jaxsim.theory.rounding import Rounding
 
 DOUBT = 1e-6
 _DRAWS = 1 << 15
@@ -37,7 +39,11 @@ def independent_neurons(initializer: Initializer | None) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def simulated_probability(
-    layer: Layer, pieces: tuple[tuple[float, float], ...], support: Support, why: str
+    layer: Layer,
+    pieces: tuple[tuple[float, float], ...],
+    support: Support,
+    why: str,
+    rounding: Rounding,
 ) -> Probability:
     """Return a lower bound on the probability that a neuron stays in one of the flat pieces.
 
@@ -46,6 +52,7 @@ def simulated_probability(
         pieces: flat intervals of the activation.
         support: of the input law.
         why: the reason for simulating, for the method's text.
+        rounding: of the training: a neuron counts if it is inactive in that arithmetic.
     """
     independent = independent_neurons(layer.weights) and independent_neurons(layer.biases)
     size = layer.fan_in * layer.fan_out
@@ -58,9 +65,19 @@ def simulated_probability(
         """Return the number of inactive neurons in the layers drawn from the keys."""
         weights, biases = jax.vmap(lambda key: _draw(layer, key))(keys)
         low, high = jax.vmap(support.affine_range)(weights, biases)
+        margin = rounding.absolute + rounding.relative * (
+            jax.vmap(support.magnitude)(weights) + jnp.abs(biases)
+        )
+        sides = [(1, high, lambda piece: piece[1]), (-1, -low, lambda piece: -piece[0])]
         flat = jnp.zeros(low.shape, bool)
-        for start, stop in pieces:
-            flat |= (low >= start) & (high <= stop)
+        for piece in pieces:
+            inside = jnp.ones(low.shape, bool)
+            for sign, sup, end in sides:
+                c = rounding.end(end(piece))
+                no_term = jax.vmap(support.positive_part)(sign * weights) == 0
+                clears = (sup + margin <= c) | (no_term & (sign * biases <= c))
+                inside &= clears | (c == math.inf)
+            flat |= inside
         return flat[:, :per_layer].sum()
 
     # Large layers get fewer draws: at most 16 batches.
@@ -70,6 +87,7 @@ def simulated_probability(
         int(inactive(jax.random.split(jax.random.fold_in(root, i), batch))) for i in range(batches)
     )
     draws = batches * batch * per_layer
+    count = count if rounding.representable else 0
     value = float(stats.beta.ppf(DOUBT, count, draws - count + 1)) if count else 0.0
     method = (
         f"simulated, {why}: Clopper-Pearson lower limit from {draws} draws, confidence 1 - {DOUBT}"

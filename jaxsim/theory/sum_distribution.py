@@ -10,27 +10,28 @@ cancels, so that the *relative* error stays near rounding however small the prob
 step h the rule's error is exactly sum_{k != 0} e^{-2 pi k c / h} P(Y <= t + 2 pi k / h) (Abate and
 Whitt, Queueing Systems 10, 1992, section 5), which Chernoff's inequality bounds; the cut-off tail
 is bounded by |E e^{-s A X}| <= 2 max_x e^{-Re(s) A x} f(x) / |A Im s|, from integration by parts
-for the unimodal integrand. Sums of two terms are integrated directly instead.
+for the unimodal integrand. Sums of two terms are integrated directly instead (`panels`). Errors
+are bounds: of what is cut off, and of rounding in units in the last place.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import optimize, special
 
+from jaxsim.theory import panels
 from jaxsim.theory.laws import Entry, HalfLaw, HalfNormal
 
 _DIGITS = 37.0  # e^-37 = 8.5e-17
 _CHUNK = 1 << 15
 _MOST_NODES = 1 << 21
 _MOST_SPLITS = 4096
-_NODES = {n: np.polynomial.legendre.leggauss(n) for n in (20, 40)}
 
 
 @dataclass(frozen=True)
@@ -163,39 +164,70 @@ def _below(term: Summand, t: np.ndarray) -> np.ndarray:
 def _pair(one: Summand, two: Summand, t: float) -> tuple[float, float]:
     """Integrate P(A' X' <= t - a x) against the density of X, for both values a of A."""
     value = error = 0.0
+    pdf_bound, cdf_bound = one.half.log_bounds()[0], two.half.log_bounds()[1]
+    bound = pdf_bound + float(np.logaddexp(cdf_bound, 0.0))
     for scale in (one.first, one.second):
         kinks = [t / scale]
         for other in (two.first, two.second):
-            kinks += [(t - other * x) / scale for x in _landmarks(two.half.end)]
-        v, e = integrate(
+            kinks += [(t - other * x) / scale for x in panels.landmarks(two.half.end)]
+        v, e = panels.integrate(
             lambda x, a=scale: one.half.pdf(x) * _below(two, t - a * x),
-            _landmarks(one.half.end)[-1],
-            [*_landmarks(one.half.end), *kinks],
+            panels.landmarks(one.half.end)[-1],
+            [*panels.landmarks(one.half.end), *kinks],
+            lambda middle, radius: np.full_like(middle, bound),
         )
+        # What rounding of t - a x moves is worth the density of X.
+        e += 4e-16 * abs(t / scale) * math.exp(one.half.log_peak(0.0))
         value, error = value + v / 2, error + e / 2
     return value, error
 
 
-def _landmarks(end: float) -> list[float]:
-    """Return the ends of panels fine enough for a normal density."""
-    stop = min(end, 38.0)
-    return [*np.arange(0.0, stop, 0.5), stop]
+def window_probability(terms: Sequence[Summand], width: float) -> float:
+    """Return a bound of P(-width < Y <= 0, not all terms 0).
 
-
-def integrate(
-    function: Callable[[np.ndarray], np.ndarray], stop: float, breaks: Sequence[float]
-) -> tuple[float, float]:
-    """Return (int_0^stop of a piecewise analytic function, an estimate of the error).
-
-    Gauss-Legendre with 40 nodes between neighbouring breaks; the error is the difference to 20.
+    Given the others, a term that is not 0 has a density of at most the peak of its half-law's.
     """
-    edges = np.unique(np.clip([0.0, *breaks, stop], 0.0, stop))
-    middle, radius = (edges[1:] + edges[:-1]) / 2, (edges[1:] - edges[:-1]) / 2
-    results = []
-    for nodes, weights in _NODES.values():
-        x = middle[:, None] + radius[:, None] * nodes
-        results.append(float((radius[:, None] * weights * function(x)).sum()))
-    return results[-1], abs(results[1] - results[0]) + 1e-14 * abs(results[1])
+    total = 0.0
+    for term in terms:
+        peak = math.exp(term.half.log_peak(0.0))
+        sides = [width / abs(scale) for scale in (term.first, term.second) if scale]
+        total += term.count * peak * sum(sides) / 2
+    return total
+
+
+def integral_over_norm(
+    dimension: int, reach: float, bias: Summand, t: float
+) -> tuple[float, float]:
+    """Return (P(A X + reach |g| <= t), bound on its error), g standard normal in R^dimension.
+
+    The density of |g|, 2^(1 - d/2) / Gamma(d/2) x^(d-1) e^(-x^2/2), times P(A X <= t - reach x).
+
+    Args:
+        dimension: d.
+        reach: factor of the norm.
+        bias: A X.
+        t: the threshold.
+    """
+    log_constant = (1 - dimension / 2) * math.log(2) - math.lgamma(dimension / 2)
+    cdf_bound = bias.half.log_bounds()[1]
+
+    def integrand(x: np.ndarray) -> np.ndarray:
+        log_pdf = log_constant + special.xlogy(dimension - 1, x) - x * x / 2
+        return np.exp(log_pdf) * _below(bias, t - reach * x)
+
+    def log_bound(middle: np.ndarray, radius: np.ndarray) -> np.ndarray:
+        across, up = radius * panels.REACH, radius * panels.HEIGHT
+        decay = (np.maximum(middle - across, 0) ** 2 - up**2) / 2
+        growth = (dimension - 1) * np.log(middle + across)
+        return log_constant + growth - decay + np.logaddexp(cdf_bound, 0.0)
+
+    stop = math.sqrt(dimension) + 38.0
+    breaks = [*np.arange(0.0, stop, panels.PANEL)]
+    for scale in (bias.first, bias.second):
+        breaks += [(t - scale * x) / reach for x in panels.landmarks(bias.half.end)]
+    value, error = panels.integrate(integrand, stop, breaks, log_bound)
+    # The logarithm of the density is a sum of numbers of about d log d.
+    return value, error + 4e-16 * dimension * (4 + math.log(dimension)) * value
 
 
 def _inverse_transform(terms: list[Summand], t: float) -> tuple[float, float]:

@@ -113,8 +113,8 @@ def make_ranges(
             if number == 0:
                 low, high = support.affine_range(weights, biases)
                 magnitude = support.magnitude(weights)
-                positive = _positive_part_first(support, weights, biases)
-                size = _input_size(support)
+                positive = support.positive_part(weights) + jax.nn.relu(biases)
+                size = support.extent()
             else:
                 below, above = _image(activation, found[-1])
                 size = jnp.maximum(jnp.abs(below), jnp.abs(above))
@@ -180,25 +180,3 @@ def _safe(values: Array, weights: Array) -> Array:
 def _times(values: Array, weights: Array) -> Array:
     """Return values @ weights with 0 * inf = 0."""
     return _safe(values, weights).sum(0)
-
-
-def _input_size(support: Support) -> Array:
-    """Return a bound of |x_j| over the support, [d]."""
-    if isinstance(support, Box):
-        return jnp.maximum(jnp.abs(jnp.asarray(support.low)), jnp.abs(jnp.asarray(support.high)))
-    if isinstance(support, Points):
-        return jnp.abs(jnp.asarray(support.points)).max(0)
-    return jnp.full(support.dimension, getattr(support, "radius", jnp.inf))
-
-
-def _positive_part_first(support: Support, weights: Array, biases: Array) -> Array:
-    """Return a bound on the positive terms of the first layer's pre-activations."""
-    if isinstance(support, Box | Points):
-        if isinstance(support, Points):
-            low, high = support.points.min(0), support.points.max(0)
-        else:
-            low, high = support.low, support.high
-        a, b = weights * jnp.asarray(low)[:, None], weights * jnp.asarray(high)[:, None]
-        return jax.nn.relu(jnp.maximum(a, b)).sum(0) + jax.nn.relu(biases)
-    size = _input_size(support)
-    return _times(size, jnp.abs(weights)) + jax.nn.relu(biases)

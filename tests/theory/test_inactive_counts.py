@@ -223,15 +223,18 @@ def test_clipped_networks_die_at_both_ends(low):
 
 
 def test_one_hidden_layer_is_exact():
-    found = probability_layer_dead(network((1, 5, 1)).layer_specs, relu(), INTERVAL)
+    layers = network((1, 5, 1)).layer_specs
+    found = probability_layer_dead(layers, relu(), INTERVAL, "float64")
     assert found.exact
     assert found.value == pytest.approx(0.25**5, rel=1e-12)
+    single = probability_layer_dead(layers, relu(), INTERVAL)
+    assert single.value < 0.25**5 < single.value + single.error < 0.25**5 + 1e-4
 
 
 def test_two_hidden_layers_by_hand():
     # P(layer 1 dead) = 1/16; else K = 0, 1 with 9/16, 6/16 and layer 2 dead with 1/64, 1/16.
     value = 1 / 16 + 9 / 16 / 8**2 + 6 / 16 / 4**2
-    found = probability_layer_dead(network((1, 2, 2, 1)).layer_specs, relu(), INTERVAL)
+    found = probability_layer_dead(network((1, 2, 2, 1)).layer_specs, relu(), INTERVAL, "float64")
     assert not found.exact
     assert found.value == pytest.approx(value, rel=1e-12)
 
@@ -247,7 +250,7 @@ def test_unbounded_inputs_leave_deeper_layers():
 def test_failure_probability_equals_enumeration(k, constant):
     net = network((1, 3, 2, 1), activation=clipped_relu(0.0, 0.4))
     support = Box((-0.5,), (0.5,))
-    chain = InactiveChain(net.layer_specs, net.activation, support)
+    chain = InactiveChain(net.layer_specs, net.activation, support, "float64")
     p, q = chain.first_silent.value, chain.first_other.value
     total = 0.0
     # Every first-layer neuron: silent, otherwise inactive, live.
