@@ -28,7 +28,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 from jaxsim import runtime
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.launch.layout import choose_layouts, choose_workers
-from jaxsim.launch.measure import measure_form
+from jaxsim.launch.measure import measure_config
 from jaxsim.launch.simulate import simulate
 from jaxsim.optimizer.methods import METHODS
 
@@ -131,7 +131,7 @@ def jaxsim_run(
     (layout,) = choose_layouts(study).values()
     workers = choose_workers(study)
     (experiment,) = study.experiments
-    speed = measure_form(experiment, layout.config, 1 if workers > 1 else None)
+    speed = measure_config(experiment, layout.config, 1 if workers > 1 else None)
     parallel = max(workers, len(runtime.choose_devices(None)))
     blocks = wanted * parallel / speed.block_seconds(experiment)
     # Every process gets the same number of shards.

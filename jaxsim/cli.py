@@ -210,6 +210,9 @@ def launch(
 @app.command()
 def status(
     directory: DirectoryArgument,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all shards in full to find damaged ones.")
+    ] = False,
     allow_code: CodeOption = False,
 ) -> None:
     """Show what of a study is done, what its workers do, and Slurm's own states."""
@@ -217,7 +220,7 @@ def status(
     from jaxsim.report.status import print_status
 
     runtime.configure()
-    print_status(find(directory, allow_code), _console())
+    print_status(find(directory, allow_code, verify), _console())
 
 
 @app.command()
@@ -295,7 +298,13 @@ def plan(
 
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
-    print_plan(loaded, devices, _console())
+    errors = Console(stderr=True)
+    print_plan(
+        loaded,
+        devices,
+        _console(),
+        lambda text: errors.print(text, style="dim", highlight=False, soft_wrap=True, markup=False),
+    )
 
 
 @app.command()

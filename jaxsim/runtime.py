@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import importlib.util
 import logging
 import os
+import platform
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,6 +54,21 @@ def product_precision(dtype: Any) -> float:
         return unit
     known = {"highest": unit, "float32": unit, "high": 2.0**-15, "tensorfloat32": 2.0**-10}
     return known.get(str(setting("jax_default_matmul_precision")), 2.0**-7)
+
+
+@lru_cache(maxsize=1)
+def c_library() -> str:
+    """Return the C library of this process and its version, as "glibc 2.36".
+
+    Functions of its libm and libmvec differ in their last bits from one version to the next.
+    """
+    try:
+        version = ctypes.CDLL(None).gnu_get_libc_version
+    except (AttributeError, OSError, TypeError):
+        name, number = platform.libc_ver()
+        return f"{name or platform.system()} {number or platform.release()}"
+    version.restype = ctypes.c_char_p
+    return f"glibc {version().decode()}"
 
 
 def cache_directory() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Callable
 
 import jax
@@ -32,11 +33,14 @@ _FLOPS, _LEAST_SECONDS = 2e10, 4e-7  # of one core; of a step of one member, how
 
 def core_seconds(study: Study) -> float:
     """Return a rough estimate of the work of a study, in seconds of one CPU core."""
-    steps = 0.0
-    for e in study.experiments:
-        batch = e.batch_size if isinstance(e.batch_size, int) else 256
-        steps += e.steps * max(6 * e.network.size * batch / _FLOPS, _LEAST_SECONDS)
-    return steps * study.spec.replicates
+    return study.spec.replicates * sum(run_seconds(e) for e in study.experiments)
+
+
+def run_seconds(experiment: Experiment) -> float:
+    """Return a rough estimate of the work of one replicate, in seconds of one CPU core."""
+    batch = experiment.batch_size if isinstance(experiment.batch_size, int) else 256
+    step = max(6 * experiment.network.size * batch / _FLOPS, _LEAST_SECONDS)
+    return experiment.steps * step
 
 
 def choose_workers(study: Study, devices: int | None = None) -> int:
@@ -65,14 +69,25 @@ def choose_layouts(
     for experiment in study.experiments:
         groups.setdefault(_group(experiment), experiment)
     asked = execution.engine, execution.lanes, cores
-    if execution.width == "auto" and not all(
-        is_remembered(e, replicates, *asked) for e in groups.values()
-    ):
-        announce("measuring engines and widths")
-        if cores < runtime.cores():
-            _measure_in_subprocess(study)
-    found = {g: _layout(e, replicates, execution, cores) for g, e in groups.items()}
+    unknown = [
+        group
+        for group, experiment in groups.items()
+        if execution.width == "auto" and not is_remembered(experiment, replicates, *asked)
+    ]
+    if unknown and cores < runtime.cores():
+        _measure_in_subprocess(study, announce)
+        unknown = []
+    found = {}
+    for group, experiment in groups.items():
+        if group in unknown:
+            announce(measuring(experiment, unknown.index(group), len(unknown)))
+        found[group] = _layout(experiment, replicates, execution, cores)
     return {e.id: found[_group(e)] for e in study.experiments}
+
+
+def measuring(experiment: Experiment, place: int, of: int) -> str:
+    """Return what is said before the place-th of several measurements, each of which compiles."""
+    return f"measuring engines and widths ({place + 1} of {of}): {experiment.label}"
 
 
 def _group(experiment: Experiment) -> str:
@@ -81,17 +96,27 @@ def _group(experiment: Experiment) -> str:
     return f"{experiment.evaluation_key}|{run}"
 
 
-def _measure_in_subprocess(study: Study) -> None:
-    """Measure in a process that keeps to one core, as the workers will; the results are cached."""
+def _measure_in_subprocess(study: Study, announce: Callable[[str], None]) -> None:
+    """Measure in a process that keeps to one core, as the workers will; the results are cached.
+
+    What fails there is found out, and said, here.
+    """
     code = ["--allow-code"] if study.allow_code else []
-    subprocess.run(
-        worker_process.command("--measure", *code),
-        env=worker_process.environment(),
-        input=pack(study),
-        text=True,
-        capture_output=True,
-        check=False,  # what fails there is found out, and said, here
-    )
+    with tempfile.TemporaryFile("w+") as text:
+        text.write(pack(study))
+        text.seek(0)
+        process = subprocess.Popen(
+            worker_process.command("--measure", *code),
+            env=worker_process.environment(),
+            stdin=text,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                announce(line.rstrip("\n"))
 
 
 def _layout(

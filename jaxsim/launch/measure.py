@@ -145,10 +145,10 @@ def _that_fits(experiment: Experiment, found: Measurement) -> Measurement:
             config, speed = replace(config, width=half), None
 
 
-def measure_form(
+def measure_config(
     experiment: Experiment, config: ExecutionConfig, cores: int | None = None
 ) -> Measurement:
-    """Return the speed of a given form on this device."""
+    """Return the speed of a given config on this device."""
 
     def time_it() -> Measurement:
         observation = _observation(experiment, config)
@@ -170,6 +170,13 @@ def _remembered(
         # A cache that cannot be written costs time, not results.
         pass
     return found
+
+
+def is_remembered_config(
+    experiment: Experiment, config: ExecutionConfig, cores: int | None = None
+) -> bool:
+    """Return whether `measure_config` knows the answer already."""
+    return _recall(experiment, str(config), cores) is not None
 
 
 def is_remembered(

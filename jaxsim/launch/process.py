@@ -42,10 +42,10 @@ def share(tasks: list[Task], index: int, of: int) -> list[Task]:
 
 
 def measure_study(allow_code: bool) -> int:
-    """Measure the forms of the study on standard input into the cache."""
+    """Measure the study on standard input into the cache; say on standard output what is done."""
     study = unpack(sys.stdin.read(), allow_code)
     runtime.configure(None, study.spec.execution.matmul_precision)
-    choose_layouts(study)
+    choose_layouts(study, lambda text: print(text, flush=True))
     return 0
 
 
@@ -71,6 +71,8 @@ def serve(options: argparse.Namespace) -> int:
     """
     deadline = Deadline()
     signal.signal(signal.SIGTERM, lambda *_: deadline.stop("terminated"))
+    # Ctrl-C reaches every process of the terminal: no failure, and what is done is kept.
+    signal.signal(signal.SIGINT, lambda *_: deadline.stop("interrupted"))
     signal.signal(signal.SIGUSR2, lambda *_: deadline.notice())
     # Other workers may be in a job of the user's, whose time and life are not theirs to manage.
     task = options.notice is not None
@@ -102,6 +104,9 @@ def _failures(record: TaskRecord) -> Iterator[None]:
     """Note in the record why the worker fails, if it does."""
     try:
         yield
+    except KeyboardInterrupt:
+        record.end("interrupted")
+        raise
     except BaseException as error:
         record.end("failed", str(error) or type(error).__name__)
         raise
@@ -175,7 +180,7 @@ def main() -> int:
         return 2
     finally:
         # Python gives up its handlers as it ends: a signal would kill what has just succeeded.
-        for number in (signal.SIGTERM, signal.SIGUSR2):
+        for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
 
 

@@ -32,8 +32,8 @@ class Progress:
     def say(self, text: str) -> None:
         """Say what is being done."""
 
-    def start(self, directory: Directory, missing: int, total: int) -> None:
-        """Begin with `missing` of `total` replicates."""
+    def start(self, directory: Directory, missing: int, total: int, parallel: int = 1) -> None:
+        """Begin with `missing` of `total` replicates, so many shards at the same time."""
 
     def shard(self, experiment: Experiment, shard: Shard, records: Records) -> None:
         """Note a finished shard."""
@@ -68,6 +68,8 @@ def simulate(
         InputError: for a study that cannot be run or a directory that cannot be used.
     """
     progress = progress or Progress()
+    if workers is not None:
+        workers = worker_process.require_workers(workers)
     if not isinstance(study, Study):
         study = Study.load(study)
     if replicates is not None:
@@ -77,10 +79,12 @@ def simulate(
     if repair:
         remove_damaged(directory, progress.say)
     missing = directory.missing()
-    if workers is None:
-        workers = min(choose_workers(study, devices), max(len(missing), 1))
+    # A worker that finds nothing to do costs its start.
+    workers = min(workers or choose_workers(study, devices), max(len(missing), 1))
     total = study.spec.replicates * len(study.experiments)
-    progress.start(directory, sum(s.stop - s.first for _, s in missing), total)
+    chosen = runtime.choose_devices(devices) if workers == 1 else []
+    parallel = len(chosen) or workers * (devices or 1)
+    progress.start(directory, sum(s.stop - s.first for _, s in missing), total, parallel)
     try:
         if workers > 1:
             _processes(directory, workers, devices, progress)
@@ -90,7 +94,7 @@ def simulate(
                 work(
                     directory,
                     missing,
-                    runtime.choose_devices(devices),
+                    chosen,
                     lambda experiment, shard, records, _: progress.shard(
                         experiment, shard, records
                     ),

@@ -50,6 +50,7 @@ class Status:
         jobs: submitted.
         queue: Slurm's own states, by job; None where Slurm does not tell them.
         devices: finished runs by kind of device.
+        verified: whether shards were read in full, not only their ends.
     """
 
     experiments: list[ExperimentProgress] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Status:
     jobs: list[Job] = field(default_factory=list)
     queue: dict[str, str] | None = None
     devices: dict[str, int] = field(default_factory=dict)
+    verified: bool = False
 
     @property
     def planned(self) -> int:
@@ -77,19 +79,22 @@ class Status:
         return (self.planned - self.done) / self.rate if self.rate > 0 else None
 
 
-def status(path: str | Path, allow_code: bool = False) -> Status:
+def status(path: str | Path, allow_code: bool = False, verify: bool = False) -> Status:
     """Return where a study stands, from its files and, if it was launched, from Slurm.
 
-    Before engines and widths are settled there are jobs, but no experiments.
+    Before engines and widths are settled there are jobs, but no experiments. Of a shard its end is
+    read: experiment, layout, columns and rows; with `verify` all of it, as a report does.
 
     Raises:
         InputError: if the directory holds no study and no jobs.
     """
-    found = Status(jobs=read_jobs(Path(path)))
+    found = Status(jobs=read_jobs(Path(path)), verified=verify)
     if not (found.jobs and Store(path).manifest() is None):
         directory = reopen(path, allow_code)
         devices: Counter[str] = Counter()
-        found.experiments = [_standing(directory, e, devices) for e in directory.study.experiments]
+        found.experiments = [
+            _progress(directory, e, devices, verify) for e in directory.study.experiments
+        ]
         found.devices = dict(devices)
     if found.jobs:
         try:
@@ -105,8 +110,8 @@ def status(path: str | Path, allow_code: bool = False) -> Status:
     return found
 
 
-def _standing(
-    directory: Directory, experiment: Experiment, devices: Counter[str]
+def _progress(
+    directory: Directory, experiment: Experiment, devices: Counter[str], verify: bool
 ) -> ExperimentProgress:
     planned = done = damaged = 0
     diverged: int | None = 0
@@ -118,6 +123,8 @@ def _standing(
             continue
         try:
             facts = directory.store.facts(shard)
+            if verify:
+                directory.store.read(shard)
         except DamagedShard:
             damaged += 1
             continue

@@ -26,7 +26,43 @@ from jaxsim.runtime import Device, setting
 BEAT = 15.0
 SILENT_AFTER = 60.0
 """Seconds without a word after which a worker that Slurm does not know of counts as lost."""
-_KEPT = ("SLURM_", "XLA_", "JAX_", "JAXSIM_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "CC")
+RECORDED_VARIABLES = (
+    "CC",
+    "CUDA_VISIBLE_DEVICES",
+    "JAXSIM_CACHE_DIR",
+    "JAXSIM_TIME_LEFT",
+    "JAX_COMPILATION_CACHE_DIR",
+    "JAX_CUDA_VISIBLE_DEVICES",
+    "JAX_DEFAULT_MATMUL_PRECISION",
+    "JAX_ENABLE_X64",
+    "JAX_NUM_CPU_DEVICES",
+    "JAX_PLATFORMS",
+    "JAX_ROCM_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "SLURMD_NODENAME",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_COUNT",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_CLUSTER_NAME",
+    "SLURM_CPUS_PER_TASK",
+    "SLURM_GPUS_ON_NODE",
+    "SLURM_JOB_GPUS",
+    "SLURM_JOB_ID",
+    "SLURM_JOB_NAME",
+    "SLURM_JOB_NODELIST",
+    "SLURM_JOB_PARTITION",
+    "SLURM_JOB_QOS",
+    "SLURM_MEM_PER_CPU",
+    "SLURM_MEM_PER_NODE",
+    "SLURM_RESTART_COUNT",
+    "XLA_FLAGS",
+    "XLA_PYTHON_CLIENT_MEM_FRACTION",
+    "XLA_PYTHON_CLIENT_PREALLOCATE",
+)
+"""Environment variables that records hold: by name, for a record can be read by everybody.
+
+Whole families of variables hold secrets: SLURM_JWT is a token that speaks for its user.
+"""
 
 
 class TaskRecord:
@@ -54,11 +90,7 @@ class TaskRecord:
             "devices": [],
             "versions": versions(),
             "commit": commit(),
-            "environment": {
-                k: v
-                for k, v in sorted(os.environ.items())
-                if k.startswith(_KEPT) and "CONF" not in k
-            },
+            "environment": {k: os.environ[k] for k in RECORDED_VARIABLES if k in os.environ},
             "began": now(),
         }
 

@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 
 import jax
 
+from jaxsim import runtime
 from jaxsim.errors import InputError
 from jaxsim.runtime import Device, require_count
 
@@ -35,6 +37,25 @@ def environment() -> dict[str, str]:
         there = os.environ.get("PYTHONPATH")
         more["PYTHONPATH"] = f"{_ROOT}{os.pathsep}{there}" if there else str(_ROOT)
     return os.environ | more
+
+
+PER_CORE, LEAST_LIMIT = 4, 16
+"""More workers than this many per core, and than this many, only take memory from each other."""
+
+
+def require_workers(workers: int) -> int:
+    """Return a number of worker processes after checking it, before any is started.
+
+    Raises:
+        InputError: if this machine could not hold them.
+    """
+    most = max(PER_CORE * runtime.cores(), LEAST_LIMIT)
+    if isinstance(workers, bool) or not isinstance(workers, Integral) or not 1 <= workers <= most:
+        raise InputError(
+            f"workers = {workers!r} is not accepted; accepted: 1 to {most}, since this machine has "
+            f"{runtime.cores()} cores"
+        )
+    return int(workers)
 
 
 def shares(devices: Sequence[Device], workers: int, each: int | None) -> list[list[Device]]:

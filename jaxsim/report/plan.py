@@ -3,43 +3,56 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jaxsim import runtime
+from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.launch.layout import choose_layouts, choose_workers
-from jaxsim.launch.measure import measure_form
+from jaxsim.launch.measure import Measurement, is_remembered_config, measure_config
 from jaxsim.report.text import duration, size
+from jaxsim.study.plan import Layout
 from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
 
 COMPILE_SECONDS = 4.0
 
 
-def print_plan(study: Study, devices: int | None, console: Console) -> None:
-    """Print experiments, blocks, shards, memory and a time estimate from a short measurement."""
+def print_plan(
+    study: Study,
+    devices: int | None,
+    console: Console,
+    announce: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Print experiments, blocks, shards, memory and a time estimate from a short measurement.
+
+    Args:
+        study: what is planned.
+        devices: how many would be used; None for all.
+        console: of the table.
+        announce: told what is measured, which takes seconds for each program.
+    """
     there = runtime.choose_devices(devices)
     replicates = study.spec.replicates
     workers = choose_workers(study, devices)
-    layouts = choose_layouts(study)
+    layouts = choose_layouts(study, announce)
     parallel, cores = (workers, 1) if workers > 1 else (len(there), None)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("experiment")
     for heading in ("parameters", "steps", "engine", "width", "blocks", "shards", "memory", "time"):
         table.add_column(heading, justify="right")
-    total, speeds = 0.0, {}
+    total, speeds = 0.0, _speeds(study, layouts, cores, announce)
     for experiment in study.experiments:
         layout = layouts[experiment.id]
-        group = (experiment.evaluation_key, str(experiment.batch_size), layout.config)
-        if group not in speeds:
-            speeds[group] = measure_form(experiment, layout.config, cores)
         blocks = math.ceil(replicates / layout.width)
-        seconds = blocks * speeds[group].block_seconds(experiment) / parallel
+        seconds = blocks * speeds[_group(experiment, layout)].block_seconds(experiment) / parallel
         total += seconds
         table.add_row(
-            experiment.label,
+            Text(experiment.label),
             f"{experiment.network.size:,}",
             f"{experiment.steps:,}",
             layout.config.engine,
@@ -61,6 +74,29 @@ def print_plan(study: Study, devices: int | None, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _group(experiment: Experiment, layout: Layout) -> tuple[str, str, ExecutionConfig]:
+    """Return what experiments have in common that are equally fast."""
+    return experiment.evaluation_key, str(experiment.batch_size), layout.config
+
+
+def _speeds(
+    study: Study,
+    layouts: Mapping[str, Layout],
+    cores: int | None,
+    announce: Callable[[str], None],
+) -> dict[tuple[str, str, ExecutionConfig], Measurement]:
+    """Return the speed of each group of experiments."""
+    groups: dict[tuple[str, str, ExecutionConfig], Experiment] = {}
+    for experiment in study.experiments:
+        groups.setdefault(_group(experiment, layouts[experiment.id]), experiment)
+    speeds = {}
+    for place, (group, experiment) in enumerate(groups.items()):
+        if not is_remembered_config(experiment, group[-1], cores):
+            announce(f"measuring speeds ({place + 1} of {len(groups)}): {experiment.label}")
+        speeds[group] = measure_config(experiment, group[-1], cores)
+    return speeds
 
 
 def block_bytes(experiment: Experiment, width: int) -> float:

@@ -9,10 +9,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from jaxsim.estimation import RiskHistogram, clopper_pearson
 from jaxsim.launch.directory import Directory
 from jaxsim.launch.simulate import Progress as Observer
+from jaxsim.launch.throughput import Throughput, work_of
 from jaxsim.report.text import duration, number, probability
 from jaxsim.results.store import Shard
 from jaxsim.study.spec import StudySpec
@@ -40,12 +42,14 @@ class ConsoleProgress(Observer):
 
     def say(self, text: str) -> None:
         """Print what is being done."""
-        self.console.print(text, style="dim", highlight=False, soft_wrap=True)
+        self.console.print(text, style="dim", highlight=False, soft_wrap=True, markup=False)
 
-    def start(self, directory: Directory, missing: int, total: int) -> None:
+    def start(self, directory: Directory, missing: int, total: int, parallel: int = 1) -> None:
         """Begin; results already there are not counted into the rate."""
         self.missing, self.total, self.done = missing, total, 0
         self.begin = time.monotonic()
+        self.throughput, self.runs = Throughput(parallel), Throughput(parallel)
+        self.work_left = sum((s.stop - s.first) * work_of(e) for e, s in directory.missing())
         self.risks: dict[str, RiskHistogram] = {}
         self.labels = {e.id: e.label for e in directory.study.experiments}
         self.classes = {e.id: e.hypothesis_class for e in directory.study.experiments}
@@ -65,14 +69,18 @@ class ConsoleProgress(Observer):
 
     def shard(self, experiment: Experiment, shard: Shard, records: Records) -> None:
         """Take a finished shard into the running estimates."""
-        self.done += shard.stop - shard.first
+        runs, elapsed = shard.stop - shard.first, time.monotonic() - self.begin
+        self.done += runs
+        self.work_left -= runs * work_of(experiment)
+        self.throughput.add(runs * work_of(experiment), elapsed)
+        self.runs.add(runs, elapsed)
         self.risks.setdefault(experiment.id, RiskHistogram()).add(records.risk[:, -1])
         best = np.nanmin(records.risk) if np.isfinite(records.risk).any() else np.inf
         self.known[experiment.hypothesis_class] = min(
             self.known[experiment.hypothesis_class], float(best)
         )
         if self.live is not None:
-            self.bar.update(self.task, advance=shard.stop - shard.first, note=self._note())
+            self.bar.update(self.task, advance=runs, note=self._note())
             self.live.update(self._view())
         elif time.monotonic() - self.last > PLAIN_SECONDS:
             self.last = time.monotonic()
@@ -89,10 +97,10 @@ class ConsoleProgress(Observer):
             self.live = None
 
     def _note(self) -> str:
-        elapsed = time.monotonic() - self.begin
-        rate = self.done / max(elapsed, 1e-9)
-        left = (self.missing - self.done) / rate if rate else 0.0
-        return f"{rate:,.0f} runs/s, {duration(left)} left"
+        rate, runs = self.throughput.rate(), self.runs.rate()
+        if not rate or not runs:
+            return "estimating the time left"
+        return f"{runs:,.0f} runs/s, {duration(max(self.work_left, 0.0) / rate)} left"
 
     def _estimates(self) -> list[tuple[str, str]]:
         rows = []
@@ -114,6 +122,6 @@ class ConsoleProgress(Observer):
                 pad_edge=False,
             )
             for label, text in self._estimates()[:SHOWN]:
-                inner.add_row(label, text)
+                inner.add_row(Text(label), text)
             table.add_row(inner)
         return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jaxsim.launch.status import Status
 from jaxsim.report.text import duration
@@ -19,7 +20,11 @@ def print_status(found: Status, console: Console) -> None:
     for e in found.experiments:
         diverged = "unknown" if e.diverged is None else f"{e.diverged:,}"
         table.add_row(
-            e.experiment.label, f"{e.planned:,}", f"{e.done:,}", f"{e.planned - e.done:,}", diverged
+            Text(e.experiment.label),
+            f"{e.planned:,}",
+            f"{e.done:,}",
+            f"{e.planned - e.done:,}",
+            diverged,
         )
     if found.experiments:
         console.print(table)
@@ -38,6 +43,10 @@ def sentences(found: Status) -> list[str]:
         lines.append(
             f"{damaged} shards are damaged: `jaxsim run` or `launch` with --repair makes them anew."
         )
+    elif found.done and found.verified:
+        lines.append("All shards that are there were read and are whole.")
+    elif found.done:
+        lines.append("Of the shards only the ends were read; --verify reads all of them.")
     if found.running:
         lines.append(_at_work(found))
     if found.ended:

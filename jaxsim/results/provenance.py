@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jaxsim.engines.native.library import compiler_version
 from jaxsim.engines.registry import ExecutionConfig
-from jaxsim.runtime import Device, setting
+from jaxsim.runtime import Device, c_library, setting
 
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "scipy")
 
@@ -25,7 +25,11 @@ _PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "scipy")
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Return the versions of jaxsim, Python and what the numbers depend on."""
-    found = {"python": platform.python_version(), "jaxsim": jaxsim_version()}
+    found = {
+        "python": platform.python_version(),
+        "jaxsim": jaxsim_version(),
+        "c_library": c_library(),
+    }
     for name in _PACKAGES:
         found[name] = importlib.metadata.version(name)
     return found

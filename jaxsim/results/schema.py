@@ -32,6 +32,14 @@ def arrow_schema(checkpoints: int, layers: int) -> pa.Schema:
     return pa.schema([f for f in fields if layers or f[0] != "inactive"])
 
 
+OTHER_COLUMNS = "its columns are not those of this experiment"
+
+
+def has_schema(schema: pa.Schema, checkpoints: int, layers: int) -> bool:
+    """Return whether a table's columns are those of such an experiment."""
+    return schema.remove_metadata().equals(arrow_schema(checkpoints, layers))
+
+
 def to_arrow(records: Records, metadata: dict[str, str]) -> pa.Table:
     """Return the records as a table with the metadata attached to its schema."""
     schema = arrow_schema(records.risk.shape[1], records.inactive.shape[2])
@@ -55,8 +63,8 @@ def from_arrow(table: pa.Table, checkpoints: int, layers: int) -> Records:
         InputError: if the table's columns are not those of such an experiment.
     """
     schema = arrow_schema(checkpoints, layers)
-    if not table.schema.remove_metadata().equals(schema):
-        raise InputError("its columns are not those of this experiment")
+    if not has_schema(table.schema, checkpoints, layers):
+        raise InputError(OTHER_COLUMNS)
     rows = table.num_rows
     values = {"inactive": np.zeros((rows, checkpoints, 0), np.int32)}
     for field in schema:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.errors import InputError
 from jaxsim.results.files import MANIFEST, create_atomically, names_in, write_atomically
-from jaxsim.results.schema import VERSION, from_arrow, to_arrow
+from jaxsim.results.schema import OTHER_COLUMNS, VERSION, from_arrow, has_schema, to_arrow
 from jaxsim.training.records import Records
 
 _EXPERIMENT = "jaxsim.experiment"
@@ -135,13 +135,22 @@ class Store:
         return from_arrow_checked(self._table(shard), shard, self.path(shard))
 
     def facts(self, shard: Shard) -> dict[str, str]:
-        """Return the provenance stored with a shard.
+        """Return the provenance stored with a shard, after a look at it that reads its end only.
 
         Raises:
-            DamagedShard: if it cannot be read, or is another experiment's.
+            DamagedShard: if its end cannot be read, it is another experiment's or another
+                layout's, or its columns or the number of its rows are not the planned ones.
         """
         with self._parquet(shard) as file:
-            return self._facts(shard, file)
+            facts = self._facts(shard, file)
+            if not has_schema(file.schema_arrow, shard.checkpoints, shard.layers):
+                raise DamagedShard(shard, self.path(shard), OTHER_COLUMNS)
+            rows, planned = file.metadata.num_rows, shard.stop - shard.first
+            if rows != planned:
+                raise DamagedShard(
+                    shard, self.path(shard), f"it holds {rows} replicates, its name says {planned}"
+                )
+            return facts
 
     def _facts(self, shard: Shard, file: pq.ParquetFile) -> dict[str, str]:
         raw = file.schema_arrow.metadata or {}
@@ -157,8 +166,10 @@ class Store:
         return facts
 
     @contextlib.contextmanager
-    def _parquet(self, shard: Shard) -> Iterator[pq.ParquetFile]:
+    def _parquet(self, shard: Shard, whole: bool = False) -> Iterator[pq.ParquetFile]:
         # Closed here, not when pyarrow's threads let go of it: its disk may be unmounted next.
+        # What is decoded comes from memory, on this thread: a thread of pyarrow's that still asks
+        # a Python file for bytes while the process ends with an error would abort it.
         path = self.path(shard)
         try:
             source = path.open("rb")
@@ -169,16 +180,17 @@ class Store:
             raise InputError(f"shard {str(path)!r} cannot be read: {error.strerror}") from None
         with source:
             try:
-                yield pq.ParquetFile(source, page_checksum_verification=True)
+                content = pa.BufferReader(source.read()) if whole else source
+                yield pq.ParquetFile(content, page_checksum_verification=True)
             except DamagedShard:
                 raise
             except _UNREADABLE as error:
                 raise DamagedShard(shard, path, _first_line(error)) from None
 
     def _table(self, shard: Shard) -> pa.Table:
-        with self._parquet(shard) as file:
+        with self._parquet(shard, whole=True) as file:
             self._facts(shard, file)
-            return file.read()
+            return file.read(use_threads=False)
 
 
 def from_arrow_checked(table: pa.Table, shard: Shard, path: Path) -> Records:

@@ -177,7 +177,9 @@ def test_measuring_for_pinned_processes_happens_in_one(own_cache, monkeypatch):
     monkeypatch.setattr(layout, "LONG_SECONDS", 0.0)
     asked = study(execution=AUTO, replicates=64)
     assert choose_workers(asked) == runtime.cores()
-    (found,) = choose_layouts(asked).values()
+    said = []
+    (found,) = choose_layouts(asked, said.append).values()
+    assert said == ["measuring engines and widths (1 of 1): small"]
     # One entry, written by the other process under the key for one core.
     assert len(list((own_cache / "configs").iterdir())) == 1
     assert layout.is_remembered(asked.experiments[0], 64, "auto", "auto", 1)

@@ -2,17 +2,22 @@
 
 import json
 import os
+import signal
+import sys
 import time
 
 import jax
+import pyarrow.parquet as pq
 import pytest
 
 from jaxsim import InputError
+from jaxsim.launch import process
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.status import status
 from jaxsim.launch.worker import work
 from jaxsim.report.status import _size, sentences
+from jaxsim.results.store import DamagedShard
 from tests.studies import TWO, study
 
 
@@ -140,6 +145,54 @@ def test_a_damaged_shard_is_no_finished_one(tmp_path):
     assert found.experiments[0].damaged == 1
     assert found.done == 48
     assert "1 shards are damaged" in " ".join(sentences(found))
+
+
+def test_damage_inside_a_shard_is_found_when_asked_for_and_what_was_looked_at_is_said(tmp_path):
+    simulate(study(), tmp_path / "out")
+    path = next((tmp_path / "out" / "shards").rglob("*.parquet"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 255
+    path.write_bytes(content)
+    found = status(tmp_path / "out")
+    assert found.done == 80
+    assert "Of the shards only the ends were read; --verify reads all of them." in sentences(found)
+    found = status(tmp_path / "out", verify=True)
+    assert (found.done, found.experiments[0].damaged) == (48, 1)
+    assert "1 shards are damaged" in " ".join(sentences(found))
+    path.unlink()
+    said = sentences(status(tmp_path / "out", verify=True))
+    assert "All shards that are there were read and are whole." in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (lambda table: table.slice(1), "it holds 31 replicates, its name says 32"),
+        (lambda table: table.drop_columns("error"), "its columns are not those"),
+    ],
+)
+def test_a_shard_that_holds_something_else_is_no_finished_one(tmp_path, changed, reason):
+    simulate(study(), tmp_path / "out")
+    path = min((tmp_path / "out" / "shards").rglob("*.parquet"))
+    pq.write_table(changed(pq.read_table(path)), path)
+    assert status(tmp_path / "out").experiments[0].damaged == 1
+    opened = reopen(tmp_path / "out")
+    with pytest.raises(DamagedShard, match=reason):
+        opened.store.facts(next(opened.planned())[1])
+
+
+def test_a_worker_that_is_interrupted_has_not_failed(tmp_path, monkeypatch):
+    bind(study(), tmp_path / "out")
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)}
+    monkeypatch.setattr(sys, "argv", ["worker", str(tmp_path / "out")])
+    monkeypatch.setattr(process, "work", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        assert process.main() == process.TERMINATED
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    found = status(tmp_path / "out")
+    assert (found.ended, found.failures) == ({"interrupted": 1}, [])
 
 
 def test_entries_of_the_queue():

@@ -4,12 +4,13 @@ import subprocess
 from dataclasses import dataclass
 
 import jax
+import numpy as np
 import pytest
 
 from jaxsim import InputError
 from jaxsim.launch import worker_process
 from jaxsim.launch.directory import bind
-from jaxsim.launch.simulate import Progress, _processes
+from jaxsim.launch.simulate import Progress, _processes, simulate
 from tests.studies import study
 
 
@@ -88,6 +89,27 @@ def test_the_gpus_are_handed_to_the_workers(tmp_path, monkeypatch):
         options = " ".join(command)
         assert f"--platform gpu --all-devices --index {number} --of 2" in options
         assert "--pin" not in command
+
+
+@pytest.mark.parametrize("workers", [0, -1, 100_000, "10", True, 2.5, np.int64(10**6)])
+def test_a_number_of_workers_that_cannot_be_is_refused_before_anything_is_made(tmp_path, workers):
+    with pytest.raises(InputError, match=r"^workers = .* is not accepted; accepted: 1 to \d+, "):
+        simulate(study(), tmp_path / "out", workers=workers)
+    assert not (tmp_path / "out").exists()
+
+
+def test_workers_that_would_find_nothing_to_do_are_not_started(tmp_path, monkeypatch):
+    started = []
+
+    class Told(Progress):
+        def start(self, directory, missing, total, parallel=1):
+            started.append(parallel)
+            raise KeyboardInterrupt
+
+    assert worker_process.require_workers(np.int64(16)) == 16
+    with pytest.raises(KeyboardInterrupt):
+        simulate(study(), tmp_path / "out", workers=16, progress=Told())
+    assert started == [3]  # shards
 
 
 def test_an_accelerator_of_one_process_at_a_time_is_not_shared():

@@ -19,7 +19,7 @@ def at_once(count, action):
         barrier.wait()
         try:
             found[i] = action(i)
-        except InputError as error:
+        except Exception as error:
             found[i] = error
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]

@@ -1,8 +1,10 @@
 import errno
+import io
 import os
 import resource
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -90,6 +92,27 @@ def test_no_flipped_bit_changes_what_is_read(tmp_path):
         except DamagedShard:
             noticed += 1
     assert noticed > 300
+
+
+def test_a_shard_is_decoded_by_the_thread_that_asks_for_it(tmp_path, monkeypatch):
+    # A thread of the reader's that outlives an error would abort the process at its end.
+    shard = Shard("00ff", 0, 4096, 17, 2)
+    store = Store(tmp_path)
+    store.write(shard, some_records(0, 4096, 17), {})
+    readers, real = set(), type(tmp_path).open
+
+    class Watched(io.FileIO):
+        def read(self, *size):
+            readers.add(threading.get_ident())
+            return super().read(*size)
+
+    monkeypatch.setattr(type(tmp_path), "open", lambda path, mode: Watched(path))
+    before = threading.active_count()
+    store.read(shard)
+    store.facts(shard)
+    monkeypatch.setattr(type(tmp_path), "open", real)
+    assert readers == {threading.get_ident()}
+    assert threading.active_count() == before
 
 
 def test_no_flipped_bit_makes_the_facts_unreadable(tmp_path):

@@ -9,6 +9,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import threading
+import uuid
 from functools import lru_cache
 from pathlib import Path
 
@@ -62,12 +64,14 @@ def load(source: Source) -> str:
         InputError: if the compiler is missing or fails.
     """
     name, library = build(source)
-    if name not in _registered:
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(library.run), platform="cpu")
-        _registered[name] = library
+    with _registering:
+        if name not in _registered:
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(library.run), platform="cpu")
+            _registered[name] = library
     return name
 
 
+_registering = threading.Lock()
 _registered: dict[str, ctypes.CDLL] = {}
 """By name; what XLA calls must stay loaded."""
 
@@ -77,7 +81,14 @@ def build(source: Source) -> tuple[str, ctypes.CDLL]:
     there = compiler()
     if there is None:
         raise InputError("there is no C compiler")
-    facts = (source.text, HEADER.read_text(), compiler_version(), *flags(), _features())
+    facts = (
+        source.text,
+        HEADER.read_text(),
+        compiler_version(),
+        *flags(),
+        _features(),
+        runtime.c_library(),
+    )
     name = "jaxsim_" + hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
     path = runtime.cache_directory() / "kernels" / f"{name}.so"
     return name, _open(path) or _compile(there, source, path)
@@ -124,7 +135,7 @@ def _compile(there: str, source: Source, path: Path) -> ctypes.CDLL:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = made.read_bytes()
-            beside = path.with_name(f"{path.stem}-{os.getpid()}.part")
+            beside = path.with_name(f"{path.stem}-{uuid.uuid4().hex}.part")
             # Loaders do not mind what follows the last section.
             beside.write_bytes(content + _digest(content))
             beside.replace(path)

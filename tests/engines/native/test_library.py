@@ -13,6 +13,7 @@ from jaxsim.engines.native.training import generate
 from jaxsim.engines.registry import unsupported_reason
 from jaxsim.launch.simulate import simulate
 from jaxsim.optimizer.methods import METHODS, VARIANTS
+from tests.results.test_files import at_once
 from tests.studies import study
 
 needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")
@@ -75,6 +76,36 @@ def test_a_compiled_kernel_is_found_in_the_cache_and_a_torn_one_made_anew(
     torn.write_bytes(whole[:1000])
     library.build(source)
     assert torn.stat().st_size == len(whole)
+
+
+@needs_compiler
+def test_another_c_library_is_another_program(monkeypatch, tmp_path):
+    source = generate(study(execution=KERNEL).experiments[0], library.target(), 16)
+    here, _ = library.build(source)
+    monkeypatch.setattr(library.runtime, "c_library", lambda: "glibc 1.0")
+    there, _ = library.build(source)
+    assert there != here
+
+
+@needs_compiler
+def test_threads_that_compile_one_program_write_files_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXSIM_CACHE_DIR", str(tmp_path / "cache"))
+    written, real = [], type(tmp_path).write_bytes
+
+    def write_bytes(path, content):
+        written.append(path.name)
+        return real(path, content)
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", write_bytes)
+    # A network that no other test has, so that all of them compile and register it.
+    changes = {"network__hidden": [11], "execution": KERNEL}
+    source = generate(study(**changes).experiments[0], library.target(), 16)
+    found = at_once(3, lambda i: library.load(source))
+    assert len(set(found)) == 1
+    assert isinstance(found[0], str)
+    assert len(written) == len(set(written)) > 1
+    (made,) = (tmp_path / "cache" / "kernels").iterdir()
+    assert made.name == f"{found[0]}.so"
 
 
 @needs_compiler
