@@ -59,7 +59,7 @@ def identify(
         key_words=identity_words(_random(tables, paired)),
         id="".join(f"{word:08x}" for word in identity_words(canonical([seed, tables]))),
         initialization_key=canonical([tables["network"], *shape, tables["precision"]]),
-        training_key=_program(tables),
+        training_key=_program(tables, problem, seed),
         evaluation_key=_evaluation(tables, problem, network, seed),
         hypothesis_class=_family(tables, network),
     )
@@ -89,15 +89,24 @@ def _random(tables: dict[str, Any], paired: tuple[str, ...]) -> str:
     return canonical({k: v for k, v in kept.items() if k not in paired})
 
 
-def _program(tables: dict[str, Any]) -> str:
-    """Learning rate (unless a schedule), steps and checkpoints are data to a compiled training."""
+def _program(tables: dict[str, Any], problem: Problem, seed: int) -> str:
+    """Learning rate (unless a schedule), steps and checkpoints are data to a compiled training.
+
+    The seed is, too, but for gradients of true risks that are averages over random points.
+    """
     kept = {k: tables[k] for k in ("network", "training", "precision")}
     kept["problem"] = {k: v for k, v in tables["problem"].items() if k != "optimum"}
     traced = not isinstance(tables["optimizer"].get("learning_rate"), dict)
     kept["optimizer"] = {
         k: v for k, v in tables["optimizer"].items() if not (traced and k == "learning_rate")
     }
-    return canonical(kept)
+    closes_over_points = tables["training"]["batch_size"] == "population" and _drawn(problem)
+    return canonical([kept, seed] if closes_over_points else kept)
+
+
+def _drawn(problem: Problem) -> bool:
+    """Return whether true risks may be averages over points drawn from the study's seed."""
+    return problem.law.density_1d is None and problem.law.finite is None
 
 
 def _evaluation(tables: dict[str, Any], problem: Problem, network: Network, seed: int) -> str:
@@ -106,9 +115,8 @@ def _evaluation(tables: dict[str, Any], problem: Problem, network: Network, seed
     On the seed it depends where risks may be averages over random points.
     """
     kept = {k: v for k, v in tables["problem"].items() if k != "optimum"}
-    drawn = problem.law.density_1d is None and problem.law.finite is None
     parts = [kept, _architecture(tables, network), tables["precision"]]
-    return canonical([*parts, seed] if drawn else parts)
+    return canonical([*parts, seed] if _drawn(problem) else parts)
 
 
 def _family(tables: dict[str, Any], network: Network) -> str:
