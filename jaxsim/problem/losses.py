@@ -125,7 +125,9 @@ def power(power: float) -> Loss:
     if whole is not None and whole % 2 == 0:
         return _additive("power", lambda r: r**whole, whole)
     exponent = power if whole is None else whole
-    return _additive("power", lambda r: _modulus(r) ** exponent, whole, (0.0,))
+    # The derivative of |r| jumps at the labels: its root is a median.
+    median = (lambda y, w: _quantile(y, w, 0.5)) if power == 1 else None
+    return _additive("power", lambda r: _modulus(r) ** exponent, whole, (0.0,), median)
 
 
 def huber(delta: float = 1.0) -> Loss:

@@ -6,15 +6,18 @@ Bayes risk           E inf_c E[l(c, Y) | X]                 no network can do be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy  # its parts are imported when they are used
+from jax import Array
 
-from jaxsim.evidence import PROVED, Enclosure, Evidence, estimated
+from jaxsim.evidence import PROVED, Enclosure, Evidence, estimated, stated
 from jaxsim.problem.losses import best_constant
 from jaxsim.risk.integral import Line, quadrature_error
 from jaxsim.risk.integrand import NORMAL_REACH, Integrand, integrand
@@ -88,7 +91,9 @@ def best_constant_risk(problem: Any) -> Enclosure:
 
 def _evidence(problem: Any, averaged: Integrand) -> Evidence:
     """Return what an average over the law of X rests on."""
-    evidence = PROVED if averaged.exact else estimated("the average over the noise")
+    evidence = averaged.evidence
+    if problem.loss.best is None:
+        return _stated_bound(problem)
     if problem.law.finite is not None:
         return evidence
     line = line_of(problem.law)
@@ -103,6 +108,14 @@ def _evidence(problem: Any, averaged: Integrand) -> Evidence:
     return evidence & estimated("the best constant's risk is a quadrature")
 
 
+def _stated_bound(problem: Any) -> Evidence:
+    """Return what the lower bound of a loss of the user's own rests on."""
+    bound = problem.loss.lower_bound
+    if bound == -math.inf:
+        return PROVED
+    return stated(f"the study's own loss is never less than {bound:g}")
+
+
 @lru_cache(maxsize=256)
 def bayes_risk(problem: Any) -> Enclosure:
     """Return a lower bound of every true risk, with the error of its value.
@@ -111,10 +124,13 @@ def bayes_risk(problem: Any) -> Enclosure:
     law has repeated points with different labels.
     """
     averaged = integrand(problem)
+    if problem.loss.best is None:
+        bound = float(problem.loss.lower_bound)
+        return Enclosure(bound, 0.0, _stated_bound(problem), "the loss is never less")
     if problem.law.finite is not None:
         return _finite_bayes_risk(problem, averaged)
     value, error = _noise_floor(problem, averaged)
-    evidence = PROVED if averaged.exact else estimated("the average over the noise")
+    evidence = averaged.evidence
     if problem.noise.kind == "none":
         reason = "the loss is never less" if value else "risks are not negative"
         return Enclosure(value, error, evidence, reason)
@@ -159,10 +175,18 @@ def _best(problem: Any, averaged: Integrand, y: np.ndarray, weights: np.ndarray)
     loss, noise = problem.loss, problem.noise
     weights = weights / weights.sum()
     constant, value = best_constant(loss, y, weights, problem.outputs)
-    if loss.best is None or noise.variance == 0:
+    if loss.best is None:
         return Best(constant, value, 0.0)
-    slack = 0.0
+    if loss.residual is None:
+        return Best(constant, value, _rounding_of_shares(loss, y, weights, problem.outputs))
+    slack = sum(
+        _rounding_of_minimum(loss.residual, constant[output], y[:, output], weights)
+        for output in range(problem.outputs)
+    )
+    if noise.variance == 0:
+        return Best(constant, value, slack)
     if not (averaged.degree == 2 and not averaged.kinks):
+        slack = 0.0
         # Averaged over the noise the loss is smooth: the best constant is sought as far as the
         # noise reaches, since quantiles of small level are far out.
         reach = NORMAL_REACH * noise.scale if noise.kind == "normal" else noise.scale
@@ -181,6 +205,59 @@ def _best(problem: Any, averaged: Integrand, y: np.ndarray, weights: np.ndarray)
             around = max(risk(chosen - 2 * step), risk(chosen + 2 * step))
             slack += max(around - risk(chosen), 0.0)
     return Best(constant, float(weights @ _losses(averaged, constant, y)), slack)
+
+
+def _rounding_of_minimum(
+    rho: Callable[[Array], Array], constant: float, y: np.ndarray, weights: np.ndarray
+) -> float:
+    """Return a bound on F(c) - min F, F(c) = sum_i w_i rho(c - y_i) with rho convex.
+
+    A minimum lies within the least h, a power of two times the spacing of floating-point numbers
+    at c, for which F' is certainly negative at c - h and positive at c + h; by convexity, with left
+    and right derivatives,
+
+        F(c) - min F <= h max(0, F'(c-), -F'(c+)).
+    """
+    unit = float(np.finfo(float).eps)
+    relative = (16 + len(y)) * unit
+    with jax.ensure_compile_time_eval():
+        gradient = jax.vmap(jax.grad(rho))
+
+        def slope(residual: np.ndarray) -> tuple[float, float]:
+            """Return F' from the residuals, with a bound on its rounding."""
+            slopes = np.asarray(gradient(jnp.asarray(residual)))
+            return float(weights @ slopes), relative * float(weights @ np.abs(slopes))
+
+        def beside(side: float) -> tuple[float, float]:
+            residual = constant - y
+            return slope(
+                np.where(residual == 0, side * 1e-300, np.nextafter(residual, side * 1e300))
+            )
+
+        left, right = beside(-1.0), beside(1.0)
+        value = float(weights @ np.asarray(rho(jnp.asarray(constant - y))))
+        steepest = max(left[0] + left[1], right[1] - right[0], 0.0)
+        if steepest == 0:
+            return relative * value
+        reach = max(y.max() - constant, constant - y.min(), 0.0)
+        h = float(np.spacing(abs(constant)))
+        while h < reach:
+            below, above = slope((constant - h) - y), slope((constant + h) - y)
+            if below[0] < -below[1] and above[0] > above[1]:
+                break
+            h *= 2
+    return relative * value + min(h, reach) * steepest
+
+
+def _rounding_of_shares(loss: Any, y: np.ndarray, weights: np.ndarray, outputs: int) -> float:
+    """Return a bound on the rounding of an entropy, or of the hinge loss's 2 min(p, 1 - p).
+
+    A share p = sum of weights errs by (n + 8) u, and -p log p by 1 + |log p| times as much.
+    """
+    relative = (8 + len(weights)) * float(np.finfo(float).eps)
+    shares = np.bincount(np.asarray(y, int).ravel(), weights, max(outputs, 2))
+    slopes = 1 + np.abs(np.log(shares[shares > 0]))
+    return relative * float(slopes.sum()) if (shares > 0).sum() > 1 else 0.0
 
 
 def _losses(averaged: Integrand, constant: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -208,7 +285,7 @@ def _relative(averaged: Integrand, value: float) -> float:
 def _finite_bayes_risk(problem: Any, averaged: Integrand) -> Enclosure:
     points, weights = problem.law.finite
     y = problem.targets_at_points()
-    evidence = PROVED if averaged.exact else estimated("the average over the noise")
+    evidence = averaged.evidence
     _, group = np.unique(points, axis=0, return_inverse=True)
     group = group.ravel()
     sizes = np.bincount(group)

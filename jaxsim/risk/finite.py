@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxsim.evidence import PROVED, estimated
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.network import Network
 from jaxsim.risk.forward import forward
@@ -41,7 +40,7 @@ def finite_rule(
         evaluate,
         population_loss,
         exact=averaged.exact,
-        evidence=PROVED if averaged.exact else estimated("the average over the noise"),
+        evidence=averaged.evidence,
         description=f"exact sum over the {len(points)} points of the input law"
         + ("" if averaged.exact else "; quadrature over the noise"),
     )
@@ -58,13 +57,15 @@ def weighted_loss(
 ) -> tuple[Array, Array]:
     """Return sum_i w_i l(N_theta(x_i), y_i) and a bound on its rounding (and noise) error."""
 
-    def part(x: Array, target: Array, w: Array) -> tuple[Array, Array]:
+    def part(x: Array, target: Array, w: Array) -> tuple[Array, ...]:
         prediction, slack = forward(network, theta, x, forward_passes)
         losses, bounds = loss_with_error(averaged, prediction, target, slack)
-        return w @ losses, w @ bounds
+        value = w @ losses
+        size = (averaged.size(losses, w, value),) if averaged.signed else ()
+        return value, w @ bounds, *size
 
-    value, bound = _chunked(part, points, y, weights, theta.dtype)
-    return value, bound + rounding_of_sum(len(points), value, theta.dtype)
+    value, bound, *size = _chunked(part, points, y, weights, theta.dtype)
+    return value, bound + rounding_of_sum(len(points), *(size or [value]), theta.dtype)
 
 
 def mean_loss(
@@ -90,13 +91,22 @@ def loss_with_error(
 
     For a loss convex in the prediction the bound holds to first order in the slack at smooth
     points, and exactly at kinks: |l'| slack + |l(p + slack) - l(p)| + |l(p - slack) - l(p)|.
+    For a loss of the user's own it is an estimate: some units in the last place of predictions and
+    losses are added, but how it is evaluated is not known.
     """
+    unit = jnp.finfo(prediction.dtype).eps
+    if averaged.own:
+        slack = slack + 4 * unit * jnp.abs(prediction).max(0)
     losses, pullback = jax.vjp(lambda p: averaged.function(p, y), prediction)
     slopes = pullback(jnp.ones_like(losses))[0]
     up = averaged.function(prediction + slack, y)
     down = averaged.function(prediction - slack, y)
     bounds = jnp.abs(slopes) @ slack + jnp.abs(up - losses) + jnp.abs(down - losses)
     bounds += averaged.relative_error * jnp.abs(losses)
+    if averaged.own:
+        bounds += 16 * unit * jnp.abs(losses)
+    if averaged.cancels:
+        bounds += 8 * unit * (1 + jnp.abs(prediction).max(-1))
     if averaged.coarse is not None:
         bounds += jnp.abs(losses - averaged.coarse(prediction, y))
     return losses, bounds

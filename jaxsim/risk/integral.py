@@ -86,7 +86,8 @@ def integrate(
         return weights @ averaged.function(flat, wanted), jnp.zeros((), grid.dtype)
     losses, bounds = loss_with_error(averaged, flat, wanted, slack)
     value = weights @ losses
-    error = weights @ bounds + rounding_of_sum(64, value, grid.dtype)
+    size = averaged.size(losses, weights, value)
+    error = weights @ bounds + rounding_of_sum(64, size, grid.dtype)
     if rule.coarse is not None:
         error += quadrature_error(losses.reshape(x.shape), mass, rule, rough)
         if averaged.kinks:

@@ -20,8 +20,13 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
+from jaxsim.evidence import PROVED, Evidence, estimated
+
 NORMAL_REACH = 8.5
 """Standard deviations beyond which normal noise is ignored: a mass of 2e-17."""
+
+_ROUNDING = 1e-13
+"""Of sums of some hundred values that are not negative."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,9 @@ class Integrand:
         relative_error: of the average over the noise.
         coarse: the same by a coarser average over the noise, where the error is not known.
         centre: y -> what a prediction is compared with; its difference is the residual.
+        own: whether it is a function of the user's, of which nothing is known.
+        signed: whether it may be negative, so that sums may cancel.
+        cancels: whether it is evaluated as a difference of numbers of the prediction's size.
     """
 
     function: Callable[[Array, Array], Array]
@@ -45,6 +53,19 @@ class Integrand:
     relative_error: float = 0.0
     coarse: Callable[[Array, Array], Array] | None = None
     centre: Callable[[Array], Array] = lambda y: y
+    own: bool = False
+    signed: bool = False
+    cancels: bool = False
+
+    @property
+    def evidence(self) -> Evidence:
+        """What a bound on the rounding of a finite sum of its values rests on."""
+        evidence = PROVED if self.exact else estimated("the average over the noise")
+        return evidence & estimated("rounding of the study's own loss") if self.own else evidence
+
+    def size(self, losses: Array, weights: Array, value: Array) -> Array:
+        """Return the sum of the moduli of the losses, whose rounding is relative to it."""
+        return weights @ jnp.abs(losses) if self.signed else value
 
 
 def noise_free(problem: Any) -> Integrand:
@@ -53,7 +74,14 @@ def noise_free(problem: Any) -> Integrand:
     if loss.name == "hinge":
         # (1 - s p)+ has its kink where the logit p equals the sign s = 2 y - 1.
         return Integrand(loss.function, (0.0,), 1, centre=lambda y: 2 * y - 1)
-    return Integrand(loss.function, tuple(loss.kinks), loss.degree)
+    return Integrand(
+        loss.function,
+        tuple(loss.kinks),
+        loss.degree,
+        own=not loss.convex,
+        signed=loss.lower_bound < 0,
+        cancels=loss.kind == "classes",
+    )
 
 
 def integrand(problem: Any) -> Integrand:
@@ -63,14 +91,23 @@ def integrand(problem: Any) -> Integrand:
         return noise_free(problem)
     if not loss.additive:
         fine, coarse = (_averaged(loss, *noise.quadrature(n)) for n in (64, 32))
-        return Integrand(fine, (), None, exact=False, relative_error=1e-12, coarse=coarse)
+        return Integrand(
+            fine,
+            (),
+            None,
+            exact=False,
+            relative_error=1e-12,
+            coarse=coarse,
+            own=not loss.convex,
+            signed=loss.lower_bound < 0,
+        )
     rho = loss.residual
     if loss.degree is not None and not loss.kinks:
         if loss.degree <= 2:
             return _shifted(loss, 0.5 * noise.variance * float(_second_difference(rho)))
         nodes, weights = noise.quadrature(loss.degree // 2 + 1)
         smooth = _discrete(rho, np.asarray(nodes), np.asarray(weights))
-        return Integrand(_sum_of(smooth), (), loss.degree)
+        return Integrand(_sum_of(smooth), (), loss.degree, relative_error=_ROUNDING)
     deviation = float(np.sqrt(noise.variance))
     if noise.kind == "uniform":
         half = float(np.sqrt(3.0)) * deviation
@@ -78,7 +115,7 @@ def integrand(problem: Any) -> Integrand:
         degree = None if loss.degree is None else loss.degree + 1
         kinks = tuple(sorted({k + s * half for k in loss.kinks for s in (-1, 1)}))
         exact = degree is not None
-        return Integrand(_sum_of(smooth), kinks, degree, exact, 0.0 if exact else 1e-11)
+        return Integrand(_sum_of(smooth), kinks, degree, exact, _ROUNDING if exact else 1e-11)
     panels = np.linspace(-NORMAL_REACH, NORMAL_REACH, 18) * deviation
     smooth = _split(rho, loss.kinks, panels, _bell(deviation), 8)
     return Integrand(_sum_of(smooth), (), None, exact=False, relative_error=1e-11)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxsim.evidence import PROVED, estimated
+from jaxsim.evidence import estimated
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.kinks import capacity, network_kinks
 from jaxsim.network.network import Network
@@ -99,7 +99,7 @@ def piecewise_linear_rule(
         evaluate,
         population_loss,
         exact=exact,
-        evidence=PROVED if exact else estimated("risks are quadratures"),
+        evidence=averaged.evidence if exact else estimated("risks are quadratures"),
         description=_describe(exact, capacity(network, options.pieces), rule, line),
     )
 

@@ -1,7 +1,10 @@
 """Exact risks of input laws with finitely many points."""
 
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -108,3 +111,43 @@ def test_the_rounding_bound_covers_single_precision():
         value, error = rough(theta)
         assert 0 < abs(value - exact) <= error
         assert error < 1e-2 * exact
+
+
+def test_the_error_of_a_loss_that_changes_its_sign_is_that_of_its_parts():
+    """Losses of +-1e6 that cancel: the exact sum in rational arithmetic of the evaluated losses."""
+    rng = np.random.default_rng(0)
+    half = rng.normal(size=(40, 1)) * 1e6 / 3
+    y = np.concatenate([half, -half * (1 + 1e-15)])
+    x = rng.normal(size=(80, 2))
+
+    def own(prediction, y):
+        return y[..., 0] * jnp.cos(prediction[..., 0])
+
+    loss = LOSSES["function"](own)
+    problem = Problem(equal(x), LabelTarget(y), loss, NOISES["none"]())
+    network = make_network(2, 3, 1)
+    theta = np.zeros(network.size)
+    rule = make_risk(problem, network)
+    assert rule.evidence.word == "estimated"
+    value, error = jax.jit(rule.evaluate)(theta)
+    truth = sum(Fraction(float(v)) for v in y[:, 0]) / 80
+    assert abs(Fraction(float(value)) - truth) <= Fraction(float(error))
+    assert 0 < error < 1e-6
+
+
+@pytest.mark.parametrize("logit", [5.0, 30.0, 45.0, 300.0])
+def test_the_rounding_of_the_cross_entropy_of_sure_predictions_is_covered(logit):
+    """log(1 + e^-30) is a difference of numbers near 30."""
+    network = make_network(1, 2)
+    problem = Problem(
+        equal(np.array([[1.0]])),
+        LabelTarget(np.array([0]), 2),
+        LOSSES["softmax_cross_entropy"](),
+        NOISES["none"](),
+    )
+    theta = np.array([logit, -1 / 3, 0.0, 0.0])
+    value, error = jax.jit(make_risk(problem, network).evaluate)(theta)
+    with mpmath.workdps(400):
+        truth = mpmath.log1p(mpmath.exp(mpmath.mpf(-1 / 3) - mpmath.mpf(logit)))
+        assert abs(mpmath.mpf(float(value)) - truth) <= float(error)
+    assert error < 1e-11
