@@ -1,0 +1,259 @@
+"""How far a formula's value in floating-point arithmetic is from its value without rounding.
+
+Running error analysis (Higham 2002, section 3.3) along the formula's tree: every operation adds its
+own rounding to what the errors of its arguments become, to the bound of the exact result. Where a
+comparison cannot be decided within the errors of what is compared, both branches count.
+
+Constants count as the floats that they are. Functions may err by a few units in the last place,
+divisions and powers too: compilers replace them by products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, NamedTuple
+
+from jaxsim.problem.expression import FUNCTIONS, OPERATIONS, Apply, Node, Number, Variable
+
+_FEW = 4
+"""Units in the last place by which a function may err."""
+
+
+class Rounded(NamedTuple):
+    """A computed value.
+
+    Attributes:
+        value: as floating-point arithmetic gives it.
+        error: bound of its distance to the exact value.
+    """
+
+    value: Any
+    error: Any
+
+
+class _Arithmetic(NamedTuple):
+    """What the rules need: a module (numpy or jax.numpy) and facts of the precision."""
+
+    xp: Any
+    unit: float
+    tiny: float
+
+
+def with_rounding(node: Node, columns: Sequence[Any], errors: Sequence[Any], xp: Any) -> Rounded:
+    """Return the value of a node and a bound on its error.
+
+    Args:
+        node: of an expression.
+        columns: the coordinates, arrays of one shape.
+        errors: bounds of the errors of the coordinates themselves.
+        xp: numpy or jax.numpy.
+
+    Returns:
+        Arrays or numbers; the error is infinite or not a number where nothing is known.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxsim.problem.expression import parse_expression
+        >>> (node,) = parse_expression("(x + 10000)**2 - 20000*x - 100000000", 1).nodes
+        >>> value, error = with_rounding(node, [np.array([0.1])], [0.0], np)
+        >>> bool(abs(value[0] - 0.01) <= error[0] < 1e-6)
+        True
+    """
+    info = xp.finfo(columns[0].dtype)
+    arithmetic = _Arithmetic(xp, float(info.eps), float(info.tiny))
+    return _follow(node, columns, errors, arithmetic, {})
+
+
+def _follow(
+    node: Node, columns: Sequence[Any], errors: Sequence[Any], a: _Arithmetic, known: dict
+) -> Rounded:
+    if isinstance(node, Number):
+        return Rounded(node.value, 0.0)
+    if isinstance(node, Variable):
+        return Rounded(columns[node.index], errors[node.index])
+    if id(node) not in known:
+        parts = [_follow(n, columns, errors, a, known) for n in node.arguments]
+        rule = OPERATIONS[node.name] if node.name in OPERATIONS else FUNCTIONS[node.name]
+        value = rule(a.xp, *(p.value for p in parts))
+        error = RULES[node.name](a, value, *parts)
+        if node.name in ("+", "-"):
+            error = error + a.unit * _regrouped(node)
+        known[id(node)] = node, Rounded(value, error)
+    return known[id(node)][1]
+
+
+def _regrouped(node: Apply) -> float:
+    """Return the size of the constants of a sum that a compiler may add up first, 0 for one.
+
+    XLA computes (x - c) + d as x + (d - c), whose rounding is that of c, however small x - c is.
+    """
+    constants: list[float] = []
+    stack: list[Node] = [node]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Number):
+            constants.append(abs(part.value))
+        elif isinstance(part, Apply) and part.name in ("+", "-", "negative"):
+            stack += part.arguments
+    return sum(constants) if len(constants) > 1 else 0.0
+
+
+Rule = Callable[..., Any]
+
+
+def _sum(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
+    return x.error + y.error + a.unit * a.xp.abs(v)
+
+
+def _product(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
+    xp = a.xp
+    lost = (xp.abs(v) < 2 * a.tiny) & (xp.asarray(x.value) != 0) & (xp.asarray(y.value) != 0)
+    moved = xp.abs(x.value) * y.error + xp.abs(y.value) * x.error + x.error * y.error
+    return moved + a.unit * xp.abs(v) + xp.where(lost, a.tiny, 0.0)
+
+
+def _quotient(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
+    xp = a.xp
+    room = xp.abs(y.value) - y.error
+    moved = (x.error + xp.abs(v) * y.error) / xp.where(room > 0, room, 1.0)
+    lost = (xp.abs(v) < 2 * a.tiny) & (xp.asarray(x.value) != 0)
+    moved = moved + 2 * a.unit * xp.abs(v) + xp.where(lost, a.tiny, 0.0)
+    return xp.where(room > 0, moved, xp.inf)
+
+
+def _power(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
+    xp = a.xp
+    exponent = y.value
+    if isinstance(exponent, float) and exponent.is_integer() and exponent >= 0:
+        if exponent == 0:
+            return 0.0 * xp.abs(v)
+        steep = exponent * (xp.abs(x.value) + x.error) ** int(exponent - 1)
+        return steep * x.error + exponent * a.unit * xp.abs(v) + a.tiny * (x.value != 0)
+    # a^b = exp(b log a): the relative error of a and the absolute one of b log a.
+    room = xp.abs(x.value) - x.error
+    sure = room > 0
+    share = x.error / xp.where(sure, room, 1.0)
+    logarithm = xp.abs(xp.log(xp.where(sure, xp.abs(x.value), 1.0)))
+    growth = xp.abs(exponent) * share + (logarithm + share) * y.error
+    counts = 2 * _FEW * (1 + xp.abs(exponent)) * a.unit
+    moved = xp.abs(v) * (xp.expm1(growth) + counts) + a.tiny
+    # At 0 a root is known to the root of its argument's error.
+    root = xp.where(
+        (xp.asarray(exponent) > 0) & (xp.asarray(exponent) < 1) & (xp.asarray(y.error) == 0),
+        (2 * x.error) ** xp.abs(exponent) + counts * xp.abs(v),
+        xp.inf,
+    )
+    exact = (xp.asarray(x.error) == 0) & (xp.asarray(y.error) == 0) & (xp.asarray(exponent) > 0)
+    return xp.where(sure, moved, xp.where(exact, 0.0, root))
+
+
+def _kept(a: _Arithmetic, v: Any, *parts: Rounded) -> Any:
+    """Return the largest error of the arguments, for functions of slope 1 at most."""
+    return reduce(a.xp.maximum, (p.error for p in parts))
+
+
+def _undecided(a: _Arithmetic, difference: Any, error: Any) -> Any:
+    return (a.xp.abs(difference) <= error) & (a.xp.asarray(error) > 0)
+
+
+def _compared(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
+    unsure = _undecided(a, a.xp.subtract(x.value, y.value), x.error + y.error)
+    return a.xp.where(unsure, 1.0, 0.0)
+
+
+def _stepped(a: _Arithmetic, v: Any, x: Rounded) -> Any:
+    return a.xp.where(_undecided(a, x.value, x.error), 1.0, 0.0)
+
+
+def _signed(a: _Arithmetic, v: Any, x: Rounded) -> Any:
+    return a.xp.where(_undecided(a, x.value, x.error), 2.0, 0.0)
+
+
+def _joined(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
+    """Return the error of x and y, which are 0 or 1."""
+    xp = a.xp
+    moved = xp.abs(x.value) * y.error + xp.abs(y.value) * x.error + x.error * y.error
+    return xp.minimum(moved, 1.0)
+
+
+def _either(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
+    return _joined(a, v, Rounded(1 - x.value, x.error), Rounded(1 - y.value, y.error))
+
+
+def _chosen(a: _Arithmetic, v: Any, c: Rounded, x: Rounded, y: Rounded) -> Any:
+    xp = a.xp
+    unsure = _undecided(a, c.value, c.error)
+    apart = xp.abs(xp.subtract(x.value, y.value))
+    sure = xp.where(xp.asarray(c.value) != 0, x.error, y.error)
+    return xp.where(unsure, apart + xp.maximum(x.error, y.error), sure)
+
+
+def _function(slope: Callable[[_Arithmetic, Any, Rounded], Any]) -> Rule:
+    """Return the rule of a function whose value moves by at most slope * error."""
+
+    def rule(a: _Arithmetic, v: Any, x: Rounded) -> Any:
+        moved = a.xp.where(a.xp.asarray(x.error) == 0, 0.0, slope(a, v, x) * x.error)
+        return moved + _FEW * a.unit * a.xp.abs(v) + a.tiny
+
+    return rule
+
+
+def _wave(a: _Arithmetic, v: Any, x: Rounded) -> Any:
+    return a.xp.minimum(x.error, 2.0) + _FEW * a.unit
+
+
+def _reciprocal_room(a: _Arithmetic, v: Any, x: Rounded) -> Any:
+    room = x.value - x.error
+    return a.xp.where(room > 0, 1 / a.xp.where(room > 0, room, 1.0), a.xp.inf)
+
+
+def _root(a: _Arithmetic, v: Any, x: Rounded) -> Any:
+    xp = a.xp
+    linear = x.error / xp.where(v > 0, v, 1.0)
+    moved = xp.minimum(xp.where(v > 0, linear, xp.inf), xp.sqrt(2 * x.error))
+    return moved + a.unit * xp.abs(v)
+
+
+def _tangent_slope(a: _Arithmetic, v: Any, x: Rounded) -> Any:
+    room = a.xp.abs(a.xp.cos(x.value)) - x.error - _FEW * a.unit
+    return a.xp.where(room > 0, 1 / a.xp.where(room > 0, room, 1.0) ** 2, a.xp.inf)
+
+
+RULES: dict[str, Rule] = {
+    "+": _sum,
+    "-": _sum,
+    "*": _product,
+    "/": _quotient,
+    "**": _power,
+    "negative": _kept,
+    "<": _compared,
+    "<=": _compared,
+    ">": _compared,
+    ">=": _compared,
+    "==": _compared,
+    "!=": _compared,
+    "and": _joined,
+    "or": _either,
+    "not": _kept,
+    "abs": _kept,
+    "relu": _kept,
+    "min": _kept,
+    "max": _kept,
+    "clip": _kept,
+    "sign": _signed,
+    "step": _stepped,
+    "heaviside": _stepped,
+    "where": _chosen,
+    "sin": _wave,
+    "cos": _wave,
+    "sqrt": _root,
+    "arctan": _function(lambda a, v, x: 1.0),
+    "tanh": _function(lambda a, v, x: 1.0),
+    "exp": _function(lambda a, v, x: a.xp.abs(v) * a.xp.exp(x.error)),
+    "log": _function(_reciprocal_room),
+    "sinh": _function(lambda a, v, x: a.xp.cosh(a.xp.abs(x.value) + x.error)),
+    "cosh": _function(lambda a, v, x: a.xp.sinh(a.xp.abs(x.value) + x.error)),
+    "tan": _function(_tangent_slope),
+}
+"""(arithmetic, computed value, arguments) -> bound of the error, by the operation's name."""
