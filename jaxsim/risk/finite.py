@@ -17,6 +17,7 @@ from jaxsim.network.network import Network
 from jaxsim.risk.forward import forward
 from jaxsim.risk.integrand import Integrand, integrand
 from jaxsim.risk.rule import RiskRule
+from jaxsim.risk.target_error import point_errors
 
 CHUNK = 1024
 """Points evaluated at once, so that a member's memory does not grow with the data set."""
@@ -29,9 +30,10 @@ def finite_rule(
     points, weights = problem.law.finite
     averaged = integrand(problem)
     y = np.asarray(problem.targets_at_points())
+    y_error = point_errors(problem.target, points, y)
 
     def evaluate(theta: Array) -> tuple[Array, Array]:
-        return weighted_loss(network, averaged, theta, points, y, weights, forward_passes)
+        return weighted_loss(network, averaged, theta, points, y, weights, forward_passes, y_error)
 
     def population_loss(theta: Array) -> Array:
         return mean_loss(network, averaged, theta, points, y, weights)
@@ -54,17 +56,22 @@ def weighted_loss(
     y: np.ndarray,
     weights: np.ndarray,
     forward_passes: ForwardPasses | None = None,
+    y_error: np.ndarray | None = None,
 ) -> tuple[Array, Array]:
-    """Return sum_i w_i l(N_theta(x_i), y_i) and a bound on its rounding (and noise) error."""
+    """Return sum_i w_i l(N_theta(x_i), y_i) and a bound on its rounding (and noise) error.
 
-    def part(x: Array, target: Array, w: Array) -> tuple[Array, ...]:
+    The errors of the y_i [n, outputs] count where they are given.
+    """
+
+    def part(x: Array, target: Array, w: Array, *own: Array) -> tuple[Array, ...]:
         prediction, slack = forward(network, theta, x, forward_passes)
-        losses, bounds = loss_with_error(averaged, prediction, target, slack)
+        losses, bounds = loss_with_error(averaged, prediction, target, sum(own, slack))
         value = w @ losses
         size = (averaged.size(losses, w, value),) if averaged.signed else ()
-        return value, w @ bounds, *size
+        return value, w @ jnp.where(jnp.isnan(bounds), jnp.inf, bounds), *size
 
-    value, bound, *size = _chunked(part, points, y, weights, theta.dtype)
+    more = () if y_error is None else (jnp.asarray(y_error, theta.dtype),)
+    value, bound, *size = _chunked(part, points, y, weights, theta.dtype, *more)
     return value, bound + rounding_of_sum(len(points), *(size or [value]), theta.dtype)
 
 
@@ -89,6 +96,8 @@ def loss_with_error(
 ) -> tuple[Array, Array]:
     """Return losses [n] and bounds on their errors if predictions err by up to slack [outputs].
 
+    The slack is one for all points [outputs], or each point has its own [n, outputs].
+
     For a loss convex in the prediction the bound holds to first order in the slack at smooth
     points, and exactly at kinks: |l'| slack + |l(p + slack) - l(p)| + |l(p - slack) - l(p)|.
     For a loss of the user's own it is an estimate: some units in the last place of predictions and
@@ -101,7 +110,8 @@ def loss_with_error(
     slopes = pullback(jnp.ones_like(losses))[0]
     up = averaged.function(prediction + slack, y)
     down = averaged.function(prediction - slack, y)
-    bounds = jnp.abs(slopes) @ slack + jnp.abs(up - losses) + jnp.abs(down - losses)
+    first = (jnp.abs(slopes) * slack).sum(-1) if slack.ndim > 1 else jnp.abs(slopes) @ slack
+    bounds = first + jnp.abs(up - losses) + jnp.abs(down - losses)
     bounds += averaged.relative_error * jnp.abs(losses)
     if averaged.own:
         bounds += 16 * unit * jnp.abs(losses)
@@ -117,14 +127,16 @@ def rounding_of_sum(terms: int, value: Array, dtype: Any) -> Array:
     return (16 + min(terms, 2 * CHUNK)) * jnp.finfo(dtype).eps * jnp.abs(value)
 
 
-def _chunked(part: Any, points: Any, y: Any, weights: Any, dtype: Any) -> tuple[Array, ...]:
-    """Add up part(x, y, w) over chunks of the points."""
+def _chunked(
+    part: Any, points: Any, y: Any, weights: Any, dtype: Any, *more: Array
+) -> tuple[Array, ...]:
+    """Add up part(x, y, w, ...) over chunks of the points."""
     n = len(points)
     y = np.asarray(y)
     y = jnp.asarray(y, dtype) if np.issubdtype(y.dtype, np.floating) else jnp.asarray(y)
     arrays = (jnp.asarray(points, dtype), y, jnp.asarray(weights, dtype))
     if n <= CHUNK:
-        return part(*arrays)
+        return part(*arrays, *more)
     # Repeats of the last point with weight zero fill the last chunk.
     chunks = -(-n // CHUNK)
     fill = chunks * CHUNK - n
@@ -135,5 +147,6 @@ def _chunked(part: Any, points: Any, y: Any, weights: Any, dtype: Any) -> tuple[
         return jnp.concatenate([a, tail]).reshape(chunks, CHUNK, *a.shape[1:])
 
     x, target, w = pad(arrays[0], True), pad(arrays[1], True), pad(arrays[2], False)
-    sums = jax.lax.map(lambda a: jax.checkpoint(part)(*a), (x, target, w))
+    parts = (x, target, w, *(pad(a, False) for a in more))
+    sums = jax.lax.map(lambda a: jax.checkpoint(part)(*a), parts)
     return tuple(s.sum(0) for s in sums)

@@ -19,6 +19,7 @@ from jaxsim.network.sorting import increasing
 from jaxsim.risk.finite import loss_with_error, rounding_of_sum
 from jaxsim.risk.integrand import Integrand
 from jaxsim.risk.quadrature import Quadrature
+from jaxsim.risk.target_error import TargetError
 
 _INNER = 0.75
 """Local coordinate of the outer ones of three inner points: at ends the target may jump."""
@@ -57,6 +58,7 @@ def integrate(
     rule: Quadrature,
     slack: Array | None,
     rough: bool = False,
+    target_error: TargetError | None = None,
 ) -> tuple[Array, Array]:
     """Return (value, error) of the integral of the loss over pieces.
 
@@ -69,6 +71,7 @@ def integrate(
         rule: quadrature on every cut piece.
         slack: bound on the error of predictions and targets [outputs]; None asks for no error.
         rough: the integrand may have kinks or jumps inside of pieces.
+        target_error: bounds of the target's errors at points, where slack does not hold them.
     """
     grid, cuts = edges
     half = (grid[1:] - grid[:-1]) / 2
@@ -84,6 +87,10 @@ def integrate(
     weights = (mass * jnp.asarray(rule.weights, grid.dtype)).ravel()
     if slack is None:
         return weights @ averaged.function(flat, wanted), jnp.zeros((), grid.dtype)
+    if target_error is not None:
+        own = 2 * jnp.finfo(grid.dtype).eps * (jnp.abs(middle) + jnp.abs(half))
+        own = jnp.broadcast_to(own[:, None, None], x.shape).reshape(-1, 1)
+        slack = slack + target_error(x.reshape(-1, 1), own)
     losses, bounds = loss_with_error(averaged, flat, wanted, slack)
     value = weights @ losses
     size = averaged.size(losses, weights, value)
@@ -92,7 +99,7 @@ def integrate(
         error += quadrature_error(losses.reshape(x.shape), mass, rule, rough)
         if averaged.kinks:
             error += 1e-9 * value  # pairs of roots too close to be found
-    return value, error
+    return value, jnp.where(jnp.isnan(error), jnp.inf, error)
 
 
 def quadrature_error(losses: Array, mass: Array, rule: Quadrature, rough: bool) -> Array:

@@ -30,6 +30,7 @@ from jaxsim.risk.integral import (
 from jaxsim.risk.integrand import integrand
 from jaxsim.risk.quadrature import Quadrature, gauss_kronrod, gauss_legendre
 from jaxsim.risk.rule import RiskOptions, RiskRule
+from jaxsim.risk.target_error import target_error_on
 
 PANELS = 8
 """Panels of the interval where the rule is not exact, besides those of the law itself."""
@@ -62,6 +63,7 @@ def piecewise_linear_rule(
     extra = tuple(sorted({float(t) for t in extra if line.low < t < line.high}))
     target = problem.target
     rough = not pieces.complete
+    target_error = target_error_on(target, line.low, line.high)
 
     def total(theta: Array, grid: Array, ends: tuple[Array, Array], slack: Array | None):
         constant, slope = ends
@@ -73,7 +75,9 @@ def piecewise_linear_rule(
             cuts = cut_at_residuals(grid, averaged, target, prediction, degree)
         else:
             cuts = whole(grid)
-        return integrate(line, averaged, target, prediction, (grid, cuts), rule, slack, rough)
+        return integrate(
+            line, averaged, target, prediction, (grid, cuts), rule, slack, rough, target_error
+        )
 
     def evaluate(theta: Array) -> tuple[Array, Array]:
         grid, complete = network_kinks(network, theta, line.low, line.high, options.pieces, extra)

@@ -22,6 +22,7 @@ from jaxsim.risk.integral import Line, cut_at_residuals, integrate, target_slack
 from jaxsim.risk.integrand import integrand
 from jaxsim.risk.quadrature import gauss_kronrod
 from jaxsim.risk.rule import RiskOptions, RiskRule
+from jaxsim.risk.target_error import target_error_on
 
 PANELS = 32
 """Equidistant panels, unless options.nodes asks for more."""
@@ -44,6 +45,7 @@ def smooth_rule(problem: Any, network: Network, options: RiskOptions, line: Line
     # Kinks of deeper layers are not looked for.
     hidden_kinks = activation is None or (depth > 1 and bool(activation.breakpoints))
     rough = not pieces.complete or hidden_kinks
+    target_error = target_error_on(target, line.low, line.high)
 
     def edges(theta: Array) -> Array:
         if network.fully_connected:
@@ -63,8 +65,9 @@ def smooth_rule(problem: Any, network: Network, options: RiskOptions, line: Line
         def prediction(x: Array, s: Array) -> Array:
             return _chunked(lambda points: forward(network, theta, points)[0], x)
 
+        cut = cuts(grid, prediction)
         return integrate(
-            line, averaged, target, prediction, (grid, cuts(grid, prediction)), rule, slack, rough
+            line, averaged, target, prediction, (grid, cut), rule, slack, rough, target_error
         )
 
     def population_loss(theta: Array) -> Array:
