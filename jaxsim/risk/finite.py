@@ -72,7 +72,7 @@ def weighted_loss(
 
     more = () if y_error is None else (jnp.asarray(y_error, theta.dtype),)
     value, bound, *size = _chunked(part, points, y, weights, theta.dtype, *more)
-    return value, bound + rounding_of_sum(len(points), *(size or [value]), theta.dtype)
+    return value, bound + rounding_of_sum(len(points), size[0] if size else value, theta.dtype)
 
 
 def mean_loss(

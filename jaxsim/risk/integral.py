@@ -87,11 +87,12 @@ def integrate(
     weights = (mass * jnp.asarray(rule.weights, grid.dtype)).ravel()
     if slack is None:
         return weights @ averaged.function(flat, wanted), jnp.zeros((), grid.dtype)
+    doubt = slack
     if target_error is not None:
         own = 2 * jnp.finfo(grid.dtype).eps * (jnp.abs(middle) + jnp.abs(half))
         own = jnp.broadcast_to(own[:, None, None], x.shape).reshape(-1, 1)
-        slack = slack + target_error(x.reshape(-1, 1), own)
-    losses, bounds = loss_with_error(averaged, flat, wanted, slack)
+        doubt = slack + target_error(x.reshape(-1, 1), own)
+    losses, bounds = loss_with_error(averaged, flat, wanted, doubt)
     value = weights @ losses
     size = averaged.size(losses, weights, value)
     error = weights @ bounds + rounding_of_sum(64, size, grid.dtype)

@@ -3,6 +3,7 @@
 import math
 import random
 
+import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_values_lie_inside(formula):
     found = enclose(node, low[None], high[None])
     for share in (0, 0.1, 0.5, 0.77, 1):
         x = np.clip(low + share * (high - low), low, high)
-        values = np.asarray(parse_expression(formula, 1)(np.asarray(x)[:, None]))[:, 0]
+        values = np.asarray(parse_expression(formula, 1)(jnp.asarray(x)[:, None]))[:, 0]
         slop = 1e-13 * np.abs(values) + 1e-13  # of the values themselves
         assert (found.low[0] - slop <= values).all()
         assert (values <= found.high[0] + slop).all()

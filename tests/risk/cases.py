@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,12 @@ def make_network(
 
 
 def make_problem(
-    target="x**2", law="uniform", loss="squared", noise="none", dimension=1, **parameters
+    target: Any = "x**2",
+    law: Any = "uniform",
+    loss: Any = "squared",
+    noise: Any = "none",
+    dimension=1,
+    **parameters,
 ) -> Problem:
     """A problem by the names of its parts; a name may be a pair (name, parameters)."""
 

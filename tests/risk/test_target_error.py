@@ -1,5 +1,7 @@
 """Cancellation inside of a target is part of the bound on rounding."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -18,7 +20,7 @@ from tests.risk.cases import make_network, make_problem, members
 def exact_square_risk(node, a, b, low=-1, high=1):
     """E (a x + b - f(x))^2 for x uniform, by Gauss-Legendre of 60 nodes at 50 digits."""
     with mpmath.workdps(50):
-        value = mpmath.quad(
+        value: Any = mpmath.quad(
             lambda x: (a * x + b - exact_value(node, x)) ** 2, [low, 0, high], maxdegree=5
         )
         return value / (high - low)
