@@ -1,15 +1,15 @@
-"""Activation functions, with what theory and quadrature must know of each.
+"""Activation functions, with what theory, certificates and quadrature must know of each.
 
-`flat` lists the closed intervals on which the activation is constant *and* its derivative, as
-JAX computes it, is exactly zero, ends included: a neuron whose pre-activation stays in a flat
-interval on the whole support of X is inactive and receives no gradient.
+A new one is a factory that returns an `Activation`, and a line in `ACTIVATIONS`: nothing else knows
+its name. What an activation declares is checked over the registry by property tests, and proofs
+rest on it: leave out what is not certain.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -28,11 +28,21 @@ class Activation:
     Attributes:
         name: its name in the registry.
         function: A, elementwise, for any shape and floating dtype.
-        breakpoints: where A is not smooth.
-        flat: closed intervals on which A is constant with derivative exactly zero.
-        piecewise_linear: A is affine between neighbouring breakpoints.
-        non_negative: A >= 0 everywhere.
+        breakpoints: all points where A is not smooth, in increasing order.
+        flat: closed intervals on which A is constant *and* its derivative, as JAX computes it, is
+            exactly zero, ends included: a neuron whose pre-activation stays in one of them on the
+            whole support of X is inactive and receives no gradient.
+        piecewise_linear: A is continuous, and affine between neighbouring breakpoints.
+        non_negative: A >= 0 everywhere, also as computed.
         slope_from_value: A'(A(x)) = A'(x) for all x, so that the value tells the derivative.
+        lipschitz: |A(x) - A(y)| <= lipschitz |x - y| for all x and y; infinite if none is known.
+        monotone: A is non-decreasing.
+        rounding: a computed A(x) is wrong by at most this many units in the last place of
+            |A(x)| + lipschitz |x|; 0 if every value is x itself or a constant.
+
+    Example:
+        >>> clipped_relu(0.0, 2.0).lipschitz, clipped_relu(0.0, 2.0).flat
+        (1.0, ((-inf, 0.0), (2.0, inf)))
     """
 
     name: str
@@ -42,11 +52,25 @@ class Activation:
     piecewise_linear: bool = False
     non_negative: bool = False
     slope_from_value: bool = False
+    lipschitz: float = INF
+    monotone: bool = False
+    rounding: float = 8.0
 
 
 def relu() -> Activation:
     """max(x, 0), with derivative 0 at 0."""
-    return Activation("relu", jax.nn.relu, (0.0,), ((-INF, 0.0),), True, True, True)
+    return Activation(
+        "relu",
+        jax.nn.relu,
+        (0.0,),
+        ((-INF, 0.0),),
+        piecewise_linear=True,
+        non_negative=True,
+        slope_from_value=True,
+        lipschitz=1.0,
+        monotone=True,
+        rounding=0.0,
+    )
 
 
 def clipped_relu(low: float = 0.0, high: float = 1.0) -> Activation:
@@ -59,7 +83,18 @@ def clipped_relu(low: float = 0.0, high: float = 1.0) -> Activation:
         return jnp.where(x <= low, low, jnp.where(x >= high, high, x))
 
     flat = ((-INF, low), (high, INF))
-    return Activation("clipped_relu", clip, (low, high), flat, True, low >= 0, True)
+    return Activation(
+        "clipped_relu",
+        clip,
+        (low, high),
+        flat,
+        piecewise_linear=True,
+        non_negative=low >= 0,
+        slope_from_value=True,
+        lipschitz=1.0,
+        monotone=True,
+        rounding=0.0,
+    )
 
 
 def relu6() -> Activation:
@@ -84,14 +119,15 @@ def relu_power(power: float = 2.0) -> Activation:
         ((-INF, 0.0),),
         piecewise_linear=power == 1,
         non_negative=True,
+        lipschitz=1.0 if power == 1 else INF,
+        monotone=True,
     )
 
 
 def leaky_relu(negative_slope: float = 0.01) -> Activation:
     """The identity for x >= 0, else negative_slope * x."""
-    flat = ((-INF, 0.0),) if negative_slope == 0 else ()
-    if flat:
-        return Activation("leaky_relu", jax.nn.relu, (0.0,), flat, True, True, True)
+    if negative_slope == 0:
+        return replace(relu(), name="leaky_relu")
     return Activation(
         "leaky_relu",
         lambda x: jax.nn.leaky_relu(x, negative_slope),
@@ -99,53 +135,74 @@ def leaky_relu(negative_slope: float = 0.01) -> Activation:
         piecewise_linear=True,
         non_negative=negative_slope < 0,
         slope_from_value=negative_slope > 0,
+        lipschitz=max(1.0, abs(negative_slope)),
+        monotone=negative_slope >= 0,
     )
 
 
 def elu(alpha: float = 1.0) -> Activation:
     """The identity for x > 0, else alpha (exp(x) - 1)."""
-    return Activation("elu", lambda x: jax.nn.elu(x, alpha), (0.0,))
+    steepest = max(1.0, abs(alpha))
+    return Activation(
+        "elu",
+        lambda x: jax.nn.elu(x, alpha),
+        (0.0,),
+        lipschitz=steepest,
+        monotone=alpha >= 0,
+    )
 
 
 def selu() -> Activation:
     """Scaled elu with the self-normalizing constants (Klambauer et al. 2017)."""
-    return Activation("selu", jax.nn.selu, (0.0,))
+    return Activation("selu", jax.nn.selu, (0.0,), lipschitz=1.7581, monotone=True)
 
 
 def celu(alpha: float = 1.0) -> Activation:
     """The identity for x > 0, else alpha (exp(x / alpha) - 1)."""
     if alpha <= 0:
         raise InputError(f"alpha = {alpha} must be positive")
-    return Activation("celu", lambda x: jax.nn.celu(x, alpha), (0.0,))
+    return Activation("celu", lambda x: jax.nn.celu(x, alpha), (0.0,), lipschitz=1.0, monotone=True)
 
 
 def gelu(approximate: bool = False) -> Activation:
     """The product x Phi(x), or its tanh approximation (the default of jax.nn.gelu)."""
-    return Activation("gelu", lambda x: jax.nn.gelu(x, approximate=approximate))
+    return Activation("gelu", lambda x: jax.nn.gelu(x, approximate=approximate), lipschitz=1.13)
 
 
 def softplus(beta: float = 1.0) -> Activation:
     """log(1 + exp(beta x)) / beta."""
     if beta <= 0:
         raise InputError(f"beta = {beta} must be positive")
-    return Activation("softplus", lambda x: jax.nn.softplus(beta * x) / beta, non_negative=True)
+    return Activation(
+        "softplus",
+        lambda x: jax.nn.softplus(beta * x) / beta,
+        non_negative=True,
+        lipschitz=1.0,
+        monotone=True,
+    )
 
 
 def squareplus(b: float = 4.0) -> Activation:
     """(x + sqrt(x^2 + b)) / 2."""
     if b < 0:
         raise InputError(f"b = {b} must not be negative")
-    return Activation("squareplus", lambda x: jax.nn.squareplus(x, b), non_negative=True)
+    return Activation(
+        "squareplus",
+        lambda x: jax.nn.squareplus(x, b),
+        non_negative=True,
+        lipschitz=1.0,
+        monotone=True,
+    )
 
 
 def sine(frequency: float = 1.0) -> Activation:
     """sin(frequency x)."""
-    return Activation("sine", lambda x: jnp.sin(frequency * x))
+    return Activation("sine", lambda x: jnp.sin(frequency * x), lipschitz=abs(frequency))
 
 
-def _smooth(name: str, function: Callable[[Array], Array], non_negative: bool = False):
+def _smooth(name: str, function: Callable[[Array], Array], **facts: Any):
     def factory() -> Activation:
-        return Activation(name, function, non_negative=non_negative)
+        return Activation(name, function, **facts)
 
     factory.__doc__ = f"{name}, as jax.nn defines it."
     return factory
@@ -186,6 +243,19 @@ def function(
     return Activation("function", function, tuple(sorted(breakpoints)), non_negative=non_negative)
 
 
+def identity() -> Activation:
+    """The identity: the network is affine."""
+    return Activation(
+        "identity",
+        lambda x: x,
+        piecewise_linear=True,
+        slope_from_value=True,
+        lipschitz=1.0,
+        monotone=True,
+        rounding=0.0,
+    )
+
+
 ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "relu": relu,
     "clipped_relu": clipped_relu,
@@ -198,15 +268,15 @@ ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "selu": selu,
     "celu": celu,
     "gelu": gelu,
-    "silu": _smooth("silu", jax.nn.silu),
-    "mish": _smooth("mish", jax.nn.mish),
+    "silu": _smooth("silu", jax.nn.silu, lipschitz=1.1),
+    "mish": _smooth("mish", jax.nn.mish, lipschitz=1.09),
     "softplus": softplus,
     "squareplus": squareplus,
-    "tanh": _smooth("tanh", jnp.tanh),
-    "sigmoid": _smooth("sigmoid", jax.nn.sigmoid, non_negative=True),
-    "soft_sign": lambda: Activation("soft_sign", jax.nn.soft_sign, (0.0,)),
-    "sine": sine,
-    "identity": lambda: Activation(
-        "identity", lambda x: x, piecewise_linear=True, slope_from_value=True
+    "tanh": _smooth("tanh", jnp.tanh, lipschitz=1.0, monotone=True),
+    "sigmoid": _smooth("sigmoid", jax.nn.sigmoid, non_negative=True, lipschitz=0.25, monotone=True),
+    "soft_sign": _smooth(
+        "soft_sign", jax.nn.soft_sign, breakpoints=(0.0,), lipschitz=1.0, monotone=True
     ),
+    "sine": sine,
+    "identity": identity,
 }

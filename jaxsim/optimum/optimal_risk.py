@@ -127,6 +127,10 @@ def _attains_bayes_risk(problem: Problem, network: Network) -> bool:
 
 def _same_activation(one: Any, other: Any) -> bool:
     """Return whether two activations agree, their parameters included."""
+    if one.function is other.function:
+        return True
+    if "function" in (one.name, other.name):
+        return False  # of a user's own functions nothing is known between any points
     facts = [(a.name, a.breakpoints, a.flat) for a in (one, other)]
     points = jnp.linspace(-8.0, 8.0, 41)
     return facts[0] == facts[1] and bool(jnp.all(one.function(points) == other.function(points)))

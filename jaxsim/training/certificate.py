@@ -13,6 +13,7 @@ has a non-increasing learning rate; otherwise nothing is certified.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -65,8 +66,8 @@ def make_certificate(
         experiment.risk.pieces,
         forward_passes,
     )
-    # Upstream movement spreads with the activation's slope: only slopes <= 1 are bounded here.
-    lipschitz = activation.piecewise_linear
+    # What moves a pre-activation moves the next layer's inputs by no more than this factor.
+    lipschitz = activation.lipschitz
 
     def certificate(states: State, learning_rate: Array) -> tuple[Array, Array]:
         path, settled = train.coast(states, learning_rate, COASTING_STEPS)
@@ -86,6 +87,7 @@ def make_certificate(
                 moved = support.magnitude(jnp.where(jnp.isfinite(weights), weights, 0.0))
                 slack = jnp.where(finite, moved, jnp.inf) + biases
             else:
+                slack = lipschitz * slack
                 own = jnp.where(weights == 0, 0.0, (layer.size + slack)[:, None] * weights).sum(0)
                 passed = jnp.where(
                     layer.weights == 0, 0.0, slack[:, None] * jnp.abs(layer.weights)
@@ -95,7 +97,7 @@ def make_certificate(
             if number == 1:
                 dead_neurons = stays.sum().astype(jnp.int32)
             dead_layer = jnp.where((dead_layer == 0) & stays.all(), number, dead_layer)
-            if not lipschitz:
+            if not math.isfinite(lipschitz):
                 break
         return dead_layer.astype(jnp.int32), dead_neurons
 

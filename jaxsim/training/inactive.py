@@ -9,10 +9,14 @@ rests on:
     deeper layers    finite points and one-dimensional inputs: exact (the extrema of a piecewise
                      linear function lie at its kinks); otherwise interval bounds, so that the count
                      is a lower bound
+
+What is assumed of the activation is what it declares: its Lipschitz constant carries errors from
+layer to layer, and its image of an interval is that of the ends only if it is monotone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -39,6 +43,7 @@ class LayerRange(NamedTuple):
             sum positive.
         weights: effective weights [in, units].
         size: bound on |inputs of the layer| [in].
+        dtype: the training precision, in which the ends of flat intervals are rounded too.
     """
 
     low: Array
@@ -47,16 +52,17 @@ class LayerRange(NamedTuple):
     non_positive: Array
     weights: Array
     size: Array
+    dtype: jnp.dtype
 
     def clears(self, activation: Activation, slack: Array | float = 0.0) -> Array:
         """Return which neurons stay flat even if pre-activations move by up to `slack`."""
         inactive = jnp.zeros(self.high.shape, bool)
         room = self.margin + slack
         for low, high in activation.flat:
-            below = (self.high <= high - room) | (
+            below = (self.high <= high - room - _rounded_by(high, self.dtype)) | (
                 (high == 0.0) & self.non_positive & (jnp.asarray(slack) == 0)
             )
-            above = self.low >= low + room
+            above = self.low >= low + room + _rounded_by(low, self.dtype)
             if low == -jnp.inf:
                 inactive |= below
             elif high == jnp.inf:
@@ -88,12 +94,13 @@ def make_ranges(
     unit = runtime.product_precision(dtype)
     activation = network.activation
     assert activation is not None
+    lipschitz = activation.lipschitz
     depth = len(network.hidden)
     forward_passes = plain_forward_passes(network) if forward_passes is None else forward_passes
 
     def sampled_extremes(theta: Array) -> tuple[PreactivationRange, Array] | None:
         """Return exact (low, high) per layer where finitely many points decide, and validity."""
-        if depth == 1 or not activation.piecewise_linear:
+        if depth == 1 or not (activation.piecewise_linear and math.isfinite(lipschitz)):
             return None
         if isinstance(support, Points):
             points, complete = jnp.asarray(support.points), jnp.asarray(True)
@@ -108,31 +115,34 @@ def make_ranges(
         layers = network.layers(theta)[:-1]
         exact = sampled_extremes(theta)
         found: list[LayerRange] = []
-        error = None
+        error: Array | None = None
         for number, (weights, biases) in enumerate(layers):
-            if number == 0:
+            if error is None:
                 low, high = support.affine_range(weights, biases)
                 magnitude = support.magnitude(weights)
                 positive = support.positive_part(weights) + jax.nn.relu(biases)
                 size = support.extent()
             else:
-                below, above = _image(activation, found[-1])
+                before = found[-1]
+                below, above = _image(activation, before.low, before.high)
                 size = jnp.maximum(jnp.abs(below), jnp.abs(above))
                 low, high = _interval_product(below, above, weights, biases)
                 magnitude = _times(size, jnp.abs(weights))
-                terms = jnp.maximum(_safe(below, weights), _safe(above, weights))
+                computed = _computed_image(activation, before, unit)
+                terms = jnp.maximum(*(_safe(end, weights) for end in computed))
                 positive = jax.nn.relu(terms).sum(0) + jax.nn.relu(biases)
                 if exact is not None:
                     (extremes, complete) = exact
                     low = jnp.where(complete, extremes[number][0], low)
                     high = jnp.where(complete, extremes[number][1], high)
-                if not activation.piecewise_linear:
-                    error = jnp.full(size.shape, jnp.inf)  # slopes above 1 are not bounded here
+                error = _after_activation(activation, before, error, size, unit)
             fan_in = weights.shape[0]
-            rounding = (fan_in + 2) * unit * (magnitude + jnp.abs(biases))
+            # Drawn inputs are wrong by half a unit, on balls by more.
+            units = fan_in + 2 + (support.draw_units - 0.5 if number == 0 else 0)
+            rounding = units * unit * (magnitude + jnp.abs(biases))
             inherited = 0.0 if error is None else _times(error, jnp.abs(weights)) * (1 + unit)
             error = rounding + inherited
-            found.append(LayerRange(low, high, error, positive == 0, weights, size))
+            found.append(LayerRange(low, high, error, positive == 0, weights, size, dtype))
         return tuple(found)
 
     return ranges
@@ -159,9 +169,66 @@ def make_inactive(
     return count
 
 
-def _image(activation: Activation, layer: LayerRange) -> tuple[Array, Array]:
-    """Return the range of the activations: A is non-decreasing wherever it has a flat interval."""
-    return activation.function(layer.low), activation.function(layer.high)
+def _image(activation: Activation, low: Array, high: Array) -> tuple[Array, Array]:
+    """Return bounds of A on [low, high]."""
+    ends = activation.function(low), activation.function(high)
+    if activation.monotone:
+        return ends
+    least = jnp.full_like(low, 0.0 if activation.non_negative else -jnp.inf)
+    largest = jnp.full_like(low, jnp.inf)
+    if not (activation.piecewise_linear and math.isfinite(activation.lipschitz)):
+        return least, largest
+    below, above = jnp.minimum(*ends), jnp.maximum(*ends)
+    for point in activation.breakpoints:
+        value = activation.function(jnp.asarray(point, low.dtype))
+        inside = (low < point) & (point < high)
+        below = jnp.where(inside, jnp.minimum(below, value), below)
+        above = jnp.where(inside, jnp.maximum(above, value), above)
+    unknown = jnp.isnan(below) | jnp.isnan(above)
+    return jnp.where(unknown, least, below), jnp.where(unknown, largest, above)
+
+
+def _computed_image(activation: Activation, layer: LayerRange, unit: float) -> tuple[Array, Array]:
+    """Return bounds of A as training computes it: exact only for neurons that certainly stay flat.
+
+    A pre-activation whose supremum is 0 may be positive as computed, and so its activation.
+    """
+    below, above = _image(activation, layer.low - layer.margin, layer.high + layer.margin)
+    if activation.rounding:
+        size = jnp.maximum(jnp.abs(below), jnp.abs(above))
+        wrong = _value_error(activation, layer, size, unit)
+        below, above = below - wrong, above + wrong
+        if activation.non_negative:
+            below = jnp.maximum(below, 0)
+    flat = layer.clears(activation)
+    low, high = _image(activation, layer.low, layer.high)
+    return jnp.where(flat, low, below), jnp.where(flat, high, above)
+
+
+def _after_activation(
+    activation: Activation, layer: LayerRange, error: Array, size: Array, unit: float
+) -> Array:
+    """Return a bound on the error of A(z) from one of z."""
+    if not math.isfinite(activation.lipschitz):
+        return jnp.full(size.shape, jnp.inf)
+    return activation.lipschitz * error + _value_error(activation, layer, size, unit)
+
+
+def _value_error(
+    activation: Activation, layer: LayerRange, size: Array, unit: float
+) -> Array | float:
+    """Return a bound on the rounding error of computing A, whose values are at most `size`."""
+    if not activation.rounding:
+        return 0.0
+    reach = jnp.maximum(jnp.abs(layer.low), jnp.abs(layer.high)) + layer.margin
+    return activation.rounding * unit * (size + activation.lipschitz * reach)
+
+
+def _rounded_by(end: float, dtype: jnp.dtype) -> float:
+    """Return by how much the end of a flat interval changes when it is rounded."""
+    if not math.isfinite(end):
+        return 0.0
+    return abs(float(jnp.finfo(dtype).dtype.type(end)) - end)
 
 
 def _interval_product(

@@ -1,4 +1,6 @@
 import math
+from dataclasses import replace
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -130,6 +132,105 @@ def test_non_negative_flag_is_true_to_the_values():
     for name in NAMES:
         activation = build(ACTIVATIONS, name, "activation")
         assert activation.non_negative == bool((activation.function(jnp.asarray(GRID)) >= 0).all())
+
+
+SPECS = [
+    *NAMES,
+    {"name": "clipped_relu", "low": -0.5, "high": 2.0},
+    {"name": "clipped_relu", "low": 0.1, "high": 0.7},
+    {"name": "relu_power", "power": 1.0},
+    {"name": "relu_power", "power": 1.5},
+    {"name": "leaky_relu", "negative_slope": 0.0},
+    {"name": "leaky_relu", "negative_slope": -0.5},
+    {"name": "leaky_relu", "negative_slope": 3.0},
+    {"name": "elu", "alpha": 2.5},
+    {"name": "elu", "alpha": -1.0},
+    {"name": "celu", "alpha": 0.1},
+    {"name": "gelu", "approximate": True},
+    {"name": "softplus", "beta": 20.0},
+    {"name": "squareplus", "b": 0.01},
+    {"name": "sine", "frequency": 30.0},
+]
+
+
+def false_facts(activation):
+    """Return which of an activation's declared facts are false, on a grid and far out."""
+    wide = np.concatenate([-np.geomspace(1e30, 8, 60), GRID, np.geomspace(8, 1e30, 60)])
+    near = [p + d for p in activation.breakpoints for d in (-1e-6, 0, 1e-6)]
+    x = np.unique(np.concatenate([wide, near]))
+    y = np.asarray(activation.function(jnp.asarray(x)))
+    steepest = np.max(np.abs(np.diff(y)) / np.diff(x))
+    false = []
+    if steepest > activation.lipschitz * (1 + 1e-9):
+        false.append("lipschitz")
+    if activation.monotone and (np.diff(y) < -1e-16 * np.abs(y[1:])).any():
+        false.append("monotone")
+    if activation.non_negative and y.min() < 0:
+        false.append("non_negative")
+    if list(activation.breakpoints) != sorted(activation.breakpoints):
+        false.append("breakpoints")
+    if activation.piecewise_linear:
+        ends = [-20.0, *activation.breakpoints, 20.0]
+        for low, high in pairwise(ends):
+            inside = np.asarray(activation.function(jnp.linspace(low, high, 101)))
+            if np.abs(np.diff(inside, 2)).max() > 1e-12 * (1 + np.abs(inside).max()):
+                false.append("piecewise_linear")
+    derivative = jax.vmap(jax.grad(activation.function))
+    for low, high in activation.flat:
+        inside = np.linspace(max(low, -1e3), min(high, 1e3), 301)
+        inside = jnp.asarray([*(e for e in (low, high) if math.isfinite(e)), *inside])
+        for dtype in (jnp.float32, jnp.float64):
+            z = inside.astype(dtype)
+            if np.unique(activation.function(z)).size > 1 or np.asarray(derivative(z)).any():
+                false.append("flat")
+    single = x[np.abs(x) < 1e4].astype(np.float32)
+    computed = np.asarray(activation.function(jnp.asarray(single)), float)
+    truth = np.asarray(activation.function(jnp.asarray(single, jnp.float64)))
+    if math.isfinite(activation.lipschitz):
+        size = np.abs(truth) + activation.lipschitz * np.abs(single)
+        # Ends of flat pieces are rounded too: what depends on them moves by half a unit.
+        ends = 2.0**-24 * max(map(abs, (*activation.breakpoints, 0.0)))
+        allowed = activation.rounding * 2.0**-23 * size + activation.lipschitz * ends + 1e-37
+        if (np.abs(computed - truth) > allowed).any():
+            false.append("rounding")
+    if activation.non_negative and computed.min() < 0:
+        false.append("non_negative in float32")
+    return false
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_declared_facts_are_true(spec):
+    assert false_facts(build(ACTIVATIONS, spec, "activation")) == []
+
+
+def test_a_false_fact_is_found():
+    relu, tent = ACTIVATIONS["relu"](), ACTIVATIONS["gelu"]()
+    steep = replace(relu, function=lambda x: 3 * jax.nn.relu(x), rounding=1.0)
+    assert false_facts(steep) == ["lipschitz"]
+    assert false_facts(replace(steep, lipschitz=3.0)) == []
+    assert false_facts(replace(tent, monotone=True)) == ["monotone"]
+    assert "flat" in false_facts(replace(relu, flat=((-math.inf, 0.01),)))
+    assert "flat" in false_facts(replace(relu, function=lambda x: jnp.maximum(x, 0)))
+    assert "piecewise_linear" in false_facts(replace(tent, piecewise_linear=True))
+    assert "non_negative" in false_facts(replace(tent, non_negative=True))
+    assert "rounding" in false_facts(replace(relu, function=lambda x: jax.nn.relu(x + 9) - 9))
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_stated_slopes_are_not_far_from_the_steepest(spec):
+    activation = build(ACTIVATIONS, spec, "activation")
+    x = np.linspace(-30, 30, 300_001)
+    slopes = np.diff(np.asarray(activation.function(jnp.asarray(x)))) / np.diff(x)
+    if math.isfinite(activation.lipschitz):
+        assert activation.lipschitz < 1.01 * np.abs(slopes).max()
+    assert activation.monotone == bool(slopes.min() > -1e-9)
+
+
+def test_nothing_is_claimed_of_the_users_own_function():
+    own = ACTIVATIONS["function"](jax.nn.relu, breakpoints=(0.0,), non_negative=True)
+    assert not own.flat
+    assert own.lipschitz == math.inf
+    assert not any([own.monotone, own.piecewise_linear, own.slope_from_value])
 
 
 @pytest.mark.parametrize(
