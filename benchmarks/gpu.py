@@ -97,7 +97,7 @@ def engine_names(experiment: Any) -> list[str]:
     from jaxsim.engines.registry import unsupported_reason
 
     return [
-        name for name in ("vmap", "pallas", "kernel") if not unsupported_reason(name, experiment)
+        name for name in ("vmap", "pallas", "native") if not unsupported_reason(name, experiment)
     ]
 
 
@@ -108,7 +108,7 @@ def rate_of(experiment: Any, name: str, width: int) -> float | None:
     from jaxsim.engines.registry import ExecutionConfig
     from jaxsim.launch.measure import lane_counts, time_training
 
-    lanes = lane_counts(experiment, "kernel", "auto")[0] if name == "kernel" else 1
+    lanes = lane_counts(experiment, "native", "auto")[0] if name == "native" else 1
     try:
         return (
             width / time_training(experiment, ExecutionConfig(name, width, lanes)).seconds_per_step

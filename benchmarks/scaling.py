@@ -26,7 +26,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 WIDTHS, DEPTHS, BATCHES = (4, 8, 16, 32, 64, 128), (1, 2, 3, 4, 6, 8), (1, 4, 16, 32, 64, 256)
 REPLICATES = (1_000, 10_000, 100_000, 1_000_000)
 CURVES = ("replicates", "width", "depth", "batch", "devices")
-ENGINES = ("vmap", "lanes", "kernel")
+ENGINES = ("vmap", "lanes", "native")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -31,9 +31,9 @@ def test_all_peers_train_as_jaxsim_does(workload, peer):
 
 
 @pytest.mark.parametrize("name", slow_but(("sgd", "adam", "amsgrad"), METHODS))
-def test_all_methods_are_the_same_in_plain_jax_and_in_the_kernel(name):
+def test_all_methods_are_the_same_in_plain_jax_and_in_the_native_engine(name):
     chosen = WORKLOADS["w1"].varied(name, 8)
-    start, expected = reference(chosen, ExecutionConfig("kernel", MEMBERS, 8))
+    start, expected = reference(chosen, ExecutionConfig("native", MEMBERS, 8))
     found = PEERS["jit(vmap(scan))"][1](chosen, MEMBERS, STEPS, start)()
     assert disagreement(expected, found) < 1e-5
 
@@ -61,7 +61,7 @@ def test_ratios_are_drawn(tmp_path):
 
 def test_curves_are_drawn(tmp_path):
     curve = {"title": "t", "axis": "width", "unit": "GFLOP/s", "x": [4, 8, 16]}
-    curve["series"] = {"vmap": [1.0, 2.0, 3.0], "kernel": [None, 4.0, 5.0]}
+    curve["series"] = {"vmap": [1.0, 2.0, 3.0], "native": [None, 4.0, 5.0]}
     memory = curve | {"x": [1000, 10_000, 100_000], "memory": [100.0, 101.0, 102.0]}
     plot_curves(MACHINE | {"curves": [curve, memory]}, tmp_path / "c.png")
     assert (tmp_path / "c.png").stat().st_size > 5000

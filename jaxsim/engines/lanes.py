@@ -3,7 +3,7 @@
 Arrays end in a short axis of members, and parameters and moments are one flat vector [P * lanes]
 per group. A block of `width` members is a sequence of groups, each of which draws the mini-batches
 of many steps in one call (or which rows of a table they are) and then trains on them. How it trains
-is the engine's affair: unrolled sums in XLA (`unrolled`), or a compiled kernel (`kernel`).
+is the engine's affair: unrolled sums in XLA (`unrolled`), or a compiled program (`native`).
 Mini-batches are the ones of the reference engine, so that all engines train alike up to rounding.
 """
 

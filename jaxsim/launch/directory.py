@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from jaxsim.engines.registry import EngineName, ExecutionConfig
+from jaxsim.engines.registry import ENGINES, ExecutionConfig, current_name
 from jaxsim.errors import InputError
 from jaxsim.launch.layout import choose_layouts
 from jaxsim.results.files import MANIFEST, names_in
@@ -19,11 +19,9 @@ from jaxsim.study.spec import ANALYSIS_KEYS
 from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
 
-FORM = ("engine", "width", "lanes", "shard")
+LAYOUT_KEYS = ("engine", "width", "lanes", "shard")
 """Keys of [execution] that a new directory settles and that are kept afterwards."""
-
-
-OWN = ("launch", "tasks", "partial")
+OUR_FOLDERS = ("launch", "tasks", "partial")
 """Folders of ours that may be there before a study is."""
 
 
@@ -144,7 +142,7 @@ def _sound(manifest: Any, store: Store) -> dict[str, Any]:
         right = isinstance(manifest["study"], dict) and isinstance(manifest["base"], str | None)
         right &= isinstance(manifest["experiments"], list)
         for e in manifest["experiments"]:
-            right &= isinstance(e["id"], str) and e["engine"] in get_args(EngineName)
+            right &= isinstance(e["id"], str) and current_name(e["engine"]) in ENGINES
             right &= all(type(e[key]) is int and e[key] > 0 for key in ("width", "lanes", "shard"))
             right = right and e["width"] % e["lanes"] == 0 and e["shard"] % e["width"] == 0
     except (TypeError, KeyError):
@@ -180,13 +178,10 @@ def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[s
     """Return the layouts of a manifest if it is of this study."""
     differences = compare(manifest["study"], study.spec.model_dump(mode="json"))
     execution = study.spec.execution
-    recorded = {
-        e["id"]: Layout(ExecutionConfig(e["engine"], e["width"], e["lanes"]), e["shard"])
-        for e in manifest["experiments"]
-    }
-    for key in FORM:
+    recorded = {e["id"]: _layout(e) for e in manifest["experiments"]}
+    for key in LAYOUT_KEYS:
         wanted = getattr(execution, key)
-        there = {e[key] for e in manifest["experiments"]}
+        there = {current_name(e[key]) for e in manifest["experiments"]}
         if wanted != "auto" and there != {wanted}:
             differences.append(f"execution.{key}: {sorted(there)} there, {wanted} asked for")
     if not differences and any(e.id not in recorded for e in study.experiments):
@@ -202,13 +197,19 @@ def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[s
     return recorded
 
 
+def _layout(recorded: dict[str, Any]) -> Layout:
+    """Return the layout of an experiment in a manifest."""
+    engine = current_name(recorded["engine"])
+    return Layout(ExecutionConfig(engine, recorded["width"], recorded["lanes"]), recorded["shard"])
+
+
 def compare(there: Any, here: Any, key: str = "") -> list[str]:
     """Return a line per key in which two resolved studies differ, analysis and layout aside."""
     if isinstance(there, dict) and isinstance(here, dict):
         found = []
         for name in sorted(there.keys() | here.keys()):
             inner = f"{key}.{name}" if key else name
-            if inner in ANALYSIS_KEYS or inner in [f"execution.{k}" for k in FORM]:
+            if inner in ANALYSIS_KEYS or inner in [f"execution.{k}" for k in LAYOUT_KEYS]:
                 continue
             found += compare(there.get(name), here.get(name), inner)
         return found
@@ -226,5 +227,5 @@ def _other_files(directory: Path) -> list[str]:
     return [
         name
         for name in names_in(directory)
-        if name[0] != "." and (name not in OWN or (directory / name).is_symlink())
+        if name[0] != "." and (name not in OUR_FOLDERS or (directory / name).is_symlink())
     ]

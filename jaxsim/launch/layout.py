@@ -10,7 +10,7 @@ import jax
 
 from jaxsim import runtime
 from jaxsim.engines import lanes
-from jaxsim.engines.registry import ExecutionConfig, require
+from jaxsim.engines.registry import REFERENCE, ExecutionConfig, require
 from jaxsim.errors import InputError
 from jaxsim.launch import worker_process
 from jaxsim.launch.measure import Measurement, is_remembered, lane_counts, measure
@@ -150,11 +150,12 @@ def _layout(
 
 
 def _stated(experiment: Experiment, width: int, execution: ExecutionSpec) -> ExecutionConfig:
-    """Return the form of a stated width."""
+    """Return the config of a stated width."""
     engine, lanes = execution.engine, execution.lanes
-    if engine in ("auto", "vmap"):
-        return ExecutionConfig("vmap", width)
+    engine = REFERENCE if engine == "auto" else engine
     counts = lane_counts(experiment, engine, lanes)
+    if not counts:
+        return ExecutionConfig(engine, width)
     count = (
         counts[0]
         if len(counts) == 1

@@ -2,10 +2,11 @@
 
 Small networks want blocks that stay in cache, accelerators want blocks that fill them. Starting
 small, the width of the reference engine grows fourfold until the throughput stops growing; the
-smallest width close to the best wins. On a CPU the kernel engine is measured, too, or where it
-cannot run, the lanes engine; on a GPU the pallas engine, if it is found to train alike there. It is
-taken if it is clearly faster. The choice is remembered per program, device kind and version, since
-it costs a compilation per config, and recorded with the study, since it is part of the bits.
+smallest width close to the best wins. Other engines that say so in the registry are measured, too:
+on a CPU the native engine, or where it cannot run, the lanes engine; on a GPU the pallas engine, if
+it is found to train alike there. One is taken if it is clearly faster. The choice is remembered per
+program, device kind and version, since it costs a compilation per config, and recorded with the
+study, since it is part of the bits.
 """
 
 from __future__ import annotations
@@ -26,10 +27,16 @@ from jax import Array
 
 from jaxsim import runtime
 from jaxsim.engines.engine import Engine
-from jaxsim.engines.lanes import LANES
-from jaxsim.engines.native.engine import lanes_of
 from jaxsim.engines.native.library import compiler_version
-from jaxsim.engines.registry import EngineName, ExecutionConfig, make_engine, unsupported_reason
+from jaxsim.engines.registry import (
+    ENGINES,
+    REFERENCE,
+    EngineName,
+    ExecutionConfig,
+    current_name,
+    make_engine,
+    unsupported_reason,
+)
 from jaxsim.errors import InputError
 from jaxsim.results.files import write_atomically
 from jaxsim.results.provenance import versions
@@ -49,7 +56,7 @@ ALIKE, ALIKE_STEPS = 1e-4, 8
 
 @dataclass(frozen=True)
 class Measurement:
-    """The chosen form and how fast it trains.
+    """The chosen config and how fast it trains.
 
     Attributes:
         config: engine, width and lanes.
@@ -79,17 +86,17 @@ class Measurement:
 def measure(
     experiment: Experiment,
     replicates: int,
-    engine: EngineName | Literal["auto"] = "auto",
+    engine: EngineName = "auto",
     lanes: int | Literal["auto"] = "auto",
     cores: int | None = None,
 ) -> Measurement:
-    """Return the fastest form for an experiment on this device.
+    """Return the fastest config for an experiment on this device.
 
     Args:
         experiment: what is trained.
         replicates: how many; blocks need not be wider.
-        engine: "vmap", "lanes", "kernel", or "auto" for the fastest.
-        lanes: members of a group in the last two, or "auto".
+        engine: a name of `ENGINES`, or "auto" for the fastest.
+        lanes: members of a group where the engine has any, or "auto".
         cores: of the processes that will do the work; None for all.
 
     Raises:
@@ -97,22 +104,19 @@ def measure(
     """
 
     def search() -> Measurement:
-        tried = []
-        if engine in ("vmap", "pallas", "auto"):
-            tried.append(_search_width(experiment, replicates))
-        configs = []
-        if engine == "pallas" or (engine == "auto" and _pallas_trains_alike(experiment)):
-            configs.append(ExecutionConfig("pallas", tried[0].config.width))
-        for name in _engines_in_lanes(experiment, engine):
-            counts = lane_counts(experiment, name, lanes)
-            configs += [ExecutionConfig(name, _lanes_width(n, replicates), n) for n in counts]
-        tried += [time_training(experiment, config) for config in configs]
-        if engine == "pallas":
-            tried = tried[1:]
+        tried, width = [], 0
+        asked = _engines_to_measure(experiment) if engine == "auto" else [engine]
+        if any(ENGINES[name].lane_counts is None for name in asked):
+            reference = _search_width(experiment, replicates)
+            tried, width = [reference] if REFERENCE in asked else [], reference.config.width
+        for name in asked:
+            if name != REFERENCE:
+                configs = _configs(experiment, name, width, replicates, lanes)
+                tried += [time_training(experiment, config) for config in configs]
         # Another engine than the reference must be clearly faster to be taken.
         best = max(
             tried,
-            key=lambda m: m.rate(experiment) / (1.0 if m.config.engine == "vmap" else GAIN),
+            key=lambda m: m.rate(experiment) / (1.0 if m.config.engine == REFERENCE else GAIN),
         )
         return _that_fits(experiment, best)
 
@@ -189,11 +193,21 @@ def is_remembered(
 def _recall(experiment: Experiment, what: str, cores: int | None) -> Measurement | None:
     try:
         there = json.loads(_path(experiment, what, cores).read_text())
-        return Measurement(
-            **(there | {"config": ExecutionConfig(**there["config"]), "remembered": True})
-        )
+        return Measurement(**(there | {"config": _config(there["config"]), "remembered": True}))
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _config(there: dict[str, Any]) -> ExecutionConfig:
+    """Return a remembered config.
+
+    Raises:
+        ValueError: if it is of an engine that is gone.
+    """
+    config = ExecutionConfig(**there | {"engine": current_name(there["engine"])})
+    if config.engine not in ENGINES:
+        raise ValueError(f"there is no engine {config.engine!r}")
+    return config
 
 
 def _path(experiment: Experiment, what: str, cores: int | None) -> Path:
@@ -208,30 +222,47 @@ def _enough(replicates: int) -> int:
     return min(LARGEST, 1 << (replicates - 1).bit_length())
 
 
-def _engines_in_lanes(
-    experiment: Experiment, engine: EngineName | Literal["auto"]
-) -> list[EngineName]:
-    """Return the engines in lanes that are worth measuring."""
-    if engine != "auto":
-        return [engine] if engine in ("lanes", "kernel") else []
-    if jax.default_backend() != "cpu":
-        return []
-    names: tuple[EngineName, ...] = ("kernel", "lanes")
-    possible: list[EngineName] = [
-        name for name in names if not unsupported_reason(name, experiment)
+def _engines_to_measure(experiment: Experiment) -> list[EngineName]:
+    """Return the reference engine and those that may be faster here."""
+    return [
+        name
+        for name, kind in ENGINES.items()
+        if name == REFERENCE
+        or (
+            kind.automatic(experiment)
+            and not unsupported_reason(name, experiment)
+            and (not kind.verified or _trains_alike(experiment, name))
+        )
     ]
-    return possible[:1]
 
 
-def _pallas_trains_alike(experiment: Experiment) -> bool:
-    """Return whether the pallas engine compiles on this device and trains as the reference does."""
-    if unsupported_reason("pallas", experiment):
-        return False
+def _configs(
+    experiment: Experiment,
+    engine: EngineName,
+    width: int,
+    replicates: int,
+    lanes: int | Literal["auto"],
+) -> list[ExecutionConfig]:
+    """Return the configs of an engine that are worth measuring.
+
+    Args:
+        experiment: what is trained.
+        engine: not the reference.
+        width: the reference engine's best, for engines without lanes.
+        replicates: how many; blocks need not be wider.
+        lanes: members of a group, or "auto".
+    """
+    counts = lane_counts(experiment, engine, lanes)
+    if not counts:
+        return [ExecutionConfig(engine, width)]
+    return [ExecutionConfig(engine, _lanes_width(n, replicates), n) for n in counts]
+
+
+def _trains_alike(experiment: Experiment, name: EngineName) -> bool:
+    """Return whether an engine compiles on this device and trains as the reference does."""
     try:
-        ends = [
-            _trained(experiment, ExecutionConfig(name, SMALLEST)) for name in ("vmap", "pallas")
-        ]
-    except Exception:  # whatever a compiler of kernels may raise on a device it was not tried on
+        ends = [_trained(experiment, ExecutionConfig(n, SMALLEST)) for n in (REFERENCE, name)]
+    except Exception:  # whatever a compiler may raise on a device it was not tried on
         return False
     apart = np.abs(ends[0] - ends[1]).max(1)
     return bool(np.median(apart) <= ALIKE * np.abs(ends[0]).max())
@@ -249,10 +280,11 @@ def _trained(experiment: Experiment, config: ExecutionConfig) -> np.ndarray:
 def lane_counts(
     experiment: Experiment, engine: EngineName, lanes: int | Literal["auto"]
 ) -> tuple[int, ...]:
-    """Return the groups to choose from."""
-    if lanes != "auto":
-        return (lanes,)
-    return LANES if engine == "lanes" else (lanes_of(experiment),)
+    """Return the groups to choose from; none for an engine without lanes."""
+    kind = ENGINES[engine]
+    if kind.lane_counts is None:
+        return ()
+    return kind.lane_counts(experiment) if lanes == "auto" else (lanes,)
 
 
 def _lanes_width(lanes: int, replicates: int) -> int:
@@ -265,7 +297,7 @@ def _search_width(experiment: Experiment, replicates: int) -> Measurement:
     width = SMALLEST
     while width <= max(SMALLEST, _enough(replicates)):
         try:
-            tried.append(time_training(experiment, ExecutionConfig("vmap", width)))
+            tried.append(time_training(experiment, ExecutionConfig(REFERENCE, width)))
         except jax.errors.JaxRuntimeError as error:
             # What fitted before is the answer.
             if not tried or not runtime.is_out_of_memory(error):

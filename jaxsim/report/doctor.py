@@ -30,7 +30,7 @@ def examine(console: Console) -> int:
     devices = runtime.choose_devices(None)
     table.add_row("devices", f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})")
     table.add_row("cores", str(runtime.cores()))
-    table.add_row("C compiler", compiler_version() or "none: the kernel engine is not available")
+    table.add_row("C compiler", compiler_version() or "none: the native engine is not available")
     table.add_row("float64", "on" if jnp.ones(()).dtype == jnp.float64 else "off")
     table.add_row("matmul precision", str(runtime.setting("jax_default_matmul_precision")))
     cache = runtime.setting("jax_compilation_cache_dir")

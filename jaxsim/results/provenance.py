@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from jaxsim.engines.native.library import compiler_version
-from jaxsim.engines.registry import ExecutionConfig
+from jaxsim.engines.registry import ENGINES, ExecutionConfig
 from jaxsim.runtime import Device, c_library, setting
 
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "scipy")
@@ -103,6 +102,4 @@ def provenance(device: Device, config: ExecutionConfig) -> dict[str, str]:
         "machine": platform.machine(),
         "command": Path(sys.argv[0]).name if sys.argv else "",
     }
-    if config.engine == "kernel":
-        facts["compiler"] = compiler_version()
-    return facts
+    return facts | ENGINES[config.engine].facts()

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxsim.engines.registry import ExecutionConfig
+from jaxsim.engines.registry import ExecutionConfig, current_name
 from jaxsim.errors import InputError
 from jaxsim.results.files import MANIFEST, create_atomically, names_in, write_atomically
 from jaxsim.results.schema import OTHER_COLUMNS, VERSION, from_arrow, has_schema, to_arrow
@@ -209,10 +209,11 @@ def _differences(config: ExecutionConfig, facts: Mapping[str, str]) -> list[str]
 
     Engine, width and lanes are part of the bits: shards of two layouts are no one sample.
     """
+    there = {**facts, "engine": current_name(facts.get("engine", config.engine))}
     return [
-        f"its {name} is {facts[name]}, the study's is {wanted}"
+        f"its {name} is {there[name]}, the study's is {wanted}"
         for name, wanted in asdict(config).items()
-        if facts.get(name, str(wanted)) != str(wanted)
+        if there.get(name, str(wanted)) != str(wanted)
     ]
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from jaxsim.engines.registry import ENGINES, current_name
 
 Table = dict[str, Any]
 NameOrTable = str | Table
@@ -145,16 +148,33 @@ class ExperimentSpec(Section):
     training: TrainingSpec = Field(default_factory=TrainingSpec)
 
 
+def _known_engine(name: Any) -> Any:
+    """Return the name of today of an engine.
+
+    Raises:
+        PydanticCustomError: for what is none.
+    """
+    name = current_name(name)
+    if isinstance(name, str) and name != "auto" and name not in ENGINES:
+        *names, last = (f"'{n}'" for n in ("auto", *ENGINES))
+        expected = f"{', '.join(names)} or {last}"
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": expected}
+        )
+    return name
+
+
 class ExecutionSpec(Section):
     """[execution]: how blocks are executed. Engine, width and lanes are part of the bits."""
 
-    engine: Literal["auto", "vmap", "lanes", "kernel", "pallas"] = Field(
+    engine: Annotated[str, BeforeValidator(_known_engine)] = Field(
         default="auto",
+        json_schema_extra=lambda schema: schema.update(enum=["auto", *ENGINES]),
         description="auto takes the fastest by a short measurement, and vmap where the width "
         "is given",
     )
     lanes: Positive | Literal["auto"] = Field(
-        default="auto", description="members per group of the lanes and kernel engines"
+        default="auto", description="members per group of the lanes and native engines"
     )
     width: Positive | Literal["auto"] = Field(
         default="auto",

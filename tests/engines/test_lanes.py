@@ -17,9 +17,9 @@ CLASSES = {"data": "iris", "loss": "softmax_cross_entropy"}
 SCHEDULE = {"schedule": "power", "init_value": 0.1, "exponent": 0.2}
 
 
-@pytest.fixture(params=["lanes", "kernel"])
+@pytest.fixture(params=["lanes", "native"])
 def engine(request):
-    """Each engine in lanes; the kernel where there is a compiler."""
+    """Each engine in lanes; the native one where there is a compiler."""
     return available(request.param)
 
 
@@ -30,10 +30,10 @@ def available(engine):
     return engine
 
 
-def for_both(what, cases, with_lanes, with_kernel=None, name=str):
+def for_both(what, cases, with_lanes, with_native=None, name=str):
     """Run some cases with each engine (None for all), in the long suite all with both."""
     marked = []
-    for engine, quick in (("kernel", with_kernel), ("lanes", with_lanes)):
+    for engine, quick in (("native", with_native), ("lanes", with_lanes)):
         for case in cases:
             marks = () if quick is None or case in quick else pytest.mark.slow
             marked.append(pytest.param(engine, case, id=f"{engine}-{name(case)}", marks=marks))
@@ -148,7 +148,7 @@ def test_float32_agrees_for_a_few_steps_and_in_distribution(tmp_path, engine):
     assert (np.abs(b[:, -1] - a[:, -1]) < 1e-3 * a[:, -1]).mean() > 0.95
 
 
-@pytest.mark.parametrize("engine", slow_but(("kernel",), ("kernel", "lanes")), indirect=True)
+@pytest.mark.parametrize("engine", slow_but(("native",), ("native", "lanes")), indirect=True)
 def test_the_width_in_groups_does_not_change_what_a_member_does(tmp_path, engine):
     for name, width in (("narrow", 8), ("wide", 32)):
         execution = {"engine": engine, "width": width, "lanes": 8}

@@ -88,11 +88,11 @@ PROBLEMS = {
         (lambda: _softmax_before(*_standardized("iris"))),
     ),
 }
-ENGINES = ("vmap", "lanes", "kernel")
+ENGINES = ("vmap", "lanes", "native")
 CASES = [(name, engine) for name in PROBLEMS for engine in ENGINES]
 QUICK = [
     ("two inputs", "vmap"), ("one parameter on weighted points", "lanes"), ("diabetes", "vmap"),
-    ("breast_cancer", "kernel"),
+    ("breast_cancer", "native"),
 ]  # fmt: skip
 
 

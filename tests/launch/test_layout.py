@@ -128,7 +128,7 @@ def test_optimizers_of_one_network_share_a_layout(own_cache):
         ({"width": 48, "engine": "lanes"}, ExecutionConfig("lanes", 48, 16)),
         ({"width": 24, "engine": "lanes", "lanes": 8}, ExecutionConfig("lanes", 24, 8)),
         ({"width": 7, "engine": "lanes"}, ExecutionConfig("lanes", 7, 7)),
-        ({"width": 48, "engine": "kernel"}, ExecutionConfig("kernel", 48, 16)),
+        ({"width": 48, "engine": "native"}, ExecutionConfig("native", 48, 16)),
     ],
 )
 def test_what_is_told_is_taken_without_a_clock(execution, config, monkeypatch):
@@ -138,11 +138,11 @@ def test_what_is_told_is_taken_without_a_clock(execution, config, monkeypatch):
     assert found.shard % config.width == 0
 
 
-@pytest.mark.parametrize(("wins", "lanes"), [("kernel", 16), ("lanes", 32)])
+@pytest.mark.parametrize(("wins", "lanes"), [("native", 16), ("lanes", 32)])
 def test_an_engine_that_wins_by_measurement_is_recorded_and_kept(
     wins, lanes, own_cache, tmp_path, monkeypatch
 ):
-    speed = {"vmap": 1e-3, "lanes": 1e-5, "kernel": 1e-5}
+    speed = {"vmap": 1e-3, "lanes": 1e-5, "native": 1e-5}
 
     def timed(experiment, config):
         # Of equally wide blocks the one in groups of 32 lanes is the faster.

@@ -22,7 +22,7 @@ from tests.studies import TWO, all_bits, slow_but, study
 CONFIGS = [
     ExecutionConfig("vmap", 16),
     ExecutionConfig("lanes", 16, 8),
-    ExecutionConfig("kernel", 16, 16),
+    ExecutionConfig("native", 16, 16),
 ]
 CHANGES = [
     {},
@@ -43,9 +43,9 @@ class Now:
         return self.left < 0
 
 
-# Lanes draw as the kernel does: one case in the default suite; two of the reference engine.
+# Lanes draw as the native engine does: one case in the default suite; two of the reference engine.
 CASES = [(config, changes) for config in CONFIGS for changes in CHANGES]
-OFTEN = {"kernel": CHANGES, "vmap": CHANGES[1:3], "lanes": CHANGES[2:3]}
+OFTEN = {"native": CHANGES, "vmap": CHANGES[1:3], "lanes": CHANGES[2:3]}
 QUICK = [case for case in CASES if case[1] in OFTEN[case[0].engine]]
 
 

@@ -17,7 +17,6 @@ def test_every_measurement_is_announced_once_and_beside_the_table(tmp_path, monk
         measure, "time_training", lambda experiment, config: measure.Measurement(config, 1e-5)
     )
     monkeypatch.setattr(measure, "_observation", lambda experiment, config: 1e-4)
-    monkeypatch.setattr(measure, "_pallas_trains_alike", lambda experiment: False)
     asked = study(execution={"width": "auto", "shard": "auto"}, grid=THREE)
     said, stream = [], io.StringIO()
     print_plan(asked, None, Console(file=stream, width=200), said.append)

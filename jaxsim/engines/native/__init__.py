@@ -1,1 +1,1 @@
-"""The kernel engine: a whole training loop as one native function, generated and compiled."""
+"""The native engine: a whole training loop as one native function, generated and compiled."""

@@ -1,4 +1,4 @@
-"""The kernel engine: groups of lanes, trained by a compiled program of their own."""
+"""The native engine: groups of lanes, trained by a compiled program of their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jaxsim.training.train import State
 
 
 def native_unsupported_reason(experiment: Experiment) -> str:
-    """Return why the kernel engine cannot run an experiment here; empty if it can."""
+    """Return why the native engine cannot run an experiment here; empty if it can."""
     reason = lanes.unsupported_reason(experiment)
     if reason:
         return reason

@@ -1,4 +1,4 @@
-"""From a jaxpr to statements of C: how activations, losses and optimizers reach the kernel.
+"""From a jaxpr to statements of C: how activations, losses and optimizers reach the native engine.
 
 The functions that the other engines run are traced, and their elementwise operations written as C
 on vectors of lanes, so that there is one definition of each. An array of a jaxpr becomes a NumPy
@@ -125,14 +125,14 @@ class Statements:
         else:
             text = operations.uniform(name, np.dtype(dtype), parameters, values)
         if text is None:
-            raise Untranslatable(f"the kernel does not know the operation {name!r}")
+            raise Untranslatable(f"the native engine does not know the operation {name!r}")
         return self.name(text, dtype, varying)
 
     def _gather(self, parameters: Any, operand: Values, indices: Values) -> Values:
         numbers = parameters["dimension_numbers"]
         plain = numbers.collapsed_slice_dims == (0,) and numbers.offset_dims == ()
         if operand.ndim != 1 or not plain or indices.shape[-1] != 1:
-            raise Untranslatable("the kernel knows no gather but that of numbers from a vector")
+            raise Untranslatable("the native engine gathers numbers from vectors only")
         fill = constant(np.asarray(np.nan, operand[0].dtype))[()]
         found = np.empty(indices.shape[:-1], object)
         for place in np.ndindex(found.shape):
@@ -149,7 +149,7 @@ class Statements:
         numbers = parameters["dimension_numbers"]
         plain = numbers.inserted_window_dims == (0,) and numbers.update_window_dims == ()
         if operand.ndim != 1 or not plain or indices.shape[-1] != 1:
-            raise Untranslatable("the kernel knows no scatter but that of numbers into a vector")
+            raise Untranslatable("the native engine scatters numbers into vectors only")
         found = operand.copy()
         for place in np.ndindex(updates.shape):
             for k in range(len(found)):

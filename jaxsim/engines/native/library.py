@@ -90,7 +90,7 @@ def build(source: Source) -> tuple[str, ctypes.CDLL]:
         runtime.c_library(),
     )
     name = "jaxsim_" + hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
-    path = runtime.cache_directory() / "kernels" / f"{name}.so"
+    path = runtime.cache_directory() / "native" / f"{name}.so"
     return name, _open(path) or _compile(there, source, path)
 
 
@@ -118,10 +118,10 @@ def _digest(content: bytes) -> bytes:
 def _compile(there: str, source: Source, path: Path) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory(prefix="jaxsim-") as name:
         folder = Path(name)
-        (folder / "kernel.c").write_text(source.text)
-        made = folder / "kernel.so"
+        (folder / "program.c").write_text(source.text)
+        made = folder / "program.so"
         command = [there, *flags(), f"-I{HEADER.parent}", f"-I{jax.ffi.include_dir()}"]
-        command += [str(folder / "kernel.c"), "-o", str(made)]
+        command += [str(folder / "program.c"), "-o", str(made)]
         # glibc's vector mathematics where it is to be had.
         for more in (["-DUSE_LIBMVEC", "-Wl,--no-undefined", "-lmvec", "-lm"], ["-lm"]):
             done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What the expressions of the kernel are made of: C variables and literals with their dtypes."""
+"""What expressions of generated C are made of: variables and literals with their dtypes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LARGEST_CONSTANT = 256
 
 
 class Untranslatable(Exception):
-    """A function does something that the kernel cannot; the message says what."""
+    """A function does something that the native engine cannot; the message says what."""
 
 
 class Value(NamedTuple):

@@ -138,14 +138,14 @@ def test_what_is_no_number_is_not_passed_over():
 )
 def test_observations_are_those_of_the_reference_engine(problem):
     (experiment,) = study(problem=problem, network={"hidden": [5, 4]}).experiments
-    reference, kernel = (
+    reference, native = (
         make_engine(experiment, config)
-        for config in (ExecutionConfig("vmap", 32), ExecutionConfig("kernel", 32, 16))
+        for config in (ExecutionConfig("vmap", 32), ExecutionConfig("native", 32, 16))
     )
     rng = np.random.default_rng(6)
     theta = rng.normal(size=(32, experiment.network.size)).astype(np.float32)
     theta[:8] -= 0.7  # some neurons die
-    found, wanted = kernel.observe(jnp.asarray(theta)), reference.observe(jnp.asarray(theta))
+    found, wanted = native.observe(jnp.asarray(theta)), reference.observe(jnp.asarray(theta))
     assert np.array_equal(found.inactive, wanted.inactive)
     assert wanted.inactive.sum() > 10
     np.testing.assert_allclose(found.risk, wanted.risk, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""Compiling kernels: cached, never needed twice, and clear about what is missing."""
+"""Compiling programs: cached, never needed twice, and clear about what is missing."""
 
 import stat
 
@@ -17,7 +17,7 @@ from tests.results.test_files import at_once
 from tests.studies import study
 
 needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")
-KERNEL = {"engine": "kernel", "width": 16, "lanes": 16}
+NATIVE = {"engine": "native", "width": 16, "lanes": 16}
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def compilers(monkeypatch):
 
 def test_without_a_compiler_the_engine_is_refused_and_not_chosen(compilers, tmp_path):
     compilers("no-such-compiler")
-    asked = study(execution=KERNEL)
+    asked = study(execution=NATIVE)
     with pytest.raises(InputError, match=r"no C compiler.*accepted: \"vmap\", \"lanes\""):
         simulate(asked, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -52,18 +52,18 @@ def test_a_compiler_that_fails_is_reported(compilers, tmp_path, monkeypatch):
     broken.write_text("#!/bin/sh\necho 'cc: error: out of order' >&2\nexit 1\n")
     broken.chmod(broken.stat().st_mode | stat.S_IXUSR)
     compilers(broken)
-    reason = unsupported_reason("kernel", study().experiments[0])
+    reason = unsupported_reason("native", study().experiments[0])
     assert reason == f"the C compiler {broken} fails: cc: error: out of order"
 
 
 @needs_compiler
-def test_a_compiled_kernel_is_found_in_the_cache_and_a_torn_one_made_anew(
+def test_a_compiled_program_is_found_in_the_cache_and_a_torn_one_made_anew(
     compilers, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("JAXSIM_CACHE_DIR", str(tmp_path / "cache"))
-    source = generate(study(execution=KERNEL).experiments[0], library.target(), 16)
+    source = generate(study(execution=NATIVE).experiments[0], library.target(), 16)
     name, _ = library.build(source)
-    (made,) = (tmp_path / "cache" / "kernels").iterdir()
+    (made,) = (tmp_path / "cache" / "native").iterdir()
     assert made.name == f"{name}.so"
     whole = made.read_bytes()
     with monkeypatch.context() as patch:
@@ -71,7 +71,7 @@ def test_a_compiled_kernel_is_found_in_the_cache_and_a_torn_one_made_anew(
         library.build(source)
     # Another file: what a process has loaded must not change under it.
     monkeypatch.setenv("JAXSIM_CACHE_DIR", str(tmp_path / "other"))
-    torn = tmp_path / "other" / "kernels" / made.name
+    torn = tmp_path / "other" / "native" / made.name
     torn.parent.mkdir(parents=True)
     torn.write_bytes(whole[:1000])
     library.build(source)
@@ -80,7 +80,7 @@ def test_a_compiled_kernel_is_found_in_the_cache_and_a_torn_one_made_anew(
 
 @needs_compiler
 def test_another_c_library_is_another_program(monkeypatch, tmp_path):
-    source = generate(study(execution=KERNEL).experiments[0], library.target(), 16)
+    source = generate(study(execution=NATIVE).experiments[0], library.target(), 16)
     here, _ = library.build(source)
     monkeypatch.setattr(library.runtime, "c_library", lambda: "glibc 1.0")
     there, _ = library.build(source)
@@ -98,13 +98,13 @@ def test_threads_that_compile_one_program_write_files_of_their_own(tmp_path, mon
 
     monkeypatch.setattr(type(tmp_path), "write_bytes", write_bytes)
     # A network that no other test has, so that all of them compile and register it.
-    changes = {"network__hidden": [11], "execution": KERNEL}
+    changes = {"network__hidden": [11], "execution": NATIVE}
     source = generate(study(**changes).experiments[0], library.target(), 16)
     found = at_once(3, lambda i: library.load(source))
     assert len(set(found)) == 1
     assert isinstance(found[0], str)
     assert len(written) == len(set(written)) > 1
-    (made,) = (tmp_path / "cache" / "kernels").iterdir()
+    (made,) = (tmp_path / "cache" / "native").iterdir()
     assert made.name == f"{found[0]}.so"
 
 
@@ -130,7 +130,7 @@ def test_every_register_width_trains_alike(target, precision, tmp_path, monkeypa
         monkeypatch.setattr(library, "target", lambda chosen=chosen: chosen)
         engine._source.cache_clear()
         _training.cache_clear()
-        asked = study(execution=KERNEL, precision=precision, steps=30, network__hidden=[7, 5])
+        asked = study(execution=NATIVE, precision=precision, steps=30, network__hidden=[7, 5])
         results = simulate(asked, tmp_path / name)
         found[name] = np.concatenate([r.risk for r in results.chunks(results.experiments[0])])
     engine._source.cache_clear()
