@@ -1,6 +1,6 @@
 """Optimizers: Theta_n = Theta_{n-1} - Phi_n(G_1, ..., G_n), all optax gradient transformations."""
 
-from jaxsim.optimizer.optimizers import OPTIMIZERS, Optimizer, optimizer, optimizer_table
+from jaxsim.optimizer.optimizers import OPTIMIZERS, Optimizer, optimizer
 from jaxsim.optimizer.schedules import SCHEDULES, Schedule
 
 __all__ = [
@@ -9,5 +9,4 @@ __all__ = [
     "Optimizer",
     "Schedule",
     "optimizer",
-    "optimizer_table",
 ]

@@ -29,17 +29,38 @@ TINY = float(np.finfo(np.float32).tiny)
 
 
 class Method(NamedTuple):
-    """A method with its hyperparameters.
+    """A method with its hyperparameters: all that an entry of `METHODS` must provide.
+
+    What it declares is checked by property tests over the registry, and measured again where
+    hyperparameters are given; nothing is claimed by default.
 
     Attributes:
         make: learning rate (a number, a traced scalar or a schedule) -> gradient transformation.
         definition: the recursion of the chosen variant, in a line.
         hyperparameters: their values, the variant's defaults filled in.
+        coordinatewise: it acts on every parameter alone, and may be given one flat vector.
+        keeps_inactive: parameters whose gradients have all been zero stay bitwise unchanged.
+        forgets: once gradients vanish, its movements die out, each smaller than the one before.
     """
 
     make: Make
     definition: str
     hyperparameters: dict[str, Any]
+    coordinatewise: bool = False
+    keeps_inactive: bool = False
+    forgets: bool = False
+
+
+def _componentwise(make: Make, definition: str, hyperparameters: dict[str, Any]) -> Method:
+    """Return one of the eleven.
+
+    Momentum decays. In Adam's family the first moment must decay faster than what it is divided
+    by: b1 < sqrt(b2), and b1 < b2 for Adamax and Nadamax, which take the maximum.
+    """
+    b1, b2 = hyperparameters.get("b1", 0.0), hyperparameters.get("b2", 1.0)
+    return Method(
+        make, definition, hyperparameters, coordinatewise=True, keeps_inactive=True, forgets=b1 < b2
+    )
 
 
 def _descend(direction: Callable[[], optax.GradientTransformation]) -> Make:
@@ -73,7 +94,7 @@ def _default(value: float | None, variant: str, **defaults: float) -> float:
 
 def sgd(variant: Variant = "optax") -> Method:
     """d_t = g_t (Robbins and Monro 1951); all variants agree."""
-    return Method(lambda lr: optax.sgd(lr), "d_t = g_t", {})
+    return _componentwise(lambda lr: optax.sgd(lr), "d_t = g_t", {})
 
 
 def momentum(variant: Variant = "optax", decay: float = 0.9) -> Method:
@@ -86,7 +107,7 @@ def momentum(variant: Variant = "optax", decay: float = 0.9) -> Method:
         "keras": "lr_t d_t = lr_t g_t + decay lr_{t-1} d_{t-1}",
         "paper": "d_t = decay d_{t-1} + (1 - decay) g_t",
     }.get(variant, "d_t = g_t + decay d_{t-1}")
-    return Method(_momentum(variant, decay, nesterov=False), definition, {"decay": decay})
+    return _componentwise(_momentum(variant, decay, nesterov=False), definition, {"decay": decay})
 
 
 def nesterov(variant: Variant = "optax", decay: float = 0.9) -> Method:
@@ -102,7 +123,7 @@ def nesterov(variant: Variant = "optax", decay: float = 0.9) -> Method:
         "keras": "lr_t d_t = lr_t g_t + decay M_t, M_t = lr_t g_t + decay M_{t-1}",
         "paper": "d_t = decay m_t + (1 - decay) g_t, m_t = decay m_{t-1} + (1 - decay) g_t",
     }.get(variant, "d_t = g_t + decay m_t, m_t = g_t + decay m_{t-1}")
-    return Method(_momentum(variant, decay, nesterov=True), definition, {"decay": decay})
+    return _componentwise(_momentum(variant, decay, nesterov=True), definition, {"decay": decay})
 
 
 def _momentum(variant: str, decay: float, nesterov: bool) -> Make:
@@ -138,8 +159,8 @@ def adagrad(
     if variant == "pytorch":
         definition = "d_t = g_t / (sqrt(S_t) + eps), S_t = S_{t-1} + g_t^2"
         make = _descend(lambda: transforms.scale_by_adagrad_outer(start, eps))
-        return Method(make, definition, values)
-    return Method(
+        return _componentwise(make, definition, values)
+    return _componentwise(
         lambda lr: optax.adagrad(lr, initial_accumulator_value=start, eps=eps),
         "d_t = g_t / sqrt(S_t + eps), S_t = S_{t-1} + g_t^2",
         values,
@@ -168,7 +189,7 @@ def rmsprop(
     _positive_eps(eps)
     inside = not (variant == "pytorch" or (variant == "paper" and bias_correction))
     root = "sqrt(v_t + eps)" if inside else "(sqrt(v_t) + eps)"
-    return Method(
+    return _componentwise(
         lambda lr: optax.rmsprop(
             lr,
             decay=decay,
@@ -202,7 +223,7 @@ def adadelta(
     eps = _default(eps, variant, optax=1e-6, keras=1e-7, paper=1e-10)
     _unit_interval(rho=rho)
     _positive_eps(eps)
-    return Method(
+    return _componentwise(
         _descend(lambda: optax.scale_by_adadelta(rho=rho, eps=eps)),
         "d_t = sqrt(D_{t-1} + eps) / sqrt(v_t + eps) g_t, D_t = rho D_{t-1} + (1 - rho) d_t^2",
         {"rho": rho, "eps": eps},
@@ -222,9 +243,9 @@ def adam(
     if variant == "keras":
         definition = "d_t = sqrt(1 - b2^t) / (1 - b1^t) m_t / (sqrt(v_t) + eps)"
         make = _descend(lambda: transforms.scale_by_adam_epsilon_hat(b1, b2, eps))
-        return Method(make, definition, values)
+        return _componentwise(make, definition, values)
     definition = "d_t = m_t / (1 - b1^t) / (sqrt(v_t / (1 - b2^t)) + eps)"
-    return Method(lambda lr: optax.adam(lr, b1=b1, b2=b2, eps=eps), definition, values)
+    return _componentwise(lambda lr: optax.adam(lr, b1=b1, b2=b2, eps=eps), definition, values)
 
 
 def adamax(
@@ -242,10 +263,10 @@ def adamax(
         _zero_or_more(eps=eps)
         definition = "d_t = m_t / (1 - b1^t) / (u_t + eps), u_t = max(b2 u_{t-1}, |g_t|), 0/0 = 0"
         make = _descend(lambda: transforms.scale_by_adamax_outer(b1, b2, eps))
-        return Method(make, definition, values)
+        return _componentwise(make, definition, values)
     _positive_eps(eps)
     definition = "d_t = m_t / (1 - b1^t) / u_t, u_t = max(b2 u_{t-1}, |g_t| + eps)"
-    return Method(lambda lr: optax.adamax(lr, b1=b1, b2=b2, eps=eps), definition, values)
+    return _componentwise(lambda lr: optax.adamax(lr, b1=b1, b2=b2, eps=eps), definition, values)
 
 
 def nadam(
@@ -266,7 +287,7 @@ def nadam(
     if variant in ("pytorch", "keras"):
         rate = _default(momentum_decay, variant, optax=0.0, pytorch=0.004, keras=1.0)
         _zero_or_more(momentum_decay=rate)
-        return Method(
+        return _componentwise(
             _descend(lambda: transforms.scale_by_nadam_scheduled(b1, b2, eps, rate)),
             "d_t = [ mu_{t+1} m_t / (1 - mu_1 ... mu_{t+1}) + (1 - mu_t) g_t / (1 - mu_1 ... mu_t)"
             " ] / (sqrt(v_t / (1 - b2^t)) + eps)",
@@ -276,7 +297,7 @@ def nadam(
         raise InputError(
             f'momentum_decay = {momentum_decay} is for variant = "pytorch" and "keras" only'
         )
-    return Method(
+    return _componentwise(
         lambda lr: optax.nadam(lr, b1=b1, b2=b2, eps=eps),
         "d_t = [ b1 m_t / (1 - b1^(t+1)) + (1 - b1) g_t / (1 - b1^t) ] / "
         "(sqrt(v_t / (1 - b2^t)) + eps)",
@@ -305,7 +326,7 @@ def nadamax(
     below = "u_t, u_t = max(b2 u_{t-1}, |g_t| + eps)"
     if not inner:
         below = "(u_t + eps), u_t = max(b2 u_{t-1}, |g_t|), 0/0 = 0"
-    return Method(
+    return _componentwise(
         _descend(
             lambda: transforms.scale_by_nadamax(
                 b1, b2, eps, inner=inner, lookahead=lookahead_correction
@@ -330,16 +351,16 @@ def amsgrad(
     if variant == "pytorch":
         definition = "d_t = m_t / (1 - b1^t) / (sqrt(max_{s<=t} v_s / (1 - b2^t)) + eps)"
         make = _descend(lambda: transforms.scale_by_amsgrad_raw(b1, b2, eps))
-        return Method(make, definition, values)
+        return _componentwise(make, definition, values)
     if variant == "keras":
         definition = "d_t = sqrt(1 - b2^t) / (1 - b1^t) m_t / (sqrt(max_{s<=t} v_s) + eps)"
         make = _descend(lambda: transforms.scale_by_adam_epsilon_hat(b1, b2, eps, largest=True))
-        return Method(make, definition, values)
+        return _componentwise(make, definition, values)
     corrected = variant != "paper"
     definition = "d_t = m_t / (sqrt(max_{s<=t} v_s) + eps)"
     if corrected:
         definition = "d_t = m_t / (1 - b1^t) / (sqrt(max_{s<=t} v_s / (1 - b2^s)) + eps)"
-    return Method(
+    return _componentwise(
         lambda lr: optax.amsgrad(
             lr, b1=b1, b2=b2, eps=eps, bias_correction_mu=corrected, bias_correction_nu=corrected
         ),

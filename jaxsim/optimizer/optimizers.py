@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import optax
 
 from jaxsim.errors import InputError, unknown
-from jaxsim.optimizer import others
-from jaxsim.optimizer.methods import METHODS, TINY, VARIANTS, Method
+from jaxsim.optimizer import methods, others
+from jaxsim.optimizer.methods import METHODS, TINY, Method
 from jaxsim.optimizer.schedules import SCHEDULES, Schedule
+from jaxsim.optimizer.zero_gradients import Response, zero_gradient_response
 from jaxsim.registry import build, call
 
 
@@ -53,13 +56,16 @@ class Optimizer:
         return not isinstance(self.learning_rate, Schedule) or self.learning_rate.non_increasing
 
 
-def optimizer(table: Mapping[str, Any], key: str = "optimizer") -> Optimizer:
+def optimizer(
+    table: Mapping[str, Any], key: str = "optimizer", precision: str = "float32"
+) -> Optimizer:
     """Build the optimizer of a table such as {"name": "adam", "learning_rate": 0.01}.
 
     Args:
         table: `name`, `learning_rate` (a positive number, or a table with `schedule` and its
             parameters), perhaps `variant`, and the method's hyperparameters.
         key: where the table stands, for error messages.
+        precision: of the training, in which the response to zero gradients is measured.
 
     Raises:
         InputError: naming the key, the value and what would be accepted.
@@ -85,60 +91,87 @@ def optimizer(table: Mapping[str, Any], key: str = "optimizer") -> Optimizer:
         raise unknown(f"{key}.name", name, [*METHODS, *others.others()])
     given = {k: v for k, v in table.items() if k not in ("name", "learning_rate")}
     rate = _learning_rate(table, key)
+    method = _method(name, given, rate, key)
+    numbers = {k: v for k, v in given.items() if k != "variant"}
+    shipped = name not in METHODS or getattr(METHODS[name], "__module__", None) == methods.__name__
+    keeps = method.keeps_inactive
+    if numbers or not shipped:
+        # What is shipped is checked at its defaults by the tests.
+        response = _measured(name, given, precision)
+        if not response.defined:
+            raise InputError(_undefined(name, given, key, precision))
+        keeps &= response.keeps
+    return Optimizer(
+        name,
+        given.get("variant", "optax"),
+        method.make,
+        rate,
+        coordinatewise=method.coordinatewise,
+        keeps_inactive=keeps,
+        forgets=method.forgets,
+        definition=method.definition,
+        hyperparameters=method.hyperparameters,
+    )
+
+
+def _method(name: str, given: Mapping[str, Any], rate: Any, key: str) -> Method:
+    """Return the method with its hyperparameters, whichever package it comes from."""
     if name in METHODS:
-        method: Method = call(METHODS[name], given, key, name)
-        variant = given.get("variant", "optax")
-        return Optimizer(
-            name,
-            variant,
-            method.make,
-            rate,
-            coordinatewise=True,
-            keeps_inactive=True,
-            forgets=_forgets(method.hyperparameters),
-            definition=method.definition,
-            hyperparameters=method.hyperparameters,
-        )
-    return _other(name, given, rate, key)
-
-
-def _other(name: str, given: Mapping[str, Any], rate: float | Schedule, key: str) -> Optimizer:
-    if "variant" in given and given["variant"] != "optax":
+        return call(METHODS[name], given, key, name)
+    if given.get("variant", "optax") != "optax":
         raise InputError(
             f"{key}.variant = {given['variant']!r} is not accepted: {name!r} has only 'optax'"
         )
     given = {k: v for k, v in given.items() if k != "variant"}
     try:
         make = others.make_other(name, given, rate)
-        keeps = others.keeps_inactive(name, given)
     except InputError as error:
         raise InputError(f"{key}.{error}") from None
-    defaults = {
-        k: p.default
-        for k, p in others.hyperparameters(name).items()
-        if p.default is not inspect.Parameter.empty
-    }
-    return Optimizer(
-        name,
-        "optax",
+    return Method(
         make,
-        rate,
+        f"as optax defines {name}",
+        {**_defaults(name), **given},
         coordinatewise=others.componentwise(name),
-        keeps_inactive=keeps,
-        forgets=False,
-        definition=f"as optax defines {name}",
-        hyperparameters={**defaults, **given},
+        keeps_inactive=others.keeps_inactive(name),
     )
 
 
-def _forgets(hyperparameters: Mapping[str, Any]) -> bool:
-    """Return whether one of the eleven moves less and less once gradients vanish.
+def _defaults(name: str) -> dict[str, Any]:
+    """Return the default hyperparameters of a method."""
+    if name in METHODS:
+        return METHODS[name]().hyperparameters
+    parameters = others.hyperparameters(name).items()
+    return {k: p.default for k, p in parameters if p.default is not inspect.Parameter.empty}
 
-    Momentum decays. In Adam's family the first moment must decay faster than what it is divided
-    by: b1 < sqrt(b2), and b1 < b2 for Adamax and Nadamax, which take the maximum.
-    """
-    b1, b2 = hyperparameters.get("b1", 0.0), hyperparameters.get("b2", 1.0)
-    return b1 < b2
+
+def _measured(name: str, given: Mapping[str, Any], precision: str) -> Response:
+    """Return a method's response to zero gradients, measured once."""
+    return _measure(name, tuple(sorted(others.frozen(given).items())), precision)
+
+
+@lru_cache(maxsize=512)
+def _measure(name: str, given: tuple[tuple[str, Any], ...], precision: str) -> Response:
+    return zero_gradient_response(_method(name, dict(given), 0.1, "optimizer").make, precision)
+
+
+def _undefined(name: str, given: Mapping[str, Any], key: str, precision: str) -> str:
+    """Return the sentence that names the hyperparameter behind a 0/0."""
+    tiny = float(np.finfo(precision).tiny)
+    defaults = _defaults(name)
+    for k in sorted(given, key=lambda k: not k.startswith("eps")):
+        repairs = {f"at least {tiny:.2g}": tiny} if k.startswith("eps") else {}
+        if k in defaults:
+            repairs[f"{defaults[k]!r}, the default"] = defaults[k]
+        for accepted, value in repairs.items():
+            if _measured(name, {**given, k: value}, precision).defined:
+                return (
+                    f"{key}.{k} = {given[k]!r} is not accepted: in {precision} it makes parameters "
+                    f"without gradients not-a-number (0/0); accepted: {accepted}"
+                )
+    return (
+        f"{key} = {dict(given)!r} is not accepted for {name!r}: in {precision} it makes parameters "
+        f"without gradients not-a-number (0/0); accepted: the defaults {defaults!r}"
+    )
 
 
 def _learning_rate(table: Mapping[str, Any], key: str) -> float | Schedule:
@@ -161,36 +194,3 @@ def _learning_rate(table: Mapping[str, Any], key: str) -> float | Schedule:
 
 OPTIMIZERS = METHODS
 """The eleven methods by name: signatures list the hyperparameters, docstrings have the formulas."""
-
-
-class OptimizerRow(NamedTuple):
-    """A line of the table of optimizers."""
-
-    name: str
-    variants: tuple[str, ...]
-    definition: str
-    keeps_inactive: bool
-    coordinatewise: bool
-
-
-def optimizer_table() -> list[OptimizerRow]:
-    """Return the table of all optimizers: the eleven, then those of optax and optax.contrib.
-
-    Example:
-        >>> optimizer_table()[0].name
-        'sgd'
-    """
-    eleven = [
-        OptimizerRow(name, VARIANTS[name], method().definition, True, True)
-        for name, method in METHODS.items()
-    ]
-    return eleven + [
-        OptimizerRow(
-            name,
-            ("optax",),
-            f"as optax defines {name}",
-            others.keeps_inactive(name),
-            others.componentwise(name),
-        )
-        for name in others.others()
-    ]

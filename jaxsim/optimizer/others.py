@@ -2,9 +2,7 @@
 
 Collected from the two packages: each function with a parameter `learning_rate` that returns a
 gradient transformation needing nothing but gradients and parameters. Hyperparameters are checked
-against the function's signature. Whether a method keeps inactive neurons fixed is measured, on the
-gradients that a network with inactive neurons has: it must not move parameters whose gradients are
-all zero by one bit.
+against the function's signature. Which keep inactive neurons fixed was measured (`zero_gradients`).
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import optax.contrib
 
@@ -126,7 +123,7 @@ def make_other(
     for key, parameter in accepted.items():
         if parameter.default is inspect.Parameter.empty and key not in given:
             raise InputError(f"{key} is missing: {name!r} requires it")
-    values = _frozen(given)
+    values = frozen(given)
 
     def make(learning_rate: Any) -> optax.GradientTransformation:
         return _keep_dtypes(others()[name](learning_rate=learning_rate, **values))
@@ -140,70 +137,16 @@ def componentwise(name: str) -> bool:
     return name in _COMPONENTWISE
 
 
-def keeps_inactive(name: str, given: Mapping[str, Any] | None = None) -> bool:
+def keeps_inactive(name: str) -> bool:
     """Return whether an optimizer is known to leave parameters without gradients bitwise alone.
 
-    Known at its defaults; measured again where hyperparameters are given.
+    Known at its defaults; `optimizer` measures it again where hyperparameters are given.
     """
-    if name not in _KEEPING or not given:
-        return name in _KEEPING
-    return _measured(name, tuple(sorted(_frozen(given).items())))
+    return name in _KEEPING
 
 
-@lru_cache(maxsize=256)
-def _measured(name: str, given: tuple[tuple[str, Any], ...]) -> bool:
-    return keeps_zero_gradients(make_other(name, dict(given)))
-
-
-def keeps_zero_gradients(
-    make: Callable[[Any], optax.GradientTransformation],
-    widths: tuple[int, int, int] = (3, 6, 2),
-    steps: int = 40,
-) -> bool:
-    """Return whether parameters with zero gradients stay bitwise unchanged over some steps.
-
-    Measured in float32 on the parameters of a network with one hidden layer: half of its neurons
-    inactive, all of them, and no gradient at all.
-
-    Args:
-        make: learning rate -> gradient transformation.
-        widths: of the input, hidden and output layer.
-        steps: how many.
-    """
-    inputs, hidden, outputs = widths
-    shapes = {"w1": (inputs, hidden), "b1": (hidden,), "w2": (hidden, outputs), "b2": (outputs,)}
-    rng = np.random.default_rng(0)
-    # Values of many magnitudes: what moves a parameter by rounding alone shows on some of them.
-    start = {
-        k: (rng.normal(size=s) * 10 ** rng.uniform(-2, 2, s)).astype(np.float32)
-        for k, s in shapes.items()
-    }
-    noise = {k: rng.normal(size=(steps, *s)).astype(np.float32) for k, s in shapes.items()}
-
-    @jax.jit
-    def run(parameters: Any, gradients: Any) -> Any:
-        transformation = make(0.1)
-
-        def step(carry: Any, gradient: Any) -> Any:
-            parameters, state = carry
-            updates, state = transformation.update(gradient, state, parameters)
-            return (optax.apply_updates(parameters, updates), state), None
-
-        return jax.lax.scan(step, (parameters, transformation.init(parameters)), gradients)[0][0]
-
-    half, none = np.arange(hidden) % 2, np.zeros(hidden)
-    for active, outer in ((half, 1.0), (none, 1.0), (none, 0.0)):
-        live = {"w1": active[None, :], "b1": active, "w2": active[:, None], "b2": outer}
-        live = {k: np.broadcast_to(live[k], s).astype(np.float32) for k, s in shapes.items()}
-        end = run(start, {k: noise[k] * live[k] for k in shapes})
-        for k in shapes:
-            silent = live[k] == 0
-            if not np.array_equal(np.asarray(end[k])[silent], start[k][silent]):
-                return False
-    return True
-
-
-def _frozen(given: Mapping[str, Any]) -> dict[str, Any]:
+def frozen(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hyperparameters with lists as tuples."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
 
 

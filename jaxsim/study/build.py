@@ -64,7 +64,7 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
         label=variation.label,
         problem=problem,
         network=network,
-        optimizer=optimizer(spec.optimizer, "optimizer"),
+        optimizer=optimizer(spec.optimizer, "optimizer", spec.precision),
         batch_size=_batch_size(spec.training, training_set),
         training_set=training_set,
         steps=spec.steps,

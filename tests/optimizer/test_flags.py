@@ -7,9 +7,10 @@ import optax
 import pytest
 
 from jaxsim.errors import InputError
-from jaxsim.optimizer import optimizer, optimizer_table
-from jaxsim.optimizer.methods import METHODS, VARIANTS
-from jaxsim.optimizer.others import hyperparameters, keeps_zero_gradients, others
+from jaxsim.optimizer import optimizer
+from jaxsim.optimizer.methods import METHODS, VARIANTS, Method
+from jaxsim.optimizer.others import hyperparameters, others
+from jaxsim.optimizer.zero_gradients import zero_gradient_response
 
 POWER = {"schedule": "power", "init_value": 0.1, "exponent": 0.5}
 WARM = {"schedule": "warmup_constant", "init_value": 0.0, "peak_value": 0.1, "warmup_steps": 3}
@@ -22,8 +23,17 @@ def other(name, **more):
 
 @pytest.mark.parametrize("name", others())
 def test_inactive_neurons_stay_where_an_optimizer_says_so(name):
-    if other(name).keeps_inactive:
-        assert keeps_zero_gradients(other(name).make)
+    response = zero_gradient_response(other(name).make)
+    assert response.defined
+    assert response.keeps or not other(name).keeps_inactive
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", others())
+def test_inactive_neurons_stay_in_float64_too(name):
+    response = zero_gradient_response(other(name).make, "float64")
+    assert response.defined
+    assert response.keeps or not other(name).keeps_inactive
 
 
 @pytest.mark.slow
@@ -31,15 +41,14 @@ def test_inactive_neurons_stay_where_an_optimizer_says_so(name):
 @pytest.mark.parametrize("widths", [(1, 4, 1), (7, 3, 5), (5, 160, 140)])
 def test_inactive_neurons_stay_in_networks_of_other_shapes(name, widths):
     if other(name).keeps_inactive:
-        assert keeps_zero_gradients(other(name).make, widths)
+        assert zero_gradient_response(other(name).make, widths=widths).keeps
 
 
 # Not madgrad: whether its rounding moves a parameter depends on the version of the compiler.
 @pytest.mark.parametrize("name", ["galore", "dadapt_adamw", "prodigy", "adamw", "yogi"])
 def test_movement_without_gradients_is_noticed(name):
-    assert not keeps_zero_gradients(other(name).make)
+    assert not zero_gradient_response(other(name).make).keeps
     assert not other(name).keeps_inactive
-    assert not {row.name: row.keeps_inactive for row in optimizer_table()}[name]
 
 
 def test_hyperparameters_can_cost_the_claim_but_not_earn_it():
@@ -47,6 +56,90 @@ def test_hyperparameters_can_cost_the_claim_but_not_earn_it():
     assert not other("adan", weight_decay=0.1).keeps_inactive
     # Without weight decay it would keep them; that is not claimed, for it is not listed.
     assert not other("adamw", weight_decay=0.0).keeps_inactive
+
+
+EXTREMES = [
+    *({"name": "momentum", "variant": v, "decay": 0.9999} for v in VARIANTS["momentum"]),
+    {"name": "adagrad", "variant": "paper", "initial_accumulator": 0.0, "eps": 0.0},
+    {"name": "adagrad", "initial_accumulator": 0.0, "eps": 1.2e-38},
+    {"name": "rmsprop", "eps": 1.2e-38, "centered": True, "momentum": 0.9},
+    {"name": "rmsprop", "variant": "paper", "eps": 1.2e-38, "bias_correction": True},
+    {"name": "adadelta", "rho": 0.0, "eps": 1.2e-38},
+    *(
+        {"name": n, "variant": v, "eps": 1.2e-38, "b1": b1, "b2": b2}
+        for n in ("adam", "adamax", "nadam", "nadamax", "amsgrad")
+        for v in VARIANTS[n]
+        for b1, b2 in ((0.0, 0.0), (0.9999, 1 - 1e-15))
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("table", EXTREMES, ids=str)
+def test_the_eleven_keep_inactive_neurons_at_extreme_hyperparameters(table, precision):
+    made = optimizer({"learning_rate": 0.1, **table}, precision=precision)
+    assert made.keeps_inactive
+    assert zero_gradient_response(made.make, precision) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ({"name": "adamw", "eps": 1e-45}, "optimizer.eps = 1e-45 is not accepted: in float32"),
+        ({"name": "radam", "eps": 1e-45}, "accepted: at least 1.2e-38"),
+        ({"name": "nadamw", "eps": 0.0}, "optimizer.eps = 0.0 is not accepted"),
+        pytest.param({"name": "adan", "eps": 1e-39}, "optimizer.eps", marks=pytest.mark.slow),
+        pytest.param({"name": "adamaxw", "eps": 1e-40}, "optimizer.eps", marks=pytest.mark.slow),
+        pytest.param({"name": "lamb", "eps": 1e-50}, "optimizer.eps", marks=pytest.mark.slow),
+        pytest.param({"name": "ademamix", "eps": 0.0}, "optimizer.eps", marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_an_eps_that_makes_0_by_0_of_inactive_neurons_is_refused(table, sentence):
+    with pytest.raises(InputError) as error:
+        optimizer({"learning_rate": 0.01, **table})
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_float64_can_represent_is_accepted_there():
+    table = {"name": "adamw", "learning_rate": 0.01, "eps": 1e-45}
+    assert optimizer(table, precision="float64").hyperparameters["eps"] == 1e-45
+    with pytest.raises(
+        InputError, match=r"eps = 0.0 .* in float64 .*; accepted: 1e-08, the default"
+    ):
+        optimizer(table | {"eps": 0.0}, precision="float64")
+
+
+def test_a_study_is_refused_in_the_precision_of_its_training():
+    from tests.studies import study
+
+    table = {"name": "adamw", "learning_rate": 0.01, "eps": 1e-45}
+    with pytest.raises(InputError, match=r"optimizer\.eps = 1e-45"):
+        study(optimizer=table).experiments  # noqa: B018
+    assert study(optimizer=table, precision="float64").experiments
+
+
+def test_a_new_method_takes_a_line_in_the_registry_and_false_claims_are_found(monkeypatch):
+    def decaying(rate: float = 0.01) -> Method:
+        make = lambda lr: optax.adamw(lr, weight_decay=rate)  # noqa: E731
+        return Method(make, "d_t = Adam + rate theta", {"rate": rate}, True, True)
+
+    def damped(factor: float = 0.5) -> Method:
+        make = lambda lr: optax.chain(optax.scale(factor), optax.sgd(lr))  # noqa: E731
+        return Method(make, "d_t = factor g_t", {"factor": factor}, True, True)
+
+    monkeypatch.setitem(METHODS, "decaying", decaying)
+    monkeypatch.setitem(METHODS, "damped", damped)
+    assert not optimizer({"name": "decaying", "learning_rate": 0.1}).keeps_inactive
+    made = optimizer({"name": "damped", "learning_rate": 0.1, "factor": 0.25})
+    assert made.keeps_inactive
+    assert made.hyperparameters == {"factor": 0.25}
+    with pytest.raises(InputError, match=r"optimizer.factr is not a parameter of 'damped'"):
+        optimizer({"name": "damped", "learning_rate": 0.1, "factr": 0.25})
+    # Nothing is claimed by default.
+    assert not any(Method(optax.sgd, "", {})[3:])
 
 
 @pytest.mark.parametrize("name", ["lars", "lamb", "sm3", "adafactor", "muon", "novograd", "dog"])
