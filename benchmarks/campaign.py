@@ -131,7 +131,7 @@ def _read(directory: Path) -> str:
 def _exceedance(directory: Path) -> str:
     from jaxsim.launch.directory import reopen
     from jaxsim.launch.simulate import open_results
-    from jaxsim.report.analysis import exceedance
+    from jaxsim.questions.ask import exceedance
 
     found = exceedance(open_results(reopen(directory)), [0.01, 0.1])
     return f"{len(found)} estimates of {found[0].runs:,} runs"
@@ -140,7 +140,7 @@ def _exceedance(directory: Path) -> str:
 def _analyse(directory: Path) -> str:
     from jaxsim.launch.directory import reopen
     from jaxsim.launch.simulate import open_results
-    from jaxsim.report.analysis import analyse
+    from jaxsim.questions.ask import analyse
 
     found = analyse(open_results(reopen(directory)), [0.01, 0.1])
     bins = sum(len(e.histogram.bins()[2]) for e in found.experiments)

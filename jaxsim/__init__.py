@@ -20,7 +20,8 @@ if _TYPE_CHECKING:
     from jaxsim.errors import InputError
     from jaxsim.estimation import Estimate
     from jaxsim.launch.simulate import simulate
-    from jaxsim.report.analysis import Analysis, analyse, exceedance
+    from jaxsim.questions.answer import Answer
+    from jaxsim.questions.ask import analyse, exceedance
     from jaxsim.results.results import Results
     from jaxsim.study.study import Study
 
@@ -28,7 +29,7 @@ _jax.config.update("jax_enable_x64", True)
 _runtime.ask_for_reproducible_gpus()
 
 __all__ = [
-    "Analysis",
+    "Answer",
     "Estimate",
     "InputError",
     "Results",
@@ -40,13 +41,13 @@ __all__ = [
 
 # Imported when they are asked for: processes that only train start in half the time.
 _HOMES = {
-    "Analysis": "jaxsim.report.analysis",
+    "Answer": "jaxsim.questions.answer",
     "Estimate": "jaxsim.estimation",
     "InputError": "jaxsim.errors",
     "Results": "jaxsim.results.results",
     "Study": "jaxsim.study.study",
-    "analyse": "jaxsim.report.analysis",
-    "exceedance": "jaxsim.report.analysis",
+    "analyse": "jaxsim.questions.ask",
+    "exceedance": "jaxsim.questions.ask",
     "simulate": "jaxsim.launch.simulate",
 }
 

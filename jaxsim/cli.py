@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -91,8 +92,8 @@ def run(
 ) -> None:
     """Run a study, or go on with it, and answer it."""
     from jaxsim.launch.simulate import simulate
-    from jaxsim.report.answer import write_report
     from jaxsim.report.progress import ConsoleProgress
+    from jaxsim.report.write import write_report
 
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
@@ -317,12 +318,13 @@ def report(
     """Answer a study from the results there are, also while it runs."""
     from jaxsim.launch.directory import reopen
     from jaxsim.launch.simulate import open_results
-    from jaxsim.report.answer import write_report
+    from jaxsim.report.write import report_directory, write_report
 
     runtime.configure()
     opened = reopen(directory, allow_code)
     study = opened.study.with_settings(settings) if settings else opened.study
-    write_report(open_results(opened), study, directory, _console(), plots=plots)
+    place = report_directory(directory, settings)
+    write_report(open_results(opened), study, place, _console(), plots=plots)
 
 
 @app.command()
@@ -368,9 +370,23 @@ def export(
     print(write(directory, form, output, allow_code))
 
 
+class _AnswerConsole(Console):
+    """A console whose reader may leave early: `jaxsim run STUDY | head -1` is no error."""
+
+    def on_broken_pipe(self) -> None:
+        """End quietly; what was asked for has been written."""
+        _reader_left()
+
+
 def _console() -> Console:
     """Return the console of answers: a pipe or a file has no width to fold tables into."""
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    return _AnswerConsole() if sys.stdout.isatty() else _AnswerConsole(width=160)
+
+
+def _reader_left() -> NoReturn:
+    # What Python would flush at its end must go somewhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
 
 
 def _load(study: str, settings: list[str], replicates: int | None, allow_code: bool) -> Study:
@@ -391,6 +407,8 @@ def main() -> None:
         )
     try:
         app()
+    except BrokenPipeError:
+        _reader_left()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

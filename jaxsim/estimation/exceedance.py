@@ -22,6 +22,8 @@ from numpy.typing import ArrayLike
 from jaxsim.errors import InputError
 from jaxsim.estimation.counts import Counts
 from jaxsim.estimation.intervals import Interval, interval_of
+from jaxsim.evidence import PROVED, Evidence
+from jaxsim.optimum.bracket import Bracket
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,15 @@ class Estimate:
         confidence: of the two-sided interval, for this estimate alone.
         method: name of the interval.
         rigorous: whether the interval's coverage is at least `confidence` for every probability,
-            given a number of runs fixed beforehand; not if the errors of the risks are estimates.
+            given a number of runs fixed beforehand; not if the errors of the risks or the ends of
+            the optimal risk's bracket are estimates or stated by the user.
+        evidence: what the counts rest on: "proved", "confidence", "estimated" or "stated".
         optimum_lower: lower end of the optimal risk's bracket.
         optimum_upper: upper end.
         optimum_reason: how they are known.
-        floor: provable lower bound on the probability, for every n.
-        floor_reason: what it rests on.
+        lower_bound: on the probability, for every n, without any run.
+        lower_bound_evidence: what it rests on, in the same words.
+        lower_bound_reason: how it is known.
     """
 
     experiment: str
@@ -65,15 +70,17 @@ class Estimate:
     confidence: float
     method: str
     rigorous: bool
+    evidence: str
     optimum_lower: float
     optimum_upper: float
     optimum_reason: str
-    floor: float
-    floor_reason: str
+    lower_bound: float
+    lower_bound_evidence: str
+    lower_bound_reason: str
 
 
-class FloorLike(Protocol):
-    """A provable lower bound: `jaxsim.theory.LowerBound` is one."""
+class LowerBoundLike(Protocol):
+    """A lower bound that needs no run: `jaxsim.theory.LowerBound` is one."""
 
     @property
     def value(self) -> float:
@@ -81,8 +88,13 @@ class FloorLike(Protocol):
         ...
 
     @property
-    def reason(self) -> str:
+    def evidence(self) -> Evidence:
         """What it rests on."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """How it is known."""
         ...
 
 
@@ -94,11 +106,9 @@ def estimates(
     experiment: str,
     confidence: float,
     interval: str | Interval = "clopper-pearson",
-    optimum_lower: float,
-    optimum_upper: float,
-    optimum_reason: str,
-    risk_is_bounded: bool = True,
-    floors: Sequence[FloorLike] | None = None,
+    optimum: Bracket,
+    risk: Evidence = PROVED,
+    lower_bounds: Sequence[LowerBoundLike] | None = None,
 ) -> tuple[tuple[Estimate, ...], ...]:
     """Return the estimates for G thresholds and T checkpoints, [G][T].
 
@@ -109,21 +119,20 @@ def estimates(
         experiment: label.
         confidence: of each two-sided interval.
         interval: a name of `INTERVALS`, or a method.
-        optimum_lower: lower end of the bracket that the counts rest on.
-        optimum_upper: upper end.
-        optimum_reason: how the bracket is known.
-        risk_is_bounded: whether the errors of the risks are bounds, not estimates.
-        floors: provable lower bounds, [G]; None if there are none.
+        optimum: the bracket that the counts rest on.
+        risk: evidence of the errors of the risks.
+        lower_bounds: on the probabilities, without any run, [G]; None if there are none.
 
     Raises:
         InputError: for an unknown interval, a bad confidence, or lengths that do not agree.
 
     Example:
         >>> from jaxsim.estimation.counts import classify
+        >>> from jaxsim.optimum.bracket import Bracket
         >>> counts = classify([[0.1], [2.0], [1.2]], np.zeros((3, 1)), 0.0, 0.5, [1.0])
         >>> ((e,),) = estimates(
         ...     counts, [100], [1.0], experiment="sgd", confidence=0.95,
-        ...     optimum_lower=0.0, optimum_upper=0.5, optimum_reason="stated",
+        ...     optimum=Bracket.of(0.0, 0.5, "known"),
         ... )
         >>> e.failures, e.undecided, f"{e.lower:.3f} {e.upper:.3f}"
         (1, 1, '0.008 0.992')
@@ -132,16 +141,21 @@ def estimates(
     step = np.atleast_1d(np.asarray(steps, np.int64))
     threshold = np.atleast_1d(np.asarray(eps, np.float64))
     shape = (len(threshold), len(step))
-    if counts.failures.shape != shape or (floors is not None and len(floors) != len(threshold)):
+    if counts.failures.shape != shape or (
+        lower_bounds is not None and len(lower_bounds) != len(threshold)
+    ):
         raise InputError(
             f"counts of shape {counts.failures.shape} do not belong to {shape[0]} values of eps, "
-            f"{shape[1]} steps and {'no' if floors is None else len(floors)} floors"
+            f"{shape[1]} steps and {0 if lower_bounds is None else len(lower_bounds)} lower bounds"
         )
     lower = method.function(counts.failures, counts.runs, confidence)[0]
     upper = method.function(counts.possible, counts.runs, confidence)[1]
     runs = max(counts.runs, 1)
+    evidence = risk & optimum.evidence
+    bounds = lower_bounds or [None] * len(threshold)
 
     def one(g: int, t: int) -> Estimate:
+        bound = bounds[g]
         failures, undecided = int(counts.failures[g, t]), int(counts.undecided[g, t])
         return Estimate(
             experiment=experiment,
@@ -157,12 +171,14 @@ def estimates(
             upper=float(upper[g, t]),
             confidence=float(confidence),
             method=method.name,
-            rigorous=method.rigorous and risk_is_bounded,
-            optimum_lower=float(optimum_lower),
-            optimum_upper=float(optimum_upper),
-            optimum_reason=optimum_reason,
-            floor=0.0 if floors is None else float(floors[g].value),
-            floor_reason="no floor is known" if floors is None else floors[g].reason,
+            rigorous=method.rigorous and evidence.proved,
+            evidence=evidence.word,
+            optimum_lower=float(optimum.lower.value),
+            optimum_upper=float(optimum.upper.value),
+            optimum_reason=optimum.reason,
+            lower_bound=0.0 if bound is None else float(bound.value),
+            lower_bound_evidence="proved" if bound is None else bound.evidence.word,
+            lower_bound_reason="none is known" if bound is None else bound.reason,
         )
 
     return tuple(tuple(one(g, t) for t in range(shape[1])) for g in range(shape[0]))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from jaxsim.report.analysis import Analysis
+from jaxsim.questions.answer import Answer
+from jaxsim.report.table import bound_text, permanent_text, shows_bounds, shows_permanent
 from jaxsim.report.text import (
     estimate_text,
     interval_text,
-    lower_text,
     number,
     optimum_text,
 )
@@ -42,29 +42,43 @@ FIGURES = (
 
 
 def write_page(
-    analysis: Analysis, directory: Path, sentences: Sequence[str], notes: Sequence[str] = ()
+    answer: Answer,
+    directory: Path,
+    sentences: Sequence[str],
+    notes: Sequence[str] = (),
+    files: Collection[str] = (),
 ) -> Path:
-    """Write `directory`/report.html with the figures of `directory`/plots and return its path."""
+    """Write `directory`/report.html and return its path.
+
+    Args:
+        answer: of the study.
+        directory: of the page.
+        sentences: at its top.
+        notes: below its table.
+        files: names of the figures in `directory`/plots that belong to the answer.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True
     )
     figures = []
     for name, heading, text in FIGURES:
         path = Path(directory) / "plots" / f"{name}.svg"
-        if path.exists():
+        if path.name in files:
             data = base64.b64encode(path.read_bytes()).decode()
             figures.append({"heading": heading, "text": text, "data": data})
     text = environment.get_template("page.html.jinja").render(
-        name=analysis.name,
-        title=analysis.title,
+        name=answer.name,
+        title=answer.title,
         version=jaxsim_version(),
         sentences=sentences,
-        confidence=f"{100 * analysis.confidence:.12g} %",
-        rows=_rows(analysis),
-        comparisons=_comparisons(analysis),
+        confidence=f"{100 * answer.confidence:.12g} %",
+        rows=_rows(answer),
+        comparisons=_comparisons(answer),
+        bounds=shows_bounds(answer.finished),
+        permanent=shows_permanent(answer.finished),
         notes=notes,
         figures=figures,
-        devices=[(kind, f"{count:,}") for kind, count in analysis.device_kinds.items()],
+        devices=[(kind, f"{count:,}") for kind, count in answer.device_kinds.items()],
         versions=", ".join(f"{name} {number}" for name, number in versions().items()),
     )
     path = Path(directory) / "report.html"
@@ -72,27 +86,25 @@ def write_page(
     return path
 
 
-def _rows(analysis: Analysis) -> list[dict[str, Any]]:
+def _rows(answer: Answer) -> list[dict[str, Any]]:
     rows = []
-    for e in analysis.experiments:
-        for g, course in enumerate(e.estimates):
-            one = course[-1]
-            if not one.runs:
-                continue
+    for e in answer.finished:
+        for g, course in enumerate(e.exceedance.estimates):
+            one, bound = course[-1], e.exceedance.lower_bounds[g]
             estimate, *ends = estimate_text(one)
             rows.append(
                 {
                     "first": g == 0,
-                    "span": len(e.estimates),
-                    "label": e.experiment.label,
+                    "span": len(e.exceedance.estimates),
+                    "label": e.label,
                     "n": f"{one.step:,}",
                     "eps": number(one.eps),
                     "runs": f"{one.runs:,}",
                     "failures": f"{one.failures:,}",
                     "estimate": estimate,
                     "interval": " to ".join(ends),
-                    "floor": lower_text(one.floor) + e.floors[g].evidence.mark,
-                    "permanent": f"{int(e.permanent[g]):,}",
+                    "bound": bound_text(bound.value, bound.evidence),
+                    "permanent": permanent_text(e, g),
                     "diverged": f"{one.diverged:,}",
                     "undecided": f"{one.undecided:,}",
                     "optimum": optimum_text(e.optimum.lower.value, e.optimum.upper.value),
@@ -101,9 +113,9 @@ def _rows(analysis: Analysis) -> list[dict[str, Any]]:
     return rows
 
 
-def _comparisons(analysis: Analysis) -> list[dict[str, str]]:
+def _comparisons(answer: Answer) -> list[dict[str, str]]:
     rows = []
-    for one in analysis.comparisons:
+    for one in answer.pairs.comparisons:
         result = one.result
         difference, *ends = interval_text(result.difference, result.lower, result.upper)
         rows.append(

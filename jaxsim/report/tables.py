@@ -1,77 +1,97 @@
-"""The answer as data: every estimate, quantile and comparison as a row of a CSV file."""
+"""The answer as CSV files: every estimate, quantile and comparison is a row."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from jaxsim.report.analysis import Analysis
+from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.results.files import write_atomically
+from jaxsim.results.text_cells import harmless
+
+TABLES = ("estimates", "quantiles", "comparisons")
 
 
-def estimates_frame(analysis: Analysis) -> pd.DataFrame:
-    """Return one row per experiment, eps and checkpoint: the fields of `Estimate` and one more.
+def estimates_frame(answer: Answer) -> pd.DataFrame:
+    """Return one row per experiment, eps and checkpoint.
 
-    `certified`: runs whose failure is certified to last for ever (at the last checkpoint only).
+    Columns: the fields of `Estimate`, after `experiment` one for each key in which experiments
+    differ, and at the last checkpoint `permanent_failures` with what they rest on,
+    `permanent_evidence`.
     """
-    rows = [
-        asdict(one) | {"certified": int(e.permanent[g]) if t == len(course) - 1 else pd.NA}
-        for e in analysis.experiments
-        for g, course in enumerate(e.estimates)
-        for t, one in enumerate(course)
-        if one.runs
-    ]
+    rows = []
+    for e in answer.finished:
+        for g, course in enumerate(e.exceedance.estimates):
+            for one in course:
+                row = _named(e, asdict(one))
+                last = one is course[-1]
+                row["permanent_failures"] = e.permanent.count[g] if last else pd.NA
+                row["permanent_evidence"] = e.permanent.evidence[g].kind if last else pd.NA
+                rows.append(row)
     return pd.DataFrame(rows)
 
 
-def quantiles_frame(analysis: Analysis) -> pd.DataFrame:
+def quantiles_frame(answer: Answer) -> pd.DataFrame:
     """Return one row per experiment, checkpoint and level: quantile of the risk and its interval.
 
     A distribution-free interval of order statistics; an infinite end says that there are too few
     runs, an infinite quantile that it is a diverged run.
     """
     rows = [
-        {
-            "experiment": e.experiment.label,
-            "step": int(step),
-            "level": float(level),
-            "quantile": e.quantiles[q, t],
-            "lower": e.quantile_lower[q, t],
-            "upper": e.quantile_upper[q, t],
-            "confidence": analysis.confidence,
+        _named(e, {"experiment": e.label})
+        | {
+            "step": step,
+            "level": level,
+            "quantile": e.quantiles.value[q][t],
+            "lower": e.quantiles.lower[q][t],
+            "upper": e.quantiles.upper[q][t],
+            "confidence": e.quantiles.confidence,
+            "method": e.quantiles.method,
         }
-        for e in analysis.experiments
-        if e.runs
+        for e in answer.finished
         for t, step in enumerate(e.checkpoints)
-        for q, level in enumerate(e.levels)
+        for q, level in enumerate(e.quantiles.levels)
     ]
     return pd.DataFrame(rows)
 
 
-def comparisons_frame(analysis: Analysis) -> pd.DataFrame:
-    """Return one row per comparison: the fields of `Comparison`, its table and result unfolded."""
+def comparisons_frame(answer: Answer) -> pd.DataFrame:
+    """Return one row per comparison: its fields, with table and result unfolded."""
     rows = []
-    for one in analysis.comparisons:
+    for one in answer.pairs.comparisons:
         result = asdict(one.result)
         counts = result.pop("counts")
-        names = {"first": one.first, "second": one.second, "step": one.step, "eps": one.eps}
-        rows.append(names | {"pairs": one.result.counts.runs} | counts | result)
-        rows[-1]["p_holm"] = one.p_holm
+        names = {"first": one.first, "second": one.second, "shared": one.shared}
+        names |= {"step": one.step, "eps": one.eps, "pairs": one.pairs}
+        ends = {
+            "simultaneous_lower": one.simultaneous_lower,
+            "simultaneous_upper": one.simultaneous_upper,
+            "p_holm": one.p_holm,
+            "differ": one.differ,
+        }
+        rows.append(names | counts | result | ends)
     return pd.DataFrame(rows)
 
 
-def write_tables(analysis: Analysis, directory: Path) -> list[Path]:
-    """Write estimates.csv, quantiles.csv and, if there are any, comparisons.csv."""
+def _named(e: ExperimentAnswer, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with the experiment's place on the axes of the study after its label."""
+    axes = {key: value for key, value in e.axes.items() if key not in row}
+    return {"experiment": row.pop("experiment")} | axes | row
+
+
+def write_tables(answer: Answer, directory: Path) -> list[str]:
+    """Write the tables that have rows and return the names of their files."""
     written = []
     for name, frame in (
-        ("estimates", estimates_frame(analysis)),
-        ("quantiles", quantiles_frame(analysis)),
-        ("comparisons", comparisons_frame(analysis)),
+        ("estimates", estimates_frame(answer)),
+        ("quantiles", quantiles_frame(answer)),
+        ("comparisons", comparisons_frame(answer)),
     ):
         if len(frame):
             path = Path(directory) / f"{name}.csv"
-            write_atomically(path, frame.to_csv(index=False).encode())
-            written.append(path)
+            write_atomically(path, harmless(frame).to_csv(index=False).encode())
+            written.append(path.name)
     return written

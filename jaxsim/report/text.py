@@ -141,13 +141,27 @@ def size(number: float) -> str:
     return f"{number:.1f} TiB"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "step"), counted(2000, "step")
+        ('1 step', '2,000 steps')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def joined(words: list[str]) -> str:
     """Return words joined as in a sentence.
 
     Example:
         >>> joined(["sgd", "adam", "nadam"])
         'sgd, adam and nadam'
+        >>> joined(["sgd, 0.1", "sgd, 0.2"])
+        'sgd, 0.1; sgd, 0.2'
     """
+    if any("," in word or " and " in word for word in words):
+        return "; ".join(words)
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"

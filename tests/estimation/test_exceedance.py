@@ -10,8 +10,10 @@ from scipy import stats
 
 from jaxsim.errors import InputError
 from jaxsim.estimation import Counts, classify, clopper_pearson, estimates, wilson
+from jaxsim.evidence import estimated, stated
+from jaxsim.optimum.bracket import Bracket
 
-KNOWN = {"optimum_lower": 0.1, "optimum_upper": 0.3, "optimum_reason": "stated"}
+KNOWN = {"optimum": Bracket.of(0.1, 0.3, "stated")}
 
 
 def counts_of(failures: int, undecided: int, runs: int, diverged: int = 0) -> Counts:
@@ -25,8 +27,10 @@ def single(counts: Counts, **kwargs):
 
 
 def test_carries_everything_a_reader_needs():
-    floors = [SimpleNamespace(value=0.0625, reason="all neurons born inactive")]
-    e = single(counts_of(30, 5, 100, 2), floors=floors, interval="wilson", confidence=0.9)
+    bounds = [
+        SimpleNamespace(value=0.0625, reason="all neurons born inactive", evidence=estimated("q"))
+    ]
+    e = single(counts_of(30, 5, 100, 2), lower_bounds=bounds, interval="wilson", confidence=0.9)
     assert (e.experiment, e.step, e.eps, e.runs) == ("e", 7, 0.5, 100)
     assert (e.failures, e.undecided, e.diverged) == (30, 5, 2)
     assert (e.estimate, e.estimate_upper) == (0.3, 0.35)
@@ -34,13 +38,21 @@ def test_carries_everything_a_reader_needs():
     assert e.upper == wilson(35, 100, 0.9)[1]
     assert (e.method, e.rigorous, e.confidence) == ("wilson", False, 0.9)
     assert (e.optimum_lower, e.optimum_upper, e.optimum_reason) == (0.1, 0.3, "stated")
-    assert (e.floor, e.floor_reason) == (0.0625, "all neurons born inactive")
+    assert (e.lower_bound, e.lower_bound_reason) == (0.0625, "all neurons born inactive")
+    assert e.lower_bound_evidence == "estimated"
     assert all(type(v) in (str, int, float, bool) for v in vars(e).values())
 
 
 def test_estimated_errors_of_the_risks_are_no_rigorous_interval():
     assert single(counts_of(3, 0, 10)).rigorous
-    assert not single(counts_of(3, 0, 10), risk_is_bounded=False).rigorous
+    found = single(counts_of(3, 0, 10), risk=estimated("quadrature"))
+    assert (found.rigorous, found.evidence) == (False, "estimated")
+
+
+def test_a_stated_optimum_is_no_rigorous_interval():
+    said = Bracket.of(0.1, 0.1, "stated", stated("the study states the optimal risk, 0.1"))
+    found = single(counts_of(3, 0, 10), optimum=said)
+    assert (found.rigorous, found.evidence) == (False, "stated")
 
 
 def test_is_indexed_by_threshold_then_checkpoint():
@@ -48,7 +60,7 @@ def test_is_indexed_by_threshold_then_checkpoint():
     eps = [0.1, 0.5]
     table = estimates(
         classify(risk, 0 * risk, 0, 0, eps), [0, 10, 20], eps, experiment="e", confidence=0.95,
-        optimum_lower=0, optimum_upper=0, optimum_reason="known",
+        optimum=Bracket.of(0.0, 0.0, "known"),
     )  # fmt: skip
     assert [[e.step for e in row] for row in table] == [[0, 10, 20]] * 2
     for g, row in enumerate(table):
@@ -57,7 +69,7 @@ def test_is_indexed_by_threshold_then_checkpoint():
             assert e.failures == (risk[:, t] > eps[g]).sum()
             assert (e.lower, e.upper) == clopper_pearson(e.failures, 200, 0.95)
             assert e.rigorous
-            assert e.floor == 0.0
+            assert e.lower_bound == 0.0
 
 
 @pytest.mark.parametrize("fail", [0.0, 0.02, 0.3])
@@ -131,7 +143,7 @@ def test_estimates_do_not_increase_in_eps():
     eps = np.linspace(0, 3, 40)
     table = estimates(
         classify(risk, 0.01 + 0 * risk, 0, 0.1, eps), [1], eps, experiment="e", confidence=0.95,
-        **{**KNOWN, "optimum_lower": 0.0},
+        optimum=Bracket.of(0.0, 0.3, "known"),
     )  # fmt: skip
     for name in ("estimate", "estimate_upper", "lower", "upper"):
         assert (np.diff([getattr(row[0], name) for row in table]) <= 1e-12).all()
@@ -139,7 +151,7 @@ def test_estimates_do_not_increase_in_eps():
 
 @pytest.mark.parametrize(
     "change",
-    [{"interval": "wald"}, {"confidence": 1.5}, {"floors": []}],
+    [{"interval": "wald"}, {"confidence": 1.5}, {"lower_bounds": [None, None]}],
     ids=lambda c: next(iter(c)),
 )
 def test_bad_input_is_refused(change):

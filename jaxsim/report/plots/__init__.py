@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jaxsim.report.analysis import Analysis
+from jaxsim.questions.answer import Answer
 from jaxsim.report.plots import distribution, exceedance, learning_curves
 from jaxsim.report.plots.style import save
 
@@ -17,14 +17,14 @@ FIGURES = {
 """Name of the file -> function that draws it."""
 
 
-def draw_all(analysis: Analysis, directory: Path) -> list[Path]:
+def draw_all(answer: Answer, directory: Path) -> list[Path]:
     """Draw every figure as PNG and SVG into `directory`/plots and return the files.
 
     Experiments without a finished run are left out.
     """
     written: list[Path] = []
     for name, draw in FIGURES.items():
-        figure = draw(analysis)
+        figure = draw(answer)
         if figure is not None:
             written += save(figure, Path(directory) / "plots" / name)
     return written

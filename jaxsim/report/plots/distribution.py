@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxsim.report.analysis import Analysis, ExperimentAnalysis
+from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.plots import style
 
 BINS_PER_DECADE = 40
 
 
-def risk_distribution(analysis: Analysis) -> Figure | None:
+def risk_distribution(answer: Answer) -> Figure | None:
     """Draw histograms of L(Theta_n) - inf L at the last checkpoint, one panel per experiment.
 
     Fine logarithmic bins: levels at which many runs stop (atoms) stand out as thin tall bars. The
     excess is measured from the lower end of the optimum's bracket; grey marks how far the optimum
     may lie above it.
     """
-    done = [e for e in style.finished(analysis) if np.isfinite(_excess(e)[0]).any()]
+    done = [e for e in style.finished(answer) if e.distribution.count]
     if not done:
         return None
     with style.styled():
@@ -30,22 +30,21 @@ def risk_distribution(analysis: Analysis) -> Figure | None:
         edges = np.geomspace(low * 0.9, high * 1.1, max(int(BINS_PER_DECADE * decades), 12))
         for place, (panel, one) in enumerate(zip(axes, done, strict=True)):
             excess, counts = _excess(one)
-            finite = np.isfinite(excess)
-            inside = np.clip(excess[finite], edges[0], edges[-1])
-            share, _ = np.histogram(inside, edges, weights=counts[finite] / one.runs)
+            inside = np.clip(excess, edges[0], edges[-1])
+            share, _ = np.histogram(inside, edges, weights=counts / one.runs)
             colour = style.COLOURS[place % len(style.COLOURS)]
             panel.stairs(share, edges, fill=True, color=colour)
             if one.optimum.width > 0.01 * edges[0]:
                 panel.axvspan(edges[0], max(one.optimum.width, edges[0]), color="#eeeeee", zorder=0)
-            for eps in one.eps[(one.eps > edges[0]) & (one.eps < edges[-1])]:
+            for eps in (e for e in answer.eps if edges[0] < e < edges[-1]):
                 panel.axvline(eps, color="#888888", lw=0.7, ls=(0, (2, 2)))
-            lost = counts[~finite].sum()
+            lost = one.distribution.diverged
             if lost:
                 panel.text(
                     0.97, 0.93, f"{lost:,} diverged", transform=panel.transAxes, ha="right",
                     va="top", fontsize=8,
                 )  # fmt: skip
-            panel.set_title(style.short(one.experiment.label))
+            panel.set_title(style.short(one.label))
         axes[0].set_xscale("log")
         style.quiet(axes)
         axes[0].set_xlim(edges[0], edges[-1])
@@ -54,14 +53,12 @@ def risk_distribution(analysis: Analysis) -> Figure | None:
         if any(e.optimum.width > 0.01 * edges[0] for e in done):
             note += "; grey: where the optimum's bracket is open"
         what = f"where the runs are after {done[0].checkpoints[-1]:,} steps"
-        style.dress(figure, analysis, what, note, style.EXCESS, "share of the runs")
+        style.dress(figure, answer, what, note, style.EXCESS, "share of the runs")
     return figure
 
 
-def _excess(one: ExperimentAnalysis) -> tuple[np.ndarray, np.ndarray]:
+def _excess(one: ExperimentAnswer) -> tuple[np.ndarray, np.ndarray]:
     """Return (excess over the lower end of the optimum, count) of the histogram's bins."""
-    lower, upper, counts = one.histogram.bins()
-    finite = np.isfinite(upper)
-    middle = np.full(len(counts), np.inf)
-    middle[finite] = (lower[finite] + upper[finite]) / 2
-    return middle - one.optimum.lower.value, counts
+    bins = one.distribution
+    middle = (np.asarray(bins.lower) + np.asarray(bins.upper)) / 2
+    return middle - one.optimum.lower.value, np.asarray(bins.count)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from jaxsim.report.analysis import Analysis, ExperimentAnalysis
+from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.results.files import write_atomically
 
 # Okabe and Ito (2008), without yellow, which vanishes on white.
@@ -58,9 +58,9 @@ def styled() -> Iterator[None]:
         yield
 
 
-def finished(analysis: Analysis) -> list[ExperimentAnalysis]:
+def finished(answer: Answer) -> list[ExperimentAnswer]:
     """Return the experiments with at least one finished run."""
-    return [e for e in analysis.experiments if e.runs]
+    return answer.finished
 
 
 def panels(count: int, *, width: float = 2.9, height: float = 2.3) -> tuple[Figure, list[Axes]]:
@@ -86,17 +86,17 @@ def quiet(axes: Sequence[Axes]) -> None:
         panel.minorticks_off()
 
 
-def dress(figure: Figure, analysis: Analysis, what: str, note: str, x: str, y: str) -> None:
+def dress(figure: Figure, answer: Answer, what: str, note: str, x: str, y: str) -> None:
     """Put the title, the axis labels and the footnote around the panels."""
-    title = analysis.title or analysis.name
+    title = answer.title or answer.name
     figure.suptitle(f"{title}\n{what}", fontsize=10.5)
     figure.supylabel(y, fontsize=10)
-    runs = sorted({e.runs for e in finished(analysis)})
+    runs = sorted({e.runs for e in finished(answer)})
     counted = f"{runs[0]:,}" if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,}"
     figure.supxlabel(f"{x}\n{counted} runs per experiment; {note}", fontsize=8.5)
 
 
-def step_axis(axes: Axes, steps: np.ndarray) -> None:
+def step_axis(axes: Axes, steps: Sequence[int]) -> None:
     """Make the x axis one of training steps: logarithmic, with 0 shown."""
     axes.set_xscale("symlog", linthresh=1, linscale=0.4)
     last = int(steps[-1])

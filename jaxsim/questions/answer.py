@@ -1,0 +1,143 @@
+"""The answer of a study: one model of plain data, written as `answer.json`.
+
+Terminal, CSV files, plots and page are views of it and compute nothing. Its JSON schema is
+`jaxsim export --format answer-schema`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from jaxsim.questions.band import BandAnswer
+from jaxsim.questions.data import Data, EvidenceAnswer, OptimumAnswer
+from jaxsim.questions.distribution import DistributionAnswer
+from jaxsim.questions.exceedance import ExceedanceAnswer
+from jaxsim.questions.pairs import PairsAnswer
+from jaxsim.questions.permanent import PermanentAnswer
+from jaxsim.questions.quantiles import QuantilesAnswer
+
+Axis = str | int | float | bool | None
+
+
+class RiskAnswer(Data):
+    """How the true risk was computed.
+
+    Attributes:
+        description: one sentence.
+        evidence: of its stated error.
+    """
+
+    description: str
+    evidence: EvidenceAnswer
+
+
+class ExperimentAnswer(Data):
+    """What is known of one experiment.
+
+    Attributes:
+        label: unique in the study.
+        id: of its files.
+        axes: what it is where the experiments of the study differ: "optimizer.name", ...
+        steps: last step n.
+        checkpoints: steps at which risks are known, [T].
+        runs: finished replicates.
+        planned: replicates of the plan.
+        diverged: replicates that diverged; they count as failures.
+        risk: how the true risk was computed.
+        optimum: what is known of inf L.
+        exceedance: P(L(Theta_n) > inf L + eps), and bounds that need no run.
+        permanent: runs certified to fail in all further training.
+        band: the same probabilities for all eps and n together.
+        quantiles: learning curves.
+        distribution: of the risk at the last step.
+        others: answers of further questions by their names.
+    """
+
+    label: str
+    id: str
+    axes: dict[str, Axis]
+    steps: int
+    checkpoints: list[int]
+    runs: int
+    planned: int
+    diverged: int
+    risk: RiskAnswer
+    optimum: OptimumAnswer
+    exceedance: ExceedanceAnswer
+    permanent: PermanentAnswer
+    band: BandAnswer
+    quantiles: QuantilesAnswer
+    distribution: DistributionAnswer
+    others: dict[str, Any] = Field(default_factory=dict)
+
+
+class SpreadAnswer(Data):
+    """The failure probabilities of experiments that run equally long, at one eps and the last step.
+
+    Attributes:
+        steps: n.
+        eps: threshold above the optimal risk.
+        experiments: labels.
+        lowest: labels of those with the least estimate.
+        lowest_estimate: failures / runs of these.
+        highest: labels of those with the greatest estimate.
+        highest_estimate: (failures + undecided) / runs of these.
+        lower: the least lower limit of intervals that hold for all experiments together.
+        upper: the greatest upper limit.
+        confidence: of those intervals together.
+        separated: whether the runs show that the (first) highest fails more often than the (first)
+            lowest.
+    """
+
+    steps: int
+    eps: float
+    experiments: list[str]
+    lowest: list[str]
+    lowest_estimate: float
+    highest: list[str]
+    highest_estimate: float
+    lower: float
+    upper: float
+    confidence: float
+    separated: bool
+
+
+class Answer(Data):
+    """What is known of a study.
+
+    Attributes:
+        format: version of this model.
+        name: of the study.
+        title: of the study.
+        eps: thresholds above the optimal risk, increasing, [G].
+        confidence: of every interval.
+        interval: name of the pointwise interval's method.
+        contradictions: sentences; if there are any, nothing in the answer is called proved.
+        warnings: sentences on the study that a reader of the numbers should know.
+        experiments: in the study's order.
+        pairs: comparisons of experiments that share random numbers.
+        spreads: how far experiments lie apart, by steps and eps.
+        device_kinds: replicates computed per kind of device.
+        jaxsim: version that made the answer.
+    """
+
+    format: Literal["1"] = "1"
+    name: str
+    title: str
+    eps: list[float]
+    confidence: float
+    interval: str
+    contradictions: list[str]
+    warnings: list[str]
+    experiments: list[ExperimentAnswer]
+    pairs: PairsAnswer
+    spreads: list[SpreadAnswer]
+    device_kinds: dict[str, int]
+    jaxsim: str
+
+    @property
+    def finished(self) -> list[ExperimentAnswer]:
+        """The experiments with at least one finished run."""
+        return [e for e in self.experiments if e.runs]

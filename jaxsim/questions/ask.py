@@ -1,0 +1,200 @@
+"""From results to the answer: passes over the shards, in memory that does not grow with them.
+
+The first pass finds the best true risk of every hypothesis class, which closes the bracket of the
+optimal risk from above; the second asks all questions; where experiments share random numbers a
+third compares them in pairs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxsim.errors import InputError
+from jaxsim.estimation import Estimate, interval_of
+from jaxsim.estimation.checks import checked_level
+from jaxsim.optimum.bracket import Bracket
+from jaxsim.questions.answer import Answer, Axis, ExperimentAnswer, RiskAnswer
+from jaxsim.questions.contradictions import contradictions, withheld
+from jaxsim.questions.data import EvidenceAnswer, OptimumAnswer
+from jaxsim.questions.exceedance import Exceedance
+from jaxsim.questions.optimum import optimum_brackets, risk_rules
+from jaxsim.questions.pairs import compare_pairs
+from jaxsim.questions.question import Subject
+from jaxsim.questions.registry import QUESTIONS
+from jaxsim.questions.spread import spreads
+from jaxsim.results.provenance import jaxsim_version
+from jaxsim.results.results import Results
+from jaxsim.risk import RiskRule
+from jaxsim.training.experiment import Experiment
+
+
+def analyse(
+    results: Results,
+    eps: float | Sequence[float],
+    confidence: float = 0.95,
+    interval: str = "clopper-pearson",
+    name: str = "",
+    title: str = "",
+    warnings: Iterable[str] = (),
+) -> Answer:
+    """Answer a study from its finished shards.
+
+    Args:
+        results: of the study.
+        eps: thresholds above the optimal risk, non-negative.
+        confidence: of every interval; simultaneous for the band.
+        interval: the pointwise method, a name of `jaxsim.estimation.INTERVALS`.
+        name: of the study.
+        title: of the study.
+        warnings: sentences on the study that belong to its answer.
+
+    Raises:
+        InputError: for a bad eps, confidence or interval, or a damaged shard.
+    """
+    subjects, brackets = _subjects(results, eps, confidence, interval)
+    axes = axes_of(results.experiments)
+    answered = [
+        _answered(results, subject, place) for subject, place in zip(subjects, axes, strict=True)
+    ]
+    found = contradictions(answered, brackets)
+    if found:
+        answered = [withheld(e) for e in answered]
+    pairs = compare_pairs(results, brackets, thresholds(eps), confidence)
+    return Answer(
+        name=name,
+        title=title,
+        eps=thresholds(eps).tolist(),
+        confidence=confidence,
+        interval=interval,
+        contradictions=found,
+        warnings=list(warnings),
+        experiments=answered,
+        pairs=pairs,
+        spreads=spreads([e for e in answered if e.runs], pairs, confidence),
+        device_kinds=dict(results.device_kinds()),
+        jaxsim=jaxsim_version(),
+    )
+
+
+def exceedance(
+    results: Results,
+    eps: float | Sequence[float],
+    confidence: float = 0.95,
+    interval: str = "clopper-pearson",
+) -> list[Estimate]:
+    """Estimate P(L(Theta_n) > inf L + eps) at the last checkpoint of every experiment.
+
+    Returns:
+        One estimate per experiment and eps, with its interval and method.
+
+    Raises:
+        InputError: as `analyse`.
+    """
+    found: list[Estimate] = []
+    for subject in _subjects(results, eps, confidence, interval)[0]:
+        question = Exceedance(subject)
+        for records in results.chunks(subject.experiment):
+            question.add(records)
+        found += [row[-1] for row in question.finish().estimates]
+    return found
+
+
+def thresholds(eps: float | Sequence[float]) -> np.ndarray:
+    """Return checked thresholds, increasing, [G].
+
+    Raises:
+        InputError: if they are not numbers >= 0.
+    """
+    try:
+        values = np.unique(np.asarray(eps, np.float64))
+        right = values.size > 0 and values.ndim == 1 and np.isfinite(values).all()
+    except (TypeError, ValueError):
+        right, values = False, np.zeros(1)
+    if not right or isinstance(eps, str | bytes) or values[0] < 0:
+        raise InputError(f"epsilon = {eps!r} is not accepted: it should be numbers >= 0")
+    return values
+
+
+def _subjects(
+    results: Results, eps: float | Sequence[float], confidence: float, interval: str
+) -> tuple[list[Subject], dict[str, Bracket]]:
+    if not isinstance(results, Results):
+        raise InputError(
+            f"results = {results!r} is not accepted: it should be what `jaxsim.simulate` returns"
+        )
+    values = thresholds(eps)
+    checked_level(confidence, "confidence")
+    interval_of(interval)
+    rules = risk_rules(results.experiments)
+    brackets = optimum_brackets(results, rules)
+    subjects = [
+        Subject(
+            experiment=e,
+            optimum=brackets[e.hypothesis_class],
+            risk=rules[e.evaluation_key],
+            eps=values,
+            confidence=confidence,
+            interval=interval,
+        )
+        for e in results.experiments
+    ]
+    return subjects, brackets
+
+
+def _answered(results: Results, subject: Subject, axes: dict[str, Axis]) -> ExperimentAnswer:
+    """Return the answers of one experiment."""
+    experiment = subject.experiment
+    questions = {name: question(subject) for name, question in QUESTIONS.items()}
+    runs = diverged = 0
+    for records in results.chunks(experiment):
+        runs += len(records.replicate)
+        diverged += int((~np.isfinite(records.risk[:, -1])).sum())
+        for question in questions.values():
+            question.add(records)
+    answers = {name: question.finish() for name, question in questions.items()}
+    own = {
+        name: answer for name, answer in answers.items() if name in ExperimentAnswer.model_fields
+    }
+    return ExperimentAnswer(
+        label=experiment.label,
+        id=experiment.id,
+        axes=axes,
+        steps=experiment.steps,
+        checkpoints=list(experiment.checkpoints),
+        runs=runs,
+        planned=sum(s.stop - s.first for s in results.planned[experiment.id]),
+        diverged=diverged,
+        risk=_risk(subject.risk),
+        optimum=OptimumAnswer.of(subject.optimum),
+        others={name: answer for name, answer in answers.items() if name not in own},
+        **own,
+    )
+
+
+def _risk(rule: RiskRule) -> RiskAnswer:
+    return RiskAnswer(description=rule.description, evidence=EvidenceAnswer.of(rule.evidence))
+
+
+def axes_of(experiments: Sequence[Experiment]) -> list[dict[str, Axis]]:
+    """Return, for every experiment, its values of the keys in which experiments differ.
+
+    Tables are taken apart ("optimizer.b2"); lists are written as JSON.
+    """
+    flat = [dict(_flattened(e.spec)) for e in experiments]
+    keys = list(dict.fromkeys(key for table in flat for key in table))
+    varying = [key for key in keys if len({json.dumps(t.get(key)) for t in flat}) > 1]
+    return [{key: table.get(key) for key in varying} for table in flat]
+
+
+def _flattened(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Axis]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            yield f"{prefix}{key}", json.dumps(value)
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,225 @@
+"""Paired comparisons: which of two experiments with common random numbers fails more often.
+
+Runs are paired by the index of their replicate, whatever engines, widths and shards computed them;
+those that only one of the two has are left out. What cannot be compared is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from jaxsim.estimation import Outcome, PairedComparison, PairedCounts, compare, holm, outcomes
+from jaxsim.optimum.bracket import Bracket
+from jaxsim.questions.data import Data
+from jaxsim.results.results import Results
+from jaxsim.results.store import Shard
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records
+
+LARGEST_GROUP = 150
+"""Experiments that are compared pair by pair; of larger groups each with the first one only."""
+CHUNK = 1 << 15
+"""Replicates of which all outcomes are held at once."""
+
+
+class ComparisonAnswer(Data):
+    """Two experiments that share random numbers, at one eps and the last step.
+
+    Attributes:
+        first: label.
+        second: label.
+        shared: what the two have in common: "initializations and mini-batches", ...
+        step: the last checkpoint.
+        eps: threshold above the optimal risk.
+        pairs: replicates that both have.
+        result: difference of the failure probabilities, first minus second, with its interval.
+        simultaneous_lower: lower end of an interval that holds for all comparisons together.
+        simultaneous_upper: upper end.
+        p_holm: exact McNemar P value adjusted for all comparisons of the study (Holm).
+        differ: whether it is at most 1 - confidence.
+    """
+
+    first: str
+    second: str
+    shared: str
+    step: int
+    eps: float
+    pairs: int
+    result: PairedComparison
+    simultaneous_lower: float
+    simultaneous_upper: float
+    p_holm: float
+    differ: bool
+
+
+class PairsAnswer(Data):
+    """All paired comparisons of a study.
+
+    Attributes:
+        comparisons: pair by pair, for every eps.
+        not_compared: sentences on what shares random numbers and is not among them.
+    """
+
+    comparisons: list[ComparisonAnswer]
+    not_compared: list[str]
+
+
+def compare_pairs(
+    results: Results, brackets: Mapping[str, Bracket], eps: np.ndarray, confidence: float
+) -> PairsAnswer:
+    """Compare all pairs of experiments that draw the same random numbers.
+
+    Args:
+        results: of the study.
+        brackets: of the optimal risk, by hypothesis class.
+        eps: thresholds, [G].
+        confidence: of each interval, for itself, and of the tests together.
+    """
+    found: list[tuple[Experiment, Experiment, float, PairedCounts]] = []
+    gaps: list[str] = []
+    for group in _groups(results.experiments):
+        pairs = list(combinations(range(len(group)), 2))
+        if len(group) > LARGEST_GROUP:
+            pairs = [(0, j) for j in range(1, len(group))]
+            gaps.append(
+                f"{len(group):,} experiments share random numbers: each is compared with "
+                f"{group[0].label} only, since there are more than {LARGEST_GROUP}"
+            )
+        tables = _tables(results, group, brackets, eps)
+        lost = []
+        for i, j in pairs:
+            for g, threshold in enumerate(eps):
+                counts = _counts(tables[g], i, j)
+                if counts.runs:
+                    found.append((group[i], group[j], float(threshold), counts))
+                elif g == 0:
+                    lost.append(f"{group[i].label} and {group[j].label}")
+        if lost:
+            more = f" and {len(lost) - 3:,} more pairs" if len(lost) > 3 else ""
+            gaps.append(f"no replicate is finished in both: {'; '.join(lost[:3])}{more}")
+    return PairsAnswer(comparisons=_compared(found, confidence), not_compared=gaps)
+
+
+def _compared(
+    found: Sequence[tuple[Experiment, Experiment, float, PairedCounts]], confidence: float
+) -> list[ComparisonAnswer]:
+    plain = [compare(counts, confidence) for *_, counts in found]
+    adjusted = holm([result.p_exact for result in plain]) if plain else []
+    alpha = 1 - confidence
+    rows = []
+    for (a, b, threshold, counts), result, p in zip(found, plain, adjusted, strict=True):
+        wide = compare(counts, 1 - alpha / len(found))
+        rows.append(
+            ComparisonAnswer(
+                first=a.label,
+                second=b.label,
+                shared=shared(a, b),
+                step=a.steps,
+                eps=threshold,
+                pairs=counts.runs,
+                result=result,
+                simultaneous_lower=wide.lower,
+                simultaneous_upper=wide.upper,
+                p_holm=float(p),
+                differ=bool(p <= alpha),
+            )
+        )
+    return rows
+
+
+def shared(a: Experiment, b: Experiment) -> str:
+    """Return what two experiments with the same random keys have in common."""
+
+    def same(*keys: str) -> bool:
+        return all(a.spec.get(key) == b.spec.get(key) for key in keys)
+
+    initializations = same("network", "precision")
+    batches = same("training", "precision") and _drawn(a) == _drawn(b)
+    if initializations and batches:
+        return "initializations and mini-batches"
+    if initializations:
+        return "initializations"
+    return "mini-batches" if batches else "random keys"
+
+
+def _drawn(experiment: Experiment) -> dict:
+    """Return the part of a problem that samples depend on."""
+    problem = experiment.spec.get("problem", {})
+    return {k: v for k, v in problem.items() if k not in ("loss", "risk", "optimum")}
+
+
+def _groups(experiments: Sequence[Experiment]) -> Iterator[list[Experiment]]:
+    """Yield the experiments that share random numbers and run equally long."""
+    groups: dict[tuple, list[Experiment]] = {}
+    for experiment in experiments:
+        groups.setdefault((experiment.key_words, experiment.steps), []).append(experiment)
+    yield from (group for group in groups.values() if len(group) > 1)
+
+
+def _tables(
+    results: Results, group: Sequence[Experiment], brackets: Mapping[str, Bracket], eps: np.ndarray
+) -> np.ndarray:
+    """Return, per eps, how often experiment i had outcome p where j had q: [G, 3, 3, E, E]."""
+    tables = np.zeros((len(eps), 3, 3, len(group), len(group)), np.int64)
+    readers = [_Reader(results, experiment) for experiment in group]
+    stop = max((reader.stop for reader in readers), default=0)
+    for begin in range(0, stop, CHUNK):
+        width = min(CHUNK, stop - begin)
+        known = np.full((len(eps), len(group), width), -1, np.int8)
+        for place, (reader, experiment) in enumerate(zip(readers, group, strict=True)):
+            bracket = brackets[experiment.hypothesis_class]
+            ends = bracket.lower.value, bracket.upper.value
+            for index, records in reader.within(begin, begin + width):
+                last = records.risk[:, -1:], records.error[:, -1:]
+                for g, threshold in enumerate(eps):
+                    known[g, place, index] = outcomes(*last, *ends, float(threshold))[:, 0]
+        for g in range(len(eps)):
+            # Products of 0s and 1s are counts, exact in float64.
+            masks = [(known[g] == outcome).astype(np.float64) for outcome in Outcome]
+            for p in Outcome:
+                for q in Outcome:
+                    tables[g, p, q] += (masks[p] @ masks[q].T).astype(np.int64)
+    return tables
+
+
+class _Reader:
+    """The finished shards of an experiment by replicate; the last one read is kept."""
+
+    def __init__(self, results: Results, experiment: Experiment) -> None:
+        self.store = results.store
+        self.shards = results.finished(experiment)
+        self.stop = max((s.stop for s in self.shards), default=0)
+        self.last: tuple[Shard, Records] | None = None
+
+    def within(self, begin: int, end: int) -> Iterator[tuple[np.ndarray, Records]]:
+        """Yield (place of each replicate after `begin`, records) of the replicates in a range."""
+        for shard in self.shards:
+            if shard.stop <= begin or shard.first >= end:
+                continue
+            if self.last is None or self.last[0] != shard:
+                self.last = shard, self.store.read(shard)
+            records = self.last[1]
+            inside = (records.replicate >= begin) & (records.replicate < end)
+            chosen = Records(*(column[inside] for column in records))
+            yield chosen.replicate - begin, chosen
+
+
+def _counts(table: np.ndarray, i: int, j: int) -> PairedCounts:
+    """Return the outcomes of a pair from the table [3, 3, E, E] of its eps."""
+    cell = table[:, :, i, j]
+    passes, fails, unknown = Outcome.PASS, Outcome.FAIL, Outcome.UNDECIDED
+    decided = int(cell[np.ix_([passes, fails], [passes, fails])].sum())
+    maybe_first = cell[np.ix_([fails, unknown], [passes, unknown])].sum() - cell[fails, passes]
+    maybe_second = cell[np.ix_([passes, unknown], [fails, unknown])].sum() - cell[passes, fails]
+    return PairedCounts(
+        both=int(cell[fails, fails]),
+        only_first=int(cell[fails, passes]),
+        only_second=int(cell[passes, fails]),
+        neither=int(cell[passes, passes]),
+        undecided=int(cell.sum()) - decided,
+        maybe_only_first=int(maybe_first),
+        maybe_only_second=int(maybe_second),
+    )

@@ -1,0 +1,84 @@
+"""Permanent failures: runs that exceed inf L + eps in all further training, whatever is drawn."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+
+from jaxsim.evidence import PROVED, weakest
+from jaxsim.questions.data import Data, EvidenceAnswer
+from jaxsim.questions.provable import remaining_risk
+from jaxsim.questions.question import Question, Subject
+from jaxsim.training.records import Records
+
+
+class PermanentAnswer(Data):
+    """Permanent failures of an experiment.
+
+    Attributes:
+        eps: thresholds, [G].
+        runs: of the experiment.
+        count: runs certified to exceed inf L + eps in all further training, [G].
+        evidence: what their certificates rest on, [G].
+        dead_layer: runs with a hidden layer certified to stay wholly inactive.
+        dead_neurons: runs with 0, 1, ... first-layer neurons certified to stay inactive.
+    """
+
+    eps: list[float]
+    runs: int
+    count: list[int]
+    evidence: list[EvidenceAnswer]
+    dead_layer: int
+    dead_neurons: list[int]
+
+
+class PermanentFailures(Question):
+    """How many runs are certified to fail in all further training."""
+
+    name = "permanent"
+
+    def __init__(self, subject: Subject) -> None:
+        """Begin with no runs."""
+        super().__init__(subject)
+        self.remaining = remaining_risk(subject.experiment)
+        # Runs by the bound that their certificate gives; the last entry: none.
+        self.by_bound = np.zeros(len(self.remaining.bounds) + 1, np.int64)
+        self.dead_neurons = np.zeros(len(self.remaining.bounds) - 1, np.int64)
+        self.dead_layer = self.runs = 0
+
+    def add(self, records: Records) -> None:
+        """Count the certificates of a shard."""
+        which = self.remaining.which(records)
+        self.by_bound += np.bincount(which % len(self.by_bound), minlength=len(self.by_bound))
+        neurons = np.minimum(records.dead_neurons, len(self.dead_neurons) - 1)
+        self.dead_neurons += np.bincount(neurons, minlength=len(self.dead_neurons))
+        self.dead_layer += int((records.dead_layer > 0).sum())
+        self.runs += len(records.replicate)
+
+    def merge(self, other: Self) -> None:
+        """Add the other's counts."""
+        self.by_bound = self.by_bound + other.by_bound
+        self.dead_neurons = self.dead_neurons + other.dead_neurons
+        self.dead_layer += other.dead_layer
+        self.runs += other.runs
+
+    def finish(self) -> PermanentAnswer:
+        """Return the counts for every eps."""
+        upper = self.subject.optimum.upper
+        count, evidence = [], []
+        for eps in self.subject.eps:
+            exceeds = self.remaining.values > upper.value + eps
+            used = exceeds & (self.by_bound[:-1] > 0)
+            count.append(int(self.by_bound[:-1][used].sum()))
+            bounds = [b for b, u in zip(self.remaining.bounds, used, strict=True) if u]
+            rests_on = [upper.evidence, *(b.evidence for b in bounds)] if bounds else [PROVED]
+            evidence.append(EvidenceAnswer.of(weakest(rests_on)))
+        return PermanentAnswer(
+            eps=self.subject.eps.tolist(),
+            runs=self.runs,
+            count=count,
+            evidence=evidence,
+            dead_layer=self.dead_layer,
+            dead_neurons=self.dead_neurons.tolist(),
+        )

@@ -1,0 +1,74 @@
+"""What a question is: something asked of every experiment, accumulated over its shards.
+
+A question is made for one experiment (`Subject`), is given the records of its shards one after the
+other, in any order, and returns plain data. Two of them over disjoint runs can be merged. To add
+one: a file with a subclass, and a line in `QUESTIONS`; its answer then stands in `answer.json`
+under its name, and its sentence, if it has one, in the report.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from jaxsim.optimum.bracket import Bracket
+from jaxsim.risk import RiskRule
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An experiment that is asked about, and what must be known of it beforehand.
+
+    Attributes:
+        experiment: what was simulated.
+        optimum: bracket of its optimal risk, closed from above by the best run.
+        risk: how its true risk was computed.
+        eps: thresholds above the optimal risk, increasing, [G].
+        confidence: of every interval.
+        interval: name of the pointwise interval's method.
+    """
+
+    experiment: Experiment
+    optimum: Bracket
+    risk: RiskRule
+    eps: np.ndarray
+    confidence: float
+    interval: str
+
+    @property
+    def checkpoints(self) -> np.ndarray:
+        """Steps n of the checkpoints, int [T]."""
+        return np.asarray(self.experiment.checkpoints)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lower and upper end of the optimal risk."""
+        return self.optimum.lower.value, self.optimum.upper.value
+
+
+class Question(ABC):
+    """A question about one experiment, with what it has accumulated so far."""
+
+    name: ClassVar[str]
+    """Key of its answer."""
+
+    def __init__(self, subject: Subject) -> None:
+        """Begin with no runs."""
+        self.subject = subject
+
+    @abstractmethod
+    def add(self, records: Records) -> None:
+        """Take the runs of a shard into account."""
+
+    @abstractmethod
+    def merge(self, other: Any) -> None:
+        """Take into account what the same question about the same subject saw of other runs."""
+
+    @abstractmethod
+    def finish(self) -> Any:
+        """Return the answer, a `Data`."""

@@ -1,0 +1,14 @@
+"""The questions that are asked of every experiment, by the names of their answers."""
+
+from __future__ import annotations
+
+from jaxsim.questions.band import SimultaneousBand
+from jaxsim.questions.distribution import Distribution
+from jaxsim.questions.exceedance import Exceedance
+from jaxsim.questions.permanent import PermanentFailures
+from jaxsim.questions.quantiles import Quantiles
+from jaxsim.questions.question import Question
+
+QUESTIONS: dict[str, type[Question]] = {
+    q.name: q for q in (Exceedance, PermanentFailures, SimultaneousBand, Quantiles, Distribution)
+}

@@ -1,0 +1,161 @@
+"""The answer in sentences a person would say; every number in them stands in the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jaxsim.questions.answer import Answer, ExperimentAnswer, SpreadAnswer
+from jaxsim.questions.pairs import ComparisonAnswer
+from jaxsim.report.text import (
+    counted,
+    estimate_text,
+    interval_text,
+    joined,
+    lower_text,
+    number,
+    probability,
+)
+
+MOST = 12
+"""Sentences on probabilities; a study with more has the others in its table."""
+NOTEWORTHY = 1e-9
+"""Lower bounds below this are positive, which is all that anybody wants to know of them."""
+
+
+def sentences(answer: Answer) -> list[str]:
+    """Return contradictions, failure probabilities, comparisons and what holds for every n."""
+    done = answer.finished
+    said = [f"Contradiction: {sentence}." for sentence in answer.contradictions]
+    estimates = {(e.label, one[-1].eps): one[-1] for e in done for one in e.exceedance.estimates}
+    for spread in answer.spreads[:MOST]:
+        if len(spread.experiments) == 1:
+            one = estimates[spread.experiments[0], spread.eps]
+            value = "{} ({} to {})".format(*estimate_text(one))
+            whose = f" of {one.experiment}" if len(done) > 1 else ""
+            said.append(f"{_opening(spread, whose)} with probability {value}.")
+        else:
+            said.append(_apart(spread))
+    if len(answer.spreads) > MOST:
+        said.append(f"The table has {len(answer.spreads) - MOST:,} more of these lines.")
+    said += _compared(answer)
+    said += _every_n(done)
+    said += _permanent(done, answer.eps[0]) if done else []
+    said += [text for e in done for text in _others(e)]
+    return said
+
+
+def _opening(spread: SpreadAnswer, whose: str = "") -> str:
+    steps = counted(spread.steps, "step")
+    return (
+        f"After {steps} the risk{whose} exceeds the optimal risk by more than {number(spread.eps)}"
+    )
+
+
+def _apart(spread: SpreadAnswer) -> str:
+    """Return the sentence on several experiments, which ranks them only where runs do."""
+    count = len(spread.experiments)
+    every = "both" if count == 2 else f"all {count:,}"
+    least, low, high = interval_text(spread.lowest_estimate, spread.lower, spread.upper)
+    most = interval_text(spread.highest_estimate, spread.lower, spread.upper)[0]
+    level = f"simultaneous {100 * spread.confidence:.12g} % intervals from {low} to {high}"
+    if spread.lowest_estimate == spread.highest_estimate:
+        return f"{_opening(spread)} with probability {least} in {every} experiments ({level})."
+    names = _some(spread.lowest), _some(spread.highest)
+    ends = f"{least} ({names[0]}) to {most} ({names[1]})"
+    if spread.separated:
+        verdict = f"{spread.highest[0]} fails more often than {spread.lowest[0]}"
+    else:
+        verdict = f"these runs do not tell {spread.lowest[0]} and {spread.highest[0]} apart"
+    return (
+        f"{_opening(spread)} with probability {ends} in {count:,} experiments ({level}); {verdict}."
+    )
+
+
+def _some(labels: list[str]) -> str:
+    if len(labels) <= 2:
+        return joined(labels)
+    return f"{labels[0]} and {len(labels) - 1:,} others"
+
+
+def _compared(answer: Answer) -> list[str]:
+    """Return sentences on the paired comparisons, and on what was not compared."""
+    alpha = 1 - answer.confidence
+    by_shared: dict[str, list[ComparisonAnswer]] = {}
+    for one in answer.pairs.comparisons:
+        by_shared.setdefault(one.shared, []).append(one)
+    said = []
+    for what, group in by_shared.items():
+        clauses = []
+        for eps in sorted({one.eps for one in group}):
+            alike = [one for one in group if one.eps == eps]
+            differ = [one for one in alike if one.differ]
+            verb = "differs" if len(differ) == 1 else "differ"
+            clause = f"{len(differ):,} of {counted(len(alike), 'pair')} {verb}"
+            clauses.append(f"{clause} at eps = {number(eps)}{_largest(differ)}")
+        total = len(answer.pairs.comparisons)
+        said.append(
+            f"On the same {what} {'; '.join(clauses)} (McNemar's test, Holm's level {alpha:.3g} "
+            f"for all {counted(total, 'comparison')})."
+        )
+    said += [f"Not compared: {sentence}." for sentence in answer.pairs.not_compared]
+    return said
+
+
+def _largest(differ: list[ComparisonAnswer]) -> str:
+    """Return a clause on the largest difference that is one."""
+    if not differ:
+        return ""
+    one = max(differ, key=lambda c: abs(c.result.difference))
+    names = one.first, one.second
+    apart = one.result.difference, one.simultaneous_lower, one.simultaneous_upper
+    if apart[0] < 0:
+        names, apart = names[::-1], (-apart[0], -apart[2], -apart[1])
+    return (
+        f", the largest difference seen being that {names[0]} fails more often than {names[1]} by "
+        f"{probability(*apart)}"
+    )
+
+
+def _every_n(done: list[ExperimentAnswer]) -> list[str]:
+    """Return a sentence on the largest lower bound that needs no run, proved ones first."""
+    bounds = [
+        (bound.evidence.proved, bound.value, bound, e)
+        for e in done
+        for bound in e.exceedance.lower_bounds
+        if bound.value >= NOTEWORTHY
+    ]
+    if not bounds:
+        return []
+    _, value, bound, e = max(bounds, key=lambda b: b[:2])
+    alike = sum(one.exceedance.lower_bounds == e.exceedance.lower_bounds for one in done)
+    whose = "every experiment" if alike == len(done) > 1 else e.label
+    return [
+        f"{bound.evidence.adverb}, without any run and for every number of steps: the risk of "
+        f"{whose} exceeds the optimal risk by more than {number(bound.eps)} with probability at "
+        f"least {lower_text(value)} ({bound.reason})."
+    ]
+
+
+def _permanent(done: list[ExperimentAnswer], eps: float) -> list[str]:
+    """Return a sentence on the runs that are certified to fail in all further training."""
+    ranked = sorted((e.permanent.count[0], e.label, e) for e in done)
+    least, most = ranked[0], ranked[-1]
+    if not most[0]:
+        return []
+    counts = f"{most[0]:,} of {counted(most[2].runs, 'run')}"
+    if len(ranked) > 1:
+        first = f"{least[0]:,} of {least[2].runs:,} ({least[1]})"
+        counts = f"{first} to {counts} ({most[1]})"
+    evidence = most[2].permanent.evidence[0]
+    reserved = f" ({evidence.clause})" if evidence.clause else ""
+    return [
+        f"Permanent failures: {counts} are certified{reserved} to exceed the optimal risk by more "
+        f"than {number(eps)} in all further training, whatever mini-batches would follow."
+    ]
+
+
+def _others(e: ExperimentAnswer) -> Iterator[str]:
+    for answer in e.others.values():
+        sentence = getattr(answer, "sentence", None)
+        if sentence:
+            yield f"{e.label}: {sentence}"

@@ -1,0 +1,168 @@
+"""The answer as a table on the terminal, and the notes below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jaxsim.estimation import interval_of
+from jaxsim.questions.answer import Answer, ExperimentAnswer
+from jaxsim.questions.data import EvidenceAnswer
+from jaxsim.report.sentences import NOTEWORTHY
+from jaxsim.report.text import counted, estimate_text, joined, lower_text, number, optimum_text
+
+
+def bound_text(value: float, evidence: EvidenceAnswer) -> str:
+    """Return a lower bound for a cell, with its mark; of a tiny one only that it is positive."""
+    if 0 < value < NOTEWORTHY:
+        return f"> 0{evidence.mark}"
+    return lower_text(value) + (evidence.mark if value > 0 else "")
+
+
+def shows_bounds(done: list[ExperimentAnswer]) -> bool:
+    """Return whether any lower bound that needs no run is worth a column."""
+    return any(b.value >= NOTEWORTHY for e in done for b in e.exceedance.lower_bounds)
+
+
+def shows_permanent(done: list[ExperimentAnswer]) -> bool:
+    """Return whether any run is certified to fail in all further training."""
+    return any(count for e in done for count in e.permanent.count)
+
+
+def table(answer: Answer) -> Table:
+    """Return the table: one row per experiment and eps, at the last checkpoint.
+
+    Step and runs are columns only if they differ between experiments, bounds and permanent failures
+    only if there are any: the table fits 80 characters.
+    """
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    done = answer.finished
+    columns: dict[str, Callable[[ExperimentAnswer], int]] = {
+        "n": lambda e: e.steps,
+        "runs": lambda e: e.runs,
+    }
+    common = {name: {value(e) for e in done} for name, value in columns.items()}
+    alike = {name: values.pop() for name, values in common.items() if len(values) == 1}
+    titles = {"n": "n = {:,}", "runs": "{:,} runs of each experiment"}
+    if alike.get("runs") == 1:
+        titles["runs"] = "one run of each experiment"
+    if alike:
+        shown.title = Text(", ".join(titles[n].format(value) for n, value in alike.items()))
+        shown.title_justify = "left"
+    varying = [name for name in columns if name not in alike]
+    bounds, permanent = shows_bounds(done), shows_permanent(done)
+    shown.add_column("experiment", overflow="fold", min_width=10)
+    heading = f"P ({100 * answer.confidence:.12g} % interval)"
+    optional = ["every n"] * bounds + ["permanent"] * permanent
+    for name in [*varying, "eps", "failed", heading, *optional, "div.", "und."]:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for e in done:
+        for g, row in enumerate(e.exceedance.estimates):
+            one, bound = row[-1], e.exceedance.lower_bounds[g]
+            cells = [
+                e.label if g == 0 else "",
+                *[f"{columns[name](e):,}" if g == 0 else "" for name in varying],
+                number(one.eps),
+                f"{one.failures:,}",
+                "{} [{}, {}]".format(*estimate_text(one)),
+                *[bound_text(bound.value, bound.evidence)] * bounds,
+                *[permanent_text(e, g)] * permanent,
+                f"{one.diverged:,}",
+                f"{one.undecided:,}",
+            ]
+            shown.add_row(*(Text(cell) for cell in cells))
+    return shown
+
+
+def permanent_text(e: ExperimentAnswer, g: int) -> str:
+    """Return the number of permanent failures at an eps with its mark."""
+    count = e.permanent.count[g]
+    return f"{count:,}" + (e.permanent.evidence[g].mark if count else "")
+
+
+def print_whole(shown: Table, console: Console) -> None:
+    """Print a table without cutting columns off: a narrow terminal folds the lines instead."""
+    options = console.options.update(max_width=1000)
+    width, needed = console.width, shown.__rich_measure__(console, options).maximum
+    console.width = max(width, needed)
+    try:
+        console.print(shown)
+    finally:
+        console.width = width
+
+
+def notes(answer: Answer) -> list[str]:
+    """Return what a reader of the table must know: methods, evidence, optima, gaps, devices."""
+    done = answer.finished
+    lines = [f"warning: {warning}" for warning in answer.warnings]
+    lines.append(
+        f"intervals: {answer.interval} ({_coverage(answer)}), each for itself, ends rounded "
+        "outward; div.: diverged runs, counted as failed; und.: undecided runs, which widen the "
+        "interval"
+    )
+    if shows_bounds(done):
+        lines.append("every n: lower bound for every number of steps, which needs no run")
+    if shows_permanent(done):
+        lines.append("permanent: runs certified to fail in all further training")
+    lines += legend(done)
+    said: list[Callable[[ExperimentAnswer], str]] = [_optimum, _risk]
+    for text_of in said:
+        groups: dict[str, list[str]] = {}
+        for e in done:
+            groups.setdefault(text_of(e), []).append(e.label)
+        for text, labels in groups.items():
+            lines.append(text if len(groups) == 1 else f"{joined(labels)}: {text}")
+    missing = sum(e.planned - e.runs for e in answer.experiments)
+    if missing:
+        verb = "is" if missing == 1 else "are"
+        lines.append(
+            f"{counted(missing, 'planned run')} {verb} not finished: this is the answer so far"
+        )
+    diverged = sum(e.diverged for e in done)
+    if diverged:
+        lines.append(
+            f"{counted(diverged, 'run')} diverged (infinite or undefined risk), counted as failures"
+        )
+    if len(answer.device_kinds) > 1:
+        kinds = joined([f"{n:,} on {kind}" for kind, n in answer.device_kinds.items()])
+        lines.append(f"mixed device kinds: {kinds}; bits agree only within one kind")
+    return lines
+
+
+def _coverage(answer: Answer) -> str:
+    method = interval_of(answer.interval)
+    last = [row[-1] for e in answer.finished for row in e.exceedance.estimates]
+    if not method.rigorous:
+        return "approximate"
+    if all(one.rigorous for one in last):
+        return "coverage guaranteed for a number of runs fixed beforehand"
+    return "exact for a number of runs fixed beforehand, but for what the risks and inf L rest on"
+
+
+def legend(done: list[ExperimentAnswer]) -> list[str]:
+    """Return what the marks of bounds and permanent failures mean, a line for each mark."""
+    marked: dict[str, dict[str, None]] = {}
+    shown = [
+        b.evidence for e in done for b in e.exceedance.lower_bounds if b.value > 0
+    ] * shows_bounds(done)
+    for e in done:
+        shown += [x for x, n in zip(e.permanent.evidence, e.permanent.count, strict=True) if n]
+    for evidence in shown:
+        if evidence.mark:
+            marked.setdefault(evidence.mark, {}).update(dict.fromkeys(evidence.clause.split("; ")))
+    return [f"{mark}: no proof ({'; '.join(clauses)})" for mark, clauses in sorted(marked.items())]
+
+
+def _optimum(e: ExperimentAnswer) -> str:
+    bracket = optimum_text(e.optimum.lower.value, e.optimum.upper.value)
+    return f"inf L {'in' if e.optimum.width else '='} {bracket} ({e.optimum.reason})"
+
+
+def _risk(e: ExperimentAnswer) -> str:
+    kind = "the error is a bound on rounding"
+    if not e.risk.evidence.proved:
+        kind = f"the error is an estimate, not a bound ({e.risk.evidence.clause})"
+    return f"true risk: {e.risk.description}; {kind}"

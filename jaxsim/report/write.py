@@ -1,0 +1,128 @@
+"""The report: the answer is computed, everything is written, and then it is printed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from jaxsim.questions.answer import Answer
+from jaxsim.questions.ask import analyse
+from jaxsim.report.sentences import sentences
+from jaxsim.report.table import notes, print_whole, table
+from jaxsim.report.tables import TABLES, write_tables
+from jaxsim.results.files import write_atomically
+from jaxsim.results.results import Results
+from jaxsim.study.study import Study
+
+ANSWER = "answer.json"
+PAGE = "report.html"
+
+
+def write_report(
+    results: Results, study: Study, directory: Path, console: Console, plots: bool = True
+) -> Answer:
+    """Answer a study, write the answer and its views, and print it.
+
+    Args:
+        results: of the study.
+        study: whose questions are asked.
+        directory: of the files; what an earlier report left there is replaced or removed.
+        console: to print to, after everything is written.
+        plots: whether figures are drawn.
+
+    Raises:
+        InputError: as `jaxsim.analyse`, or if the files cannot be written.
+    """
+    spec = study.spec
+    answer = analyse(
+        results,
+        spec.epsilon,
+        spec.confidence,
+        spec.interval,
+        spec.name,
+        spec.title,
+        getattr(study, "warnings", ()),
+    )
+    if not answer.finished:
+        console.print("no finished runs yet", highlight=False)
+        return answer
+    said, remarks = sentences(answer), notes(answer)
+    written = write_views(answer, directory, said, remarks, plots)
+    for sentence in said[: len(answer.contradictions)]:
+        _say(console, sentence, "bold red")
+    print_whole(table(answer), console)
+    for note in remarks:
+        _say(console, note, "dim")
+    console.print()
+    for sentence in said[len(answer.contradictions) :]:
+        _say(console, sentence)
+    _say(console, f"\nresults: {results.store.directory / 'shards'}   {written}")
+    return answer
+
+
+def write_views(
+    answer: Answer, directory: Path, said: Sequence[str], remarks: Sequence[str], plots: bool
+) -> str:
+    """Write answer.json, tables, figures and page; return where they are, in words.
+
+    Files of an earlier report that this one does not write are removed: tables, figures and page
+    always belong to one answer.
+    """
+    from jaxsim.report.page import write_page
+
+    directory = Path(directory)
+    text = answer.model_dump_json(indent=1) + "\n"
+    write_atomically(directory / ANSWER, text.encode())
+    tables = write_tables(answer, directory)
+    _remove(directory / f"{name}.csv" for name in TABLES if f"{name}.csv" not in tables)
+    figures: set[str] = set()
+    if plots:
+        # Matplotlib takes a second to import: not before it is needed.
+        from jaxsim.report.plots import draw_all
+
+        figures = {path.name for path in draw_all(answer, directory)}
+    folder = directory / "plots"
+    stale = (folder / name for name in FIGURE_FILES if name not in figures)
+    _remove(stale)
+    page = write_page(answer, directory, said, remarks, figures)
+    places = f"answer: {directory / ANSWER}   tables: {directory / 'estimates.csv'}, ..."
+    return places + (f"   plots: {folder}" if plots else "") + f"   page: {page}"
+
+
+FIGURE_FILES = tuple(
+    f"{name}.{kind}"
+    for name in ("exceedance_vs_eps", "exceedance_vs_n", "risk_distribution", "learning_curves")
+    for kind in ("png", "svg")
+)
+"""What `draw_all` may write."""
+
+
+def report_directory(directory: Path, settings: Sequence[str]) -> Path:
+    """Return where the answer to changed questions goes, so that it replaces no other.
+
+    Example:
+        >>> report_directory(Path("runs/a"), ["epsilon=[0.02]"]).parts[:3]
+        ('runs', 'a', 'reports')
+    """
+    if not settings:
+        return Path(directory)
+    text = " ".join(settings)
+    name = re.sub(r"[^A-Za-z0-9.=_-]+", "_", text).strip("_")[:60]
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return Path(directory) / "reports" / f"{name}-{digest}"
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    """Print text as it is: labels and paths may hold what looks like markup."""
+    console.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
+
+
+def _remove(paths) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()

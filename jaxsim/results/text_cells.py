@@ -1,0 +1,26 @@
+"""Text in CSV cells that no spreadsheet takes for a formula."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What cells begin with that spreadsheets evaluate."""
+
+
+def harmless(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows in which texts that begin like formulas begin with an apostrophe instead.
+
+    Example:
+        >>> harmless(pd.DataFrame({"label": ["=1+1", "adam"], "x": [-1.0, 2.0]})).label.tolist()
+        ["'=1+1", 'adam']
+    """
+    found = rows.copy(deep=False)
+    for name in found.columns:
+        column = found[name]
+        if column.dtype != object and not pd.api.types.is_string_dtype(column.dtype):
+            continue
+        found[name] = [
+            f"'{v}" if isinstance(v, str) and v.startswith(FORMULA) else v for v in column
+        ]
+    return found
