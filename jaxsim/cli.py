@@ -356,18 +356,22 @@ def export(
     directory: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="A directory made by `jaxsim run`.")
     ] = None,
-    form: Annotated[
-        str, typer.Option("--format", help="csv, parquet, or schema (of the study format).")
+    file_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="csv, parquet, schema (of study files), answer-schema (of answer.json).",
+        ),
     ] = "csv",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File; DIR/results.FORMAT by default.")
     ] = None,
     allow_code: CodeOption = False,
 ) -> None:
-    """Write the results as CSV or Parquet, or the JSON schema of the study format."""
+    """Write the results as CSV or Parquet, or the JSON schema of studies or answers."""
     from jaxsim.report.export import export as write
 
-    print(write(directory, form, output, allow_code))
+    print(write(directory, file_format, output, allow_code))
 
 
 class _AnswerConsole(Console):

@@ -70,7 +70,7 @@ def test_plan_tells_blocks_shards_memory_and_time(monkeypatch, capsys, tmp_path)
 
 def test_report_answers_anew_from_what_is_there(finished, monkeypatch, capsys):
     shown = run(monkeypatch, capsys, "report", finished, "--set", "epsilon=[0.02]", "--no-plots")
-    assert "misses the optimum by more than 0.02 with probability" in shown
+    assert "exceeds the optimal risk by more than 0.02 with probability" in shown
     assert not (finished / "plots").exists()
     run(monkeypatch, capsys, "report", finished)
     assert (finished / "report.html").exists()

@@ -17,8 +17,7 @@ from jaxsim.questions.exceedance import ExceedanceAnswer
 from jaxsim.questions.pairs import PairsAnswer
 from jaxsim.questions.permanent import PermanentAnswer
 from jaxsim.questions.quantiles import QuantilesAnswer
-
-Axis = str | int | float | bool | None
+from jaxsim.results.frame import Axis
 
 
 class RiskAnswer(Data):

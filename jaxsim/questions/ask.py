@@ -7,9 +7,7 @@ third compares them in pairs.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -17,7 +15,7 @@ from jaxsim.errors import InputError
 from jaxsim.estimation import Estimate, interval_of
 from jaxsim.estimation.checks import checked_level
 from jaxsim.optimum.bracket import Bracket
-from jaxsim.questions.answer import Answer, Axis, ExperimentAnswer, RiskAnswer
+from jaxsim.questions.answer import Answer, ExperimentAnswer, RiskAnswer
 from jaxsim.questions.contradictions import contradictions, withheld
 from jaxsim.questions.data import EvidenceAnswer, OptimumAnswer
 from jaxsim.questions.exceedance import Exceedance
@@ -26,10 +24,10 @@ from jaxsim.questions.pairs import compare_pairs
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
 from jaxsim.questions.spread import spreads
+from jaxsim.results.frame import Axis, axes_of
 from jaxsim.results.provenance import jaxsim_version
 from jaxsim.results.results import Results
 from jaxsim.risk import RiskRule
-from jaxsim.training.experiment import Experiment
 
 
 def analyse(
@@ -109,14 +107,18 @@ def thresholds(eps: float | Sequence[float]) -> np.ndarray:
     Raises:
         InputError: if they are not numbers >= 0.
     """
-    try:
-        values = np.unique(np.asarray(eps, np.float64))
-        right = values.size > 0 and values.ndim == 1 and np.isfinite(values).all()
-    except (TypeError, ValueError):
-        right, values = False, np.zeros(1)
-    if not right or isinstance(eps, str | bytes) or values[0] < 0:
+    given = np.atleast_1d(np.asarray(eps)) if _numbers(eps) else np.empty(0)
+    if given.ndim != 1 or not given.size or not (np.isfinite(given) & (given >= 0)).all():
         raise InputError(f"epsilon = {eps!r} is not accepted: it should be numbers >= 0")
-    return values
+    return np.unique(given.astype(np.float64))
+
+
+def _numbers(eps: object) -> bool:
+    """Return whether a value is made of real numbers."""
+    try:
+        return np.asarray(eps).dtype.kind in "iuf"
+    except ValueError:
+        return False
 
 
 def _subjects(
@@ -177,24 +179,3 @@ def _answered(results: Results, subject: Subject, axes: dict[str, Axis]) -> Expe
 
 def _risk(rule: RiskRule) -> RiskAnswer:
     return RiskAnswer(description=rule.description, evidence=EvidenceAnswer.of(rule.evidence))
-
-
-def axes_of(experiments: Sequence[Experiment]) -> list[dict[str, Axis]]:
-    """Return, for every experiment, its values of the keys in which experiments differ.
-
-    Tables are taken apart ("optimizer.b2"); lists are written as JSON.
-    """
-    flat = [dict(_flattened(e.spec)) for e in experiments]
-    keys = list(dict.fromkeys(key for table in flat for key in table))
-    varying = [key for key in keys if len({json.dumps(t.get(key)) for t in flat}) > 1]
-    return [{key: table.get(key) for key in varying} for table in flat]
-
-
-def _flattened(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Axis]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flattened(value, f"{prefix}{key}.")
-        elif isinstance(value, list | tuple):
-            yield f"{prefix}{key}", json.dumps(value)
-        else:
-            yield f"{prefix}{key}", value

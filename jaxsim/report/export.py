@@ -1,58 +1,74 @@
-"""Results in other forms: CSV, one Parquet file, and the JSON schema of the study format."""
+"""Results in other formats: CSV, one Parquet file, and the JSON schemas of studies and answers."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxsim.errors import InputError, unknown
 from jaxsim.launch.directory import reopen
 from jaxsim.launch.simulate import open_results
+from jaxsim.questions.answer import Answer
 from jaxsim.results.files import unwritable
-from jaxsim.results.results import Results, frame
+from jaxsim.results.frame import axes_of, frame, meaning
+from jaxsim.results.results import Results
+from jaxsim.results.text_cells import harmless
 from jaxsim.study.spec import StudySpec
 
-FORMATS = ("csv", "parquet", "schema")
+SCHEMAS: dict[str, Callable[[], dict]] = {
+    "schema": StudySpec.model_json_schema,
+    "answer-schema": lambda: Answer.model_json_schema(mode="serialization"),
+}
+FORMATS = ("csv", "parquet", *SCHEMAS)
 
 
-def export(directory: Path | None, form: str, output: Path | None, allow_code: bool = False) -> str:
-    """Write the results of a directory in another form and return where.
+def export(
+    directory: Path | None, file_format: str, output: Path | None, allow_code: bool = False
+) -> str:
+    """Write the results of a directory in another format and return where.
 
     One row per replicate and checkpoint, as `Results.to_pandas`; written shard by shard, so that
-    memory does not grow with the number of replicates. The form "schema" needs no directory and
-    returns the schema itself unless an output is given.
+    memory does not grow with the number of replicates. Schemas need no directory and are returned
+    themselves unless an output is given.
 
     Raises:
-        InputError: for an unknown form, a missing directory, or a file that cannot be written.
+        InputError: for an unknown format, a missing directory, one without finished runs, or a file
+            that cannot be written.
     """
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
-    if form == "schema":
-        text = json.dumps(study_schema(), indent=2)
+    if file_format not in FORMATS:
+        raise unknown("format", file_format, FORMATS)
+    if file_format in SCHEMAS:
+        text = json.dumps(SCHEMAS[file_format](), indent=2)
         if output is None:
             return text
         _write(output, lambda path: path.write_text(text + "\n", encoding="utf-8"))
         return str(output)
     if directory is None:
-        raise InputError(f"directory is missing; --format {form} needs one made by `jaxsim run`")
+        raise InputError(
+            f"directory is missing; --format {file_format} needs one made by `jaxsim run`"
+        )
     results = open_results(reopen(directory, allow_code))
-    output = output or Path(directory) / f"results.{form}"
-    _write(output, lambda path: _rows(results, path, form))
+    if not any(results.finished(e) for e in results.experiments):
+        raise InputError(
+            f"directory = {str(directory)!r} has no finished runs yet; there is nothing to export"
+        )
+    output = output or Path(directory) / f"results.{file_format}"
+    _write(output, lambda path: _rows(results, path, file_format))
     return str(output)
 
 
 def study_schema() -> dict:
     """Return the JSON schema of study files."""
-    return StudySpec.model_json_schema()
+    return SCHEMAS["schema"]()
 
 
-def _write(output: Path, write) -> None:
+def _write(output: Path, write: Callable[[Path], object]) -> None:
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
@@ -62,32 +78,50 @@ def _write(output: Path, write) -> None:
         raise unwritable(output, error) from None
 
 
-def _rows(results: Results, path: Path, form: str) -> None:
+def _rows(results: Results, path: Path, file_format: str) -> None:
     """Write the rows of all shards; columns of the deepest network, missing ones empty."""
     layers = max((len(e.network.hidden) for e in results.experiments), default=0)
-    names = [f"inactive_{layer + 1}" for layer in range(layers)]
+    axes = axes_of(results.experiments)
+    schema: pa.Schema | None = None
     writer = None
     with open(path, "wb") as file:
-        for experiment in results.experiments:
+        for experiment, own in zip(results.experiments, axes, strict=True):
             for records in results.chunks(experiment):
-                rows = _aligned(frame(experiment, records), names)
-                if form == "csv":
+                rows = frame(experiment, records, own, layers)
+                if file_format == "csv":
                     text = io.StringIO()
-                    rows.to_csv(text, index=False, header=file.tell() == 0)
+                    harmless(rows).to_csv(text, index=False, header=file.tell() == 0)
                     file.write(text.getvalue().encode())
                     continue
-                table = pa.Table.from_pandas(rows, preserve_index=False)
-                writer = writer or pq.ParquetWriter(file, table.schema)
-                writer.write_table(table)
+                if writer is None or schema is None:
+                    schema = _schema(axes, rows)
+                    writer = pq.ParquetWriter(file, schema)
+                for name in own:
+                    if schema.field(name).type == pa.string():
+                        rows[name] = [None if v is None else str(v) for v in rows[name]]
+                writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
         if writer is not None:
             writer.close()
 
 
-def _aligned(rows: pd.DataFrame, inactive: list[str]) -> pd.DataFrame:
-    place = list(rows.columns).index("error") + 1
-    for offset, name in enumerate(inactive):
-        if name not in rows:
-            rows.insert(place + offset, name, pd.array([pd.NA] * len(rows), dtype="Int32"))
-        else:
-            rows[name] = rows[name].astype("Int32")
-    return rows
+def _schema(axes: list[dict], rows) -> pa.Schema:
+    """Return the Parquet schema: axes have one type in all experiments, columns are described."""
+    fields = []
+    plain = pa.Schema.from_pandas(rows, preserve_index=False)
+    for field in plain:
+        kind = field.type
+        if field.name in axes[0]:
+            kind = _common_type([table[field.name] for table in axes])
+        fields.append(pa.field(field.name, kind, metadata={"description": meaning(field.name)}))
+    return pa.schema(fields)
+
+
+def _common_type(values: list) -> pa.DataType:
+    known = [v for v in values if v is not None]
+    if known and all(isinstance(v, bool) for v in known):
+        return pa.bool_()
+    if known and all(isinstance(v, int) and not isinstance(v, bool) for v in known):
+        return pa.int64()
+    if known and all(isinstance(v, int | float) and not isinstance(v, bool) for v in known):
+        return pa.float64()
+    return pa.string()

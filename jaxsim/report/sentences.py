@@ -89,8 +89,7 @@ def _compared(answer: Answer) -> list[str]:
         for eps in sorted({one.eps for one in group}):
             alike = [one for one in group if one.eps == eps]
             differ = [one for one in alike if one.differ]
-            verb = "differs" if len(differ) == 1 else "differ"
-            clause = f"{len(differ):,} of {counted(len(alike), 'pair')} {verb}"
+            clause = f"{len(differ):,} of {len(alike):,} pairs differ"
             clauses.append(f"{clause} at eps = {number(eps)}{_largest(differ)}")
         total = len(answer.pairs.comparisons)
         said.append(

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
+from jaxsim.results.frame import axes_of, frame
 from jaxsim.results.store import Shard, Store
 from jaxsim.training.experiment import Experiment
-from jaxsim.training.records import Records, Status
+from jaxsim.training.records import Records
 
 
 @dataclass(frozen=True)
@@ -57,40 +57,17 @@ class Results:
         return kinds
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row per replicate and checkpoint.
+        """Return one row per replicate and checkpoint, with the columns of `frame.COLUMNS`.
 
-        Columns: experiment, replicate, status, diverged_step, n, risk, error, inactive_1, ...,
-        inactive_L (the deepest network's L), gradient_norm, dead_layer, dead_neurons, seed_path
-        (the numbers folded into the replicate's key, see `jaxsim.training.keys`). All replicates
-        are held in memory; use `chunks` for large studies.
+        Besides them one column for each key in which experiments differ. All replicates are held in
+        memory; use `chunks` for large studies.
         """
+        layers = max((len(e.network.hidden) for e in self.experiments), default=0)
         frames = [
-            frame(experiment, records)
-            for experiment in self.experiments
+            frame(experiment, records, axes, layers)
+            for experiment, axes in zip(self.experiments, axes_of(self.experiments), strict=True)
             for records in self.chunks(experiment)
         ]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def frame(experiment: Experiment, records: Records) -> pd.DataFrame:
-    """Return one row per replicate and checkpoint of some records."""
-    rows, checkpoints = records.risk.shape
-
-    def repeated(values: np.ndarray) -> np.ndarray:
-        return np.repeat(values, checkpoints)
-
-    columns = {
-        "experiment": np.repeat(experiment.label, rows * checkpoints),
-        "replicate": repeated(records.replicate),
-        "status": repeated(np.array([Status(s).name.lower() for s in records.status])),
-        "diverged_step": repeated(records.diverged_step),
-        "n": np.tile(experiment.checkpoints, rows),
-        "risk": records.risk.ravel(),
-        "error": records.error.ravel(),
-    }
-    for layer in range(records.inactive.shape[2]):
-        columns[f"inactive_{layer + 1}"] = records.inactive[:, :, layer].ravel()
-    for name in ("gradient_norm", "dead_layer", "dead_neurons"):
-        columns[name] = repeated(getattr(records, name))
-    columns["seed_path"] = repeated(np.array([experiment.seed_path(r) for r in records.replicate]))
-    return pd.DataFrame(columns)
+        if not frames:
+            return pd.DataFrame()
+        return pd.concat(frames, ignore_index=True).infer_objects()

@@ -1,4 +1,4 @@
-"""The analysis of results against plain NumPy over all replicates at once."""
+"""Answers against plain NumPy over all replicates at once."""
 
 import jax
 import numpy as np
@@ -8,6 +8,10 @@ from scipy import stats
 from jaxsim import analyse, exceedance, simulate
 from jaxsim.errors import InputError
 from jaxsim.optimum.parabola import Parabola
+from jaxsim.questions.answer import Answer
+from jaxsim.questions.optimum import optimum_brackets, risk_rules
+from jaxsim.questions.question import Subject
+from jaxsim.questions.registry import QUESTIONS
 from jaxsim.report.tables import comparisons_frame, estimates_frame, quantiles_frame
 from tests.studies import TWO, study
 
@@ -27,21 +31,21 @@ def frame(results):
 
 
 @pytest.fixture(scope="module")
-def analysis(results):
+def answer(results):
     return analyse(results, EPS)
 
 
-def test_estimates_are_those_of_plain_counts(results, frame, analysis):
+def test_estimates_are_those_of_plain_counts(frame, answer):
     best = frame.risk.min()
     upper = min(OPTIMUM.upper.value, best + 1e-15)
-    for e in analysis.experiments:
-        rows = frame[frame.experiment == e.experiment.label]
+    for e in answer.experiments:
+        rows = frame[frame.experiment == e.label]
         assert abs(e.optimum.upper.value - upper) < 1e-14
         assert e.optimum.lower.value == OPTIMUM.lower.value
         for g, eps in enumerate(EPS):
             for t, n in enumerate(e.checkpoints):
                 risk = rows[rows.n == n].risk
-                one = e.estimates[g][t]
+                one = e.exceedance.estimates[g][t]
                 failures = int((risk > upper + eps).sum())
                 passes = int((risk <= OPTIMUM.lower.value + eps).sum())
                 assert (one.runs, one.failures) == (320, failures)
@@ -50,13 +54,14 @@ def test_estimates_are_those_of_plain_counts(results, frame, analysis):
                 assert one.lower == pytest.approx(low, rel=1e-9)
 
 
-def test_the_last_estimates_are_what_exceedance_returns(results, analysis):
+def test_the_last_estimates_are_what_exceedance_returns(results, answer):
     found = exceedance(results, EPS)
-    assert found == [row[-1] for one in analysis.experiments for row in one.estimates]
+    assert found == [row[-1] for one in answer.experiments for row in one.exceedance.estimates]
+    assert exceedance(results, 0.05) == found[1::2], "one eps is a number"
 
 
-def test_quantiles_are_order_statistics(frame, analysis):
-    rows = quantiles_frame(analysis)
+def test_quantiles_are_order_statistics(frame, answer):
+    rows = quantiles_frame(answer)
     for label in ("sgd", "adam"):
         for n in (0, 60):
             risk = np.sort(frame[(frame.experiment == label) & (frame.n == n)].risk)
@@ -66,8 +71,8 @@ def test_quantiles_are_order_statistics(frame, analysis):
                 assert low <= value <= high
 
 
-def test_comparisons_are_mcnemar_on_the_same_replicates(frame, analysis):
-    rows = comparisons_frame(analysis)
+def test_comparisons_are_mcnemar_on_the_same_replicates(frame, answer):
+    rows = comparisons_frame(answer)
     assert len(rows) == 2
     last = frame[frame.n == 60].pivot(index="replicate", columns="experiment", values="risk")
     upper = min(OPTIMUM.upper.value, frame.risk.min() + 1e-15)
@@ -78,11 +83,7 @@ def test_comparisons_are_mcnemar_on_the_same_replicates(frame, analysis):
         assert row.only_first == int((fails.sgd & passes.adam).sum())
         assert row.only_second == int((passes.sgd & fails.adam).sum())
         assert row.p_exact <= row.p_holm
-
-
-def test_experiments_with_their_own_random_numbers_are_not_compared(tmp_path):
-    results = simulate(study(grid=TWO, replicates=16), tmp_path / "own")
-    assert analyse(results, EPS).comparisons == ()
+        assert row.simultaneous_lower <= row.lower <= row.upper <= row.simultaneous_upper
 
 
 def test_no_run_falls_below_the_optimum_and_dead_layers_cost_the_best_constant(frame):
@@ -99,27 +100,63 @@ def test_no_run_falls_below_the_optimum_and_dead_layers_cost_the_best_constant(f
 def test_the_estimated_law_of_inactive_neurons_is_the_exact_one(frame):
     """K ~ Bin(3, 1/4) at initialization; sgd's and adam's draws are the same 320."""
     first = frame[(frame.n == 0) & (frame.experiment == "sgd")].inactive_1
-    counts = np.bincount(first, minlength=4)
+    counts = np.bincount(first.astype(int), minlength=4)
     expected = 320 * stats.binom.pmf(np.arange(4), 3, 0.25)
     # Chi-square with 3 degrees of freedom: a false alarm once in 1e6.
     assert ((counts - expected) ** 2 / expected).sum() < stats.chi2.isf(1e-6, 3)
 
 
-def test_floors_never_exceed_the_truth_nor_certificates_the_failures(analysis):
-    for e in analysis.experiments:
-        for g, row in enumerate(e.estimates):
-            # The floor is a probability: the interval's upper end may miss it once in a million.
+def test_bounds_never_exceed_the_truth_nor_certificates_the_failures(frame, answer):
+    assert answer.contradictions == []
+    for e in answer.experiments:
+        last = frame[(frame.experiment == e.label) & (frame.n == 60)]
+        assert e.permanent.dead_layer == (last.dead_layer > 0).sum()
+        for k, count in enumerate(e.permanent.dead_neurons):
+            assert count == (last.dead_neurons == k).sum()
+        for g, row in enumerate(e.exceedance.estimates):
+            # The bound is a probability: the interval's upper end may miss it once in a million.
             failures = row[-1].failures
             high = stats.beta.isf(1e-6, failures + 1, 320 - failures) if failures < 320 else 1.0
-            assert 0 < e.floors[g].value <= high
-            assert e.permanent[g] <= row[-1].failures
+            assert 0 < e.exceedance.lower_bounds[g].value <= high
+            levels = np.array([Parabola().lower(3 - k) for k in range(4)])
+            certain = levels[last.dead_neurons.astype(int)] > e.optimum.upper.value + EPS[g]
+            assert e.permanent.count[g] == certain.sum() <= failures
 
 
-def test_every_estimate_is_in_the_table(analysis):
-    rows = estimates_frame(analysis)
+def test_every_estimate_is_in_the_table(answer):
+    rows = estimates_frame(answer)
     assert len(rows) == 2 * 2 * 5
-    assert rows[rows.step < 60].certified.isna().all()
+    assert rows[rows.step < 60].permanent_failures.isna().all()
     assert set(rows.columns) >= {"failures", "undecided", "diverged", "lower", "upper", "method"}
+    assert rows["optimizer.name"].tolist() == rows.experiment.tolist()
+    assert set(rows["optimizer.learning_rate"]) == {0.1, 0.02}
+
+
+def test_the_answer_survives_json(answer):
+    again = Answer.model_validate_json(answer.model_dump_json())
+    assert again == answer
+    schema = Answer.model_json_schema(mode="serialization")
+    assert set(schema["properties"]) == set(Answer.model_fields)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_questions_of_disjoint_runs_merge_to_that_of_all(results, name):
+    brackets = optimum_brackets(results, risk_rules(results.experiments))
+    experiment = results.experiments[0]
+    subject = Subject(
+        experiment=experiment,
+        optimum=brackets[experiment.hypothesis_class],
+        risk=risk_rules([experiment])[experiment.evaluation_key],
+        eps=np.asarray(EPS),
+        confidence=0.95,
+        interval="clopper-pearson",
+    )
+    whole, parts = QUESTIONS[name](subject), [QUESTIONS[name](subject) for _ in range(2)]
+    for place, records in enumerate(results.chunks(experiment)):
+        whole.add(records)
+        parts[place % 2].add(records)
+    parts[1].merge(parts[0])
+    assert parts[1].finish() == whole.finish()
 
 
 def test_sampled_risks_are_labelled(tmp_path):
@@ -127,30 +164,32 @@ def test_sampled_risks_are_labelled(tmp_path):
         problem={"input": {"law": "uniform", "dimension": 2}, "target": "x1*x2"}, replicates=16
     )
     (one,) = analyse(simulate(square, tmp_path / "square"), EPS).experiments
-    assert "not a bound" in one.risk_rule
-    assert not one.estimates[0][-1].rigorous
-    assert not one.floors[0].proved
+    assert one.risk.evidence.kind == "estimated"
+    last = one.exceedance.estimates[0][-1]
+    assert (last.rigorous, last.evidence) == (False, "estimated")
+    assert not one.exceedance.lower_bounds[0].evidence.proved
 
 
 @pytest.mark.parametrize(
-    ("changes", "proved"),
+    ("changes", "kind"),
     [
-        ({}, True),
-        ({"problem__target": "sin(3*x)"}, False),
-        ({"problem__loss": "absolute"}, False),
-        ({"problem": {"data": "iris", "loss": "softmax_cross_entropy"}}, False),
+        ({}, "proved"),
+        ({"problem__target": "sin(3*x)"}, "estimated"),
+        ({"problem__loss": "absolute"}, "estimated"),
+        ({"problem": {"data": "iris", "loss": "softmax_cross_entropy"}}, "confidence"),
+        ({"problem__target": "sin(3*x)", "problem__optimum": 0.0}, "stated"),
     ],
-    ids=["polynomial", "sine", "absolute loss", "simulated probability"],
+    ids=["polynomial", "sine", "absolute loss", "simulated probability", "stated optimum"],
 )
-def test_only_proofs_are_called_so(changes, proved, tmp_path):
-    (one,) = analyse(
-        simulate(study(replicates=16, **changes), tmp_path / "floor"), [1e-6]
-    ).experiments
-    assert one.floors[0].value > 0
-    assert one.floors[0].proved is proved
+def test_bounds_and_certificates_are_as_strong_as_what_they_rest_on(changes, kind, tmp_path):
+    (one,) = analyse(simulate(study(replicates=48, **changes), tmp_path / "kind"), 1e-6).experiments
+    assert one.exceedance.lower_bounds[0].value > 0
+    assert one.exceedance.lower_bounds[0].evidence.kind == kind
+    if one.permanent.count[0] and kind != "confidence":
+        assert one.permanent.evidence[0].kind == kind
 
 
-def test_partial_results_are_analysed_as_far_as_they_are(tmp_path):
+def test_partial_results_are_answered_as_far_as_they_are(tmp_path):
     from jaxsim.launch.directory import bind
     from jaxsim.launch.simulate import open_results
     from jaxsim.launch.worker import work
@@ -161,16 +200,15 @@ def test_partial_results_are_analysed_as_far_as_they_are(tmp_path):
     assert (sgd.runs, sgd.planned, adam.runs) == (64, 80, 0)
 
 
-@pytest.mark.parametrize("eps", [[], [-1.0], [float("nan")]])
+@pytest.mark.parametrize("eps", [[], [-1.0], [float("nan")], "0.1", None, [[0.1]], ["a"], {}])
 def test_bad_thresholds_are_refused(results, eps):
     with pytest.raises(InputError, match="epsilon"):
         analyse(results, eps)
 
 
-def test_a_stated_optimum_that_a_run_contradicts_is_refused(tmp_path):
-    wrong = simulate(study(problem__optimum=0.08, steps=60), tmp_path / "wrong")
-    with pytest.raises(InputError, match=r"correct problem\.optimum"):
-        analyse(wrong, EPS)
+def test_what_is_no_result_is_refused():
+    with pytest.raises(InputError, match="results = "):
+        analyse("runs/quickstart", 0.1)  # type: ignore[arg-type]
 
 
 ELEVEN = [

@@ -1,0 +1,126 @@
+"""Records as a table of rows, for export and for pandas, with what every column means.
+
+A diverged run has risk infinity and error 0, so that `risk > threshold` counts it as a failure in
+pandas, polars, DuckDB and Arrow alike; a not-a-number would be a success in one and a failure in
+another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records, Status
+
+Axis = str | int | float | bool | None
+
+COLUMNS = {
+    "experiment": "label of the experiment",
+    "replicate": "index of the training run; part of its identity",
+    "status": "how the run ended: ok or diverged",
+    "diverged_step": "first step found to be infinite or not a number; -1 if none",
+    "n": "number of training steps at this checkpoint",
+    "risk": "true risk L(Theta_n); infinity for a diverged run, which is a failure at every eps",
+    "error": "error of the risk: a bound or an estimate, see the report; 0 for a diverged run",
+    "inactive_1": "first-layer neurons that are inactive on the whole support, certified",
+    "inactive_L_at_least": "the same for hidden layer L >= 2, where it is a lower bound",
+    "gradient_norm": "norm of the gradient of the true risk; known at the last step only",
+    "dead_layer": "first hidden layer (from 1) certified to stay wholly inactive in all further "
+    "training, 0 if there is none; known at the last step only",
+    "dead_neurons": "first-layer neurons certified to stay inactive in all further training; known "
+    "at the last step only",
+    "seed_path": "numbers folded into the run's random key, from the study's seed on",
+}
+"""Column -> what it means. Keys in which experiments differ ("optimizer.name") stand after
+`experiment`; with several hidden layers there is an inactive column for each."""
+
+
+def frame(
+    experiment: Experiment,
+    records: Records,
+    axes: Mapping[str, Axis] | None = None,
+    layers: int | None = None,
+) -> pd.DataFrame:
+    """Return one row per replicate and checkpoint of some records, with the columns of `COLUMNS`.
+
+    Args:
+        experiment: of the records.
+        records: R replicates.
+        axes: its values of the keys in which experiments differ (`axes_of`).
+        layers: hidden layers that get a column, those that it lacks empty; None for its own.
+    """
+    rows, checkpoints = records.risk.shape
+
+    def repeated(values: np.ndarray) -> np.ndarray:
+        return np.repeat(values, checkpoints)
+
+    def at_last(values: np.ndarray, dtype: str) -> Any:
+        column = np.full((rows, checkpoints), None, object)
+        column[:, -1] = values
+        return pd.array(column.ravel(), dtype=dtype)
+
+    known = np.isfinite(records.risk)
+    columns: dict[str, Any] = {"experiment": np.repeat(experiment.label, rows * checkpoints)}
+    for key, value in (axes or {}).items():
+        columns.setdefault(key, np.repeat(np.array([value], object), rows * checkpoints))
+    columns |= {
+        "replicate": repeated(records.replicate),
+        "status": repeated(np.array([Status(s).name.lower() for s in records.status])),
+        "diverged_step": repeated(records.diverged_step),
+        "n": np.tile(experiment.checkpoints, rows),
+        "risk": np.where(known, records.risk, np.inf).ravel(),
+        "error": np.where(known, records.error, 0.0).ravel(),
+    }
+    own = records.inactive.shape[2]
+    for layer in range(own if layers is None else layers):
+        name = inactive_column(layer + 1)
+        if layer < own:
+            columns[name] = pd.array(records.inactive[:, :, layer].ravel(), dtype="Int32")
+        else:
+            columns[name] = pd.array([pd.NA] * (rows * checkpoints), dtype="Int32")
+    norm = np.where(np.isfinite(records.gradient_norm), records.gradient_norm, np.inf)
+    columns["gradient_norm"] = at_last(norm, "Float64")
+    columns["dead_layer"] = at_last(records.dead_layer, "Int32")
+    columns["dead_neurons"] = at_last(records.dead_neurons, "Int32")
+    columns["seed_path"] = repeated(np.array([experiment.seed_path(r) for r in records.replicate]))
+    return pd.DataFrame(columns)
+
+
+def inactive_column(layer: int) -> str:
+    """Return the name of the column of inactive neurons of a hidden layer, from 1."""
+    return "inactive_1" if layer == 1 else f"inactive_{layer}_at_least"
+
+
+def meaning(column: str) -> str:
+    """Return what a column of an export means."""
+    if column in COLUMNS:
+        return COLUMNS[column]
+    if column.startswith("inactive_"):
+        return COLUMNS["inactive_L_at_least"]
+    return f"the study's key {column}, in which experiments differ"
+
+
+def axes_of(experiments: Sequence[Experiment]) -> list[dict[str, Axis]]:
+    """Return, for every experiment, its values of the keys in which experiments differ.
+
+    Tables are taken apart ("optimizer.b2"); lists are written as JSON.
+    """
+    flat = [dict(_flattened(e.spec)) for e in experiments]
+    keys = list(dict.fromkeys(key for table in flat for key in table))
+    varying = [key for key in keys if len({json.dumps(t.get(key)) for t in flat}) > 1]
+    return [{key: table.get(key) for key in varying} for table in flat]
+
+
+def _flattened(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Axis]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            yield f"{prefix}{key}", json.dumps(value)
+        else:
+            yield f"{prefix}{key}", value

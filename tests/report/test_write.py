@@ -1,0 +1,212 @@
+"""The report as files: written before it is printed, always of one answer, whatever labels hold."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from jaxsim import analyse, simulate
+from jaxsim.questions.answer import Answer
+from jaxsim.questions.data import Data
+from jaxsim.questions.question import Question
+from jaxsim.questions.registry import QUESTIONS
+from jaxsim.report.plots import FIGURES
+from jaxsim.report.progress import ConsoleProgress
+from jaxsim.report.text import interval_text
+from jaxsim.report.write import FIGURE_FILES, report_directory, write_report
+from tests.studies import TWO, study, toml
+
+SPEC = {"grid": TWO, "paired": ["optimizer"], "replicates": 160, "title": "x^2, $cheap"}
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("reported")
+    stream = io.StringIO()
+    one = study(**SPEC)
+    results = simulate(one, directory)
+    answer = write_report(results, one, directory, Console(file=stream, width=100))
+    return directory, answer, stream.getvalue()
+
+
+def test_every_view_is_written(reported):
+    directory, answer, shown = reported
+    for name in ("estimates", "quantiles", "comparisons"):
+        assert (directory / f"{name}.csv").read_text().count("\n") > 2
+    for name in FIGURES:
+        png, svg = (directory / "plots" / f"{name}.{kind}" for kind in ("png", "svg"))
+        assert png.read_bytes().startswith(b"\x89PNG")
+        text = svg.read_text()
+        assert "sgd" in text
+        assert "$cheap" in text
+    assert {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")} == set(FIGURE_FILES)
+    assert Answer.model_validate_json((directory / "answer.json").read_text()) == answer
+    assert f"page: {directory / 'report.html'}" in shown.replace("\n", "")
+
+
+def test_without_plots_nothing_of_an_earlier_report_remains(tmp_path):
+    one = study(replicates=32)
+    results = simulate(one, tmp_path)
+    (tmp_path / "comparisons.csv").write_text("of another answer\n")
+    write_report(results, one, tmp_path, Console(file=io.StringIO()))
+    assert (tmp_path / "plots" / FIGURE_FILES[0]).exists()
+    write_report(results, one, tmp_path, Console(file=io.StringIO()), plots=False)
+    assert not any((tmp_path / "plots" / name).exists() for name in FIGURE_FILES)
+    assert not (tmp_path / "comparisons.csv").exists()
+    assert "data:image" not in (tmp_path / "report.html").read_text()
+
+
+def test_other_questions_are_answered_in_a_folder_of_their_own(tmp_path):
+    base = report_directory(tmp_path, [])
+    assert base == tmp_path
+    one, two = (report_directory(tmp_path, [f"epsilon=[{e}]"]) for e in (0.01, 0.02))
+    assert one != two
+    assert one.parent == two.parent == tmp_path / "reports"
+
+
+def jaxsim(*arguments, **options):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, "-m", "jaxsim", *map(str, arguments)],
+        capture_output=True, text=True, env=environment, timeout=300, check=False, **options,
+    )  # fmt: skip
+
+
+def test_changed_questions_leave_the_studys_own_answer_alone(reported):
+    directory, _, _ = reported
+    before = (directory / "estimates.csv").read_bytes()
+    done = jaxsim("report", directory, "--set", "epsilon=[0.02]", "--no-plots")
+    assert done.returncode == 0, done.stderr
+    assert (directory / "estimates.csv").read_bytes() == before
+    (folder,) = (directory / "reports").iterdir()
+    assert set(pd.read_csv(folder / "estimates.csv").eps) == {0.02}
+
+
+def test_a_reader_that_leaves_early_is_no_error_and_costs_no_file(tmp_path):
+    file = tmp_path / "s.toml"
+    tree = {"name": "early", "replicates": 16, "steps": 2, "checkpoints": 1, "epsilon": [0.01]}
+    tree |= {"problem": {"input": "uniform", "target": "x**2"}, "network": {"hidden": [2]}}
+    tree |= {"optimizer": {"name": "sgd", "learning_rate": 0.1}, "execution": {"width": 16}}
+    file.write_text(toml(tree))
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxsim", "run", str(file), "--no-plots", "-o", str(tmp_path / "o")],
+        stdout=write, stderr=subprocess.PIPE, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    os.close(write)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert "BrokenPipe" not in said
+    for name in ("answer.json", "estimates.csv", "report.html"):
+        assert (tmp_path / "o" / name).exists()
+
+
+def test_labels_and_paths_with_brackets_are_text(tmp_path):
+    odd = study(
+        experiment=[
+            {"label": "[bold]a[/bold]", "optimizer.learning_rate": 0.01},
+            {"label": "b[/red]", "optimizer.learning_rate": 0.02},
+            {"label": "=1+1", "optimizer.learning_rate": 0.03},
+        ],
+        replicates=16,
+    )
+    place = tmp_path / "dir [x]"
+    stream = io.StringIO()
+    write_report(simulate(odd, place), odd, place, Console(file=stream, width=200), plots=False)
+    for label in ("[bold]a[/bold]", "b[/red]", "=1+1", "dir [x]"):
+        assert label in stream.getvalue()
+    cells = pd.read_csv(place / "estimates.csv").experiment.unique().tolist()
+    assert cells == ["[bold]a[/bold]", "b[/red]", "'=1+1"]
+
+
+def test_diverged_runs_count_as_failures_wherever_they_are_said(tmp_path):
+    wild = study(optimizer={"name": "sgd", "learning_rate": 60.0}, steps=300, replicates=32)
+    results = simulate(wild, tmp_path / "wild")
+    stream = io.StringIO()
+    console = Console(file=stream, width=100)
+    answer = write_report(results, wild, tmp_path / "wild", console, plots=False)
+    (e,) = answer.experiments
+    assert e.diverged > 0
+    assert e.exceedance.estimates[0][-1].failures >= e.diverged
+    assert "diverged (infinite or undefined risk), counted as failures" in stream.getvalue()
+
+
+def test_progress_tells_rate_time_left_and_running_estimates(tmp_path):
+    one = study(**SPEC)
+    stream = io.StringIO()
+    progress = ConsoleProgress(Console(file=stream, width=300), one.spec)
+    progress.last = -1e9
+    simulate(one, tmp_path / "told", progress=progress)
+    said = stream.getvalue()
+    assert "of 320 runs" in said
+    assert "preview of P(risk > best + 0.05): " in said
+    simulate(study(**SPEC | {"replicates": 192}), tmp_path / "told", progress=progress)
+    assert "resuming: 320 of 384 runs are there" in stream.getvalue()
+
+
+def test_an_interval_is_never_printed_narrower_than_it_is():
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        low, high = np.sort(10.0 ** rng.uniform(-9, 0, 2))
+        _, a, b = interval_text((low + high) / 2, low, high)
+        assert float(a) <= low * (1 + 1e-9)
+        assert float(b) >= high * (1 - 1e-9)
+
+
+def test_a_report_before_any_run_says_so(tmp_path):
+    from jaxsim.launch.directory import bind
+    from jaxsim.launch.simulate import open_results
+
+    directory = bind(study(), tmp_path / "empty")
+    stream = io.StringIO()
+    results = open_results(directory)
+    write_report(results, study(), Path(tmp_path / "empty"), Console(file=stream))
+    assert "no finished runs yet" in stream.getvalue()
+    assert analyse(results, [0.1]).experiments[0].runs == 0
+
+
+class Longest(Data):
+    """The answer of a toy question."""
+
+    largest: float
+    sentence: str
+
+
+class LargestRisk(Question):
+    """A toy question: all that one file must hold."""
+
+    name = "largest"
+
+    def __init__(self, subject):
+        super().__init__(subject)
+        self.value = 0.0
+
+    def add(self, records):
+        self.value = max(self.value, float(records.risk[:, -1].max()))
+
+    def merge(self, other):
+        self.value = max(self.value, other.value)
+
+    def finish(self):
+        return Longest(largest=self.value, sentence=f"the largest risk is {self.value:.3g}")
+
+
+def test_a_question_takes_one_file_and_a_line_in_the_registry(tmp_path, monkeypatch):
+    monkeypatch.setitem(QUESTIONS, "largest", LargestRisk)
+    one = study(replicates=32)
+    results = simulate(one, tmp_path)
+    stream = io.StringIO()
+    write_report(results, one, tmp_path, Console(file=stream, width=100), plots=False)
+    largest = results.to_pandas().query("n == 60").risk.max()
+    written = json.loads((tmp_path / "answer.json").read_text())
+    assert written["experiments"][0]["others"]["largest"]["largest"] == largest
+    assert f"small: the largest risk is {largest:.3g}" in stream.getvalue()
