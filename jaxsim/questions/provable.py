@@ -44,6 +44,7 @@ def lower_bounds_of(
         best_constant_lower=best_constant_risk(experiment.problem).lower,
         hierarchy=hierarchy(experiment),
         keeps_inactive=experiment.optimizer.keeps_inactive,
+        precision=experiment.precision,
     )
 
 

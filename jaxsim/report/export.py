@@ -82,7 +82,6 @@ def _rows(results: Results, path: Path, file_format: str) -> None:
     """Write the rows of all shards; columns of the deepest network, missing ones empty."""
     layers = max((len(e.network.hidden) for e in results.experiments), default=0)
     axes = axes_of(results.experiments)
-    schema: pa.Schema | None = None
     writer = None
     with open(path, "wb") as file:
         for experiment, own in zip(results.experiments, axes, strict=True):
@@ -93,9 +92,8 @@ def _rows(results: Results, path: Path, file_format: str) -> None:
                     harmless(rows).to_csv(text, index=False, header=file.tell() == 0)
                     file.write(text.getvalue().encode())
                     continue
-                if writer is None or schema is None:
-                    schema = _schema(axes, rows)
-                    writer = pq.ParquetWriter(file, schema)
+                schema = _schema(axes, rows)
+                writer = writer or pq.ParquetWriter(file, schema)
                 for name in own:
                     if schema.field(name).type == pa.string():
                         rows[name] = [None if v is None else str(v) for v in rows[name]]
