@@ -134,7 +134,7 @@ def launch(
     ] = None,
     tasks: Annotated[int | None, typer.Option(min=1, help="Size of the array.")] = None,
     parallel: Annotated[int | None, typer.Option(min=1, help="Tasks at the same time.")] = None,
-    time: Annotated[str | None, typer.Option(help="Limit of each life of a task.")] = None,
+    time: Annotated[str | None, typer.Option(help="Limit of each attempt of a task.")] = None,
     gpus: Annotated[str | None, typer.Option(help="GPUs of each task: 1, or a100:1.")] = None,
     gres: Annotated[str | None, typer.Option(help="In place of --gpus: gpu:a100:1.")] = None,
     cpus: Annotated[int | None, typer.Option(min=1, help="Cores of each task.")] = None,

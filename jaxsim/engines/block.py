@@ -24,7 +24,7 @@ from jaxsim.training.records import Records, Status
 
 FIRST_SEGMENT = 256
 SEGMENT_SECONDS = 1.0
-"""About how long a segment takes: so soon is a request to stop heard."""
+"""About how long a segment takes, and so how soon a request to stop takes effect."""
 KEPT_EVERY = 60.0
 """Seconds between snapshots of a long block that are kept in case the process is killed."""
 
@@ -58,7 +58,7 @@ class SegmentSizer:
     def __init__(self, steps: int = FIRST_SEGMENT, seconds: float = SEGMENT_SECONDS) -> None:
         self.steps, self.seconds = steps, seconds
 
-    def note(self, steps: int, elapsed: float) -> None:
+    def learn(self, steps: int, elapsed: float) -> None:
         """Learn from a segment that ran: compilation makes the first one slow, not the next."""
         wanted = int(steps * self.seconds / max(elapsed, 1e-6))
         self.steps = max(1, min(wanted, 64 * self.steps))
@@ -73,7 +73,7 @@ def run_block(
     stop: Callable[[], bool] = lambda: False,
     checkpoints: Sequence[int] | None = None,
     begin: Snapshot | None = None,
-    pace: SegmentSizer | None = None,
+    sizer: SegmentSizer | None = None,
     keep: Callable[[Snapshot], None] | None = None,
 ) -> Records:
     """Train and observe replicates first, ..., first + width - 1 on the current default device.
@@ -87,7 +87,7 @@ def run_block(
         checkpoints: steps to observe in place of the experiment's; 0 first. The bits at common
             steps do not depend on this choice.
         begin: where the block was left; None to begin it.
-        pace: of the segments between checkpoints, each awaited; None for one each, not awaited.
+        sizer: of the segments between checkpoints, each awaited; None for one each, not awaited.
         keep: given a snapshot every minute.
 
     Raises:
@@ -117,12 +117,12 @@ def run_block(
             if keep is not None and time.monotonic() - kept > KEPT_EVERY:
                 keep(Snapshot(step, state, tuple(observed)))
                 kept = time.monotonic()
-            last = goal if pace is None else min(goal, step + pace.steps)
+            last = goal if sizer is None else min(goal, step + sizer.steps)
             clock = time.perf_counter()
             state = engine.advance(state, shared, np.int32(step), np.int32(last), learning_rate)
-            if pace is not None and last - step >= min(pace.steps, FIRST_SEGMENT):
+            if sizer is not None and last - step >= min(sizer.steps, FIRST_SEGMENT):
                 jax.block_until_ready(state)
-                pace.note(last - step, time.perf_counter() - clock)
+                sizer.learn(last - step, time.perf_counter() - clock)
             step = last
         observed.append(engine.observe(engine.theta(state)))
     gradient_norm = engine.gradient_norm(engine.theta(state))

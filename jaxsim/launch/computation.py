@@ -115,7 +115,7 @@ class Computation:
                 records = run_block(
                     self.engine, self.experiment, first, self.config.width, stop=stop,
                     begin=snapshot, keep=keep,
-                    pace=_segment_sizer(program, self.config, self.device),
+                    sizer=_segment_sizer(program, self.config, self.device),
                 )  # fmt: skip
         except Stopped as stopped:
             keep(stopped.snapshot)

@@ -25,7 +25,7 @@ class Deadline:
     def __init__(self, seconds: float | None = None) -> None:
         self._end: float | None = None
         self._limit: float | None = None
-        self._stop, self._noticed = threading.Event(), False
+        self._stop, self._near = threading.Event(), False
         self.reason = ""
         self.advanced = False
         self._longest: dict[str, float] = {}
@@ -42,18 +42,18 @@ class Deadline:
         self.reason = self.reason or reason
         self._stop.set()
 
-    def notice(self) -> None:
-        """Note that the time limit is near: stop as soon as anything is done.
+    def limit_is_near(self) -> None:
+        """Stop as soon as anything is done, since the time limit is near.
 
         Slurm says so up to a minute early, to a worker that may have just begun to compile: if it
-        stopped then, a short life after another could pass in vain.
+        stopped then, one short attempt after another could pass in vain.
         """
-        self._noticed = True
+        self._near = True
 
     def passed(self) -> bool:
         """Return whether it is time to stop."""
         over = self._end is not None and time.monotonic() >= self._end
-        if over or (self._noticed and self.advanced):
+        if over or (self._near and self.advanced):
             self.stop(TIME_LIMIT)
         return self._stop.is_set()
 

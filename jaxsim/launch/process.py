@@ -1,10 +1,10 @@
 """A worker process: `python -m jaxsim.launch.process DIR --index I --of N`.
 
-Takes its own part of what is missing first, then helps the others. With `--notice SECONDS` it is a
-job of Slurm's by itself: it stops so long before the time limit and puts itself back into the queue
-while something is missing. With `--pin` it keeps to one
-core. With `--prepare` it settles engines and widths of a study that `jaxsim launch` left in DIR.
-With `--measure` it measures the study on its standard input instead.
+Takes its own part of what is missing first, then helps the others. With `--grace-period SECONDS` it
+is a job of Slurm's by itself: it stops so long before the time limit and puts itself back into the
+queue while something is missing. With `--pin` it keeps to one core. With `--prepare` it settles
+engines and widths of a study that `jaxsim launch` left in DIR. With `--measure` it measures the
+study on its standard input instead.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ def serve(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda *_: deadline.stop("terminated"))
     # Ctrl-C reaches every process of the terminal: no failure, and what is done is kept.
     signal.signal(signal.SIGINT, lambda *_: deadline.stop("interrupted"))
-    signal.signal(signal.SIGUSR2, lambda *_: deadline.notice())
-    # Other workers may be in a job of the user's, whose time and life are not theirs to manage.
-    task = options.notice is not None
+    signal.signal(signal.SIGUSR2, lambda *_: deadline.limit_is_near())
+    # Other workers may be in a job of the user's, whose time and attempts are not theirs to manage.
+    task = options.grace_period is not None
     left = allocation.seconds_left() if task else None
     if left is not None:
-        deadline.limit(max(left - options.notice, 0.0))
+        deadline.limit(max(left - options.grace_period, 0.0))
     record = TaskRecord(Path(options.directory), allocation.job() if task else None)
     with _failures(record):
         _require(options)
@@ -122,7 +122,7 @@ def _end(record: TaskRecord, deadline: Deadline, missing: bool, task: bool) -> i
         print("terminated; what is done is kept for whoever goes on", file=sys.stderr)
         return TERMINATED
     if not deadline.advanced and not record.previous().get("advanced", True):
-        # The second life finds the programs compiled that the first one began with.
+        # The second attempt finds the programs compiled that the first one began with.
         return _fail(
             record,
             "failed",
@@ -166,7 +166,7 @@ def main() -> int:
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--all-devices", action="store_true")
     parser.add_argument("--platform", choices=("cpu", "gpu"))
-    parser.add_argument("--notice", type=int)
+    parser.add_argument("--grace-period", "--notice", type=int)
     parser.add_argument("--allow-code", action="store_true")
     options = parser.parse_args()
     if options.pin or options.measure:

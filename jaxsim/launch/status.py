@@ -102,11 +102,12 @@ def status(path: str | Path, allow_code: bool = False, verify: bool = False) -> 
         except InputError:
             found.queue = None  # asked on a machine without Slurm, or it does not answer
     records = list(read_records(Path(path)))
-    last = {r.get("job"): 0 for r, _ in records}
+    last: dict[str | None, int] = {}
     for record, _ in records:
-        last[record.get("job")] = max(last[record.get("job")], record.get("life", 0))
+        job = record.get("job")
+        last[job] = max(last.get(job, 0), record.get("attempt", 0))
     for record, age in records:
-        _take(found, record, age, record.get("life", 0) < last[record.get("job")])
+        _take(found, record, age, record.get("attempt", 0) < last[record.get("job")])
     return found
 
 
@@ -136,7 +137,7 @@ def _progress(
 
 
 def _take(found: Status, record: dict[str, Any], age: float, followed: bool) -> None:
-    """Count one worker, one life of a task; `followed` by another it is over."""
+    """Count one worker, one attempt of a task; `followed` by another it is over."""
     reason = record.get("reason")
     if reason is None:
         job, array = record.get("job"), record.get("array")

@@ -1,4 +1,4 @@
-"""What every worker leaves of itself: one JSON record per life, in DIR/tasks.
+"""What every worker leaves of itself: one JSON record per attempt, in DIR/tasks.
 
 A record is written when the worker begins, every few seconds while it works, and when it ends, with
 the reason. It is for people and for `jaxsim status`; no result depends on it.
@@ -74,9 +74,9 @@ class TaskRecord:
     """
 
     def __init__(self, directory: Path, job: str | None) -> None:
-        life = os.environ.get("SLURM_RESTART_COUNT", "0") if job else "0"
+        attempt = os.environ.get("SLURM_RESTART_COUNT", "0") if job else "0"
         self._name = f"{job}." if job else f"local-{uuid.uuid4().hex[:12]}."
-        self.path = directory / "tasks" / f"{self._name}{life}.json"
+        self.path = directory / "tasks" / f"{self._name}{attempt}.json"
         self._begin, self._lock, self._ended = time.monotonic(), threading.Lock(), threading.Event()
         self.blocks = self.shards = self.replicates = 0
         self.busy = 0.0
@@ -86,7 +86,7 @@ class TaskRecord:
             "job": job,
             "array": os.environ.get("SLURM_ARRAY_JOB_ID") if job else None,
             "index": os.environ.get("SLURM_ARRAY_TASK_ID") if job else None,
-            "life": int(life),
+            "attempt": int(attempt),
             "devices": [],
             "versions": versions(),
             "commit": commit(),
@@ -136,12 +136,12 @@ class TaskRecord:
             write_atomically(self.path, content.encode())
 
     def previous(self) -> dict[str, Any]:
-        """Return the record of this task's life before, empty if it had none."""
-        path = self.path.with_name(f"{self._name}{self.facts['life'] - 1}.json")
+        """Return the record of this task's attempt before, empty if it had none."""
+        path = self.path.with_name(f"{self._name}{self.facts['attempt'] - 1}.json")
         return _read(path) or {}
 
     def end(self, reason: str, message: str = "", **more: Any) -> None:
-        """Write how the worker ended, and what else the next life should know."""
+        """Write how the worker ended, and what else the next attempt should know."""
         self._ended.set()
         self.write(ended=now(), reason=reason, message=message, **more)
 
@@ -174,13 +174,15 @@ def _read(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    if isinstance(record, dict) and "life" in record:  # as records had it before
+        record["attempt"] = record.pop("life")
     return record if isinstance(record, dict) and _is_sound(record) else None
 
 
 def _is_sound(record: dict[str, Any]) -> bool:
     """Return whether what is read of a record is of the right kind: anybody could have written."""
     kinds = {"reason": str, "job": str, "array": str, "index": str, "host": str, "message": str}
-    numbers = ("seconds", "replicates", "life")
+    numbers = ("seconds", "replicates", "attempt")
     return all(isinstance(record.get(k), kind | None) for k, kind in kinds.items()) and all(
         isinstance(record.get(k, 0), int | float) for k in numbers
     )

@@ -43,7 +43,7 @@ def test_a_job_on_a_gpu_is_put_back_and_ends_with_the_bits_of_a_quiet_run(launch
     subprocess.run(["scontrol", "requeue", record["job"]], check=True)
     found = over(out)
     assert found.ended["terminated"] == 1, logs(out)
-    assert max(r["life"] for r in records(out)) == 1
+    assert max(r["attempt"] for r in records(out)) == 1
     simulate(study(**long), tmp_path / "quiet")
     assert_same(out, all_bits(tmp_path / "quiet"))
     assert (out / "report.html").exists(), logs(out)

@@ -63,19 +63,19 @@ def test_a_block_left_many_times_has_the_bits_of_one_that_was_not(case, tmp_path
         directory.store, shard, engine, experiment, config, jax.local_devices()[0]
     )
     checkpoint.first = 16
-    pace = SegmentSizer(steps=7)
-    pace.note = lambda steps, elapsed: None
-    lives, found = [], None
+    sizer = SegmentSizer(steps=7)
+    sizer.learn = lambda steps, elapsed: None
+    attempts, found = [], None
     while found is None:
         # Through the file, as the next process would have it: the state must be whole.
         begin = checkpoint.load().snapshot
         try:
-            found = run_block(engine, experiment, 16, 16, stop=Now(2), begin=begin, pace=pace)
+            found = run_block(engine, experiment, 16, 16, stop=Now(2), begin=begin, sizer=sizer)
         except Stopped as stopped:
-            lives.append(stopped.snapshot.step)
+            attempts.append(stopped.snapshot.step)
             checkpoint.save(Partial([], stopped.snapshot))
-    assert len(lives) >= 4
-    assert lives == sorted(set(lives))
+    assert len(attempts) >= 4
+    assert attempts == sorted(set(attempts))
     for one, other in zip(found, quiet, strict=True):
         assert one.tobytes() == other.tobytes()
 
@@ -88,25 +88,25 @@ def quiet(tmp_path_factory):
 
 
 def stopped_again_and_again(monkeypatch, directory, times, questions=3):
-    """Work in lives that end after a few questions whether to stop."""
+    """Work in attempts that end after a few questions whether to stop."""
     monkeypatch.setattr(computation, "SegmentSizer", lambda: SegmentSizer(steps=5, seconds=1e-9))
     computation._segment_sizer.cache_clear()
-    lives = 0
+    attempts = 0
     while directory.missing():
         deadline, asked = Deadline(), Now(questions)
         # Every stop is asked for by this counter.
         deadline.passed = lambda d=deadline, a=asked: (a() and d.stop("test")) or d._stop.is_set()
         work(directory, directory.missing(), jax.local_devices()[:1], deadline=deadline)
-        lives += 1
-        assert lives < times
+        attempts += 1
+        assert attempts < times
     computation._segment_sizer.cache_clear()
-    return lives
+    return attempts
 
 
 def test_workers_that_are_stopped_lose_nothing(quiet, tmp_path, monkeypatch):
     directory = bind(study(grid=TWO), tmp_path / "out")
-    lives = stopped_again_and_again(monkeypatch, directory, 200, questions=8)
-    assert lives > 10
+    attempts = stopped_again_and_again(monkeypatch, directory, 200, questions=8)
+    assert attempts > 10
     assert all_bits(tmp_path / "out") == quiet
     assert list((tmp_path / "out" / "partial").iterdir()) == []
 
@@ -215,7 +215,7 @@ def test_no_block_is_begun_that_the_remaining_time_will_not_hold():
     assert deadline.reason == "time limit"
     long = Deadline(100.0)
     long.note_block("p", 500.0)
-    assert long.holds_block("p")  # no life would hold it: it is left in the middle
+    assert long.holds_block("p")  # no attempt would hold it: it is left in the middle
     assert Deadline().holds_block("p")
 
 

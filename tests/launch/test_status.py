@@ -69,19 +69,20 @@ def test_workers_are_running_ended_or_lost(tmp_path):
 def test_records_that_somebody_else_wrote_are_not_counted(tmp_path):
     bind(study(), tmp_path / "out")
     wrong = [{"seconds": "a"}, {"seconds": None}, {"replicates": "x"}, {"reason": ["a"]},
-             {"job": [1]}, {"life": "1"}, {"message": 5, "reason": "failed"}]  # fmt: skip
+             {"job": [1]}, {"life": "1"}, {"attempt": "1"},
+             {"message": 5, "reason": "failed"}]  # fmt: skip
     for number, facts in enumerate(wrong):
         record(tmp_path / "out", str(number), **facts)
     found = status(tmp_path / "out")
     assert (found.running, found.ended) == ([], {})
 
 
-def test_a_life_that_is_followed_by_another_is_over(tmp_path):
+def test_an_attempt_that_is_followed_by_another_is_over(tmp_path):
     bind(study(), tmp_path / "out")
-    for life in (0, 1):
-        record(tmp_path / "out", f"17.{life}", job="17", life=life)
+    record(tmp_path / "out", "17.0", job="17", life=0)  # as records had it before
+    record(tmp_path / "out", "17.1", job="17", attempt=1)
     found = status(tmp_path / "out")
-    assert [r["life"] for r in found.running] == [1]
+    assert [r["attempt"] for r in found.running] == [1]
     assert found.ended == {"lost": 1}
 
 

@@ -20,8 +20,8 @@ from jaxsim.launch.slurm.allocation import AGAIN, TIME_LEFT
 from jaxsim.launch.slurm.settings import asks_for_gpus, seconds_of
 from jaxsim.study.spec import SlurmSpec
 
-TIME, NOTICE = "01:00:00", 60
-# Slurm's notice may come up to a minute early, while Python still starts: it would kill the worker,
+TIME, GRACE_PERIOD = "01:00:00", 60
+# Slurm's signal may come up to a minute early, while Python still starts: it would kill the worker,
 # which knows the time left by itself.
 DEAF = "trap '' USR2"
 # For a container, in which there is no Slurm: the shell stays and does what the worker cannot.
@@ -74,10 +74,10 @@ class Campaign:
         return self.settings.gpus not in (None, 0, "0")
 
     @property
-    def notice(self) -> int:
+    def grace_period(self) -> int:
         """Seconds before the time limit at which tasks stop: half of a short limit."""
         limit = seconds_of(self.settings.time or TIME)
-        return max(1, min(self.settings.notice or NOTICE, limit // 2))
+        return max(1, min(self.settings.grace_period or GRACE_PERIOD, limit // 2))
 
 
 def prepare_script(campaign: Campaign) -> str:
@@ -91,7 +91,7 @@ def work_script(campaign: Campaign) -> str:
     lines = [
         f"#SBATCH --array=0-{campaign.tasks - 1}{parallel}",
         "#SBATCH --requeue",
-        f"#SBATCH --signal=B:USR2@{campaign.notice}",
+        f"#SBATCH --signal=B:USR2@{campaign.grace_period}",
     ]
     command = f'{_worker(campaign)} --index "$SLURM_ARRAY_TASK_ID" --of {campaign.tasks}'
     return _script(campaign, "work", command, lines, devices=True)
@@ -138,11 +138,11 @@ def _script(
     if kind == "work":
         lines.append(DEAF)
         if campaign.settings.container:
-            # What Apptainer starts hears again.
+            # Inside the container the signal is no longer ignored.
             command = f"{_contained(campaign, devices)}sh -c '{INSIDE}' sh {command}"
             return "\n".join([*lines, RELAY.replace("COMMAND", command), ""])
     command = _contained(campaign, devices) + command
-    # Slurm's notice goes to this shell, which becomes the worker.
+    # Slurm's signal goes to this shell, which becomes the worker.
     return "\n".join([*lines, f"exec {command}", ""])
 
 
@@ -177,7 +177,7 @@ def _contained(campaign: Campaign, devices: bool) -> str:
 def _worker(campaign: Campaign) -> str:
     platform = "gpu" if campaign.gpus else "cpu"
     command = f"{_python(campaign)} -P -m jaxsim.launch.process {_quoted(campaign.directory)}"
-    command += f" --all-devices --platform {platform} --notice {campaign.notice}"
+    command += f" --all-devices --platform {platform} --grace-period {campaign.grace_period}"
     return command + (" --allow-code" if campaign.allow_code else "")
 
 

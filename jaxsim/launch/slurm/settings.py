@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from jaxsim.errors import InputError
 from jaxsim.study.read import read_table
-from jaxsim.study.spec import SlurmSpec
+from jaxsim.study.spec import SlurmSpec, current_slurm_keys
 
 FOREIGN = ("container", "modules", "environment", "options", "python")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -102,9 +103,11 @@ def _site() -> dict[str, Any]:
     """Return the user's own settings."""
     path = user_file()
     try:
-        return read_table(path, "settings") if path.is_file() else {}
+        return current_slurm_keys(read_table(path, "settings")) if path.is_file() else {}
     except OSError as error:
         raise InputError(f"settings = {str(path)!r} cannot be read: {error.strerror}") from None
+    except PydanticCustomError as error:
+        raise InputError(f"settings = {str(path)!r} are not accepted: {error}") from None
 
 
 def variables(given: Sequence[str]) -> dict[str, str] | None:

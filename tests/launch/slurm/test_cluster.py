@@ -140,7 +140,7 @@ def halted(out, count=1):
 def assert_same(out, quiet):
     """Check that the runs of a directory are all there, with the bits of a quiet run."""
     found = status(out)
-    ends = [(r["life"], r.get("reason"), r.get("message")) for r in records(out)]
+    ends = [(r["attempt"], r.get("reason"), r.get("message")) for r in records(out)]
     assert found.done == found.planned, f"{ends}\n{logs(out)}"
     assert all_bits(out) == quiet, logs(out)
 
@@ -183,9 +183,9 @@ def test_a_requeued_task_goes_on(launched, quiet):
     subprocess.run(["scontrol", "requeue", record["job"]], check=True)
     found = over(out)
     assert_same(out, quiet)
-    first, second = sorted(records(out), key=lambda r: r["life"])
-    assert (first["life"], first["reason"]) == (0, "terminated")
-    assert (second["life"], second["reason"]) == (1, "finished")
+    first, second = sorted(records(out), key=lambda r: r["attempt"])
+    assert (first["attempt"], first["reason"]) == (0, "terminated")
+    assert (second["attempt"], second["reason"]) == (1, "finished")
     assert found.ended == {"terminated": 1, "finished": 1}
 
 
@@ -203,10 +203,10 @@ def test_cancelled_jobs_are_gone_and_a_second_launch_goes_on(launched, quiet):
 
 
 def test_the_time_limit_is_reached_and_the_task_continued(launched, lasting, tmp_path):
-    # A minute is Slurm's shortest limit, and its notice comes after half of it at the latest: one
-    # life does not hold this.
+    # A minute is Slurm's shortest limit, and its signal comes after half of it at the latest: one
+    # attempt does not hold this.
     work = lasting(32, 1)
-    out = launched("--time", "1", "--set", "slurm.notice=45", **work)
+    out = launched("--time", "1", "--set", "slurm.grace_period=45", **work)
     found = over(out, 600)
     simulate(study(**work), tmp_path / "quiet", devices=1)
     assert_same(out, all_bits(tmp_path / "quiet"))
@@ -252,7 +252,7 @@ def test_a_failed_node_costs_no_runs(launched, quiet):
         subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"])
     found = over(out)
     assert_same(out, quiet)
-    assert max(record["life"] for record in records(out)) == 1
+    assert max(record["attempt"] for record in records(out)) == 1
     assert found.ended["finished"] == 1
 
 

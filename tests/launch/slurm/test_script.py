@@ -65,7 +65,7 @@ export GREETING='it'"'"'s $HOME'
 export PYTHONPATH='CODE'
 trap '' USR2
 exec {shlex.quote(sys.executable)} -P -m jaxsim.launch.process '/scratch/run 1' --all-devices \
---platform gpu --notice 60 --index "$SLURM_ARRAY_TASK_ID" --of 64
+--platform gpu --grace-period 60 --index "$SLURM_ARRAY_TASK_ID" --of 64
 """
 
 
@@ -157,7 +157,7 @@ LONG = {"steps": 5_000_000, "checkpoints": [1]}
 
 
 def test_a_task_in_a_container_is_put_back_by_its_script(tmp_path):
-    # 75 seconds are left, 60 of them are the notice.
+    # 75 seconds are left, 60 of them are the grace period.
     script = task(tmp_path, 75, **LONG)
     said, _ = script.communicate(timeout=60)
     assert script.returncode == 0, said
@@ -185,7 +185,7 @@ def test_signals_reach_the_worker_in_a_container(tmp_path, number, again, code):
 
 
 SLOW = f"""#!/bin/bash
-# A Python that starts slowly: only what ignores the notice lives through it.
+# A Python that starts slowly: only what ignores the signal lives through it.
 touch "$STARTED"
 sleep 2
 exec {shlex.quote(sys.executable)} "$@"
@@ -223,14 +223,14 @@ def test_an_early_notice_waits_for_the_first_steps(tmp_path):
 
 
 def test_a_task_that_twice_does_nothing_before_its_limit_fails(tmp_path, monkeypatch):
-    for life, code in ((0, 0), (1, 2)):
-        monkeypatch.setenv("SLURM_RESTART_COUNT", str(life))
-        script = task(tmp_path, 59, None, **LONG)  # the notice is 60 s
+    for attempt, code in ((0, 0), (1, 2)):
+        monkeypatch.setenv("SLURM_RESTART_COUNT", str(attempt))
+        script = task(tmp_path, 59, None, **LONG)  # the grace period is 60 s
         said, _ = script.communicate(timeout=60)
         assert script.returncode == code, said
     assert (tmp_path / "scontrol").read_text() == "requeue 17\n"
     assert "twice not one step was done before it" in said
-    first, second = sorted((record for record, _ in read_records(tmp_path / "out")), key=_life)
+    first, second = sorted((record for record, _ in read_records(tmp_path / "out")), key=_attempt)
     assert (first["reason"], first["advanced"]) == ("time limit", False)
     assert second["reason"] == "failed"
 
@@ -264,11 +264,11 @@ def test_a_run_in_a_job_of_the_users_does_not_manage_it(tmp_path, monkeypatch):
     assert [w.returncode for w in workers] == [143, 143], ends
     assert not (tmp_path / "calls").exists()
     found = [record for record, _ in read_records(tmp_path / "out")]
-    assert [(r["job"], r["life"], r["reason"]) for r in found] == [(None, 0, "time limit")] * 2
+    assert [(r["job"], r["attempt"], r["reason"]) for r in found] == [(None, 0, "time limit")] * 2
 
 
-def _life(record):
-    return record["life"]
+def _attempt(record):
+    return record["attempt"]
 
 
 def test_the_end_of_a_task_in_a_container_is_that_of_its_worker(tmp_path):
@@ -294,7 +294,7 @@ def test_a_shell_can_read_it(kind):
 
 def test_the_notice_of_a_short_limit_is_short():
     assert "--signal=B:USR2@30" in scripts(time="1")["work"]
-    assert "--signal=B:USR2@600" in scripts(time="1-0", notice=600)["work"]
+    assert "--signal=B:USR2@600" in scripts(time="1-0", grace_period=600)["work"]
 
 
 def test_a_directory_that_no_script_can_name_is_refused():
@@ -387,12 +387,28 @@ def test_a_study_cannot_say_what_runs_without_permission(key, value):
         ({"colour": "red"}, r"slurm.colour is not known; accepted: partition"),
         ({"gpus": "a100:0"}, r"slurm.gpus = 'a100:0' is not accepted"),
         ({"gpus": "00"}, r"slurm.gpus = '00' is not accepted"),
-        ({"notice": 100_000}, r"slurm.notice = 100000 is not accepted"),
+        ({"grace_period": 100_000}, r"slurm.grace_period = 100000 is not accepted"),
     ],
 )
 def test_bad_settings_get_one_sentence(settings, message):
     with pytest.raises(InputError, match=message):
         slurm_settings(SlurmSpec(), settings)
+
+
+def test_the_former_name_of_the_grace_period_is_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert study(slurm__notice=600).spec == study(slurm__grace_period=600).spec
+    assert study(slurm__notice=None).spec == study().spec
+    with pytest.raises(InputError, match="notice is the former name of grace_period"):
+        study(slurm={"notice": 5, "grace_period": 6})
+    (tmp_path / "jaxsim").mkdir()
+    site = tmp_path / "jaxsim" / "slurm.toml"
+    site.write_text("notice = 300\n")
+    assert slurm_settings(SlurmSpec(), {}).grace_period == 300
+    assert slurm_settings(SlurmSpec(grace_period=20), {}).grace_period == 20
+    site.write_text("notice = 300\ngrace_period = 20\n")
+    with pytest.raises(InputError, match="are not accepted: notice is the former name"):
+        slurm_settings(SlurmSpec(), {})
 
 
 def test_variables():
