@@ -374,6 +374,24 @@ def export(
     print(write(directory, file_format, output, allow_code))
 
 
+@app.command()
+def explain(
+    topic: Annotated[
+        str | None, typer.Argument(metavar="TOPIC", help="All topics are listed without one.")
+    ] = None,
+) -> None:
+    """Print the documentation of a topic, or list the topics."""
+    from jaxsim.explain import overview, topic_text
+
+    text = overview() if topic is None else topic_text(topic)
+    if sys.stdout.isatty():
+        from rich.markdown import Markdown
+
+        _console().print(Markdown(text))
+    else:
+        print(text, end="")
+
+
 class _AnswerConsole(Console):
     """A console whose reader may leave early: `jaxsim run STUDY | head -1` is no error."""
 
