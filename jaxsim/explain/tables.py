@@ -34,6 +34,7 @@ from jaxsim.problem.losses import LOSSES
 from jaxsim.problem.noise import NOISES
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.pairs import ComparisonAnswer
+from jaxsim.results.frame import COLUMNS
 from jaxsim.results.schema import STORED
 from jaxsim.study.spec import StudySpec
 from jaxsim.training.records import Records
@@ -93,34 +94,8 @@ def shard_columns() -> dict[str, str]:
 
 def row_columns() -> dict[str, str]:
     """Return the columns of exports and `Results.to_pandas`: one row per replicate and step."""
-    of = {name: _without_shape(text) for name, text in attributes(Records).items()}
-    return {
-        "experiment": "label of the experiment.",
-        "replicate": of["replicate"],
-        "status": '"ok" or "diverged".',
-        "diverged_step": of["diverged_step"],
-        "n": "number of training steps at this checkpoint.",
-        "risk": "true risk at this checkpoint, float64; not a number once diverged.",
-        "error": "bound on the numerical error of the risk at this checkpoint.",
-        "inactive_1, ..., inactive_L": (
-            "certified inactive neurons of hidden layer 1, ..., L at this checkpoint; lower bounds "
-            "for the layers after the first."
-        ),
-        "gradient_norm": f"{of['gradient_norm']} Repeated in every row of the replicate.",
-        "dead_layer": of["dead_layer"],
-        "dead_neurons": of["dead_neurons"],
-        "seed_path": "numbers folded into the replicate's random key, see `jaxsim.training.keys`.",
-    }
-
-
-def _without_shape(text: str) -> str:
-    """Return a description of an array without its type and shape.
-
-    Example:
-        >>> _without_shape("index of each replicate, int64 [R].")
-        'index of each replicate.'
-    """
-    return re.sub(r"[,.]? ?(?:(?:int|float)\d+ )?\[R[^]]*\]\.?", ".", text)
+    label = {"experiment": COLUMNS["experiment"]}
+    return label | AXES | COLUMNS
 
 
 def estimate_columns() -> dict[str, str]:
