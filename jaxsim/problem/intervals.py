@@ -335,9 +335,9 @@ def _sine_range(low: np.ndarray, high: np.ndarray, shift: float) -> Enclosure:
     # The cosine by itself: a shifted argument would be rounded.
     function = np.cos if shift else np.sin
     ends = function(low), function(high)
-    margin = _ULPS * _EPS
-    least = np.where(holds(0.75), -1.0, np.minimum(*ends) - margin)
-    most = np.where(holds(0.25), 1.0, np.maximum(*ends) + margin)
+    inner = _wide(np.minimum(*ends), np.maximum(*ends), _ULPS)
+    least = np.where(holds(0.75), -1.0, inner.low)
+    most = np.where(holds(0.25), 1.0, inner.high)
     vague = ~(slack < 0.1)
     least, most = np.where(vague, -1.0, least), np.where(vague, 1.0, most)
     return Enclosure(np.maximum(least, -1.0)[None], np.minimum(most, 1.0)[None])

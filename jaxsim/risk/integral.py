@@ -59,6 +59,7 @@ def integrate(
     slack: Array | None,
     rough: bool = False,
     target_error: TargetError | None = None,
+    singular: bool = False,
 ) -> tuple[Array, Array]:
     """Return (value, error) of the integral of the loss over pieces.
 
@@ -72,6 +73,7 @@ def integrate(
         slack: bound on the error of predictions and targets [outputs]; None asks for no error.
         rough: the integrand may have kinks or jumps inside of pieces.
         target_error: bounds of the target's errors at points, where slack does not hold them.
+        singular: the target may be infinite at ends of pieces.
     """
     grid, cuts = edges
     half = (grid[1:] - grid[:-1]) / 2
@@ -80,6 +82,13 @@ def integrate(
     middle_cut = (cuts[:, 1:] + cuts[:, :-1]) / 2
     s = middle_cut[..., None] + half_cut[..., None] * jnp.asarray(rule.nodes, grid.dtype)
     x = middle[:, None, None] + half[:, None, None] * s
+    if singular:
+        # Pieces of no length lie at ends, where the target may be infinite.
+        width = half[:, None] * half_cut
+        empty = width <= 64 * jnp.finfo(grid.dtype).eps * jnp.abs(middle)[:, None]
+        elsewhere = x.reshape(-1, x.shape[-1])[jnp.argmin(empty.ravel())]
+        x = jnp.where(empty[..., None], elsewhere, x)
+        half_cut = jnp.where(empty, 0.0, half_cut)
     mass = (half[:, None] * half_cut)[..., None] * line.weight(x)
     predicted = prediction(x, s)
     wanted = target(x.reshape(-1, 1))
@@ -135,7 +144,9 @@ def target_slack(target: Any, x: Array, degree: int | None) -> Array:
     """Return a bound on the rounding error of the target [outputs], from its size and degree."""
     unit = jnp.finfo(x.dtype).eps
     factor = 8 * (1 + (4 if degree is None else degree))
-    return factor * unit * jnp.abs(target(x)).max(0)
+    size = jnp.abs(target(x))
+    # An infinite value belongs to an empty piece at an end.
+    return factor * unit * jnp.where(jnp.isfinite(size), size, 0).max(0)
 
 
 def whole(grid: Array) -> Array:

@@ -28,6 +28,7 @@ from jaxsim.risk.integral import (
     whole,
 )
 from jaxsim.risk.integrand import integrand
+from jaxsim.risk.panels import degree_known, target_panels
 from jaxsim.risk.quadrature import Quadrature, gauss_kronrod, gauss_legendre
 from jaxsim.risk.rule import RiskOptions, RiskRule
 from jaxsim.risk.target_error import target_error_on
@@ -61,9 +62,14 @@ def piecewise_linear_rule(
         count = panels * (1 if options.nodes is None else -(-options.nodes // 15))
         extra += tuple(np.linspace(line.low, line.high, count + 1)[1:-1]) + line.edges
     extra = tuple(sorted({float(t) for t in extra if line.low < t < line.high}))
+    panels = None if exact or degree_known(degree) else target_panels(problem, line, extra)
+    extra = extra if panels is None else panels.inner
     target = problem.target
-    rough = not pieces.complete
+    rough = not pieces.complete and not (panels is not None and panels.enclosed)
     target_error = target_error_on(target, line.low, line.high)
+    if panels is not None:
+        target_error = panels.with_doubt(target_error)
+    singular = panels is not None and panels.singular
 
     def total(theta: Array, grid: Array, ends: tuple[Array, Array], slack: Array | None):
         constant, slope = ends
@@ -76,7 +82,16 @@ def piecewise_linear_rule(
         else:
             cuts = whole(grid)
         return integrate(
-            line, averaged, target, prediction, (grid, cuts), rule, slack, rough, target_error
+            line,
+            averaged,
+            target,
+            prediction,
+            (grid, cuts),
+            rule,
+            slack,
+            rough,
+            target_error,
+            singular,
         )
 
     def evaluate(theta: Array) -> tuple[Array, Array]:

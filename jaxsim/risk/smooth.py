@@ -20,6 +20,7 @@ from jaxsim.network.network import Network
 from jaxsim.risk.forward import forward
 from jaxsim.risk.integral import Line, cut_at_residuals, integrate, target_slack, whole
 from jaxsim.risk.integrand import integrand
+from jaxsim.risk.panels import degree_known, target_panels
 from jaxsim.risk.quadrature import gauss_kronrod
 from jaxsim.risk.rule import RiskOptions, RiskRule
 from jaxsim.risk.target_error import target_error_on
@@ -40,12 +41,18 @@ def smooth_rule(problem: Any, network: Network, options: RiskOptions, line: Line
         {float(t) for t in (*panels, *pieces.breakpoints, *line.edges) if line.low < t < line.high}
     )
     target = problem.target
+    degree = pieces.degree if pieces.complete else None
+    found = None if degree_known(degree) else target_panels(problem, line, tuple(extra))
+    extra = extra if found is None else list(found.inner)
     activation = network.activation
     depth = len(network.hidden)
     # Kinks of deeper layers are not looked for.
     hidden_kinks = activation is None or (depth > 1 and bool(activation.breakpoints))
-    rough = not pieces.complete or hidden_kinks
+    rough = hidden_kinks or not (pieces.complete or (found is not None and found.enclosed))
     target_error = target_error_on(target, line.low, line.high)
+    if found is not None:
+        target_error = found.with_doubt(target_error)
+    singular = found is not None and found.singular
 
     def edges(theta: Array) -> Array:
         if network.fully_connected:
@@ -67,7 +74,16 @@ def smooth_rule(problem: Any, network: Network, options: RiskOptions, line: Line
 
         cut = cuts(grid, prediction)
         return integrate(
-            line, averaged, target, prediction, (grid, cut), rule, slack, rough, target_error
+            line,
+            averaged,
+            target,
+            prediction,
+            (grid, cut),
+            rule,
+            slack,
+            rough,
+            target_error,
+            singular,
         )
 
     def population_loss(theta: Array) -> Array:
@@ -77,7 +93,9 @@ def smooth_rule(problem: Any, network: Network, options: RiskOptions, line: Line
             return _chunked(lambda points: network.apply(theta, points), x)
 
         cut = cuts(grid, prediction)
-        return integrate(line, averaged, target, prediction, (grid, cut), rule, None)[0]
+        return integrate(
+            line, averaged, target, prediction, (grid, cut), rule, None, singular=singular
+        )[0]
 
     return RiskRule(
         evaluate,
