@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import jinja2
 
 from jaxsim.questions.answer import Answer
+from jaxsim.report.plots.labels import clean
 from jaxsim.report.table import bound_text, permanent_text, shows_bounds, shows_permanent
 from jaxsim.report.text import (
     estimate_text,
@@ -53,30 +55,43 @@ def write_page(
     Args:
         answer: of the study.
         directory: of the page.
-        sentences: at its top.
-        notes: below its table.
+        sentences: at its top, the answer's contradictions first.
+        notes: below its table; the answer's warnings stand at its top.
         files: names of the figures in `directory`/plots that belong to the answer.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, finalize=_shown
     )
     figures = []
     for name, heading, text in FIGURES:
         path = Path(directory) / "plots" / f"{name}.svg"
         if path.name in files:
-            data = base64.b64encode(path.read_bytes()).decode()
-            figures.append({"heading": heading, "text": text, "data": data})
+            drawn = path.read_bytes()
+            data = base64.b64encode(drawn).decode()
+            width, height = _size(drawn)
+            figures.append(
+                {
+                    "heading": heading,
+                    "text": text,
+                    "data": data,
+                    "width": width,
+                    "tall": height > width,
+                }
+            )
+    alarms = len(answer.contradictions)
     text = environment.get_template("page.html.jinja").render(
         name=answer.name,
         title=answer.title,
         version=jaxsim_version(),
-        sentences=sentences,
+        contradictions=sentences[:alarms],
+        sentences=sentences[alarms:],
+        warnings=answer.warnings,
         confidence=f"{100 * answer.confidence:.12g} %",
-        rows=_rows(answer),
+        experiments=_experiments(answer),
         comparisons=_comparisons(answer),
         bounds=shows_bounds(answer.finished),
         permanent=shows_permanent(answer.finished),
-        notes=notes,
+        notes=[note for note in notes if not note.startswith("warning: ")],
         figures=figures,
         devices=[(kind, f"{count:,}") for kind, count in answer.device_kinds.items()],
         versions=", ".join(f"{name} {number}" for name, number in versions().items()),
@@ -86,18 +101,28 @@ def write_page(
     return path
 
 
-def _rows(answer: Answer) -> list[dict[str, Any]]:
-    rows = []
+def _shown(value: Any) -> Any:
+    """Return what stands in the page for a value: text without control characters."""
+    return clean(value) if type(value) is str else value
+
+
+def _size(svg: bytes) -> tuple[int, int]:
+    """Return width and height at which the text of a figure has its size, in CSS pixels."""
+    found = re.search(rb'<svg[^>]*? width="([0-9.]+)pt" height="([0-9.]+)pt"', svg)
+    width, height = (float(x) * 96 / 72 for x in found.groups()) if found else (900.0, 600.0)
+    return round(width), round(height)
+
+
+def _experiments(answer: Answer) -> list[dict[str, Any]]:
+    """Return the groups of the table's rows."""
+    groups = []
     for e in answer.finished:
+        rows = []
         for g, course in enumerate(e.exceedance.estimates):
             one, bound = course[-1], e.exceedance.lower_bounds[g]
             estimate, *ends = estimate_text(one)
             rows.append(
                 {
-                    "first": g == 0,
-                    "span": len(e.exceedance.estimates),
-                    "label": e.label,
-                    "n": f"{one.step:,}",
                     "eps": number(one.eps),
                     "runs": f"{one.runs:,}",
                     "failures": f"{one.failures:,}",
@@ -107,10 +132,17 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
                     "permanent": permanent_text(e, g),
                     "diverged": f"{one.diverged:,}",
                     "undecided": f"{one.undecided:,}",
-                    "optimum": optimum_text(e.optimum.lower.value, e.optimum.upper.value),
                 }
             )
-    return rows
+        groups.append(
+            {
+                "label": e.label,
+                "n": f"{e.checkpoints[-1]:,}",
+                "optimum": optimum_text(e.optimum.lower.value, e.optimum.upper.value),
+                "rows": rows,
+            }
+        )
+    return groups
 
 
 def _comparisons(answer: Answer) -> list[dict[str, str]]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxsim.questions.answer import Answer
-from jaxsim.report.plots import distribution, exceedance, learning_curves
+from jaxsim.report.plots.against_eps import against_eps
+from jaxsim.report.plots.against_n import against_n
+from jaxsim.report.plots.distribution import risk_distribution
+from jaxsim.report.plots.learning_curves import learning_curves
 from jaxsim.report.plots.style import save
 
 FIGURES = {
-    "exceedance_vs_eps": exceedance.against_eps,
-    "exceedance_vs_n": exceedance.against_n,
-    "risk_distribution": distribution.risk_distribution,
-    "learning_curves": learning_curves.learning_curves,
+    "exceedance_vs_eps": against_eps,
+    "exceedance_vs_n": against_n,
+    "risk_distribution": risk_distribution,
+    "learning_curves": learning_curves,
 }
 """Name of the file -> function that draws it."""
 

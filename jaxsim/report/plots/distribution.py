@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.plots import style
+from jaxsim.report.plots.sheet import Sheet
+from jaxsim.report.text import counted
 
 BINS_PER_DECADE = 40
+FAR = 1e4
+"""Runs above the 95 % quantile of all by more than this factor are in the last bar."""
 
 
 def risk_distribution(answer: Answer) -> Figure | None:
@@ -18,47 +25,95 @@ def risk_distribution(answer: Answer) -> Figure | None:
     excess is measured from the lower end of the optimum's bracket; grey marks how far the optimum
     may lie above it.
     """
-    done = [e for e in style.finished(answer) if e.distribution.count]
-    if not done:
+    done = answer.finished
+    if not any(e.distribution.count for e in done):
         return None
     with style.styled():
-        figure, axes = style.panels(len(done))
-        positive = style.joint([_excess(e)[0] for e in done])
-        high = positive.max() if positive.size else 1.0
-        low = max(positive.min() if positive.size else 1e-3, high * 1e-9)
-        decades = max(np.log10(high / low), 0.1)
-        edges = np.geomspace(low * 0.9, high * 1.1, max(int(BINS_PER_DECADE * decades), 12))
-        for place, (panel, one) in enumerate(zip(axes, done, strict=True)):
+        sheet = Sheet(len(done), *((5.4, 3.2) if len(done) == 1 else (2.7, 1.8)))
+        edges, beyond = _edges(done)
+        sheet.axes[0].set_xscale("log")
+        style.quiet(sheet.axes)
+        for place, (panel, one) in enumerate(zip(sheet.axes, done, strict=True)):
             excess, counts = _excess(one)
             inside = np.clip(excess, edges[0], edges[-1])
             share, _ = np.histogram(inside, edges, weights=counts / one.runs)
             colour = style.COLOURS[place % len(style.COLOURS)]
             panel.stairs(share, edges, fill=True, color=colour)
-            if one.optimum.width > 0.01 * edges[0]:
-                panel.axvspan(edges[0], max(one.optimum.width, edges[0]), color="#eeeeee", zorder=0)
+            if _open(one, edges):
+                end = min(max(_gap(one), edges[0]), edges[-1])
+                panel.axvspan(edges[0], end, color=style.OPEN, lw=0, zorder=0, label="_optimum")
             for eps in (e for e in answer.eps if edges[0] < e < edges[-1]):
                 panel.axvline(eps, color="#888888", lw=0.7, ls=(0, (2, 2)))
-            lost = one.distribution.diverged
-            if lost:
-                panel.text(
-                    0.97, 0.93, f"{lost:,} diverged", transform=panel.transAxes, ha="right",
-                    va="top", fontsize=8,
-                )  # fmt: skip
-            panel.set_title(style.short(one.label))
-        axes[0].set_xscale("log")
-        style.quiet(axes)
-        axes[0].set_xlim(edges[0], edges[-1])
-        axes[0].set_ylim(bottom=0)
-        note = "dotted: the study's ε"
-        if any(e.optimum.width > 0.01 * edges[0] for e in done):
-            note += "; grey: where the optimum's bracket is open"
-        what = f"where the runs are after {done[0].checkpoints[-1]:,} steps"
-        style.dress(figure, answer, what, note, style.EXCESS, "share of the runs")
+            _diverged(panel, one)
+        sheet.name(style.with_steps(done))
+        sheet.axes[0].set_xlim(edges[0], edges[-1])
+        sheet.axes[0].set_ylim(0, None)
+        what = f"where the runs are {style.after(done)}"
+        note = ["dotted: the study's ε", *_note(done, edges, beyond)]
+        figure = style.dress(sheet, answer, what, note, style.EXCESS, "share of the runs")
     return figure
 
 
+def _edges(done: Sequence[ExperimentAnswer]) -> tuple[np.ndarray, bool]:
+    """Return the edges of the bars, and whether runs lie beyond them."""
+    excess, counts = (np.concatenate(c) for c in zip(*map(_excess, done), strict=True))
+    positive = excess > 0
+    if not positive.any():
+        return np.geomspace(1e-3, 1.0, 13), bool(excess.size)
+    values, weights = excess[positive], counts[positive]
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) >= 0.95 * weights.sum()
+    high = min(values.max(), FAR * values[order][reached][0])
+    low = max(values.min(), high * 1e-9)
+    # A decade at least: a shorter logarithmic axis may have no number.
+    room = max(1.1, np.sqrt(10 * low / high))
+    low, high = low / room, high * room
+    edges = np.geomspace(low, high, int(BINS_PER_DECADE * np.log10(high / low)) + 1)
+    return edges, bool(((excess < edges[0]) | (excess > edges[-1])).any())
+
+
 def _excess(one: ExperimentAnswer) -> tuple[np.ndarray, np.ndarray]:
-    """Return (excess over the lower end of the optimum, count) of the histogram's bins."""
+    """Return (excess over the lower end of the optimum, count) of the histogram's bins.
+
+    Where nothing is known of the optimum the excess is measured from 0.
+    """
     bins = one.distribution
-    middle = (np.asarray(bins.lower) + np.asarray(bins.upper)) / 2
-    return middle - one.optimum.lower.value, np.asarray(bins.count)
+    lower, upper = np.asarray(bins.lower, float), np.asarray(bins.upper, float)
+    # Half of each: the sum of two large numbers may overflow.
+    return lower / 2 + upper / 2 - _origin(one), np.asarray(bins.count)
+
+
+def _origin(one: ExperimentAnswer) -> float:
+    value = one.optimum.lower.value
+    return value if np.isfinite(value) else 0.0
+
+
+def _gap(one: ExperimentAnswer) -> float:
+    """Return how far the optimum may lie above the origin."""
+    return one.optimum.upper.value - _origin(one)
+
+
+def _open(one: ExperimentAnswer, edges: np.ndarray) -> bool:
+    return _gap(one) > edges[0] * 0.01
+
+
+def _diverged(panel: Axes, one: ExperimentAnswer) -> None:
+    lost = one.distribution.diverged
+    if lost:
+        text = f"all {counted(lost, 'run')} diverged" if lost == one.runs else f"{lost:,} diverged"
+        if lost == one.runs == 1:
+            text = "the run diverged"
+        panel.text(
+            0.97, 0.93, text, transform=panel.transAxes, ha="right", va="top", fontsize=8
+        )  # fmt: skip
+
+
+def _note(done: Sequence[ExperimentAnswer], edges: np.ndarray, beyond: bool) -> list[str]:
+    clauses = []
+    if any(_open(e, edges) for e in done):
+        clauses.append("measured from the lower end of inf L; grey: where inf L may be above it")
+    if any(not np.isfinite(e.optimum.lower.value) for e in done):
+        clauses.append("measured from 0 where inf L has no lower end")
+    if beyond:
+        clauses.append("the outermost bars hold all runs beyond them")
+    return clauses

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
+from jaxsim.report.plots.labels import clean, short_names
+from jaxsim.report.plots.sheet import Around, Sheet
+from jaxsim.report.text import counted
 from jaxsim.results.files import write_atomically
 
 # Okabe and Ito (2008), without yellow, which vanishes on white.
@@ -23,7 +27,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 OTHERS = "#c8c8c8"
-FLOOR = "#7a3b00"
+BOUND = "#7a3b00"
+OPEN = "#e4e4e4"
 
 PROBABILITY = r"$P(\,L(\Theta_n) > \inf_\theta L + \varepsilon\,)$"
 EXCESS = r"$L(\Theta_n) - \inf_\theta L$"
@@ -34,7 +39,6 @@ STEPS = r"step $n$"
 SETTINGS: Any = {
     "font.size": 9.0,
     "font.family": "DejaVu Sans",
-    "axes.titlesize": 9.5,
     "axes.labelsize": 9.0,
     "xtick.labelsize": 8.0,
     "ytick.labelsize": 8.0,
@@ -54,30 +58,15 @@ SETTINGS: Any = {
 @contextmanager
 def styled() -> Iterator[None]:
     """Apply the look while a figure is made, and nowhere else."""
-    with mpl.rc_context(SETTINGS):
+    with mpl.rc_context(SETTINGS), warnings.catch_warnings():
+        # Boxes in the PNG say it; browsers have the characters for the SVG.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
 
-def finished(answer: Answer) -> list[ExperimentAnswer]:
-    """Return the experiments with at least one finished run."""
-    return answer.finished
-
-
-def panels(count: int, *, width: float = 2.9, height: float = 2.3) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `count` panels that share both axes, and the panels."""
-    columns = count if count <= 3 else min(4, math.ceil(math.sqrt(count)))
-    rows = math.ceil(count / columns)
-    size = (max(width * columns, 5.2) + 0.5, max(height * rows, 2.9) + 1.1)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    flat = list(grid.ravel())
-    for unused in flat[count:]:
-        unused.set_axis_off()
-    # With shared axes only the outer panels carry numbers: also those above an empty place.
-    for place, axes in enumerate(flat[:count]):
-        axes.tick_params(labelbottom=place + columns >= count)
-    return figure, flat[:count]
+def names(done: Sequence[ExperimentAnswer]) -> list[str]:
+    """Return the names of the experiments in figures."""
+    return short_names([e.label for e in done])
 
 
 def quiet(axes: Sequence[Axes]) -> None:
@@ -86,21 +75,69 @@ def quiet(axes: Sequence[Axes]) -> None:
         panel.minorticks_off()
 
 
-def dress(figure: Figure, answer: Answer, what: str, note: str, x: str, y: str) -> None:
-    """Put the title, the axis labels and the footnote around the panels."""
-    title = answer.title or answer.name
-    figure.suptitle(f"{title}\n{what}", fontsize=10.5)
-    figure.supylabel(y, fontsize=10)
-    runs = sorted({e.runs for e in finished(answer)})
-    counted = f"{runs[0]:,}" if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,}"
-    figure.supxlabel(f"{x}\n{counted} runs per experiment; {note}", fontsize=8.5)
+def dress(
+    sheet: Sheet,
+    answer: Answer,
+    what: str,
+    note: Sequence[str],
+    x: str,
+    y: str,
+    handles: Sequence[Artist] = (),
+    entries: Sequence[str] = (),
+) -> Figure:
+    """Put title, axis labels, legend and footnote around the panels.
+
+    Args:
+        sheet: with its panels drawn.
+        answer: of the study.
+        what: the figure shows.
+        note: clauses of the footnote, which begins with the number of runs.
+        x: label of the horizontal axis.
+        y: label of the vertical axis.
+        handles: of the legend.
+        entries: of the legend.
+    """
+    runs = sorted({e.runs for e in answer.finished})
+    said = counted(runs[-1], "run") if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,} runs"
+    if len(answer.finished) > 1:
+        said += " per experiment"
+    around = Around(
+        title=clean(answer.title or answer.name),
+        what=what,
+        x=x,
+        y=y,
+        note="; ".join([said, *note]),
+        handles=handles,
+        names=entries,
+    )
+    return sheet.arrange(around)
+
+
+def after(done: Sequence[ExperimentAnswer]) -> str:
+    """Return when the last checkpoint is, in words."""
+    steps = {e.checkpoints[-1] for e in done}
+    return f"after {counted(steps.pop(), 'step')}" if len(steps) == 1 else "after the last step"
+
+
+def with_steps(done: Sequence[ExperimentAnswer]) -> list[str]:
+    """Return the names of the experiments, with their last steps where these differ."""
+    if len({e.checkpoints[-1] for e in done}) == 1:
+        return names(done)
+    return [
+        f"{name} ({counted(e.checkpoints[-1], 'step')})"
+        for name, e in zip(names(done), done, strict=True)
+    ]
 
 
 def step_axis(axes: Axes, steps: Sequence[int]) -> None:
     """Make the x axis one of training steps: logarithmic, with 0 shown."""
-    axes.set_xscale("symlog", linthresh=1, linscale=0.4)
     last = int(steps[-1])
-    axes.set_xlim(0, last * 1.15 if last else 1)
+    if last == 0:
+        axes.set_xlim(-1, 1)
+        axes.set_xticks([0], ["0"])
+        return
+    axes.set_xscale("symlog", linthresh=1, linscale=0.4)
+    axes.set_xlim(0, last * 1.15)
     powers = [10**p for p in range(12) if 10**p <= last]
     thin = powers[:: max(1, math.ceil(len(powers) / 5))]
     axes.set_xticks([0, *thin], ["0", *(_count(p) for p in thin)])
@@ -121,12 +158,6 @@ def look(place: int) -> dict[str, Any]:
     }
 
 
-def short(label: str, most: int = 34) -> str:
-    """Return a label that fits over a panel; dollar signs are text, not mathematics."""
-    label = label.replace("$", r"\$")
-    return label if len(label) <= most else label[: most - 1] + "…"
-
-
 def joint(values: Sequence[np.ndarray]) -> np.ndarray:
     """Return all finite positive values of several arrays."""
     flat = np.concatenate([np.ravel(v) for v in values])
@@ -137,9 +168,6 @@ def save(figure: Figure, path: Path) -> list[Path]:
     """Write a figure as PNG and SVG, the latter with the same bytes for the same content."""
     written = []
     with styled():
-        # The layout is worked out once, not for each of the two files.
-        figure.canvas.draw()
-        figure.set_layout_engine("none")
         kinds: dict[str, Any] = {"png": {"dpi": 160}, "svg": {"metadata": {"Date": None}}}
         for kind, options in kinds.items():
             buffer = io.BytesIO()

@@ -1,0 +1,141 @@
+"""The probability of exceedance against eps, with its simultaneous band."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxsim.questions.answer import Answer, ExperimentAnswer
+from jaxsim.report.plots import style
+from jaxsim.report.plots.bounds import bounds_note, shown_bounds
+from jaxsim.report.plots.sheet import Sheet
+
+FEW = 12
+"""Experiments whose curves can be told apart behind another one."""
+
+
+def against_eps(answer: Answer) -> Figure | None:
+    """Draw P against eps at the last checkpoint, one panel per experiment.
+
+    The curve is the share of runs that fail: known at the thresholds, and drawn at the value of the
+    left one between two of them, as P does not increase in eps. It cannot leave the band.
+    """
+    done = answer.finished
+    if not done:
+        return None
+    with style.styled():
+        sheet = Sheet(len(done), *((5.4, 3.2) if len(done) == 1 else (2.7, 1.8)))
+        sheet.axes[0].set_xscale("log")
+        style.quiet(sheet.axes)
+        low, high = _range(done)
+        for place, (panel, one) in enumerate(zip(sheet.axes, done, strict=True)):
+            _others(panel, one, done, low)
+            colour = style.COLOURS[place % len(style.COLOURS)]
+            panel.fill_between(*band(one, low), color=colour, alpha=0.22, lw=0, label="_band")
+            if _undecided(one):
+                x, least = curve(one, one.band.estimate, low)
+                most = curve(one, one.band.estimate_upper, low)[1]
+                panel.fill_between(
+                    x, least, most, color=colour, alpha=0.4, lw=0, label="_undecided"
+                )
+            panel.plot(*curve(one, one.band.estimate, low), color=colour, lw=1.6, label="_estimate")
+            _bounds(panel, one)
+        sheet.name(style.with_steps(done))
+        sheet.axes[0].set_xlim(low, high)
+        sheet.axes[0].set_ylim(-0.03, 1.03)
+        note = [f"band: {100 * answer.confidence:.12g} % confidence for all ε and n together"]
+        if any(_undecided(e) for e in done):
+            note.append("line: runs that certainly fail; darker: undecided runs above it")
+        drawn = [b for e in done for b in shown_bounds(e) if b.eps > 0]
+        note += bounds_note(drawn, "filled triangles", "hollow triangles")
+        if len(done) > 1:
+            many = len(done) > FEW and _common_grid(done)
+            note.append(f"grey: {'range of all' if many else 'the other'} experiments")
+        what = f"failure probability {style.after(done)}"
+        figure = style.dress(sheet, answer, what, note, style.EPS, style.PROBABILITY)
+    return figure
+
+
+def curve(
+    one: ExperimentAnswer, values: list[list[float]], low: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (eps, values at the last checkpoint) as stairs, constant from each threshold on.
+
+    Args:
+        one: the experiment.
+        values: of its band's thresholds, [M][T].
+        low: an eps > 0 at the left end of a logarithmic axis, at which eps = 0 is drawn.
+    """
+    return np.repeat(_grid(one, low), 2)[1:], np.repeat(_last(values), 2)[:-1]
+
+
+def band(one: ExperimentAnswer, low: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (eps, lower, upper) of the band as it holds between its thresholds.
+
+    P does not increase in eps: between two thresholds the upper limit is that of the left one and
+    the lower limit that of the right one.
+    """
+    eps = np.repeat(_grid(one, low), 2)[1:-1]
+    return eps, np.repeat(_last(one.band.lower)[1:], 2), np.repeat(_last(one.band.upper)[:-1], 2)
+
+
+def _grid(one: ExperimentAnswer, low: float) -> np.ndarray:
+    eps = np.asarray(one.band.eps)
+    return np.where(eps > 0, eps, min(low, *eps[eps > 0]) / 10)
+
+
+def _last(values: list[list[float]]) -> np.ndarray:
+    """Return the values at the last checkpoint."""
+    return np.asarray(values)[:, -1]
+
+
+def _undecided(one: ExperimentAnswer) -> bool:
+    return bool((_last(one.band.estimate_upper) > _last(one.band.estimate)).any())
+
+
+def _common_grid(done: Sequence[ExperimentAnswer]) -> bool:
+    return all(e.band.eps == done[0].band.eps for e in done)
+
+
+def _others(
+    panel: Axes, one: ExperimentAnswer, done: Sequence[ExperimentAnswer], low: float
+) -> None:
+    """Draw the other experiments in grey: their curves, or the range of many."""
+    if len(done) > FEW and _common_grid(done):
+        curves = np.stack([curve(e, e.band.estimate, low)[1] for e in done])
+        eps = curve(one, one.band.estimate, low)[0]
+        panel.fill_between(eps, curves.min(axis=0), curves.max(axis=0), color=style.OPEN, lw=0)
+        return
+    for other in done:
+        if other is not one:
+            panel.plot(*curve(other, other.band.estimate, low), color=style.OTHERS, lw=0.7)
+
+
+def _bounds(panel: Axes, one: ExperimentAnswer) -> None:
+    for b in shown_bounds(one):
+        if b.eps > 0:
+            face = style.BOUND if b.evidence.proved else "white"
+            panel.plot(b.eps, b.value, "^", color=style.BOUND, mfc=face, ms=4.5, zorder=5)
+
+
+def _range(done: Sequence[ExperimentAnswer]) -> tuple[float, float]:
+    """Return the eps between which probabilities change and bounds are marked, with some room."""
+    curves = [(np.asarray(e.band.eps), _last(e.band.estimate)) for e in done]
+    grids = [eps[eps > 0] for eps, _ in curves]
+    low, high = min(g[0] for g in grids), max(g[-1] for g in grids)
+    certain = [eps[(p >= 1) & (eps > 0)] for eps, p in curves]
+    if all(c.size for c in certain):
+        low = min(c[-1] for c in certain) / 3
+    falling = [
+        eps[(np.asarray(e.band.estimate_upper)[:, -1] > 0) & (eps > 0)]
+        for e, (eps, _) in zip(done, curves, strict=True)
+    ]
+    falling = [f for f in falling if f.size]
+    if falling:
+        high = min(high, 4 * max(f[-1] for f in falling))
+    marked = [b.eps for e in done for b in shown_bounds(e) if b.eps > 0]
+    low, high = min([low, *(eps / 2 for eps in marked)]), max([high, *(2 * eps for eps in marked)])
+    return low, max(high, 10 * low)

@@ -1,0 +1,119 @@
+"""The probability of exceedance against the number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from jaxsim.estimation import Estimate
+from jaxsim.questions.answer import Answer, ExperimentAnswer
+from jaxsim.report.plots import style
+from jaxsim.report.plots.bounds import bounds_note, shown_bounds
+from jaxsim.report.plots.sheet import Sheet
+from jaxsim.report.sentences import NOTEWORTHY
+from jaxsim.report.text import counted, number
+
+RARE = 0.05
+"""If no probability can exceed this after the start, the axis is logarithmic."""
+
+
+def against_n(answer: Answer) -> Figure | None:
+    """Draw P against n, one panel per eps of the study, with pointwise intervals.
+
+    Lines are failures / runs; undecided runs are a darker band above, up to
+    (failures + undecided) / runs.
+    """
+    done = answer.finished
+    if not done:
+        return None
+    with style.styled():
+        size = (6.4, 3.6) if len(answer.eps) == 1 else (3.1, 2.7)
+        sheet = Sheet(len(answer.eps), *size)
+        rare = _top(done) < RARE
+        style.step_axis(sheet.axes[0], max((e.checkpoints for e in done), key=lambda c: c[-1]))
+        if rare:
+            bottom = min(r[-1].upper for e in done for r in e.exceedance.estimates) / 10
+            sheet.axes[0].set_yscale("log")
+            style.quiet(sheet.axes)
+            sheet.axes[0].set_ylim(bottom, 1)
+        else:
+            sheet.axes[0].set_ylim(-0.03, 1.03)
+        for g, panel in enumerate(sheet.axes):
+            for place, one in enumerate(done):
+                _course(panel, one, g, place, rare)
+            _bounds(panel, done, g)
+        sheet.name([rf"{style.EPS} = {number(eps)}" for eps in answer.eps], mathematics=True)
+        handles = [Line2D([], [], lw=1.3, ms=3.2, **style.look(k)) for k in range(len(done))]
+        figure = style.dress(
+            sheet,
+            answer,
+            "does the failure probability go to 0?",
+            _note(answer, done, rare),
+            style.STEPS,
+            style.PROBABILITY,
+            handles,
+            style.names(done),
+        )
+    return figure
+
+
+def _later(row: Sequence[Estimate]) -> Sequence[Estimate]:
+    """Return the checkpoints after the first: at n = 0 nearly every run fails."""
+    return row[1:] if len(row) > 1 else row
+
+
+def _top(done: Sequence[ExperimentAnswer]) -> float:
+    return max(one.upper for e in done for row in e.exceedance.estimates for one in _later(row))
+
+
+def _course(panel: Axes, one: ExperimentAnswer, g: int, place: int, rare: bool) -> None:
+    """Draw an experiment at an eps."""
+    row, n, kind = one.exceedance.estimates[g], one.checkpoints, style.look(place)
+    colour = kind["color"]
+    lower, upper = [e.lower for e in row], [e.upper for e in row]
+    least, most = [e.estimate for e in row], [e.estimate_upper for e in row]
+    if len(n) == 1:
+        panel.errorbar(
+            n, least, [np.subtract(least, lower), np.subtract(upper, least)], color=colour, lw=0.8
+        )
+    panel.fill_between(n, lower, upper, color=colour, alpha=0.13, lw=0)
+    if any(e.undecided for e in row):
+        panel.fill_between(n, least, most, color=colour, alpha=0.3, lw=0, label="_undecided")
+        panel.plot(n, most, color=colour, ls=kind["linestyle"], lw=0.6)
+    panel.plot(n, least, lw=1.3, ms=3.2, **kind)
+    if rare:
+        none = [(e.step, e.upper) for e in row if not e.failures]
+        if none:
+            panel.plot(*zip(*none, strict=True), "v", color=colour, mfc="white", ms=4)
+
+
+def _bounds(panel: Axes, done: Sequence[ExperimentAnswer], g: int) -> None:
+    """Draw lower bounds for every n: in the experiment's colour where they differ."""
+    bounds = [e.exceedance.lower_bounds[g] for e in done]
+    alike = all(b == bounds[0] for b in bounds)
+    for place, bound in enumerate(bounds[:1] if alike else bounds):
+        if bound.value < NOTEWORTHY:
+            continue
+        colour = style.BOUND if alike else style.look(place)["color"]
+        dashes = (0, (4, 3)) if bound.evidence.proved else (0, (1, 2))
+        panel.axhline(bound.value, color=colour, lw=0.9, ls=dashes, zorder=1)
+
+
+def _note(answer: Answer, done: Sequence[ExperimentAnswer], rare: bool) -> list[str]:
+    rows = [row for e in done for row in e.exceedance.estimates]
+    level = f"{100 * answer.confidence:.12g} %"
+    note = [f"shaded: {level} {answer.interval} interval of each point, for itself"]
+    worst = max((one for row in rows for one in row), key=lambda one: one.undecided / one.runs)
+    if worst.undecided:
+        note.append(
+            "line: runs that certainly fail; darker: undecided runs above it, at most "
+            f"{worst.undecided:,} of {counted(worst.runs, 'run')}"
+        )
+    if rare and any(not one.failures for row in rows for one in row):
+        note.append("open triangles: no run fails, upper end of the interval")
+    bounds = [b for e in done for b in shown_bounds(e)]
+    return note + bounds_note(bounds, "dashed", "dotted")

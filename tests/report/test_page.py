@@ -1,0 +1,215 @@
+"""The page, and whole reports of studies at the edge: eps = 0, all or none fail, one run."""
+
+import io
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from jaxsim import simulate
+from jaxsim.report.page import write_page
+from jaxsim.report.plots import FIGURES
+from jaxsim.report.sentences import sentences
+from jaxsim.report.table import notes
+from jaxsim.report.write import write_report, write_views
+from tests.report.answers import (
+    ALIKE,
+    HOSTILE,
+    nothing_known,
+    small_answer,
+    with_experiments,
+    with_optimum,
+)
+from tests.studies import study
+
+VOID = {"meta", "img", "br"}
+
+
+class Tree(HTMLParser):
+    """A page as its open elements: checks that they nest, and keeps cells and texts."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.cells, self.seen, self.text = [], [], [], []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append((tag, dict(attrs), []))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
+        if self.open and self.open[-1] in ("td", "th"):
+            self.cells[-1][2].append(data)
+
+
+def page_of(answer, directory, figures=()):
+    said = [f"Contradiction: {text}." for text in answer.contradictions]
+    path = write_page(answer, directory, [*said, "A sentence."], notes(answer), figures)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return small_answer()
+
+
+def test_every_number_of_a_row_is_aligned_to_the_right(answer, tmp_path):
+    tree = Tree(page_of(answer, tmp_path))
+    body = [(tag, attrs, "".join(text)) for tag, attrs, text in tree.cells if "scope" not in attrs]
+    labels = [a for t, a, _ in tree.cells if t == "th" and a.get("scope") == "rowgroup"]
+    assert len(labels) == len(answer.experiments)
+    assert all(a["class"] == "text" and a["rowspan"] == "3" for a in labels)
+    eps = [attrs for _, attrs, text in body if text in ("0.001", "0.05", "0.3")]
+    assert len(eps) == 2 * 3
+    assert all("text" not in attrs.get("class", "").split() for _, attrs, _ in body)
+    style = page_of(answer, tmp_path).split("</style>")[0]
+    assert "first-child {" not in re.sub(r"tr:first-child td", "", style)
+    assert re.search(r"th, td \{[^}]*text-align: right", style)
+
+
+def test_every_row_has_as_many_cells_as_the_head(answer, tmp_path):
+    page = page_of(answer, tmp_path)
+    table = page[page.index("<table>") : page.index("</table>")]
+    columns = table.split("</thead>")[0].count("<th ")
+    for group in re.findall(r"<tbody.*?</tbody>", table, re.DOTALL):
+        rows = re.findall(r"<tr>.*?</tr>", group, re.DOTALL)
+        counts = [len(re.findall(r"<t[dh][ >]", row)) for row in rows]
+        spanning = rows[0].count("rowspan")
+        assert counts == [columns, *[columns - spanning] * (len(rows) - 1)]
+
+
+def test_the_page_prints_whole_tables_and_repeats_their_heads(answer, tmp_path):
+    page = page_of(answer, tmp_path)
+    rules = page[page.index("@media print") : page.index("</style>")]
+    assert "landscape" in page
+    assert re.search(r"\.scroll \{ overflow: visible", rules)
+    assert "table-header-group" in rules
+    assert re.search(r"\.whole \{ white-space: normal", rules)
+    assert page.count("<thead>") == page.count("<table>")
+
+
+def test_figures_keep_the_size_of_their_text_on_a_phone(answer, tmp_path):
+    write_views(answer, tmp_path, ["A sentence."], notes(answer), plots=True)
+    tree = Tree((tmp_path / "report.html").read_text(encoding="utf-8"))
+    images = [attrs for tag, attrs in tree.seen if tag == "img"]
+    assert len(images) == len(FIGURES)
+    for name, attrs in zip(FIGURES, images, strict=True):
+        root = ET.parse(tmp_path / "plots" / f"{name}.svg").getroot()
+        natural = float(root.attrib["width"].removesuffix("pt")) * 96 / 72
+        (least,) = re.findall(r"min-width: (\d+)px", attrs["style"])
+        # The smallest text, 8 pt, is then at least 9 px high.
+        assert int(least) / natural * 8 * 96 / 72 >= 9
+    scrolled = [a for tag, a in tree.seen if tag == "figure"]
+    assert all(a["class"] == "scroll" for a in scrolled)
+
+
+def test_contradictions_and_warnings_stand_first(answer, tmp_path):
+    wrong = answer.model_copy(
+        update={"contradictions": ["inf L is below 0"], "warnings": ["one training set"]}
+    )
+    page = page_of(wrong, tmp_path)
+    places = [
+        page.index(text)
+        for text in (
+            '<div class="alarm"',
+            "Contradiction: inf L is below 0.",
+            '<div class="warn"',
+            "Warning: one training set",
+            '<div class="said"',
+            "A sentence.",
+        )
+    ]
+    assert places == sorted(places)
+    assert page.count("one training set") == 1
+    calm = page_of(answer, tmp_path)
+    assert '<div class="alarm"' not in calm
+    assert '<div class="warn"' not in calm
+
+
+def test_hostile_labels_are_text(answer, tmp_path):
+    labels = [*HOSTILE, *ALIKE]
+    hostile = with_experiments(answer, labels).model_copy(
+        update={"title": "<script>alert(1)</script>", "name": "\x00</title>"}
+    )
+    page = page_of(hostile, tmp_path)
+    assert "<script" not in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\ud800-\udfff\u202e]", page)
+    tree = Tree(page)
+    shown = ["".join(text) for tag, a, text in tree.cells if a.get("scope") == "rowgroup"]
+    assert shown[:6] == list(HOSTILE[:6])
+    assert shown[-3:] == [" ".join(label.split("\n")) for label in ALIKE]
+
+
+TINY = {"replicates": 16, "steps": 4, "checkpoints": [1]}
+EDGES = {
+    "eps is 0": {"epsilon": [0.0]},
+    "eps is 0 and others": {"epsilon": [0.0, 0.001, 1e6]},
+    "all fail": {"epsilon": [1e-9]},
+    "none fails": {"epsilon": [1e6]},
+    "one replicate": {"replicates": 1},
+    "no step": {"steps": 0, "checkpoints": []},
+    "one step": {"steps": 1, "checkpoints": []},
+    "all diverged": {"optimizer": {"name": "sgd", "learning_rate": 1e30}},
+}
+"""Changes of the small study."""
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_whole_reports_at_the_edges(tmp_path, edge):
+    one = study(**TINY | EDGES[edge])
+    results = simulate(one, tmp_path)
+    stream = io.StringIO()
+    answer = write_report(results, one, tmp_path, Console(file=stream, width=100))
+    runs = 1 if edge == "one replicate" else 16
+    rows = answer.experiments[0].exceedance.estimates
+    last = [row[-1] for row in rows]
+    assert all(x.runs == runs for x in last)
+    expected = {"none fails": [0], "eps is 0 and others": [runs, runs, 0]}
+    certain = edge not in ("one replicate", "no step", "one step")
+    if certain:
+        assert [x.failures for x in last] == expected.get(edge, [runs] * len(last))
+    drawn = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    figures = [f for f in FIGURES if edge != "all diverged" or f != "risk_distribution"]
+    assert drawn == sorted(f"{f}.{kind}" for f in figures for kind in ("png", "svg"))
+    for path in (tmp_path / "plots").glob("*.svg"):
+        said = "".join(ET.parse(path).getroot().itertext())
+        if edge == "one step" and path.stem == "exceedance_vs_eps":
+            assert "after 1 step" in said
+            assert "1 steps" not in said
+    Tree((tmp_path / "report.html").read_text(encoding="utf-8"))
+    for name in ("answer.json", "estimates.csv", "quantiles.csv"):
+        assert (tmp_path / name).stat().st_size > 0
+    assert stream.getvalue()
+
+
+SHAPES = {
+    "hostile labels": lambda a: with_experiments(a, HOSTILE[:5]),
+    "equal short labels": lambda a: with_experiments(a, ALIKE),
+    "nothing known of inf L": nothing_known,
+    "no upper end": lambda a: with_optimum(a, 0.0, float("inf")),
+}
+"""Answers that no small study has."""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_whole_reports_of_odd_answers(answer, tmp_path, shape):
+    odd = SHAPES[shape](answer)
+    write_views(odd, tmp_path, sentences(odd), notes(odd), plots=True)
+    for name in FIGURES:
+        assert (tmp_path / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        ET.parse(tmp_path / "plots" / f"{name}.svg")
+    tree = Tree((tmp_path / "report.html").read_text(encoding="utf-8"))
+    shown = ["".join(text) for _, a, text in tree.cells if a.get("scope") == "rowgroup"]
+    assert shown == [e.label for e in odd.experiments]

@@ -1,0 +1,371 @@
+"""Figures: their geometry, what they show of what is not known, and whose words they use."""
+
+import dataclasses
+import math
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+import pytest
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+
+from jaxsim.evidence import PROVED
+from jaxsim.questions.answer import Answer
+from jaxsim.questions.data import EvidenceAnswer
+from jaxsim.report.plots import FIGURES, draw_all
+from jaxsim.report.plots.labels import MOST, clean, short_names
+from jaxsim.report.plots.style import BOUND, save, styled
+from tests.report.answers import (
+    ALIKE,
+    HOSTILE,
+    WEAK,
+    nothing_known,
+    small_answer,
+    with_bounds,
+    with_experiments,
+    with_optimum,
+    with_thresholds,
+    with_undecided,
+)
+
+PROOF = EvidenceAnswer.of(PROVED)
+T = TypeVar("T", bound=Artist)
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return small_answer()
+
+
+def drawn(name: str, answer: Answer) -> Figure:
+    """Return a figure."""
+    figure = FIGURES[name](answer)
+    assert figure is not None
+    return figure
+
+
+def labelled(panel: Axes, kind: type[T], label: str) -> list[T]:
+    """Return the artists of a kind and label in a panel."""
+    return [x for x in panel.get_children() if isinstance(x, kind) and x.get_label() == label]
+
+
+def points(line: Line2D) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coordinates of a line."""
+    return np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+
+
+def renderer_of(figure: Figure) -> RendererAgg:
+    """Return what measures a figure's texts."""
+    assert isinstance(figure.canvas, FigureCanvasAgg)
+    return figure.canvas.get_renderer()
+
+
+def note(figure):
+    """Return the words of a figure outside its panels, on one line."""
+    return " ".join(" ".join(t.get_text().split()) for t in figure.texts)
+
+
+def inches(figure):
+    """Return the boxes of the panels in inches."""
+    size = figure.get_size_inches()
+    return [panel.get_position().bounds * np.tile(size, 2) for panel in figure.axes]
+
+
+@pytest.mark.parametrize(
+    ("count", "thresholds"),
+    [(1, 1), (1, 3), (1, 8), (2, 1), (2, 8), (11, 1), (11, 3), (25, 1), (25, 3), (60, 1), (60, 8)],
+)
+def test_no_legend_takes_room_from_panels(answer, count, thresholds):
+    labels = [f"an optimizer with a long name, b2 0.9, number {k}" for k in range(count)]
+    many = with_thresholds(with_experiments(answer, labels), thresholds)
+    names = FIGURES if count == 11 and thresholds == 1 else ["exceedance_vs_n"]
+    for name in names:
+        figure = drawn(name, many)
+        for left, bottom, width, height in inches(figure):
+            assert width >= 2.2
+            assert height >= 1.5
+            assert left >= 0
+            assert bottom >= 0
+        for legend in figure.legends:
+            box = legend.get_window_extent(renderer_of(figure))
+            assert all(not box.overlaps(panel.get_window_extent()) for panel in figure.axes)
+
+
+def words(figure):
+    """Return what is written outside the panels: texts that are not empty."""
+    legends = [t for legend in figure.legends for t in legend.get_texts()]
+    names = [panel.title for panel in figure.axes]
+    return [t for t in [*figure.texts, *legends, *names] if t.get_text().strip()]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_is_cut_or_lies_on_another(answer, name):
+    labels = [*HOSTILE[5:9], "W" * 40 + "i"]
+    wordy = with_experiments(answer, labels).model_copy(
+        update={"title": "A title that goes on " * 20 + "W" * 200}
+    )
+    figure = drawn(name, wordy)
+    with styled():
+        figure.canvas.draw()
+        renderer = renderer_of(figure)
+        texts = words(figure)
+        boxes = [t.get_window_extent(renderer) for t in texts]
+        panels = [panel.get_window_extent(renderer) for panel in figure.axes]
+        ticks = [
+            t.get_window_extent(renderer)
+            for panel in figure.axes
+            for t in (*panel.get_xticklabels(), *panel.get_yticklabels())
+            if t.get_text() and t.get_visible()
+        ]
+    whole = figure.bbox
+    for text, box in zip(texts, boxes, strict=True):
+        assert box.x0 >= whole.x0, text
+        assert box.y0 >= whole.y0, text
+        assert box.x1 <= whole.x1, text
+        assert box.y1 <= whole.y1, text
+    for place, box in enumerate(boxes):
+        others = [*boxes[:place], *boxes[place + 1 :], *panels]
+        assert not any(box.overlaps(other) for other in others), texts[place]
+    outside = [b for b, t in zip(boxes, texts, strict=True) if t in figure.texts]
+    assert not any(tick.overlaps(box) for tick in ticks for box in outside)
+
+
+def test_curves_against_eps_are_stairs_inside_the_band(answer):
+    figure = drawn("exceedance_vs_eps", answer)
+    for panel, e in zip(figure.axes, answer.experiments, strict=True):
+        (line,) = labelled(panel, Line2D, "_estimate")
+        x, y = points(line)
+        assert set(np.asarray(e.band.eps)) == set(x)
+        for i, (left, right) in enumerate(pairwise(e.band.eps)):
+            between = np.geomspace(left, right, 7)[1:-1]
+            seen = np.interp(np.log(between), np.log(x), y)
+            assert (seen == e.band.estimate[i][-1]).all()
+            assert (seen <= e.band.upper[i][-1]).all()
+            assert (seen >= e.band.lower[i + 1][-1]).all()
+    assert len({p[-1] for p in answer.experiments[0].band.estimate}) > 3
+
+
+def test_a_threshold_of_zero_is_the_left_end_of_a_logarithmic_axis(answer):
+    chosen = []
+    for e in answer.experiments:
+        band = e.band.model_copy(
+            update={
+                "eps": [0.0, *e.band.eps],
+                **{
+                    key: [[0.875] * len(e.checkpoints), *getattr(e.band, key)]
+                    for key in ("estimate", "estimate_upper", "lower", "upper")
+                },
+            }
+        )
+        chosen.append(e.model_copy(update={"band": band}))
+    zero = answer.model_copy(update={"experiments": chosen})
+    panel = drawn("exceedance_vs_eps", zero).axes[0]
+    (line,) = labelled(panel, Line2D, "_estimate")
+    x, y = points(line)
+    assert (x > 0).all()
+    assert y[0] == 0.875
+    assert x[0] < panel.get_xlim()[0]
+
+
+@pytest.mark.parametrize("name", ["exceedance_vs_n", "exceedance_vs_eps"])
+def test_undecided_runs_are_drawn_above_the_line_and_named(answer, name):
+    assert "undecided" not in note(drawn(name, with_undecided(answer, 0)))
+    figure = drawn(name, with_undecided(answer, 9))
+    assert "darker: undecided runs" in note(figure)
+    for panel in figure.axes:
+        assert labelled(panel, PolyCollection, "_undecided")
+    if name == "exceedance_vs_n":
+        assert "at most 9 of 64 runs" in note(figure)
+        bands = labelled(figure.axes[2], PolyCollection, "_undecided")
+        for band, e in zip(bands, answer.experiments, strict=True):
+            step, seen = e.checkpoints[-1], e.exceedance.estimates[2][-1]
+            corners = band.get_paths()[0].vertices
+            ends = corners[corners[:, 0] == step, 1]
+            assert ends.max() == seen.estimate
+            assert ends.min() == max(seen.failures - 9, 0) / seen.runs
+
+
+@pytest.mark.parametrize("kind", ["proved", *WEAK])
+@pytest.mark.parametrize("name", ["exceedance_vs_n", "exceedance_vs_eps"])
+def test_a_bound_is_called_proved_only_if_its_evidence_says_so(answer, name, kind):
+    evidence = WEAK.get(kind, PROOF)
+    figure = drawn(name, with_bounds(answer, 0.25, evidence))
+    said = note(figure)
+    assert ("proved lower bounds" in said) == (kind == "proved")
+    assert ("not proved" in said) == (kind != "proved")
+    assert "provable" not in said
+    if kind != "proved":
+        assert f"({evidence.mark} in the table)" in said
+    if name == "exceedance_vs_eps":
+        markers = [x for x in figure.axes[0].lines if x.get_marker() == "^"]
+        assert len(markers) == len(answer.eps)
+        filled = {to_hex(x.get_markerfacecolor()) != "#ffffff" for x in markers}
+        assert filled == {kind == "proved"}
+
+
+@pytest.mark.parametrize("name", ["exceedance_vs_n", "exceedance_vs_eps"])
+def test_bounds_that_matter_to_nobody_are_not_drawn(answer, name):
+    figure = drawn(name, with_bounds(answer, 8.6e-78, WEAK["estimated"]))
+    assert "bound" not in note(figure)
+    lines = [x for panel in figure.axes for x in panel.lines]
+    assert not [x for x in lines if x.get_marker() == "^" and np.size(x.get_xdata()) == 1]
+    assert not [x for x in lines if x.get_color() == BOUND]
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "lines", "strip"),
+    [
+        (0.25, 0.25, [0.25], None),
+        (0.002, 0.02, [0.002, 0.02], (0.002, 0.02)),
+        (0.0, 0.02, [0.02], (None, 0.02)),
+        (-math.inf, 0.02, [0.02], (None, 0.02)),
+        (0.002, math.inf, [0.002], (0.002, None)),
+        (-math.inf, math.inf, [], (None, None)),
+    ],
+)
+def test_learning_curves_show_both_ends_of_the_optimum(answer, lower, upper, lines, strip):
+    figure = drawn("learning_curves", with_optimum(answer, lower, upper))
+    panel = figure.axes[0]
+    bottom, top = panel.get_ylim()
+    lines_drawn = [float(np.ravel(x.get_ydata())[0]) for x in labelled(panel, Line2D, "_optimum")]
+    assert sorted(lines_drawn) == lines
+    spans = [p for p in panel.patches if p.get_label() == "_optimum"]
+    assert len(spans) == (strip is not None)
+    if strip is not None:
+        low, high = strip
+        box = spans[0].get_path().get_extents(spans[0].get_patch_transform())
+        assert box.y0 == (low if low is not None else bottom)
+        assert box.y1 == pytest.approx(high if high is not None else top)
+        assert "grey: inf L lies in it" in note(figure)
+    else:
+        assert "dotted: inf L" in note(figure)
+    assert ("none is known" in note(figure)) == math.isinf(upper)
+
+
+def test_each_figure_says_how_many_steps_and_runs(answer):
+    one = with_experiments(answer, ["only"])
+    single = [
+        e.model_copy(update={"runs": 1, "checkpoints": [*e.checkpoints[:-1], 1]})
+        for e in one.experiments
+    ]
+    said = note(drawn("exceedance_vs_eps", one.model_copy(update={"experiments": single})))
+    assert said.startswith("1 run; band")
+    assert "failure probability after 1 step $" in said
+    first, second = answer.experiments
+    longer = second.model_copy(
+        update={"checkpoints": [*second.checkpoints[:-1], 7000], "runs": 128}
+    )
+    mixed = answer.model_copy(update={"experiments": [first, longer]})
+    figure = drawn("risk_distribution", mixed)
+    assert "after the last step" in note(figure)
+    assert "64 to 128 runs per experiment" in note(figure)
+    assert [panel.get_title() for panel in figure.axes] == ["sgd (30 steps)", "adam (7,000 steps)"]
+
+
+def test_short_names_are_distinct_clean_and_short():
+    names = short_names([*HOSTILE, *ALIKE])
+    assert len(set(names)) == len(names)
+    assert all(len(name) <= MOST + 5 for name in names)
+    assert names[0] == HOSTILE[0]
+    for name in names:
+        assert name == clean(name)
+        ET.fromstring(f"<a>{name.replace('&', '').replace('<', '')}</a>".encode())
+
+
+def test_legends_name_every_experiment(answer):
+    figure = drawn("exceedance_vs_n", with_experiments(answer, ["_a", "$x$", "$", "b"]))
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["_a", "$x$", "$", "b"]
+    assert not any(t.get_parse_math() for t in legend.get_texts())
+    assert len(legend.get_lines()) == 4
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_of_hostile_labels_are_xml_with_the_labels_in_them(answer, tmp_path, name):
+    labels = [*HOSTILE, *ALIKE] if name == "exceedance_vs_n" else [HOSTILE[6], HOSTILE[4]]
+    hostile = with_experiments(answer, labels).model_copy(update={"title": HOSTILE[6]})
+    figure = drawn(name, hostile)
+    _, file = save(figure, tmp_path / name)
+    said = "".join(ET.parse(file).getroot().itertext())
+    for label in labels:
+        assert label in said or label not in HOSTILE[:6]
+    assert "\ufffd[31m" in said
+
+
+@pytest.mark.parametrize("ends", [(0.0, math.inf), (-math.inf, math.inf)])
+def test_nothing_known_of_the_optimum_is_drawn(answer, tmp_path, ends):
+    single = with_experiments(answer, ["one"])
+    assert len(draw_all(with_optimum(single, *ends), tmp_path)) == 2 * len(FIGURES)
+    figure = drawn("risk_distribution", nothing_known(answer))
+    assert "measured from 0 where inf L has no lower end" in note(figure)
+
+
+def test_a_run_far_away_does_not_hide_the_others(answer):
+    chosen = []
+    for e in answer.experiments:
+        d = e.distribution
+        far = d.model_copy(
+            update={
+                "lower": [*d.lower, 1e300],
+                "upper": [*d.upper, 1e301],
+                "count": [*d.count, 1],
+            }
+        )
+        chosen.append(e.model_copy(update={"distribution": far}))
+    wild = answer.model_copy(update={"experiments": chosen})
+    figure = drawn("risk_distribution", wild)
+    assert figure.axes[0].get_xlim()[1] < 1e6
+    assert "the outermost bars hold all runs beyond them" in note(figure)
+
+
+def test_rare_failures_have_a_logarithmic_axis_on_which_none_is_shown(answer):
+    chosen = []
+    for e in answer.experiments:
+        rows = [
+            [
+                dataclasses.replace(one, failures=0, estimate=0.0, estimate_upper=0.0, upper=1e-3)
+                for one in row
+            ]
+            for row in e.exceedance.estimates
+        ]
+        found = e.exceedance.model_copy(update={"estimates": rows})
+        chosen.append(e.model_copy(update={"exceedance": found}))
+    figure = drawn("exceedance_vs_n", answer.model_copy(update={"experiments": chosen}))
+    assert figure.axes[0].get_yscale() == "log"
+    assert "no run fails" in note(figure)
+    triangles = [x for x in figure.axes[0].lines if x.get_marker() == "v"]
+    heights = [np.asarray(x.get_ydata()) for x in triangles]
+    assert heights
+    assert all((h == 1e-3).all() for h in heights)
+
+
+def test_negative_risks_are_drawn_on_a_linear_axis(answer):
+    chosen = []
+    for e in answer.experiments:
+        q = e.quantiles
+        low = {
+            key: [[x - 5 for x in row] for row in getattr(q, key)]
+            for key in ("value", "lower", "upper")
+        }
+        chosen.append(e.model_copy(update={"quantiles": q.model_copy(update=low)}))
+    below = with_optimum(answer.model_copy(update={"experiments": chosen}), -6.0, -5.0)
+    panel = drawn("learning_curves", below).axes[0]
+    assert panel.get_yscale() == "linear"
+    bottom, top = panel.get_ylim()
+    assert bottom < -6.0
+    assert all(bottom < v < top for row in below.experiments[0].quantiles.value for v in row)
+
+
+def test_texts_of_panels_are_no_mathematics(answer):
+    figure = drawn("risk_distribution", with_experiments(answer, ["$x$", "a_b^c"]))
+    assert [panel.get_title() for panel in figure.axes] == ["$x$", "a_b^c"]
+    assert not any(panel.title.get_parse_math() for panel in figure.axes)
+    assert isinstance(figure.axes[0].title, Text)
