@@ -187,7 +187,7 @@ def test_undecided_runs_are_drawn_above_the_line_and_named(answer, name):
         bands = labelled(figure.axes[2], PolyCollection, "_undecided")
         for band, e in zip(bands, answer.experiments, strict=True):
             step, seen = e.checkpoints[-1], e.exceedance.estimates[2][-1]
-            corners = band.get_paths()[0].vertices
+            corners = np.asarray(band.get_paths()[0].vertices)
             ends = corners[corners[:, 0] == step, 1]
             assert ends.max() == seen.estimate
             assert ends.min() == max(seen.failures - 9, 0) / seen.runs
