@@ -23,13 +23,12 @@ from jaxsim.risk.integral import Line, quadrature_error
 from jaxsim.risk.integrand import NORMAL_REACH, Integrand, integrand
 from jaxsim.risk.line import line_of
 from jaxsim.risk.quadrature import gauss_kronrod
-from jaxsim.risk.quasi_monte_carlo import scrambled_points
+from jaxsim.risk.quasi_monte_carlo import sample_of
 from jaxsim.risk.rule import RiskOptions
 
 _PANELS = 128
 _EXACT_DEGREE = 22
 """Polynomials that the Gauss-Kronrod rule integrates exactly."""
-_CONFIDENCE = 1 - 1e-6
 _ROUNDING = 64 * float(np.finfo(float).eps)
 
 
@@ -39,14 +38,12 @@ class Discretization(NamedTuple):
     Attributes:
         y: noise-free targets [n, ...].
         weights: [n].
-        error: losses [n] -> estimate of the quadrature error; None where there is none.
-        replicates: number of equal blocks that are independent replicates; 1 for none.
+        error: losses [n] -> estimate of the error of their mean; None where there is none.
     """
 
     y: np.ndarray
     weights: np.ndarray
     error: Callable[[np.ndarray], float] | None
-    replicates: int
 
 
 class Best(NamedTuple):
@@ -64,15 +61,19 @@ class Best(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def best_constant_risk(problem: Any) -> Enclosure:
+def best_constant_risk(problem: Any, options: RiskOptions | None = None) -> Enclosure:
     """Return the infimum of the true risk over constant predictions.
 
     No network whose output does not depend on x can do better than its lower end. Exact to rounding
     for finite laws; else with the error estimate of a quadrature in one dimension, of scrambled
     Sobol' points in more.
+
+    Args:
+        problem: law of (X, Y) and loss.
+        options: of the networks' risks: equal points cannot contradict each other.
     """
     averaged = integrand(problem)
-    found = discretize(problem)
+    found = discretize(problem, options)
     constant, value, slack = _best(problem, averaged, found.y, found.weights)
     error = _relative(averaged, value) + slack
     evidence = _evidence(problem, averaged)
@@ -82,10 +83,6 @@ def best_constant_risk(problem: Any) -> Enclosure:
     losses = _losses(averaged, constant, found.y)
     if found.error is not None:
         error += found.error(losses)
-    if found.replicates > 1:
-        means = losses.reshape(found.replicates, -1).mean(1)
-        quantile = scipy.stats.t.ppf((1 + _CONFIDENCE) / 2, found.replicates - 1)
-        error += float(quantile * means.std(ddof=1) / np.sqrt(found.replicates))
     return Enclosure(value, error, evidence, reason)
 
 
@@ -137,17 +134,33 @@ def bayes_risk(problem: Any) -> Enclosure:
     return Enclosure(value, error, evidence, "the risk of knowing the target (Bayes risk)")
 
 
-def discretize(problem: Any) -> Discretization:
+def discretize(problem: Any, options: RiskOptions | None = None) -> Discretization:
     """Return the law of (X, f(X)) as weighted values."""
     if problem.law.finite is not None:
-        return Discretization(problem.targets_at_points(), problem.law.finite[1], None, 1)
+        return Discretization(problem.targets_at_points(), problem.law.finite[1], None)
     line = line_of(problem.law)
     if line is not None:
         return _on_line(problem, line)
-    options = RiskOptions(points=4096, replicates=16)
-    points = scrambled_points(problem.law, options)
-    y = np.asarray(problem.targets_at(jnp.asarray(points.reshape(-1, points.shape[-1]))))
-    return Discretization(y, np.full(len(y), 1 / len(y)), None, options.replicates)
+    return _sampled(problem, RiskOptions() if options is None else options)
+
+
+def _sampled(problem: Any, options: RiskOptions) -> Discretization:
+    """Return the points of the networks' risks, with the error that those have."""
+    sample = sample_of(problem, options)
+    replicates, n = sample.y.shape[:2]
+    share = np.full(n, 1 / n) if sample.weights is None else sample.weights
+    y = sample.y.reshape(replicates * n, *sample.y.shape[2:])
+    weights = np.tile(share, replicates) / replicates
+
+    def error(losses: np.ndarray) -> float:
+        if sample.unbounded:
+            return math.inf
+        means = losses.reshape(replicates, n) @ share
+        quantile = scipy.stats.t.ppf((1 + options.confidence) / 2, replicates - 1)
+        spread = float(quantile * means.std(ddof=1) / np.sqrt(replicates))
+        return spread + float(np.max(weights * (losses - min(losses.min(), 0.0))))
+
+    return Discretization(y, weights, error)
 
 
 def _on_line(problem: Any, line: Line) -> Discretization:
@@ -167,7 +180,7 @@ def _on_line(problem: Any, line: Line) -> Discretization:
         # The best constant cuts the loss at unknown places: every panel may have a kink.
         return float(quadrature_error(values, mass, rule, rough=rough))
 
-    return Discretization(y, (density * rule.weights).ravel(), error, 1)
+    return Discretization(y, (density * rule.weights).ravel(), error)
 
 
 def _best(problem: Any, averaged: Integrand, y: np.ndarray, weights: np.ndarray) -> Best:
