@@ -74,6 +74,9 @@ def best_constant_risk(problem: Any, options: RiskOptions | None = None) -> Encl
     """
     averaged = integrand(problem)
     found = discretize(problem, options)
+    if found.error is not None and found.error(np.zeros(len(found.y))) == math.inf:
+        reason = "the risk of every constant could be infinite"
+        return Enclosure(problem.loss.lower_bound, math.inf, _evidence(problem, averaged), reason)
     constant, value, slack = _best(problem, averaged, found.y, found.weights)
     error = _relative(averaged, value) + slack
     evidence = _evidence(problem, averaged)

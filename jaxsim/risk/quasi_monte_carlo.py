@@ -8,8 +8,8 @@ the same points, so that differences between them are far more precise than the 
 
 What no point sees has no part in the spread. Formulas with rare large values are cut into strata
 (see `strata`), and the error has two terms more: one point's weight times the range of the losses
-seen, and, as far as enclosures of the formula allow values that no point saw, the largest mass that
-N points miss with probability 1e-6 times the loss there.
+seen, and, where comparisons in the formula may switch to values that no point saw, the largest mass
+that N points miss with probability 1e-6 times the loss there.
 """
 
 from __future__ import annotations
@@ -87,17 +87,23 @@ def sample_of(problem: Any, options: RiskOptions) -> Sample:
     y = _targets(problem, points)
     if not np.issubdtype(y.dtype, np.floating):
         return Sample(points, y, None, 1, None, False)
-    constant = np.median(y.reshape(-1, y.shape[-1]), axis=0)
+    constant = _typical_constant(problem)
     found = stratify(problem, constant, points.shape[1])
     if found is None:
         return Sample(points, y, None, 1, None, False)
     weights, strata = None, (Stratum(found.root, points.shape[1]),)
-    if found.strata:
+    if found.strata and not found.unbounded:
         strata = found.strata
         points, weights = _stratified_points(problem.law, options, found)
         y = _targets(problem, points)
-    unseen = _unseen(problem, constant, strata, y, options.replicates)
+    unseen = _unseen(problem, constant, found, strata, y)
     return Sample(points, y, weights, len(strata), unseen, found.unbounded)
+
+
+def _typical_constant(problem: Any) -> np.ndarray:
+    """Return the median of the target [outputs] at some points that do not depend on the seed."""
+    y = _targets(problem, scrambled_points(problem.law, RiskOptions(points=256, replicates=2)))
+    return np.median(y.reshape(-1, y.shape[-1]), axis=0)
 
 
 def _targets(problem: Any, points: np.ndarray) -> np.ndarray:
@@ -148,11 +154,14 @@ def _stratified_points(
 
 
 def _unseen(
-    problem: Any, constant: np.ndarray, strata: tuple[Stratum, ...], y: np.ndarray, replicates: int
+    problem: Any, constant: np.ndarray, found: Strata, strata: tuple[Stratum, ...], y: np.ndarray
 ) -> Unseen | None:
-    """Return the place of the largest loss that the formula's enclosures allow and no point saw."""
-    rows = y.reshape(-1, y.shape[-1])
-    least, most = rows.min(0), rows.max(0)
+    """Return the place of the largest loss that undecided comparisons allow and no point saw.
+
+    On a cell where all comparisons are decided the formula is continuous, and what its enclosure
+    exceeds the values seen by is mostly the looseness of interval arithmetic.
+    """
+    rows, replicates = y.reshape(-1, y.shape[-1]), len(y)
     rho = problem.loss.residual or jnp.abs
     leaves = [(leaf, s) for s in strata for leaf in s.cell.leaves() if np.isfinite(leaf.loss)]
     if not leaves:
@@ -161,6 +170,9 @@ def _unseen(
         [min(f.mass, _MISSED * s.cell.mass / (s.points * replicates)) for f, s in leaves]
     )
     ends = np.array([(f.least, f.most) for f, _ in leaves])  # [leaves, 2, outputs]
+    cells = np.stack([f.low for f, _ in leaves], 1), np.stack([f.high for f, _ in leaves], 1)
+    least, most = (np.swapaxes(e, 0, 1)[:, None] for e in found.decided(*cells))
+    least, most = np.minimum(least, rows.min(0)), np.maximum(most, rows.max(0))
     nearest = np.clip(ends, least, most)
     with jax.ensure_compile_time_eval():
         more = np.asarray(rho(jnp.asarray(constant - ends)) - rho(jnp.asarray(constant - nearest)))

@@ -28,7 +28,7 @@ import numpy as np
 from jaxsim.problem.expression import Expression, Node
 from jaxsim.problem.intervals import enclose
 from jaxsim.problem.targets import ExpressionTarget
-from jaxsim.risk.coordinates import Coordinates, coordinates_of
+from jaxsim.risk.coordinates import Coordinates, Ends, coordinates_of
 
 CELLS = 160
 """Cells in which the formula is enclosed."""
@@ -71,7 +71,8 @@ class Cell:
 
     def leaves(self) -> list[Cell]:
         """Return the cells below it that were not split."""
-        found, stack = [], [self]
+        found: list[Cell] = []
+        stack: list[Cell] = [self]
         while stack:
             cell = stack.pop()
             stack += cell.children
@@ -101,12 +102,15 @@ class Strata:
         root: all of it, with the cells below it.
         strata: empty if plain points serve.
         unbounded: whether the loss grows without bound somewhere, so that risks may be infinite.
+        decided: (low [k, n], high [k, n]) -> enclosures [outputs, n] of the formula on cells, with
+            every comparison decided as at the middle of the cell.
     """
 
     coordinates: Coordinates
     root: Cell
     strata: tuple[Stratum, ...]
     unbounded: bool
+    decided: Callable[[np.ndarray, np.ndarray], Ends]
 
 
 def stratify(problem: Any, constant: np.ndarray, points: int) -> Strata | None:
@@ -156,7 +160,8 @@ def _stratified(
     rest = search.refine([root], _LOOK)
     if _gain(root) > RARE / 4 or not all(np.isfinite(c.loss) for c in root.leaves()):
         search.refine(rest, CELLS - _LOOK)
-    return Strata(coordinates, root, _allocate(root, points), _unbounded(root.leaves()))
+    unbounded = _unbounded(root.leaves())
+    return Strata(coordinates, root, _allocate(root, points), unbounded, search.decided)
 
 
 class _Search:
@@ -181,6 +186,12 @@ class _Search:
         inside = (least <= self.constant[:, None]) & (self.constant[:, None] <= most)
         loss, floor = np.maximum(*ends).sum(0), np.where(inside, 0.0, np.minimum(*ends)).sum(0)
         return self.coordinates.mass(low, high), least, most, loss, floor
+
+    def decided(self, low: np.ndarray, high: np.ndarray) -> Ends:
+        """Return enclosures with every comparison decided as at the middle of the cell."""
+        box = self.coordinates.image(low, high)
+        found = [enclose(node, *box, decided=True) for node in self.nodes]
+        return np.stack([f.low[0] for f in found]), np.stack([f.high[0] for f in found])
 
     def cells(self, low: np.ndarray, high: np.ndarray) -> list[Cell]:
         """Return the cells with ends [k, n]."""
@@ -223,7 +234,7 @@ class _Search:
         starts[:, own, own] = stops[:, own, own] = places
         first = self.flat(np.broadcast_to(low, shape), stops)
         second = self.flat(starts, np.broadcast_to(high, shape))
-        costs = sum(mass * np.minimum(loss, _HUGE) for mass, loss in (first, second))
+        costs = first[0] * np.minimum(first[1], _HUGE) + second[0] * np.minimum(second[1], _HUGE)
         # A slab of less than a tenth of the cell separates little.
         least = 0.1 * np.array([c.mass for c in batch])
         costs[0] = np.where(first[0][0] < least, np.inf, costs[0])
