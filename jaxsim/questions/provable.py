@@ -41,7 +41,7 @@ def lower_bounds_of(
         network.activation,
         experiment.problem.law.support,
         optimum_upper=optimum.upper,
-        best_constant_lower=best_constant_risk(experiment.problem).lower,
+        best_constant_lower=best_constant_risk(experiment.problem, experiment.risk).lower,
         hierarchy=hierarchy(experiment),
         keeps_inactive=experiment.optimizer.keeps_inactive,
         precision=experiment.precision,
@@ -81,5 +81,5 @@ def remaining_risk(experiment: Experiment) -> RemainingRisk:
         by_count = [Bound(-np.inf)] * (width + 1)
     else:
         by_count = [levels(width - c) for c in range(width + 1)]
-    bounds = (*by_count, best_constant_risk(experiment.problem).lower)
+    bounds = (*by_count, best_constant_risk(experiment.problem, experiment.risk).lower)
     return RemainingRisk(bounds, np.array([b.value for b in bounds]))
