@@ -81,26 +81,37 @@ def compare_pairs(
     found: list[tuple[Experiment, Experiment, float, PairedCounts]] = []
     gaps: list[str] = []
     for group in _groups(results.experiments):
-        pairs = list(combinations(range(len(group)), 2))
         if len(group) > LARGEST_GROUP:
-            pairs = [(0, j) for j in range(1, len(group))]
             gaps.append(
                 f"{len(group):,} experiments share random numbers: each is compared with "
                 f"{group[0].label} only, since there are more than {LARGEST_GROUP}"
             )
-        tables = _tables(results, group, brackets, eps)
         lost = []
-        for i, j in pairs:
-            for g, threshold in enumerate(eps):
-                counts = _counts(tables[g], i, j)
-                if counts.runs:
-                    found.append((group[i], group[j], float(threshold), counts))
-                elif g == 0:
-                    lost.append(f"{group[i].label} and {group[j].label}")
+        for members, pairs in _blocks(group):
+            tables = _tables(results, members, brackets, eps)
+            for i, j in pairs:
+                for g, threshold in enumerate(eps):
+                    counts = _counts(tables[g], i, j)
+                    if counts.runs:
+                        found.append((members[i], members[j], float(threshold), counts))
+                    elif g == 0:
+                        lost.append(f"{members[i].label} and {members[j].label}")
         if lost:
             more = f" and {len(lost) - 3:,} more pairs" if len(lost) > 3 else ""
             gaps.append(f"no replicate is finished in both: {'; '.join(lost[:3])}{more}")
     return PairsAnswer(comparisons=_compared(found, confidence), not_compared=gaps)
+
+
+def _blocks(
+    group: Sequence[Experiment],
+) -> Iterator[tuple[Sequence[Experiment], list[tuple[int, int]]]]:
+    """Yield experiments that are read together, and which pairs of them are compared."""
+    if len(group) <= LARGEST_GROUP:
+        yield group, list(combinations(range(len(group)), 2))
+        return
+    for begin in range(1, len(group), LARGEST_GROUP):
+        members = [group[0], *group[begin : begin + LARGEST_GROUP]]
+        yield members, [(0, j) for j in range(1, len(members))]
 
 
 def _compared(

@@ -76,7 +76,7 @@ def write_views(
     from jaxsim.report.page import write_page
 
     directory = Path(directory)
-    text = answer.model_dump_json(indent=1) + "\n"
+    text = answer.model_dump_json() + "\n"
     write_atomically(directory / ANSWER, text.encode())
     tables = write_tables(answer, directory)
     _remove(directory / f"{name}.csv" for name in TABLES if f"{name}.csv" not in tables)

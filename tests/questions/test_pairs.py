@@ -120,7 +120,7 @@ def test_large_groups_are_compared_pair_by_pair(tmp_path):
     assert len(answer.pairs.comparisons) == 26 * 25 // 2
     agree(answer, results.to_pandas(), 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "LARGEST_GROUP", 25)
+        patch.setattr(module, "LARGEST_GROUP", 10)
         few = analyse(results, [0.05])
     assert len(few.pairs.comparisons) == 25
     assert "each is compared with" in few.pairs.not_compared[0]
