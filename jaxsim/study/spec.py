@@ -204,7 +204,11 @@ def current_slurm_keys(table: Any) -> Any:
         return table
     for former, name in FORMER_SLURM_KEYS.items():
         if table.get(former) is not None and table.get(name) is not None:
-            raise PydanticCustomError("said_twice", f"{former} is the former name of {name}")
+            raise PydanticCustomError(
+                "said_twice",
+                "{former} is the former name of {name}",
+                {"former": former, "name": name},
+            )
         if former in table:
             table = {name: table[former]} | {k: v for k, v in table.items() if k != former}
     return table
