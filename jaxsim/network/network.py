@@ -6,6 +6,7 @@ vector [P]: optimizers, shards and engines need to know no more of a network tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +17,13 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from jaxsim.errors import InputError
+from jaxsim.errors import InputError, reason
 from jaxsim.network.activations import Activation
 from jaxsim.network.initializers import Initializer
 from jaxsim.network.module import FullyConnected
+
+
+_MOST_PARAMETERS = 2**28
 
 
 @dataclass(frozen=True)
@@ -188,12 +192,18 @@ def from_flax(module: Any, inputs: int, outputs: int) -> Network:
         variables = jax.eval_shape(module.init, jax.random.key(0), example)
     except Exception as error:
         raise InputError(
-            f"network.module cannot be initialized on inputs of shape (2, {inputs}): {error}"
+            f"network.module cannot be initialized on inputs of shape (2, {inputs}): "
+            f"{reason(error)}"
         ) from error
     if set(variables) != {"params"}:
         raise InputError(
             f"network.module has the variable collections {sorted(variables)}; accepted: only "
             "'params' (no batch statistics, no dropout state)"
+        )
+    size = sum(math.prod(v.shape) for v in jax.tree.leaves(variables))
+    if size > _MOST_PARAMETERS:
+        raise InputError(
+            f"network.module has {size:,} parameters; accepted: up to {_MOST_PARAMETERS:,}"
         )
     flat, unravel = ravel_pytree(jax.tree.map(lambda v: jnp.zeros(v.shape), variables))
 
@@ -201,7 +211,13 @@ def from_flax(module: Any, inputs: int, outputs: int) -> Network:
         tree = jax.tree.map(lambda v: v.astype(theta.dtype), unravel(theta.astype(flat.dtype)))
         return module.apply(tree, x)
 
-    shape = jax.eval_shape(apply, flat, example).shape
+    try:
+        found = jax.eval_shape(apply, flat, example)
+    except Exception as error:
+        raise InputError(
+            f"network.module cannot be applied to inputs of shape (2, {inputs}): {reason(error)}"
+        ) from error
+    shape = getattr(found, "shape", type(found).__name__)
     if shape != (2, outputs):
         raise InputError(
             f"network.module maps inputs of shape (2, {inputs}) to {shape}; accepted: "

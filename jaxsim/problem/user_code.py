@@ -6,6 +6,7 @@ accord, so that nothing is imported unless the user has said so.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import re
@@ -13,7 +14,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from jaxsim.errors import InputError
+import jax.numpy as jnp
+
+from jaxsim.errors import InputError, reason
 from jaxsim.problem import user_source
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -72,6 +75,34 @@ def load(reference: str, key: str, allowed: bool) -> Callable[..., Any]:
     return found
 
 
+def guarded(function: Callable[..., Any], said: str) -> Callable[..., Any]:
+    """Return a user's function whose failures are sentences, wherever it is called or traced.
+
+    Args:
+        function: theirs.
+        said: how a sentence begins: key and value of the study.
+
+    Raises:
+        InputError: when the returned function is called and theirs raises anything.
+    """
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:
+            given = ", ".join(str(jnp.shape(a)) for a in arguments if hasattr(a, "shape"))
+            place = f" on arrays of the shapes {given}" if given else ""
+            raise InputError(
+                f"{said} fails{place}: {reason(error)}; accepted: a pure function written with "
+                "jax.numpy"
+            ) from error
+
+    return call
+
+
 def identity_of(reference: str, key: str) -> list[str]:
     """Return the SHA-256 values that identify a "module:function", whose module is loaded.
 
@@ -101,10 +132,8 @@ def _import(module_name: str, reference: str, key: str) -> Any:
                 "installed packages"
             ) from None
         raise InputError(f"{key} = {reference!r} cannot be imported: {error}") from error
-    except Exception as error:  # whatever a stranger's module raises
-        raise InputError(
-            f"{key} = {reference!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises
+        raise InputError(f"{key} = {reference!r} cannot be imported: {reason(error)}") from error
     finally:
         if here in sys.path:
             sys.path.remove(here)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import numpy as np
+from pydantic import Field
 
-from jaxsim.errors import InputError
+from jaxsim.errors import InputError, reason
 from jaxsim.network.activations import ACTIVATIONS
 from jaxsim.network.initializers import INITIALIZERS, Initializer
 from jaxsim.network.network import Layer, Network, from_flax, fully_connected
@@ -20,11 +26,12 @@ from jaxsim.problem.losses import LOSSES
 from jaxsim.problem.noise import NOISES
 from jaxsim.problem.problem import Problem
 from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget, TeacherTarget
-from jaxsim.problem.user_code import load
+from jaxsim.problem.user_code import guarded, load
 from jaxsim.registry import Registry, build, call, check_parameters
 from jaxsim.risk import RiskOptions
 from jaxsim.study.expand import Variation
 from jaxsim.study.identity import identify
+from jaxsim.study.limits import require_parameters, require_points, require_samples
 from jaxsim.study.spec import ExperimentSpec, NetworkSpec, ProblemSpec, TrainingSpec, written
 from jaxsim.training.experiment import BatchSize, Experiment, TrainingSet, log_spaced
 from jaxsim.training.keys import root_key
@@ -60,12 +67,16 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
     identity = identify(dump, problem, network, context.seed, context.paired, context.base)
     risk = RiskOptions(**spec.problem.risk.model_dump(), seed=context.seed)
     training_set = _training_set(spec.training, problem)
+    batch_size = _batch_size(spec.training, training_set)
+    _require_sizes(problem, network, batch_size, training_set, risk)
+    if "content" in identity.initialization_key or problem.loss.name == "function":
+        _require_gradient(problem, network)
     return Experiment(
         label=variation.label,
         problem=problem,
         network=network,
         optimizer=optimizer(spec.optimizer, "optimizer", spec.precision),
-        batch_size=_batch_size(spec.training, training_set),
+        batch_size=batch_size,
         training_set=training_set,
         steps=spec.steps,
         checkpoints=_checkpoints(spec),
@@ -76,6 +87,45 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
         **identity._asdict(),
         spec=dump,
     )
+
+
+def _require_sizes(
+    problem: Problem,
+    network: Network,
+    batch_size: BatchSize,
+    training_set: TrainingSet | None,
+    risk: RiskOptions,
+) -> None:
+    """Check the sizes of what one member holds, before anything is allocated."""
+    size = training_set.size if training_set is not None else None
+    batch = batch_size if isinstance(batch_size, int) else size if batch_size == "full" else 1
+    require_samples(batch or 1, size, network.inputs, network.hidden, network.outputs)
+    if problem.law.finite is None and problem.law.density_1d is None:
+        require_points(risk.points, risk.replicates, problem.law.unit_dimension)
+
+
+def _require_gradient(problem: Problem, network: Network) -> None:
+    """Trace the gradient of a loss or network of the user's own, as trainings will.
+
+    Raises:
+        InputError: if that fails.
+    """
+
+    def empirical_risk(theta: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+        return problem.loss.function(network.apply(theta, x), y).mean()
+
+    try:
+        for dtype in (jnp.float32, jnp.float64):
+            samples = jax.eval_shape(lambda k, d=dtype: problem.sample(k, 2, d), jax.random.key(0))
+            theta = jax.ShapeDtypeStruct((network.size,), dtype)
+            jax.eval_shape(jax.grad(empirical_risk), theta, *samples)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the gradient of the study's own code cannot be computed: {reason(error)}; accepted: "
+            "pure functions written with jax.numpy that jax.grad differentiates"
+        ) from error
 
 
 def _given(optimum: float | list[float] | None) -> float | tuple[float, float] | None:
@@ -121,10 +171,21 @@ def _named_or_own(
     options = {k: v for k, v in spec.items() if k not in ("name", "function")}
     checked = check_parameters(registry["function"], {"function": "", **options}, key, "function")
     try:
-        own = load(spec.get("function", ""), "function", context.allow_code)
-        return registry["function"](**{**checked, "function": own})
+        return registry["function"](**{**checked, "function": _own(spec, key, context)})
     except InputError as error:
         raise error.at(key) from None
+
+
+def _own(spec: dict[str, Any], key: str, context: Context) -> Callable[..., Any]:
+    """Return the user's function that a table names."""
+    name = spec.get("function", "")
+    function = load(name, "function", context.allow_code)
+
+    @functools.wraps(function)
+    def array(*arguments: Any) -> jax.Array:
+        return jnp.asarray(function(*arguments))
+
+    return guarded(array, f"{key}.function = {name!r}")
 
 
 def _target(spec: str | list[str] | dict[str, Any], dimension: int, context: Context) -> Any:
@@ -145,7 +206,7 @@ def _target(spec: str | list[str] | dict[str, Any], dimension: int, context: Con
 
 
 def _teacher(dimension: int, context: Context) -> Any:
-    def teacher(teacher: dict[str, Any], seed: int = 0, outputs: int = 1) -> TeacherTarget:
+    def teacher(teacher: dict[str, Any], seed: Seed = 0, outputs: Outputs = 1) -> TeacherTarget:
         from jaxsim.study.read import check
 
         spec = check(teacher, NetworkSpec, "teacher")
@@ -156,11 +217,18 @@ def _teacher(dimension: int, context: Context) -> Any:
 
 
 def _function(dimension: int, context: Context) -> Any:
-    def function(function: str, outputs: int = 1) -> FunctionTarget:
-        return FunctionTarget(load(function, "function", context.allow_code), outputs)
+    def function(function: str, outputs: Outputs = 1) -> FunctionTarget:
+        own = _own({"function": function}, "problem.target", context)
+        target = FunctionTarget(own, outputs)
+        for dtype in (jnp.float32, jnp.float64):  # as trainings and risks will trace it
+            jax.eval_shape(target, jax.ShapeDtypeStruct((2, dimension), dtype))
+        return target
 
     return function
 
+
+Outputs = Annotated[int, Field(ge=1, le=100_000)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 _FACTORS = {
     "standard": lambda fan_in, number: 1.0,
@@ -177,8 +245,7 @@ def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> 
                 f"network.{sorted(unused)[0]} is not accepted beside network.module: your own "
                 "module has its own layers and initializers"
             )
-        factory = load(spec.module, "network.module", context.allow_code)
-        return from_flax(factory(), inputs, outputs)
+        return _module(spec.module, inputs, outputs, context)
     if spec.hidden is None:
         raise InputError("network.hidden is missing; give the widths, e.g. [16, 16], or []")
     activation = _named_or_own(ACTIVATIONS, spec.activation, "network.activation", context)
@@ -200,6 +267,7 @@ def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> 
                 f"network.biases = {law.name!r} is not accepted: it is a law of matrices, for "
                 "network.weights"
             )
+    require_parameters(spec.hidden, inputs, outputs, "network.hidden")
     frozen = _frozen(spec.freeze, depth)
     layers = []
     for number in range(1, depth + 1):
@@ -216,7 +284,28 @@ def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> 
                 train_biases=(number, "biases") not in frozen,
             )
         )
-    return fully_connected(tuple(layers), activation)
+    network = fully_connected(tuple(layers), activation)
+    try:
+        jax.eval_shape(network.init, jax.random.key(0))
+    except (OverflowError, ValueError) as error:
+        raise InputError(
+            f"network.weights or network.biases cannot be drawn for the widths {widths}: {error}"
+        ) from None
+    return network
+
+
+def _module(name: str, inputs: int, outputs: int, context: Context) -> Network:
+    """Return the network of the user's own flax module."""
+    said = f"network.module = {name!r}"
+    factory = guarded(load(name, "network.module", context.allow_code), said)
+    module = factory()
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"{said} returns an object of type {type(module).__name__}; accepted: a function "
+            "without arguments that returns a flax linen module"
+        )
+    network = from_flax(module, inputs, outputs)
+    return replace(network, apply=guarded(network.apply, said))
 
 
 def _joint(

@@ -13,6 +13,7 @@ from jaxsim.study.read import check, set_key
 from jaxsim.study.spec import ExperimentSpec, StudySpec
 
 LARGEST_GRID = 100_000
+LONGEST_LABEL = 200
 
 
 class Variation(NamedTuple):
@@ -61,16 +62,71 @@ def _changes(study: StudySpec) -> Iterator[tuple[str, dict[str, Any]]]:
         size *= len(values)
     if size > LARGEST_GRID:
         raise InputError(f"grid has {size} experiments; accepted: up to {LARGEST_GRID}")
-    for explicit in study.experiment or [{}]:
-        explicit = dict(explicit)
-        given = explicit.pop("label", None)
-        if given is not None and not isinstance(given, str):
-            raise InputError(f"experiment.label = {given!r} is not accepted: it should be text")
-        for values in itertools.product(*study.grid.values()):
-            grid = dict(zip(study.grid, values, strict=True))
-            names = [given] if given else [_name(k, v) for k, v in explicit.items()]
-            names += [_name(k, v) for k, v in grid.items()]
-            yield ", ".join(names) or study.name, {**explicit, **grid}
+    axes = {key: _axis(key, values) for key, values in study.grid.items()}
+    for name, explicit in _explicit(study.experiment or [{}]):
+        for choice in itertools.product(*axes.values()):
+            names = [n for n in (name, *(n for n, _ in choice)) if n]
+            grid = {key: value for key, (_, value) in zip(axes, choice, strict=True)}
+            label = ", ".join(names) or study.name
+            yield " ".join(label.split()), {**explicit, **grid}
+
+
+def _explicit(experiments: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Return (name in labels, changed keys) of the explicit experiments."""
+    labels = [_label(e.get("label"), "experiment.label") for e in experiments]
+    tables = [{k: v for k, v in e.items() if k != "label"} for e in experiments]
+    names = [", ".join(_name(k, v) for k, v in table.items()) for table in tables]
+    return list(zip(_told_apart(names, labels, tables), tables, strict=True))
+
+
+def _label(given: Any, key: str) -> str | None:
+    if given is not None and (not isinstance(given, str) or not given.strip()):
+        raise InputError(f"{key} = {given!r} is not accepted: it should be text")
+    if given is not None and len(given) > LONGEST_LABEL:
+        raise InputError(
+            f"{key} = {given!r} has {len(given)} characters; accepted: {LONGEST_LABEL}"
+        )
+    return given
+
+
+def _axis(key: str, values: list[Any]) -> list[tuple[str, Any]]:
+    """Return (name in labels, value) of the values of a grid's key.
+
+    A table may have a `label` of its own. Names of tables that are equal, as two with the same
+    `name`, are told apart by what differs between these tables.
+    """
+    labels, tables = [], []
+    for value in values:
+        table, label = value, None
+        if isinstance(value, dict) and "label" in value and key.split(".")[-1] != "data":
+            label = _label(value["label"], f'grid."{key}".label')
+            table = {k: v for k, v in value.items() if k != "label"}
+        labels.append(label)
+        tables.append(table)
+    names = [_name(key, table) for table in tables]
+    return list(zip(_told_apart(names, labels, tables), tables, strict=True))
+
+
+def _told_apart(names: list[str], labels: list[str | None], tables: list[Any]) -> list[str]:
+    """Return the labels, or names with what differs between tables whose names are equal."""
+    found = [label or name for label, name in zip(labels, names, strict=True)]
+    for name in {n for n in names if names.count(n) > 1}:
+        alike = [i for i, n in enumerate(names) if n == name and labels[i] is None]
+        flat = {i: _flat(tables[i]) for i in alike}
+        keys = dict.fromkeys(k for f in flat.values() for k in f)
+        varying = [k for k in keys if len({canonical(f.get(k)) for f in flat.values()}) > 1]
+        for i in alike:
+            found[i] = ", ".join([name, *(_name(k, flat[i][k]) for k in varying if k in flat[i])])
+    return found
+
+
+def _flat(table: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as one with dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in table.items() if isinstance(table, dict) else ():
+        name = f"{prefix}{key}"
+        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return found
 
 
 def _name(key: str, value: Any) -> str:

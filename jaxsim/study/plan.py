@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from jaxsim.engines.registry import ExecutionConfig
+from jaxsim.errors import InputError
 from jaxsim.results.store import Shard
+from jaxsim.study.limits import MOST_SHARDS
 from jaxsim.training.experiment import Experiment
 
 
@@ -37,7 +39,17 @@ class Layout:
 
 
 def shards(experiment: Experiment, layout: Layout, replicates: int) -> Iterator[Shard]:
-    """Yield the shards that hold replicates 0, ..., replicates - 1 of an experiment."""
+    """Yield the shards that hold replicates 0, ..., replicates - 1 of an experiment.
+
+    Raises:
+        InputError: if they would be too many files.
+    """
+    count = -(-replicates // layout.shard)
+    if count > MOST_SHARDS:
+        raise InputError(
+            f"execution.shard = {layout.shard} cuts {replicates:,} replicates into {count:,} "
+            f"files; accepted: up to {MOST_SHARDS:,}, with a larger shard"
+        )
     for first in range(0, replicates, layout.shard):
         yield Shard(
             experiment=experiment.id,

@@ -12,7 +12,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from jaxsim.errors import InputError
+from jaxsim.study.plain import plain, table_of
 from jaxsim.study.spec import StudySpec
+
+
+LARGEST_FILE = 64 * 2**20
+"""Bytes of a study file."""
 
 
 def read_table(path: Path, what: str = "study") -> dict[str, Any]:
@@ -21,12 +26,21 @@ def read_table(path: Path, what: str = "study") -> dict[str, Any]:
     Raises:
         InputError: if it cannot be read or is not TOML, with the place.
     """
+    said = f"{what} = {str(path)!r}"
     try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise InputError(
+                f"{said} has {size:,} bytes; accepted: up to {LARGEST_FILE:,}, and data in a file "
+                "of their own (problem.data)"
+            )
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{what} = {str(path)!r} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{what} = {str(path)!r} is not valid TOML: {error}") from None
+        raise InputError(f"{said} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, integers too long to convert
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{said} is not valid TOML: {error}") from None
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -47,7 +61,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
         raise InputError(f"--set {text!r} is not a setting; accepted: key=value, e.g. steps=500")
     try:
         return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         if re.fullmatch(r"[A-Za-z_][\w.:*+-]*", value):
             return key, value
         raise InputError(
@@ -90,10 +104,22 @@ def check(table: Mapping[str, Any], model: type[BaseModel] = StudySpec, where: s
 
 def study_spec(table: Mapping[str, Any], settings: Sequence[str] = ()) -> StudySpec:
     """Return the checked study of a table with `key=value` settings applied."""
-    table = copy.deepcopy(dict(table))
-    for text in settings:
+    table = table_of(table)
+    for text in _settings(settings):
         set_key(table, *parse_setting(text))
-    return check(table)
+    return check(plain(table))
+
+
+def _settings(settings: Any) -> Sequence[str]:
+    if isinstance(settings, str) or not isinstance(settings, Sequence):
+        raise InputError(
+            f"settings = {settings!r} is not accepted: it should be a list of texts such as "
+            '["steps=500"]'
+        )
+    for text in settings:
+        if not isinstance(text, str):
+            raise InputError(f"settings holds {text!r}; accepted: texts such as 'steps=500'")
+    return settings
 
 
 def _sentence(error: ValidationError, where: str) -> InputError:

@@ -17,6 +17,8 @@ from jaxsim.engines.registry import ENGINES, current_name
 Table = dict[str, Any]
 NameOrTable = str | Table
 Positive = Annotated[int, Field(ge=1)]
+MOST_CHECKPOINTS = 100_000
+"""Of one experiment."""
 
 
 class Section(BaseModel):
@@ -45,17 +47,17 @@ def written(section: Section) -> set[str]:
 class RiskSpec(Section):
     """[problem.risk]: how the true risk is computed where it is not an exact finite sum."""
 
-    pieces: Positive | None = Field(
+    pieces: Annotated[int, Field(ge=1, le=2**20)] | None = Field(
         default=None,
         description="capacity for linear pieces of one-dimensional networks; default by size",
     )
-    nodes: Positive | None = Field(
+    nodes: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         default=None, description="quadrature nodes per piece; default by degree"
     )
-    points: Positive = Field(
+    points: Annotated[int, Field(ge=1, le=2**26)] = Field(
         default=1024, description="quasi-Monte Carlo points per scrambled replicate"
     )
-    replicates: Annotated[int, Field(ge=2)] = Field(
+    replicates: Annotated[int, Field(ge=2, le=4096)] = Field(
         default=16, description="independent scramblings, from whose spread the error is computed"
     )
 
@@ -85,7 +87,9 @@ class ProblemSpec(Section):
 class NetworkSpec(Section):
     """[network]: architecture and law of the random initialization."""
 
-    hidden: list[Positive] | None = Field(default=None, description="widths of the hidden layers")
+    hidden: Annotated[list[Positive], Field(max_length=1000)] | None = Field(
+        default=None, description="widths of the hidden layers"
+    )
     activation: NameOrTable = Field(default="relu")
     weights: NameOrTable | list[NameOrTable] = Field(
         default="he_normal", description="law at initialization; a list gives one per layer"
@@ -137,7 +141,10 @@ class ExperimentSpec(Section):
     """What one experiment is made of: everything that fixes the law of a run."""
 
     steps: Annotated[int, Field(ge=0, le=2**31 - 2)] = 1000
-    checkpoints: Positive | list[Annotated[int, Field(ge=0)]] = Field(
+    checkpoints: (
+        Annotated[int, Field(ge=1, le=MOST_CHECKPOINTS)]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MOST_CHECKPOINTS)]
+    ) = Field(
         default=16,
         description="about how many, log-spaced, or the steps themselves; 0 is always included",
     )
@@ -173,14 +180,14 @@ class ExecutionSpec(Section):
         description="auto takes the fastest by a short measurement, and vmap where the width "
         "is given",
     )
-    lanes: Positive | Literal["auto"] = Field(
+    lanes: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
         default="auto", description="members per group of the lanes and native engines"
     )
-    width: Positive | Literal["auto"] = Field(
+    width: Annotated[int, Field(ge=1, le=2**22)] | Literal["auto"] = Field(
         default="auto",
         description="replicates per compiled call; auto chooses by a short measurement",
     )
-    shard: Positive | Literal["auto"] = Field(
+    shard: Annotated[int, Field(ge=1, le=2**32)] | Literal["auto"] = Field(
         default="auto", description="replicates per file, a multiple of the width"
     )
     matmul_precision: Literal["highest", "high", "default", "tensorfloat32", "bfloat16"] = "highest"
@@ -259,7 +266,7 @@ class StudySpec(ExperimentSpec):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     replicates: Annotated[int, Field(ge=1, le=2**32)] = 1024
     epsilon: list[Annotated[float, Field(ge=0)]] = Field(
-        default_factory=lambda: [0.001, 0.01, 0.1], min_length=1
+        default_factory=lambda: [0.001, 0.01, 0.1], min_length=1, max_length=1000
     )
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     interval: Literal["clopper-pearson", "wilson", "mid-p"] = "clopper-pearson"

@@ -61,6 +61,46 @@ def test_the_base_tables_are_not_shared_between_experiments():
     assert [v.spec.optimizer["b1"] for v in found] == [0.8, 0.9]
 
 
+ADAM = {"name": "adam", "learning_rate": 0.1}
+
+
+def test_tables_of_one_optimizer_are_named_by_what_differs():
+    choices = [ADAM, {**ADAM, "b2": 0.9}, {**ADAM, "b2": 0.9, "learning_rate": 0.5}]
+    assert [v.label for v in expand(grid={"optimizer": choices})] == [
+        "adam, learning_rate 0.1",
+        "adam, learning_rate 0.1, b2 0.9",
+        "adam, learning_rate 0.5, b2 0.9",
+    ]
+    assert [v.label for v in expand(grid={"optimizer": choices[:2]})] == ["adam", "adam, b2 0.9"]
+    explicit = [{"optimizer": t} for t in choices[:2]]
+    assert [v.label for v in expand(experiment=explicit)] == ["adam", "adam, b2 0.9"]
+
+
+def test_nested_tables_are_named_by_what_differs():
+    rates = [{"schedule": "linear", "init_value": v, "end_value": 0.0, "transition_steps": 5}
+             for v in (0.1, 0.2)]  # fmt: skip
+    choices = [{"name": "adam", "learning_rate": r} for r in rates]
+    assert [v.label for v in expand(grid={"optimizer": choices})] == [
+        "adam, init_value 0.1",
+        "adam, init_value 0.2",
+    ]
+
+
+def test_a_table_of_a_grid_may_have_a_label_which_is_no_part_of_it():
+    choices = [{**ADAM, "label": "A"}, {**ADAM, "b2": 0.9, "label": "B [new]"}, ADAM | {"b1": 0.8}]
+    found = expand(grid={"optimizer": choices, "network.hidden": [[2], [3]]})
+    assert [v.label for v in found][:3] == ["A, hidden 2", "A, hidden 3", "B [new], hidden 2"]
+    assert found[0].spec.optimizer == ADAM
+    assert found[-1].label == "adam, hidden 3"
+
+
+def test_a_column_of_data_called_label_is_no_label_of_the_grid():
+    choices = [{"path": "a.csv", "label": "y"}, {"path": "a.csv", "label": "z"}]
+    found = expand(grid={"problem.data": choices})
+    assert [v.spec.problem.data for v in found] == choices
+    assert len({v.label for v in found}) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
