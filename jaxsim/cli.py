@@ -177,6 +177,14 @@ def launch(
         run(study, output, settings, replicates, workers=local, repair=repair,
             allow_code=allow_code)  # fmt: skip
         return
+    if prepare or dry_run:
+        mode, idle = ("prepare", given) if prepare else ("dry-run", {})
+        alone = {**idle, "dry-run": (dry_run and prepare) or None, "repair": repair or None}
+        for name, value in alone.items():
+            if value is not None and value != []:
+                raise InputError(
+                    f"--{name} is not accepted together with --{mode}, which submits nothing"
+                )
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
     directory = output or Path("runs") / loaded.spec.name
@@ -322,7 +330,7 @@ def report(
 
     runtime.configure()
     opened = reopen(directory, allow_code)
-    study = opened.study.with_settings(settings) if settings else opened.study
+    study = opened.study.with_questions(settings) if settings else opened.study
     place = report_directory(directory, settings)
     write_report(open_results(opened), study, place, _console(), plots=plots)
 

@@ -87,7 +87,15 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
         devices: CPU devices to create; None for one, which `choose_devices` lets a thread per core
             share. Without effect on accelerators, and once JAX has computed something.
         matmul_precision: jax_default_matmul_precision.
+
+    Raises:
+        InputError: for a precision of products that has no effect on the devices there are.
     """
+    if matmul_precision != "highest" and jax.default_backend() == "cpu":
+        raise InputError(
+            f'execution.matmul_precision = "{matmul_precision}" is not accepted on a CPU, where it '
+            'has no effect: it should be "highest"'
+        )
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", matmul_precision)
     if not setting("jax_compilation_cache_dir"):
@@ -132,6 +140,33 @@ def ask_for_reproducible_gpus() -> None:
     else:
         return
     warnings.warn(f"{reason}, two processes may differ in their last bits on a GPU", stacklevel=3)
+
+
+_forked = False
+"""Whether this process was forked from one in which JAX had started its threads."""
+
+
+def _note_fork() -> None:
+    global _forked
+    _forked = _has_computed()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def require_unforked() -> None:
+    """Check that JAX works in this process: in a fork of one that used it, it waits for ever.
+
+    Raises:
+        InputError: if it does not.
+    """
+    if _forked:
+        raise InputError(
+            "jaxsim cannot compute in a process forked from one that has used JAX, whose threads "
+            "a fork does not have; start a new one (multiprocessing.get_context('spawn')), or give "
+            "`workers` to share the work"
+        )
 
 
 def _has_computed() -> bool:
@@ -190,8 +225,9 @@ def require_device() -> None:
     """Start JAX's devices.
 
     Raises:
-        InputError: if there is none of the kind that JAX is told to use.
+        InputError: if there is none of the kind that JAX is told to use, or this process is a fork.
     """
+    require_unforked()
     with _noting() as noted:
         try:
             jax.default_backend()

@@ -10,7 +10,13 @@ import jax
 
 from jaxsim import runtime
 from jaxsim.engines import lanes
-from jaxsim.engines.registry import REFERENCE, ExecutionConfig, require
+from jaxsim.engines.registry import (
+    ENGINES,
+    REFERENCE,
+    ExecutionConfig,
+    require,
+    unsupported_reason,
+)
 from jaxsim.errors import InputError
 from jaxsim.launch import worker_process
 from jaxsim.launch.measure import Measurement, is_remembered, lane_counts, measure
@@ -122,6 +128,7 @@ def _measure_in_subprocess(study: Study, announce: Callable[[str], None]) -> Non
 def _layout(
     experiment: Experiment, replicates: int, execution: ExecutionSpec, cores: int
 ) -> Layout:
+    _require_lanes(experiment, execution)
     speed: Measurement | None = None
     if execution.width == "auto":
         speed = measure(experiment, replicates, execution.engine, execution.lanes, cores)
@@ -147,6 +154,31 @@ def _layout(
     quarter = -(-replicates // (4 * config.width)) * config.width
     largest = LARGEST_SHARD // config.width * config.width
     return Layout(config, max(config.width, min(wanted, quarter, largest)))
+
+
+def _require_lanes(experiment: Experiment, execution: ExecutionSpec) -> None:
+    """Refuse a number of lanes where nothing has lanes.
+
+    Raises:
+        InputError: naming the engines that have some.
+    """
+    if execution.lanes == "auto":
+        return
+    having = [name for name, kind in ENGINES.items() if kind.lane_counts is not None]
+    said = f"execution.lanes = {execution.lanes} has no effect"
+    accepted = f'accepted: "auto", or the engine {" or ".join(having)}'
+    if execution.engine != "auto":
+        if execution.engine not in having:
+            raise InputError(f'{said} with execution.engine = "{execution.engine}"; {accepted}')
+        return
+    if execution.width != "auto":
+        raise InputError(
+            f'{said} where a width is given and no engine, which means "{REFERENCE}"; {accepted}'
+        )
+    reasons = {name: unsupported_reason(name, experiment) for name in having}
+    if not any(ENGINES[n].automatic(experiment) and not reasons[n] for n in having):
+        because = next(filter(None, reasons.values()), f"{jax.default_backend()} has no lanes")
+        raise InputError(f"{said} for {experiment.label!r}: {because}; {accepted}")
 
 
 def _stated(experiment: Experiment, width: int, execution: ExecutionSpec) -> ExecutionConfig:

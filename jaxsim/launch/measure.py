@@ -106,6 +106,8 @@ def measure(
     def search() -> Measurement:
         tried, width = [], 0
         asked = _engines_to_measure(experiment) if engine == "auto" else [engine]
+        if lanes != "auto":  # a stated number is to have an effect
+            asked = [name for name in asked if ENGINES[name].lane_counts is not None]
         if any(ENGINES[name].lane_counts is None for name in asked):
             reference = _search_width(experiment, replicates)
             tried, width = [reference] if REFERENCE in asked else [], reference.config.width
@@ -215,7 +217,8 @@ def _path(experiment: Experiment, what: str, cores: int | None) -> Path:
 
 
 def _allowed(replicates: int, engine: str, lanes: int | str) -> str:
-    return f"{engine}, {lanes} lanes, {_enough(replicates)} replicates"
+    only = "" if lanes == "auto" else " only"
+    return f"{engine}, {lanes} lanes{only}, {_enough(replicates)} replicates"
 
 
 def _enough(replicates: int) -> int:

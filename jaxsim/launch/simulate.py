@@ -6,12 +6,13 @@ import contextlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 
-from jaxsim import runtime
+from jaxsim import arguments, runtime
 from jaxsim.errors import InputError
 from jaxsim.launch import worker_process
 from jaxsim.launch.cleanup import remove_stale
@@ -43,7 +44,7 @@ class Progress:
 
 
 def simulate(
-    study: Study | str | Path,
+    study: Study | str | Path | Mapping[str, Any],
     output: str | Path | None = None,
     *,
     replicates: int | None = None,
@@ -55,7 +56,7 @@ def simulate(
     """Simulate a study and return its results; run again to resume.
 
     Args:
-        study: a `Study`, the path of a study file, or the name of a ready study.
+        study: a `Study`, the path of a study file, the name of a ready study, or its tables.
         output: directory of the results; None for a temporary one, gone when Python ends.
         replicates: in place of the study's.
         devices: how many devices to use; None for all.
@@ -67,13 +68,21 @@ def simulate(
     Raises:
         InputError: for a study that cannot be run or a directory that cannot be used.
     """
+    runtime.require_unforked()
     progress = progress or Progress()
     if workers is not None:
         workers = worker_process.require_workers(workers)
-    if not isinstance(study, Study):
+    if devices is not None:
+        devices = arguments.whole("devices", devices)
+    if output is not None:
+        output = arguments.path("output", output)
+    arguments.flag("repair", repair)
+    if isinstance(study, Mapping):
+        study = Study.from_dict(study)
+    elif not isinstance(study, Study):
         study = Study.load(study)
     if replicates is not None:
-        study = study.with_settings([f"replicates={replicates}"])
+        study = study.replaced(replicates=arguments.whole("replicates", replicates))
     runtime.configure(None, study.spec.execution.matmul_precision)
     directory = bind(study, output or _temporary(), progress.say)
     if repair:

@@ -22,7 +22,6 @@ from jaxsim.network.activations import Activation
 from jaxsim.network.initializers import Initializer
 from jaxsim.network.module import FullyConnected
 
-
 _MOST_PARAMETERS = 2**28
 
 

@@ -16,8 +16,8 @@ from jaxsim.errors import InputError
 
 Rate = Annotated[float, Field(gt=0)]
 Level = Annotated[float, Field(ge=0)]
-Steps = Annotated[int, Field(ge=1)]
-Begin = Annotated[int, Field(ge=0)]
+Steps = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Begin = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from jaxsim.registry import check_parameters
 Scale = Literal["standardize", "unit", "none"]
 Task = Literal["auto", "classes", "regression"]
 
+LARGEST_BYTES = 2**31
+"""Memory that the arrays of a file may take."""
 MOST_CLASSES = 50
 """Whole numbers with at most so many different values are classes unless the task is stated."""
 
@@ -136,6 +139,7 @@ def _file(
 
 def _read_npz(file: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
+        _require_room(file)
         with np.load(file, allow_pickle=False) as arrays:
             missing = [name for name in ("x", "y") if name not in arrays]
             if missing:
@@ -157,8 +161,38 @@ def _read_npz(file: Path) -> tuple[np.ndarray, np.ndarray]:
     return x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 
+def _require_room(file: Path) -> None:
+    """Check what the headers of a compressed file ask for, before it is unpacked.
+
+    Raises:
+        InputError: if it is too much.
+    """
+    with zipfile.ZipFile(file) as archive:
+        asked = sum(entry.file_size for entry in archive.infolist())
+        for entry in archive.infolist():
+            if entry.filename in ("x.npy", "y.npy"):
+                with archive.open(entry) as stream:
+                    version = np.lib.format.read_magic(stream)
+                    reader = (
+                        getattr(np.lib.format, f"read_array_header_{version[0]}_0", None)
+                        or np.lib.format.read_array_header_2_0
+                    )
+                    shape, _, kind = reader(stream)
+                    asked = max(asked, 8 * math.prod(shape), kind.itemsize * math.prod(shape))
+    if asked > LARGEST_BYTES:
+        raise InputError(
+            f"{file.name} asks for {asked:,} bytes of memory; accepted: up to {LARGEST_BYTES:,}"
+        )
+
+
 def _read_csv(file: Path, label: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return (x, y) of a file with a header; y holds texts if no label is a number."""
+    size = file.stat().st_size
+    if size > LARGEST_BYTES // 8:  # Python's texts and numbers take several times as much
+        raise InputError(
+            f"{file.name} has {size:,} bytes; accepted: up to {LARGEST_BYTES // 8:,}, and more as "
+            ".npz"
+        )
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)

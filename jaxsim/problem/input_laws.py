@@ -34,6 +34,7 @@ from jaxsim.problem.support import Box, Everything, Points, Support
 Density = tuple[Literal["uniform", "normal"], float, float]
 """("uniform", low, high) or ("normal", mean, std)."""
 
+MOST_COORDINATES = 20_000
 Coordinates = float | tuple[float, ...]
 
 
@@ -310,9 +311,11 @@ def _dimension(dimension: int | None, **coordinates: Coordinates) -> int:
     """Return d as stated or as the lists of coordinates have it."""
     lengths = {k: len(v) for k, v in coordinates.items() if isinstance(v, tuple | list)}
     d = dimension if dimension is not None else next(iter(lengths.values()), 1)
-    if d < 1:
+    if not 1 <= d <= MOST_COORDINATES:
         name = next(iter(lengths)) if dimension is None else "dimension"
-        raise InputError(f"{name} gives {d} coordinates; accepted: at least 1")
+        raise InputError(
+            f"{name} gives {d:,} coordinates; accepted: at least 1 and at most {MOST_COORDINATES:,}"
+        )
     for name, length in lengths.items():
         if length != d:
             raise InputError(f"{name} has {length} entries; accepted: a number, or {d} of them")

@@ -119,8 +119,8 @@ def power(power: float) -> Loss:
     Raises:
         InputError: for power < 1, for which the loss is not convex.
     """
-    if not 1 <= power < math.inf:
-        raise InputError(f"power = {power} is not accepted: it should be a finite number >= 1")
+    if not 1 <= power <= 100:
+        raise InputError(f"power = {power} is not accepted: it should be between 1 and 100")
     whole = int(power) if power == int(power) else None
     if whole is not None and whole % 2 == 0:
         return _additive("power", lambda r: r**whole, whole)

@@ -7,7 +7,6 @@ uniform   U(-half_width, half_width), of variance half_width^2 / 3
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +18,9 @@ from jax import Array
 from scipy.special import roots_hermitenorm, roots_legendre
 
 from jaxsim.errors import InputError
+
+LARGEST_SCALE = 1e150
+"""The square of it is a finite number."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,10 @@ def uniform(half_width: float) -> Noise:
 
 
 def _scale(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise InputError(f"{name} = {value} is not accepted: it should be a finite number >= 0")
+    if not 0 <= value <= LARGEST_SCALE:
+        raise InputError(
+            f"{name} = {value} is not accepted: it should be >= 0 and at most {LARGEST_SCALE}"
+        )
     return float(value)
 
 

@@ -44,6 +44,11 @@ def export(
     if file_format not in FORMATS:
         raise unknown("format", file_format, FORMATS)
     if file_format in SCHEMAS:
+        if directory is not None:
+            raise InputError(
+                f"directory = {str(directory)!r} is not accepted with --format {file_format}, "
+                "which is the same for all studies"
+            )
         text = json.dumps(SCHEMAS[file_format](), indent=2)
         if output is None:
             return text

@@ -60,6 +60,15 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
     Raises:
         InputError: naming the key, the value and what would be accepted.
     """
+    try:
+        return _experiment(variation, context)
+    except (OverflowError, RecursionError, MemoryError) as error:
+        raise InputError(
+            f"{variation.label!r} has a number that is too large: {reason(error)}"
+        ) from error
+
+
+def _experiment(variation: Variation, context: Context) -> Experiment:
     spec = variation.spec
     problem = _problem(spec.problem, context)
     network = _network(spec.network, problem.law.dimension, problem.outputs, context)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from jaxsim.errors import InputError
+from jaxsim.errors import InputError, shown
 from jaxsim.study.read import check, set_key
 from jaxsim.study.spec import ExperimentSpec, StudySpec
 
@@ -82,6 +82,8 @@ def _explicit(experiments: list[dict[str, Any]]) -> list[tuple[str, dict[str, An
 def _label(given: Any, key: str) -> str | None:
     if given is not None and (not isinstance(given, str) or not given.strip()):
         raise InputError(f"{key} = {given!r} is not accepted: it should be text")
+    if given is not None and shown(given) != given:
+        raise InputError(f"{key} = {given!r} is not accepted: it should be one line")
     if given is not None and len(given) > LONGEST_LABEL:
         raise InputError(
             f"{key} = {given!r} has {len(given)} characters; accepted: {LONGEST_LABEL}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from jaxsim.errors import InputError
@@ -19,7 +20,7 @@ def require_parameters(hidden: Sequence[int], inputs: int, outputs: int, key: st
         InputError: if there are too many.
     """
     widths = [inputs, *hidden, outputs]
-    count = sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
+    count = sum((a + 1) * b for a, b in itertools.pairwise(widths))
     require_count(count, "parameters", f"{key} = {list(hidden)}")
 
 

@@ -99,7 +99,7 @@ def _text(value: str, key: str) -> str:
     wrong = next((c for c in value if is_control(c) and c not in "\n\t\r"), None)
     if wrong is not None:
         raise InputError(
-            f"{key} = {value!r} is not accepted: it holds the control character {ascii(wrong)}"
+            f"{key} = {value!r} is not accepted: it holds the control character {wrong!a}"
         )
     return value
 

@@ -15,7 +15,6 @@ from jaxsim.errors import InputError
 from jaxsim.study.plain import plain, table_of
 from jaxsim.study.spec import StudySpec
 
-
 LARGEST_FILE = 64 * 2**20
 """Bytes of a study file."""
 

@@ -71,7 +71,7 @@ class ProblemSpec(Section):
     data: NameOrTable | None = Field(
         default=None, description="a data set in place of input and target, by name or as a table"
     )
-    target: str | list[str] | Table | None = Field(
+    target: str | Annotated[list[str], Field(max_length=1000)] | Table | None = Field(
         default=None, description="an expression in x, x1, x2, ...; one per output; or a table"
     )
     noise: NameOrTable = Field(default="none", description='e.g. { law = "normal", std = 0.1 }')
@@ -284,6 +284,9 @@ class StudySpec(ExperimentSpec):
         default_factory=list, description="[[experiment]]: explicit variations; `label` names them"
     )
 
+
+QUESTIONS = ("title", "epsilon", "confidence", "interval")
+"""Keys that a report may ask otherwise than its study does."""
 
 ANALYSIS_KEYS = ("title", "replicates", "epsilon", "confidence", "interval", "slurm")
 """Keys that may change in a directory with results: they do not touch any run."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jaxsim import runtime
+from jaxsim.arguments import flag
+from jaxsim.arguments import path as path_of
 from jaxsim.errors import InputError
 from jaxsim.study.build import Context, build_experiment
 from jaxsim.study.catalogue import READY, ready_table
 from jaxsim.study.expand import variations
-from jaxsim.study.read import check, read_table, set_key, study_spec
-from jaxsim.study.spec import StudySpec
+from jaxsim.study.plain import plain
+from jaxsim.study.read import check, parse_setting, read_table, set_key, study_spec
+from jaxsim.study.spec import QUESTIONS, StudySpec
 from jaxsim.training.experiment import Experiment
 
 
@@ -47,7 +50,9 @@ class Study:
         Raises:
             InputError: if there is no such study or something in it is not accepted.
         """
-        name, path = str(source), Path(source)
+        flag("allow_code", allow_code)
+        path = path_of("study", source)
+        name = str(source)
         try:
             there = path.is_file()
         except OSError as error:
@@ -74,7 +79,9 @@ class Study:
         Raises:
             InputError: if something in it is not accepted.
         """
-        return cls._build(study_spec(table, settings), allow_code, Path(base) if base else None)
+        flag("allow_code", allow_code)
+        folder = None if base is None else path_of("base", base)
+        return cls._build(study_spec(table, settings), allow_code, folder)
 
     def with_settings(self, settings: Sequence[str]) -> Study:
         """Return the study with `key=value` settings applied."""
@@ -86,7 +93,23 @@ class Study:
         table = self.spec.model_dump(mode="json", exclude_unset=True)
         for key, value in values.items():
             set_key(table, key, value)
-        return self._build(check(table), self.allow_code, self.base)
+        return self._build(check(plain(table)), self.allow_code, self.base)
+
+    def with_questions(self, settings: Sequence[str]) -> Study:
+        """Return the study with `key=value` settings that only ask something else of its runs.
+
+        Raises:
+            InputError: for any other key, or a value that is not accepted.
+        """
+        for text in settings:
+            key, value = parse_setting(text)
+            if key.split(".")[0] not in QUESTIONS:
+                raise InputError(
+                    f"--set {key} = {value!r} is not accepted here: it changes the runs, not what "
+                    f"is asked of them; accepted: {', '.join(sorted(QUESTIONS))}"
+                )
+        table = self.spec.model_dump(mode="json", exclude_unset=True)
+        return replace(self, spec=study_spec(table, settings))
 
     @classmethod
     def _build(cls, spec: StudySpec, allow_code: bool, base: Path | None) -> Study:

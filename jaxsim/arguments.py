@@ -1,0 +1,62 @@
+"""Checks of what Python code passes to the functions of the interface: a sentence, no traceback."""
+
+from __future__ import annotations
+
+import numbers
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxsim.errors import InputError
+
+
+def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """Return a whole number, NumPy's or Python's.
+
+    Raises:
+        InputError: for anything else, or one outside [least, most].
+
+    Example:
+        >>> whole("workers", 3)
+        3
+    """
+    upper = "" if most is None else f" and at most {most:,}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InputError(
+            f"{name} = {value!r} is of type {type(value).__name__}; accepted: a whole number of at "
+            f"least {least}{upper}"
+        )
+    number = int(value)
+    if number < least or (most is not None and number > most):
+        raise InputError(f"{name} = {number} is not accepted: it should be at least {least}{upper}")
+    return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return a truth value.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if not isinstance(value, bool):
+        raise InputError(
+            f"{name} = {value!r} is of type {type(value).__name__}; accepted: True or False"
+        )
+    return value
+
+
+def path(name: str, value: Any) -> Path:
+    """Return a path.
+
+    Raises:
+        InputError: for what is neither text nor a path.
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(value, bytes) or value == "":
+        raise InputError(
+            f"{name} = {value!r} is of type {type(value).__name__}; accepted: the path of a "
+            "directory"
+        )
+    found = os.fspath(value)
+    if "\0" in str(found):
+        raise InputError(f"{name} = {value!r} holds a null character; accepted: a path")
+    return Path(str(found))
