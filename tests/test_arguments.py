@@ -51,7 +51,7 @@ def test_wrong_levels(function, confidence, results):
 @pytest.mark.parametrize("wrong", [None, "out", 3, []], ids=repr)
 def test_no_results(wrong):
     for function in (exceedance, analyse):
-        with pytest.raises(InputError, match=r"results = .* what `simulate` returns"):
+        with pytest.raises(InputError, match=r"results = .* what `jaxsim.simulate` returns"):
             function(wrong, [0.1])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -14,7 +16,8 @@ def checked_level(value: float, name: str) -> float:
     Raises:
         InputError: unless 0 < value < 1.
     """
-    level = float(value)
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    level = float(value) if number else float("nan")
     if not 0.0 < level < 1.0:
         raise InputError(
             f"{name} = {value!r} is not accepted; accepted: a number strictly in (0, 1)"
