@@ -88,7 +88,7 @@ def _make_gradient(experiment: Experiment) -> Callable[[Array, Array, Array], tu
     network = experiment.network
     activation = network.activation
     assert activation is not None
-    specs = network.layer_specs
+    specs, layout = network.layer_specs, network.layout
 
     def empirical_risk(prediction: Array, y: Array) -> Array:
         loss = experiment.problem.loss.function
@@ -96,7 +96,7 @@ def _make_gradient(experiment: Experiment) -> Callable[[Array, Array, Array], tu
         return _sum(values) / values.shape[0]
 
     def gradient(theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
-        layers = _layers(theta, specs)
+        layers = layout.split(theta)  # weights [in, out, lane], biases [out, lane]
         inputs, values, h = [], [], x
         z = x
         for number, (spec, (weights, biases)) in enumerate(zip(specs, layers, strict=True), 1):
@@ -124,17 +124,6 @@ def _make_gradient(experiment: Experiment) -> Callable[[Array, Array, Array], tu
         return losses, jnp.concatenate(parts[::-1])
 
     return gradient
-
-
-def _layers(theta: Array, specs: tuple[Layer, ...]) -> list[tuple[Array, Array | None]]:
-    """Cut theta [P, lane] into (weights [in, out, lane], biases [out, lane]) per layer."""
-    pairs, start = [], 0
-    for spec in specs:
-        stop = start + spec.fan_in * spec.fan_out
-        weights = theta[start:stop].reshape(spec.fan_in, spec.fan_out, -1)
-        start = stop + (spec.fan_out if spec.biases is not None else 0)
-        pairs.append((weights, theta[stop:start] if spec.biases is not None else None))
-    return pairs
 
 
 def _affine(h: Array, weights: Array, biases: Array | None, spec: Layer) -> Array:

@@ -21,6 +21,7 @@ from jaxsim.errors import InputError, reason
 from jaxsim.network.activations import Activation
 from jaxsim.network.initializers import Initializer
 from jaxsim.network.module import FullyConnected
+from jaxsim.network.parameter_layout import ParameterLayout
 
 _MOST_PARAMETERS = 2**28
 
@@ -86,30 +87,21 @@ class Network:
         """Whether the layers are known, as those of a user's own module are not."""
         return bool(self.layer_specs)
 
+    @property
+    def layout(self) -> ParameterLayout:
+        """Where the layers of a fully-connected network lie in theta."""
+        return ParameterLayout.of(self.layer_specs)
+
     def layers(self, theta: Array) -> tuple[tuple[Array, Array], ...]:
         """Return the effective (weights [in, out], biases [out]) of every layer.
 
         The multiplier of the parametrization is included; absent biases are zeros.
         """
         pairs = []
-        for spec, (weights, biases) in zip(
-            self.layer_specs, _split(theta, self.layer_specs), strict=True
-        ):
+        for spec, (weights, biases) in zip(self.layer_specs, self.layout.split(theta), strict=True):
             zeros = jnp.zeros(spec.fan_out, theta.dtype)
             pairs.append((weights * spec.multiplier, zeros if biases is None else biases))
         return tuple(pairs)
-
-
-def _split(theta: Array, specs: tuple[Layer, ...]) -> list[tuple[Array, Array | None]]:
-    """Cut theta into (weights, biases) per layer: weights first, in row-major order."""
-    pairs, start = [], 0
-    for spec in specs:
-        stop = start + spec.fan_in * spec.fan_out
-        weights = theta[start:stop].reshape(spec.fan_in, spec.fan_out)
-        biases = theta[stop : stop + spec.fan_out] if spec.biases is not None else None
-        start = stop + (spec.fan_out if spec.biases is not None else 0)
-        pairs.append((weights, biases))
-    return pairs
 
 
 def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Network:
@@ -130,9 +122,11 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
         multipliers=tuple(layer.multiplier for layer in layers),
     )
 
+    layout = ParameterLayout.of(layers)
+
     def unravel(theta: Array) -> Any:
         tree = {}
-        for number, (weights, biases) in enumerate(_split(theta, layers), start=1):
+        for number, (weights, biases) in enumerate(layout.split(theta), start=1):
             tree[f"layer{number}"] = {"kernel": weights}
             if biases is not None:
                 tree[f"layer{number}"]["bias"] = biases
@@ -159,24 +153,22 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
     def apply(theta: Array, x: Array) -> Any:
         return module.apply(unravel(theta), x)
 
-    mask = [
-        np.repeat(
-            [layer.train_weights, layer.train_biases],
-            [layer.fan_in * layer.fan_out, layer.fan_out if layer.biases is not None else 0],
-        )
-        for layer in layers
-    ]
+    trainable = np.ones(layout.size, bool)
+    for layer, place in zip(layers, layout.places, strict=True):
+        trainable[place.weights] = layer.train_weights
+        if place.biases is not None:
+            trainable[place.biases] = layer.train_biases
     return Network(
         inputs=layers[0].fan_in,
         hidden=tuple(layer.fan_out for layer in layers[:-1]),
         outputs=layers[-1].fan_out,
         activation=activation,
-        size=sum(layer.size for layer in layers),
+        size=layout.size,
         init=init,
         apply=apply,
         unravel=unravel,
         layer_specs=layers,
-        trainable=np.concatenate(mask).astype(bool),
+        trainable=trainable,
     )
 
 

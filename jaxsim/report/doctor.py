@@ -95,12 +95,11 @@ def _risk_error(hidden: list[int]) -> float:
     x = (x[1:] + x[:-1])[:, None] / 2
     off = []
     for one, risk in zip(np.asarray(theta, np.float64), risks, strict=True):
-        h, begin = x, 0
-        for layer in experiment.network.layer_specs:
-            end = begin + layer.fan_in * layer.fan_out
-            h = h @ one[begin:end].reshape(layer.fan_in, layer.fan_out)
-            begin = end + layer.fan_out
-            h = np.maximum(h + one[end:begin], 0) if begin < len(one) else h + one[end:begin]
+        h = x
+        *hidden_layers, (weights, biases) = experiment.network.layout.split(one)
+        for w, b in hidden_layers:
+            h = np.maximum(h @ w + b, 0)
+        h = h @ weights + biases
         off.append(abs(risk / ((h - x**2) ** 2).mean() - 1))
     return float(np.max(off))
 

@@ -57,16 +57,14 @@ class Layers:
             unit: C expression of the distance of parameters.
             one: whether all lanes have the same parameters.
         """
-        pairs, start = [], 0
-        for spec in self.network.layer_specs:
-            weights = Operand(f"{base} + {start} * {unit}", spec.fan_out, 1, unit, one)
-            start += spec.fan_in * spec.fan_out
-            biases = None
-            if spec.biases is not None:
-                biases = Operand(f"{base} + {start} * {unit}", 0, 1, unit, one)
-                start += spec.fan_out
-            pairs.append((weights, biases))
-        return pairs
+
+        def at(part: slice, distance: int) -> Operand:
+            return Operand(f"{base} + {part.start} * {unit}", distance, 1, unit, one)
+
+        return [
+            (at(place.weights, place.fan_out), place.biases and at(place.biases, 0))
+            for place in self.network.layout.places
+        ]
 
     def function(self, name: str, function: Callable, arguments: Sequence[str]) -> list[str]:
         """Return the C function of an elementwise one of vectors."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.engines.native.expressions import Statements
 from jaxsim.engines.native.products import Operand
 from jaxsim.engines.native.values import Untranslatable, ctype, inputs, vector
+from jaxsim.engines.update_trace import trace_update
 from jaxsim.training.experiment import Experiment
-from jaxsim.training.train import make_transformation
 
 
 @dataclass(frozen=True)
@@ -29,31 +27,23 @@ class OptimizerStep:
 
     def __init__(self, experiment: Experiment, gradient: Operand) -> None:
         self.network, self.gradient, self.real = experiment.network, gradient, experiment.dtype
-        transformation = make_transformation(experiment)
-        rate, theta = jnp.zeros((), self.real), jnp.zeros(1, self.real)
-        state = transformation(rate).init(theta)
-        examples = jax.tree.leaves(state)
+        update = trace_update(experiment, jnp.zeros(1, self.real))
         given = []
         self.leaves: list[Leaf] = []
-        for number, leaf in enumerate(examples):
-            uniform = leaf.shape == ()
+        for number, (leaf, uniform) in enumerate(zip(update.leaves, update.is_number, strict=True)):
             if not uniform and (leaf.shape != (1,) or leaf.dtype != self.real):
                 raise Untranslatable(f"its optimizer keeps {leaf.dtype}{list(leaf.shape)}")
             self.leaves.append(Leaf(uniform, ctype(leaf.dtype) if uniform else "real"))
             given.append(inputs(f"w{number}", leaf.shape, leaf.dtype, not uniform))
 
-        def update(rate: Any, gradient: Any, state: Any, theta: Any) -> tuple[Any, Any]:
-            movement, state = transformation(rate).update(gradient, state, theta)
-            return jnp.asarray(movement, self.real), state
-
         self.body = Statements(self.real)
         self.movement, *self.after = self.body.trace(
-            update,
-            (rate, theta, state, theta),
+            update.step,
+            update.examples,
             [
                 inputs("rate", (), self.real, False),
-                inputs("g", (1,), self.real, True),
                 *given,
+                inputs("g", (1,), self.real, True),
                 inputs("t", (1,), self.real, True),
             ],
         )

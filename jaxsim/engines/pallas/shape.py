@@ -52,17 +52,14 @@ class Shape:
 
     def split(self, theta: Array) -> tuple[tuple[Array, ...], ...]:
         """Cut [member, P] into (weights [member, rows, columns], biases [member, 1, columns])."""
-        found, start = [], 0
-        for spec, (rows, columns) in zip(self.specs, self.layers, strict=True):
-            stop = start + spec.fan_in * spec.fan_out
-            weights = theta[:, start:stop].reshape(-1, spec.fan_in, spec.fan_out)
-            room = [(0, 0), (0, rows - spec.fan_in), (0, columns - spec.fan_out)]
-            parts = [jnp.pad(weights, room)]
-            start = stop
-            if spec.biases is not None:
-                start += spec.fan_out
-                biases = theta[:, None, stop:start]
-                parts.append(jnp.pad(biases, [(0, 0), (0, 0), (0, columns - spec.fan_out)]))
+        found = []
+        pairs = self.experiment.network.layout.split(theta, axis=1)
+        for (weights, biases), (rows, columns) in zip(pairs, self.layers, strict=True):
+            _, fan_in, fan_out = weights.shape
+            wider = columns - fan_out
+            parts = [jnp.pad(weights, [(0, 0), (0, rows - fan_in), (0, wider)])]
+            if biases is not None:
+                parts.append(jnp.pad(biases[:, None], [(0, 0), (0, 0), (0, wider)]))
             found.append(tuple(parts))
         return tuple(found)
 
@@ -72,12 +69,12 @@ class Shape:
 
     def join(self, layers: Any) -> Array:
         """Return [member, P] of what `split` returns."""
-        parts = []
-        for spec, layer in zip(self.specs, layers, strict=True):
-            weights = layer[0][:, : spec.fan_in, : spec.fan_out]
-            parts.append(weights.reshape(len(weights), -1))
-            parts += [biases[:, 0, : spec.fan_out] for biases in layer[1:]]
-        return jnp.concatenate(parts, axis=1)
+        cut = [
+            [layer[0][:, : spec.fan_in, : spec.fan_out]]
+            + [biases[:, 0, : spec.fan_out] for biases in layer[1:]]
+            for spec, layer in zip(self.specs, layers, strict=True)
+        ]
+        return self.experiment.network.layout.join(cut)
 
 
 def _power_of_two(number: int) -> int:

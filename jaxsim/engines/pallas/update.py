@@ -11,8 +11,8 @@ from jax import Array
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxsim.engines.pallas.shape import Shape
+from jaxsim.engines.update_trace import trace_update
 from jaxsim.training.experiment import Experiment
-from jaxsim.training.train import make_transformation
 
 
 class Update:
@@ -24,19 +24,11 @@ class Update:
     """
 
     def __init__(self, experiment: Experiment, shape: Shape) -> None:
-        transformation = make_transformation(experiment)
-        rate = jnp.zeros((), experiment.dtype)
         theta = jax.tree.map(lambda a: a[0], shape.split(jnp.zeros((1, experiment.network.size))))
         theta = jax.tree.map(lambda a: a.astype(experiment.dtype), theta)
-        state = transformation(rate).init(theta)
-        leaves, self.form = jax.tree.flatten(state)
-        self.is_number = [leaf.shape == () for leaf in leaves]
-        closed = _written_out(
-            lambda rate, leaves, gradient, theta: transformation(rate).update(
-                gradient, jax.tree.unflatten(self.form, leaves), theta
-            ),
-            rate, leaves, theta, theta,
-        )  # fmt: skip
+        update = trace_update(experiment, theta)
+        leaves, self.form, self.is_number = update.leaves, update.structure, update.is_number
+        closed = _written_out(update.step, *update.examples)
         self.movement = jax.tree.structure(theta)
         jaxpr = closed.jaxpr
         flags = [True, *self.is_number] + [False] * (len(jaxpr.invars) - 1 - len(leaves))
