@@ -97,6 +97,12 @@ def test_a_table_that_is_out_of_date_is_noticed():
     assert "| `level` | of the quantile, in (0, 1). |" in tables.renewed(stale)
 
 
+def test_every_key_of_a_study_is_described():
+    keys = described("study", "All keys")
+    assert {"steps", "hidden", "matmul_precision", "grace_period", "size"} <= set(keys)
+    assert all(keys.values()), [key for key, meaning in keys.items() if not meaning]
+
+
 def test_other_optimizers_are_named():
     named = described("names", "Other optimizers")
     assert set(named) >= {"adamw", "lion", "radam"}

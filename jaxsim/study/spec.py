@@ -90,7 +90,9 @@ class NetworkSpec(Section):
     hidden: Annotated[list[Positive], Field(max_length=1000)] | None = Field(
         default=None, description="widths of the hidden layers"
     )
-    activation: NameOrTable = Field(default="relu")
+    activation: NameOrTable = Field(
+        default="relu", description="of the hidden layers, a name or a table"
+    )
     weights: NameOrTable | list[NameOrTable] = Field(
         default="he_normal", description="law at initialization; a list gives one per layer"
     )
@@ -105,7 +107,11 @@ class NetworkSpec(Section):
         default_factory=list,
         description='parameters kept at their initial values: "output.weights"',
     )
-    parametrization: Literal["standard", "ntk", "mean_field"] = Field(default="standard")
+    parametrization: Literal["standard", "ntk", "mean_field"] = Field(
+        default="standard",
+        description="factor of each layer: 1; ntk: fan_in^(-1/2); mean_field: 1 / fan_in from the "
+        "second layer on",
+    )
     module: str | None = Field(
         default=None, description='your own flax linen module: "module:factory"'
     )
@@ -114,7 +120,7 @@ class NetworkSpec(Section):
 class TrainingSetSpec(Section):
     """[training.set]: a finite training set in place of fresh samples."""
 
-    size: Positive
+    size: Positive = Field(description="number of training samples")
     scope: Literal["replicate", "study"] = Field(
         default="replicate", description="drawn anew for each replicate, or once for all"
     )
@@ -140,7 +146,9 @@ class TrainingSpec(Section):
 class ExperimentSpec(Section):
     """What one experiment is made of: everything that fixes the law of a run."""
 
-    steps: Annotated[int, Field(ge=0, le=2**31 - 2)] = 1000
+    steps: Annotated[int, Field(ge=0, le=2**31 - 2)] = Field(
+        default=1000, description="training steps n of every run"
+    )
     checkpoints: (
         Annotated[int, Field(ge=1, le=MOST_CHECKPOINTS)]
         | Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MOST_CHECKPOINTS)]
@@ -148,7 +156,9 @@ class ExperimentSpec(Section):
         default=16,
         description="about how many, log-spaced, or the steps themselves; 0 is always included",
     )
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64"] = Field(
+        default="float32", description="of training; risks and statistics are always float64"
+    )
     problem: ProblemSpec
     network: NetworkSpec
     optimizer: Table = Field(description="name, learning_rate and hyperparameters")
@@ -190,7 +200,9 @@ class ExecutionSpec(Section):
     shard: Annotated[int, Field(ge=1, le=2**32)] | Literal["auto"] = Field(
         default="auto", description="replicates per file, a multiple of the width"
     )
-    matmul_precision: Literal["highest", "high", "default", "tensorfloat32", "bfloat16"] = "highest"
+    matmul_precision: Literal["highest", "high", "default", "tensorfloat32", "bfloat16"] = Field(
+        default="highest", description="of float32 matrix products on accelerators"
+    )
 
 
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:&|()\[\]*=@+/-]+$", max_length=200)]
@@ -261,15 +273,29 @@ class SlurmSpec(Section):
 class StudySpec(ExperimentSpec):
     """A study file: one base experiment, the grid that varies it, and the questions asked."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
-    title: str = ""
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    replicates: Annotated[int, Field(ge=1, le=2**32)] = 1024
-    epsilon: list[Annotated[float, Field(ge=0)]] = Field(
-        default_factory=lambda: [0.001, 0.01, 0.1], min_length=1, max_length=1000
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)] = Field(
+        description="of the study; its results go to runs/NAME"
     )
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    interval: Literal["clopper-pearson", "wilson", "mid-p"] = "clopper-pearson"
+    title: str = Field(default="", description="one line for reports")
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(
+        default=0, description="all random numbers derive from it"
+    )
+    replicates: Annotated[int, Field(ge=1, le=2**32)] = Field(
+        default=1024, description="independent training runs of each experiment"
+    )
+    epsilon: list[Annotated[float, Field(ge=0)]] = Field(
+        default_factory=lambda: [0.001, 0.01, 0.1],
+        min_length=1,
+        max_length=1000,
+        description="thresholds: P(L(Theta_n) > inf L + epsilon) is estimated for each",
+    )
+    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.95, description="level of every interval"
+    )
+    interval: Literal["clopper-pearson", "wilson", "mid-p"] = Field(
+        default="clopper-pearson",
+        description="of each probability for itself; wilson and mid-p are approximate",
+    )
     paired: list[Literal["optimizer", "network", "training", "problem"]] = Field(
         default_factory=list,
         description='tables whose choice does not change the random numbers: ["optimizer"] gives '
