@@ -5,7 +5,7 @@ X ~ law,   Y = target(X) + noise   (regression),   Y = target(X)   (classificati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from jaxsim.errors import InputError
+from jaxsim.problem.growth import infinite_risks
 from jaxsim.problem.targets import LabelTarget
 
 _PROBES = 512
@@ -29,6 +30,7 @@ class Problem:
         target: x [batch, d] -> y [batch, outputs], or labels of finitely many points.
         loss: (prediction, y) -> [batch] (see `losses`).
         noise: added to the target's values, independently in every output (see `noise`).
+        warnings: sentences that a reader of its risks should know.
 
     Raises:
         InputError: if the parts do not fit together.
@@ -38,6 +40,7 @@ class Problem:
     target: Any
     loss: Any
     noise: Any
+    warnings: tuple[str, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -88,6 +91,10 @@ class Problem:
         if self.law.finite is not None:
             self.targets_at_points()  # now, for a traced function could not keep the values
         self._require_sound_values()
+        infinite, possibly = infinite_risks(self)
+        if infinite:
+            raise InputError(infinite)
+        object.__setattr__(self, "warnings", (possibly,) if possibly else ())
 
     def _require_sound_values(self) -> None:
         """Refuse targets that are not finite, or no labels 0 and 1 where the loss needs them."""

@@ -24,7 +24,7 @@ import numpy as np
 from jax import Array
 
 from jaxsim.problem.expression import Apply, Node
-from jaxsim.problem.growth import Growth, growth_near
+from jaxsim.problem.growth import NEARLY_ONE, Growth, growth_near, loss_growth
 from jaxsim.problem.intervals import enclose
 from jaxsim.problem.targets import ExpressionTarget
 from jaxsim.risk.integral import Line
@@ -42,8 +42,6 @@ _ROUNDS = 64
 _MOST_WORK = 12_000
 """Operations of the formula times rounds of halving."""
 _MOST_SINGULAR = 64
-_NEARLY_ONE = 0.97
-"""Exponent of growth at which an integral counts as possibly infinite."""
 _NEAR = 1e-6
 """Share of the interval around a point of growth where estimates stand in for enclosures."""
 _COARSE, _FINE = 512, 48
@@ -253,7 +251,7 @@ def _with_growth(problem: Any, line: Line, edges: np.ndarray, doubt: np.ndarray)
             )
             growths.append(found)
             exponent = found.power(degree)
-            if exponent < _NEARLY_ONE:
+            if exponent < NEARLY_ONE:
                 # Next to the point enclosures may be wide without reason, as those of sin(x) / x.
                 near = (edges[1:] > a - reach) & (edges[:-1] < b + reach)
                 size = _largest(target, edges[:-1][near], edges[1:][near])
@@ -288,19 +286,3 @@ def _mark_tails(
         doubt[0] = np.inf
     if not shares[-1] <= 1e-12 * total:
         doubt[-1] = np.inf
-
-
-def loss_growth(loss: Any) -> float:
-    """Return the power of the residual as which a loss grows, at least 1.
-
-    Example:
-        >>> from jaxsim.problem.losses import LOSSES
-        >>> loss_growth(LOSSES["squared"]()), loss_growth(LOSSES["huber"]())
-        (2.0, 1.0)
-    """
-    if loss.residual is None:
-        return 2.0 if loss.degree is None else float(max(loss.degree, 1))
-    far = np.asarray(loss.residual(jnp.asarray([1e6, 1e7, -1e6, -1e7])), float)
-    with np.errstate(all="ignore"):
-        rise = np.nanmax(np.log10(np.abs(far[1::2])) - np.log10(np.abs(far[::2])))
-    return float(max(1.0, round(float(rise), 3))) if np.isfinite(rise) else 2.0

@@ -12,7 +12,7 @@ from jaxsim.problem.input_laws import INPUT_LAWS
 from jaxsim.problem.targets import FunctionTarget
 from jaxsim.risk import make_risk
 from jaxsim.risk.line import line_of
-from jaxsim.risk.panels import MOST_PANELS, loss_growth, target_panels
+from jaxsim.risk.panels import MOST_PANELS, target_panels
 from tests.risk.cases import make_network, make_problem, members, plain_forward, plain_kinks
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(20)
@@ -159,10 +159,8 @@ def test_own_functions_are_sampled():
     assert check(peak, lambda x: np.exp(-1e4 * (x - 0.123) ** 2), [0.123]) < 1e-3
 
 
-@pytest.mark.parametrize(
-    "formula", ["1/x", "tan(2*x)", "1/sqrt(abs(x))", "1/(x-0.3)**2", "exp(1/x)"]
-)
-def test_risks_that_are_infinite_have_infinite_errors(formula):
+@pytest.mark.parametrize("formula", ["1/sqrt(abs(x))", "exp(1/x)"])
+def test_risks_that_could_be_infinite_have_infinite_errors(formula):
     network = make_network(1, 3, 1)
     rule = make_risk(make_problem(formula), network)
     _, error = jax.jit(rule.evaluate)(np.zeros(network.size))
@@ -204,13 +202,3 @@ def test_normal_inputs_that_reach_too_far_are_noticed():
         assert np.isfinite(error) == finite
         if finite:
             assert abs(value - math.exp(8)) <= error < 1e-5 * value
-
-
-def test_growth_of_losses():
-    for name, power in [
-        ("squared", 2),
-        ("absolute", 1),
-        ("log_cosh", 1),
-        (("power", {"power": 1.5}), 1.5),
-    ]:
-        assert loss_growth(make_problem("x", loss=name).loss) == pytest.approx(power, abs=1e-3)
