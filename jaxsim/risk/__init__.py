@@ -4,18 +4,19 @@ finite laws, data sets                    exact weighted sum                    
 one input, piecewise linear network       exact quadrature between all kinks    `piecewise_linear`
 one input, other networks                 composite quadrature                  `smooth`
 normal or spherical inputs, ReLU
-    student and teacher, squared loss     closed form                           `gaussian`
+    student, ReLU sums, squared loss      closed form                           `gaussian`
 everything else                           scrambled Sobol' sequences            `quasi_monte_carlo`
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.network import Network
 from jaxsim.risk.finite import finite_rule
-from jaxsim.risk.gaussian import closed_form_rule, moments_of
+from jaxsim.risk.gaussian import closed_form_rule, exact_form, moments_of
 from jaxsim.risk.line import line_of
 from jaxsim.risk.piecewise_linear import piecewise_linear_rule
 from jaxsim.risk.quasi_monte_carlo import quasi_monte_carlo_rule
@@ -47,7 +48,11 @@ def make_risk(
     if moments is not None:
         return closed_form_rule(problem, network, moments)
     if line is None:
-        return quasi_monte_carlo_rule(problem, network, options, forward_passes)
+        rule = quasi_monte_carlo_rule(problem, network, options, forward_passes)
+        form = exact_form(problem, network)
+        if not form:
+            return rule
+        return replace(rule, description=f"{rule.description}; exact in closed form for {form}")
     activation = network.activation
     if activation is not None and (not network.hidden or activation.piecewise_linear):
         return piecewise_linear_rule(problem, network, options, line, forward_passes)

@@ -10,11 +10,14 @@ uniform law on a sphere of radius R has the same moments up to constants, as X =
 |G| independent of X: those of degree two are R^2 / d times the Gaussian ones, those of degree one
 R / E|G| times. The objective of Safran and Shamir 2018 ("Spurious local minima are common in
 two-layer ReLU neural networks") is the case without biases and with output weights one.
+Formulas that are such sums (see `problem.relu_sums`) are teachers, too.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +28,8 @@ from jax import Array
 from jaxsim.evidence import PROVED
 from jaxsim.network.network import Network
 from jaxsim.problem.input_laws import NormalLaw, SphereLaw
-from jaxsim.problem.targets import TeacherTarget
+from jaxsim.problem.relu_sums import relu_sum
+from jaxsim.problem.targets import ExpressionTarget, TeacherTarget
 from jaxsim.risk.relu_moments import centred_moment, moment, positive_mean
 from jaxsim.risk.rule import RiskRule
 
@@ -71,18 +75,51 @@ def is_shallow_relu(network: Network) -> bool:
     )
 
 
+class Teacher(NamedTuple):
+    """A target that is a sum of ReLU ridge functions.
+
+    Attributes:
+        layers: dtype -> ((weights [d, terms], biases [terms]), (outer [terms, outputs], constant)).
+        biased: whether hidden biases need not vanish.
+        name: for reports.
+    """
+
+    layers: Callable[[Any], tuple[tuple[Array, Array], tuple[Array, Array]]]
+    biased: bool
+    name: str
+
+
+def teacher_of(target: Any) -> Teacher | None:
+    """Return a target as a sum of ridge functions: a shallow ReLU network, or a formula for one."""
+    if isinstance(target, TeacherTarget) and is_shallow_relu(target.network):
+        network = target.network
+
+        def of_network(dtype: Any) -> Any:
+            return network.layers(jnp.asarray(target.theta, dtype))
+
+        return Teacher(of_network, network.layer_specs[0].biases is not None, "ReLU teacher")
+    found = relu_sum(target.expression) if isinstance(target, ExpressionTarget) else None
+    if found is None:
+        return None
+
+    def of_formula(dtype: Any) -> Any:
+        w, b, u, c = (jnp.asarray(a, dtype) for a in found)
+        return (w, b), (u, c)
+
+    return Teacher(of_formula, bool(found.biases.any()), "a target that is a sum of ReLU terms")
+
+
 def closed_form_rule(problem: Any, network: Network, moments: Moments) -> RiskRule:
-    """Return the closed form for a shallow ReLU student of a shallow ReLU teacher."""
-    teacher = problem.target
+    """Return the closed form for a shallow ReLU student of a sum of ReLU ridge functions."""
+    teacher = teacher_of(problem.target)
+    assert teacher is not None
     noise = problem.outputs * problem.noise.variance
-    centred = not np.any(moments.mean) and all(
-        n.layer_specs[0].biases is None for n in (network, teacher.network)
-    )
+    biased = teacher.biased or network.layer_specs[0].biases is not None
+    centred = not np.any(moments.mean) and not biased
 
     def difference(theta: Array) -> tuple[Array, ...]:
-        taught = teacher.network.layers(jnp.asarray(teacher.theta, theta.dtype))
         (w, b), (u, c) = network.layers(theta)
-        (w_t, b_t), (u_t, c_t) = taught
+        (w_t, b_t), (u_t, c_t) = teacher.layers(theta.dtype)
         return (
             jnp.concatenate([w, w_t], axis=1),
             jnp.concatenate([b, b_t]),
@@ -132,7 +169,7 @@ def closed_form_rule(problem: Any, network: Network, moments: Moments) -> RiskRu
         population_loss,
         exact=True,
         evidence=PROVED,
-        description=f"closed form for {moments.name}, ReLU student and ReLU teacher",
+        description=f"closed form for {moments.name}, ReLU student and {teacher.name}",
     )
 
 
@@ -144,16 +181,39 @@ def _moments(pairs: tuple[Array, ...]) -> Array:
 
 
 def moments_of(problem: Any, network: Network) -> Moments | None:
-    """Return the moments of the input law if the closed form applies, else None."""
-    if not (isinstance(problem.target, TeacherTarget) and problem.loss.name == "squared"):
-        return None
-    pair = (network, problem.target.network)
-    if not all(is_shallow_relu(n) for n in pair):
+    """Return the moments of the input law if the closed form applies, else None.
+
+    Formulas of one input keep their quadrature between kinks.
+    """
+    if problem.loss.name != "squared" or not is_shallow_relu(network):
         return None
     law = problem.law
+    if not isinstance(law, NormalLaw | SphereLaw):
+        return None
+    if law.dimension == 1 and not isinstance(problem.target, TeacherTarget):
+        return None
+    teacher = teacher_of(problem.target)
+    if teacher is None:
+        return None
     if isinstance(law, NormalLaw):
         return normal_moments(law)
-    biased = any(n.layer_specs[0].biases is not None for n in pair)
-    if isinstance(law, SphereLaw) and not biased:
-        return sphere_moments(law.radius, law.dimension)
-    return None
+    biased = teacher.biased or network.layer_specs[0].biases is not None
+    return None if biased else sphere_moments(law.radius, law.dimension)
+
+
+def exact_form(problem: Any, network: Network) -> str:
+    """Return which form of a problem would have a closed form, empty if none is near.
+
+    For formulas of several inputs with relu, abs, max or min, a ReLU student with one hidden layer
+    and the squared loss.
+    """
+    target, law = problem.target, problem.law
+    if not isinstance(target, ExpressionTarget) or problem.loss.name != "squared":
+        return ""
+    kinked = any(re.search(r"\b(relu|abs|max|min|clip)\b", t) for t in target.expression.text)
+    if not kinked or not is_shallow_relu(network) or law.dimension == 1:
+        return ""
+    if relu_sum(target.expression) is None:
+        missing = "a target that is a sum of terms c*relu(w1*x1 + ... + b)"
+        return missing if isinstance(law, NormalLaw) else f"{missing} and normal inputs"
+    return "" if isinstance(law, NormalLaw) else "normal inputs"

@@ -6,8 +6,10 @@ import mpmath
 import numpy as np
 import pytest
 
+from jaxsim.problem.expression import parse_expression
 from jaxsim.problem.input_laws import INPUT_LAWS
-from jaxsim.problem.targets import TeacherTarget
+from jaxsim.problem.relu_sums import relu_sum
+from jaxsim.problem.targets import ExpressionTarget, TeacherTarget
 from jaxsim.risk import make_risk
 from jaxsim.risk.relu_moments import centred_moment, moment
 from tests.risk.cases import (
@@ -17,6 +19,7 @@ from tests.risk.cases import (
     make_problem,
     plain_forward,
 )
+from tests.studies import slow_but
 
 
 def precise_moment(a, b, s, t, r):
@@ -183,3 +186,83 @@ def test_one_dimension_agrees_with_quadrature():
     )
     truth = np.trapezoid(residual[:, 0] ** 2 * density, x)
     assert abs(closed - truth) < 1e-9 * truth
+
+
+NINE = " + ".join(f"relu(x{i})" for i in range(1, 10))
+SUMS = [
+    (NINE, 9),
+    ("2*relu(x1-x2) - 0.5*relu(0.3*x3+1) + 1", 3),
+    ("abs(x1)", 2),
+    ("max(x1, 0) - min(x2, 0.5) / 4", 2),
+    ("clip(x1 + x2, -1, 1)", 2),
+    ("where(x1 > x2, 3*x1 - 3*x2 + x2, x2)", 2),
+    ("where(2*x1 <= 1, 0, x1 - 0.5) - (x1 + 2*(x2 - 1))", 2),
+    (("abs(x1) + x2", "-3"), 2),
+    ("x1", 3),
+]
+"""Sums of ReLU ridge functions as one writes them."""
+
+
+@pytest.mark.parametrize(("text", "d"), SUMS)
+def test_formulas_that_are_sums_of_ridges_are_recognized(text, d):
+    """The sum at random points is the formula's own value."""
+    target = ExpressionTarget(parse_expression(list(text) if isinstance(text, tuple) else text, d))
+    found = relu_sum(target.expression)
+    assert found is not None
+    x = np.random.default_rng(0).normal(size=(200, d)) * 2
+    values = np.maximum(x @ found.weights + found.biases, 0) @ found.outer + found.constant
+    np.testing.assert_allclose(values, target(jnp.asarray(x)), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x1*x2", "relu(x1*x2)", "relu(relu(x1) - 1)", "max(x1, x2, 0)", "where(x1 > 0, x2, 0)",
+     "clip(x1, 1, -1)", "where(x1 > 0, 1, 0)", "sqrt(x1**2)", "relu(x1)/x2", "abs(abs(x1)-1)"],
+)  # fmt: skip
+def test_other_formulas_are_not(text):
+    assert relu_sum(parse_expression(text, 2)) is None
+
+
+@pytest.mark.parametrize("case", slow_but(SUMS[:2], SUMS))
+def test_the_risk_of_a_sum_of_ridges_is_that_of_the_network_it_is(case):
+    """Against the closed form of a teacher network, and by the mean of plain draws."""
+    text, d = case
+    outputs = len(text) if isinstance(text, tuple) else 1
+    law = INPUT_LAWS["normal"](mean=0.3, std=1.5, dimension=d)
+    problem = make_problem(text, law=law, dimension=d, noise=("normal", {"std": 0.1}))
+    network = make_network(d, 3, outputs)
+    rule = make_risk(problem, network)
+    assert rule.exact
+    assert rule.evidence.proved
+    theta = draw(network, 1)
+    value, error = jax.jit(rule.evaluate)(theta)
+    x = np.random.default_rng(1).normal(size=(200_000, d)) * 1.5 + 0.3
+    losses = ((plain_forward(network, theta, x) - problem.target(jnp.asarray(x))) ** 2).sum(1)
+    mean, deviation = losses.mean() + 0.01 * outputs, losses.std() / len(losses) ** 0.5
+    assert abs(value - mean) < 5.5 * deviation
+    assert error < 1e-11 * (1 + value)
+
+
+def test_a_formula_and_the_same_teacher_have_the_same_risk():
+    """relu(x1) + ... + relu(x4) without biases, normal and on a sphere."""
+    teacher = make_network(4, 4, 1, biases=False)
+    target = TeacherTarget(teacher, jnp.concatenate([jnp.eye(4).ravel(), jnp.ones(4)]))
+    network = make_network(4, 3, 1, biases=False)
+    theta = draw(network, 2)
+    for law in (INPUT_LAWS["normal"](dimension=4), INPUT_LAWS["sphere"](dimension=4)):
+        text = " + ".join(f"relu(x{i})" for i in range(1, 5))
+        rules = [make_risk(make_problem(t, law=law, dimension=4), network) for t in (text, target)]
+        (one, _), (other, _) = (jax.jit(r.evaluate)(theta) for r in rules)
+        assert abs(one - other) <= 1e-14 * other
+
+
+@pytest.mark.parametrize(
+    ("text", "law", "words"),
+    [("relu(x1)*x2", "normal", "a target that is a sum of terms c*relu(w1*x1 + ... + b)"),
+     ("relu(x1) + relu(x2)", "uniform", "closed form for normal inputs"),
+     ("sin(x1)", "normal", ""), ("x1*x2", "uniform", "")],
+)  # fmt: skip
+def test_the_form_that_would_be_exact_is_named(text, law, words):
+    rule = make_risk(make_problem(text, law=law, dimension=2), make_network(2, 2, 1))
+    assert not rule.exact
+    assert (words in rule.description) if words else "exact in closed form" not in rule.description
