@@ -75,7 +75,7 @@ def write_page(
                     "text": text,
                     "data": data,
                     "width": width,
-                    "tall": height > width,
+                    "tall": height > 0.8 * width,
                 }
             )
     alarms = len(answer.contradictions)

@@ -97,6 +97,10 @@ def test_the_page_prints_whole_tables_and_repeats_their_heads(answer, tmp_path):
     assert "table-header-group" in rules
     assert re.search(r"\.whole \{ white-space: normal", rules)
     assert page.count("<thead>") == page.count("<table>")
+    # A figure and its heading fit on a page of A4, whose margins are 12 mm.
+    heights = [int(h) for h in re.findall(r"max-height: (\d+)mm", rules)]
+    assert heights[0] + 40 <= 210 - 2 * 12
+    assert heights[1] + 40 <= 297 - 2 * 12
 
 
 def test_figures_keep_the_size_of_their_text_on_a_phone(answer, tmp_path):

@@ -46,7 +46,7 @@ def against_eps(answer: Answer) -> Figure | None:
         sheet.name(style.with_steps(done))
         sheet.axes[0].set_xlim(low, high)
         sheet.axes[0].set_ylim(-0.03, 1.03)
-        note = [f"band: {100 * answer.confidence:.12g} % confidence for all ε and n together"]
+        note = [f"band: {100 * answer.confidence:.12g}\u00a0% confidence for all ε and n together"]
         if any(_undecided(e) for e in done):
             note.append("line: runs that certainly fail; darker: undecided runs above it")
         drawn = [b for e in done for b in shown_bounds(e) if b.eps > 0]

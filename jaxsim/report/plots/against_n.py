@@ -82,7 +82,7 @@ def _course(panel: Axes, one: ExperimentAnswer, g: int, place: int, rare: bool) 
         )
     panel.fill_between(n, lower, upper, color=colour, alpha=0.13, lw=0)
     if any(e.undecided for e in row):
-        panel.fill_between(n, least, most, color=colour, alpha=0.3, lw=0, label="_undecided")
+        panel.fill_between(n, least, most, color=colour, alpha=0.2, lw=0, label="_undecided")
         panel.plot(n, most, color=colour, ls=kind["linestyle"], lw=0.6)
     panel.plot(n, least, lw=1.3, ms=3.2, **kind)
     if rare:
@@ -105,7 +105,7 @@ def _bounds(panel: Axes, done: Sequence[ExperimentAnswer], g: int) -> None:
 
 def _note(answer: Answer, done: Sequence[ExperimentAnswer], rare: bool) -> list[str]:
     rows = [row for e in done for row in e.exceedance.estimates]
-    level = f"{100 * answer.confidence:.12g} %"
+    level = f"{100 * answer.confidence:.12g}\u00a0%"
     note = [f"shaded: {level} {answer.interval} interval of each point, for itself"]
     worst = max((one for row in rows for one in row), key=lambda one: one.undecided / one.runs)
     if worst.undecided:

@@ -46,15 +46,16 @@ def learning_curves(answer: Answer) -> Figure | None:
             middle = len(one.quantiles.levels) // 2
             panel.plot(n, _plotted(one, middle), color=colour, lw=1.7, marker=marker)
             for values in (one.quantiles.lower, one.quantiles.upper):
-                # A lower end that too few runs leave open is no line.
-                ends = np.where(np.isneginf(values[middle]), np.nan, values[middle])
+                # A lower end that too few runs or the error of the risk leave open is no line.
+                ends = np.asarray(values[middle])
+                ends = np.where(ends <= (0.0 if logarithmic else -FAR), np.nan, ends)
                 panel.plot(n, _finite(ends), color=colour, lw=0.6)
         sheet.axes[0].set_ylim(bottom, top)
         sheet.name(style.names(done))
         note = [
             "line: median, with its distribution-free interval",
-            "dark: 25 to 75 %",
-            "light: 5 to 95 %",
+            "dark: 25 to 75\u00a0%",
+            "light: 5 to 95\u00a0%",
             *_optimum_note(done, bottom if logarithmic else -FAR),
         ]
         if any(e.diverged for e in done):
@@ -129,5 +130,5 @@ def _plotted(one: ExperimentAnswer, level: int) -> np.ndarray:
 
 
 def _finite(values: ArrayLike) -> np.ndarray:
-    """Return values with infinite ones drawn beyond the ends of the axis."""
-    return np.nan_to_num(np.asarray(values, float), nan=np.nan, posinf=FAR, neginf=-FAR)
+    """Return values, infinite ones far beyond the ends of the axis."""
+    return np.clip(np.asarray(values, float), -FAR, FAR)

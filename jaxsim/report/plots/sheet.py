@@ -210,7 +210,7 @@ def wrap(text: str, fits: Callable[[str], bool]) -> list[str]:
         ['one two', 'abcdefg', 'h']
     """
     lines, line = [], ""
-    for word in text.split():
+    for word in filter(None, text.split(" ")):
         if line and fits(f"{line} {word}"):
             line = f"{line} {word}"
             continue
