@@ -60,10 +60,17 @@ def _apart(spread: SpreadAnswer) -> str:
     level = f"simultaneous {100 * spread.confidence:.12g} % intervals from {low} to {high}"
     if spread.lowest_estimate == spread.highest_estimate:
         return f"{_opening(spread)} with probability {least} in {every} experiments ({level})."
+    if spread.lowest == spread.highest:
+        return (
+            f"{_opening(spread)} with probability {least} to {most} in {every} experiments "
+            f"({level}): undecided runs leave it open."
+        )
     names = _some(spread.lowest), _some(spread.highest)
     ends = f"{least} ({names[0]}) to {most} ({names[1]})"
     if spread.separated:
         verdict = f"{spread.highest[0]} fails more often than {spread.lowest[0]}"
+    elif spread.lowest[0] == spread.highest[0]:
+        verdict = "these runs do not tell them apart"
     else:
         verdict = f"these runs do not tell {spread.lowest[0]} and {spread.highest[0]} apart"
     return (

@@ -59,6 +59,17 @@ def test_experiments_are_ranked_only_where_runs_separate_them(answer):
     assert "(a and 2 others)" in sentences(shared)[1]
 
 
+def test_an_experiment_is_not_told_apart_from_itself(answer):
+    """Undecided runs can make an experiment both the lowest and the highest."""
+    open_ends = {"lowest_estimate": 0.0, "highest_estimate": 1.0, "separated": False}
+    both = with_estimates(answer, open_ends | {"lowest": ["a", "b"], "highest": ["a", "b"]})
+    assert "with probability 0 to 1 in both experiments" in sentences(both)[1]
+    assert sentences(both)[1].endswith(": undecided runs leave it open.")
+    one = with_estimates(answer, open_ends | {"lowest": ["a", "b"], "highest": ["a"]})
+    assert "; these runs do not tell them apart." in sentences(one)[1]
+    assert "a and a" not in "".join(sentences(one))
+
+
 def test_separation_is_that_of_the_paired_test(answer):
     for spread, one in zip(answer.spreads, answer.pairs.comparisons, strict=True):
         assert spread.eps == one.eps
