@@ -15,6 +15,7 @@ from jaxsim.results.provenance import jaxsim_version
 from jaxsim.results.schema import VERSION
 from jaxsim.results.store import Shard, Store
 from jaxsim.study.plan import Layout, shards
+from jaxsim.study.read import study_spec
 from jaxsim.study.spec import ANALYSIS_KEYS
 from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
@@ -176,7 +177,7 @@ def _manifest(study: Study, layouts: dict[str, Layout]) -> dict[str, Any]:
 
 def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[str, Layout]:
     """Return the layouts of a manifest if it is of this study."""
-    differences = compare(manifest["study"], study.spec.model_dump(mode="json"))
+    differences = compare(resolved(manifest["study"]), study.spec.model_dump(mode="json"))
     execution = study.spec.execution
     recorded = {e["id"]: _layout(e) for e in manifest["experiments"]}
     for key in LAYOUT_KEYS:
@@ -195,6 +196,14 @@ def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[s
             "another directory"
         )
     return recorded
+
+
+def resolved(study: dict[str, Any]) -> dict[str, Any]:
+    """Return the tables of a study with the defaults of keys that it is too old to know."""
+    try:
+        return study_spec(study).model_dump(mode="json")
+    except InputError:
+        return study
 
 
 def _layout(recorded: dict[str, Any]) -> Layout:

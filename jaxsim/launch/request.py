@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsim.errors import InputError
-from jaxsim.results.files import write_atomically
+from jaxsim.results.files import create_atomically, write_atomically
 from jaxsim.study.study import Study
 
 
@@ -23,8 +23,17 @@ def unpack(text: str, allow_code: bool) -> Study:
     return Study.from_dict(request["study"], allow_code=allow_code, base=request["base"])
 
 
+def create_request(directory: Path, study: Study) -> bool:
+    """Leave a study where none was left; return False if somebody else has just left one.
+
+    Raises:
+        InputError: if the directory cannot be written.
+    """
+    return create_atomically(_path(directory), pack(study).encode())
+
+
 def write_request(directory: Path, study: Study) -> None:
-    """Leave a study.
+    """Leave a study in the place of the one that was left.
 
     Raises:
         InputError: if the directory cannot be written.

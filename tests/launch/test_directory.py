@@ -111,6 +111,17 @@ def test_shards_that_do_not_say_how_they_were_computed_are_read(tmp_path):
     assert all_bits(tmp_path / "out") == wanted
 
 
+def test_a_manifest_that_does_not_know_a_later_key_has_its_default(tmp_path):
+    bind(study(), tmp_path / "out")
+    path = tmp_path / "out" / "study.json"
+    manifest = json.loads(path.read_text())
+    del manifest["study"]["problem"]["risk"]["points"], manifest["study"]["interval"]
+    path.write_text(json.dumps(manifest))
+    assert bind(study(), tmp_path / "out").layouts == reopen(tmp_path / "out").layouts
+    with pytest.raises(InputError, match=r"problem\.risk\.points: 1024 there, 512 asked for"):
+        bind(study(problem__risk={"points": 512}), tmp_path / "out")
+
+
 def test_binding_again_changes_replicates_and_leaves_one_file(tmp_path):
     bind(study(), tmp_path / "out")
     bind(study(replicates=160), tmp_path / "out")

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jaxsim.errors import InputError
-from jaxsim.launch.directory import Directory, bind, compare, peek
+from jaxsim.launch.directory import Directory, bind, compare, peek, resolved
 from jaxsim.launch.layout import choose_layouts
-from jaxsim.launch.request import left_study, write_request
+from jaxsim.launch.request import create_request, left_study, write_request
 from jaxsim.launch.simulate import remove_damaged
 from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.script import Campaign, collect_script, prepare_script, work_script
@@ -110,8 +110,7 @@ def launch(
     if planned is not None:
         bind(study, directory)
     else:
-        _require_same(study, directory, active)
-        write_request(directory, study)
+        _leave(study, directory, active)
     campaign, texts = scripts(study, directory, needed, keep_source(directory))
     (directory / "launch" / "logs").mkdir(parents=True, exist_ok=True)
     if active:
@@ -143,17 +142,25 @@ def _needed(
     return settings
 
 
-def _require_same(study: Study, directory: Path, active: dict[str, str]) -> None:
-    """Refuse to put another study in the place of one whose jobs wait to begin it."""
+def _leave(study: Study, directory: Path, active: dict[str, str]) -> None:
+    """Leave the study for the job that settles its layout.
+
+    Raises:
+        InputError: if another study was left whose jobs wait to begin it, or at this very moment.
+    """
     there = left_study(directory)
-    if there is None or not active:
+    if there is None and create_request(directory, study):
         return
-    differences = compare(there, study.spec.model_dump(mode="json"))
-    if differences:
+    new = there is None
+    there = left_study(directory) if new else there
+    differences = compare(resolved(there), study.spec.model_dump(mode="json")) if there else []
+    if differences and (active or new):
+        state = "is being launched" if new else "has jobs in the queue"
         raise InputError(
-            f"output = {str(directory)!r} is taken by another study, whose jobs are in the queue: "
+            f"output = {str(directory)!r} is taken by another study, which {state}: "
             f"{'; '.join(differences)}; choose another directory, or `jaxsim cancel` it first"
         )
+    write_request(directory, study)
 
 
 def _submit(campaign: Campaign, texts: list[tuple[str, str]]) -> list[Job]:

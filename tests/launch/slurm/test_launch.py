@@ -14,6 +14,7 @@ from jaxsim.launch.directory import bind
 from jaxsim.launch.request import read_request
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.slurm import cluster
+from jaxsim.launch.slurm import launch as submission
 from jaxsim.launch.slurm.launch import cancel, dry_run, launch, read_jobs
 from jaxsim.launch.status import status
 from jaxsim.report.status import sentences
@@ -307,12 +308,33 @@ def test_a_study_whose_jobs_wait_is_not_replaced_by_another(slurm, tmp_path):
     assert left["study"]["seed"] == 9
 
 
+def test_of_two_studies_launched_into_a_new_directory_at_once_one_is_refused(
+    slurm, tmp_path, monkeypatch
+):
+    first = study(execution={"width": "auto"})
+    real = submission.left_study
+
+    def late(directory):  # at this moment the other one is left
+        monkeypatch.setattr(submission, "left_study", real)
+        launch(first, directory, SlurmSpec())
+
+    monkeypatch.setattr(submission, "left_study", late)
+    with pytest.raises(InputError, match=r"another study, which is being launched: seed: 3 there"):
+        launch(study(execution={"width": "auto"}, seed=9), tmp_path / "out", SlurmSpec())
+    assert read_request(tmp_path / "out", allow_code=False).spec == first.spec
+    assert len(read_jobs(tmp_path / "out")) == 3
+    # Two of the same study share the work.
+    monkeypatch.setattr(submission, "left_study", late)
+    launch(first, tmp_path / "again", SlurmSpec())
+    assert len(read_jobs(tmp_path / "again")) == 6
+
+
 @pytest.mark.parametrize("text", ["[]", "5", '{"study": 5, "base": null}', "{", "[" * 100_000])
 def test_a_study_left_for_a_node_that_is_none(slurm, tmp_path, text):
     open_widths = study(execution={"width": "auto"})
     launch(open_widths, tmp_path / "out", SlurmSpec())
     (tmp_path / "out" / "launch" / "study.json").write_text(text)
-    with pytest.raises(InputError, match=r"launch/study.json' cannot be read|is not accepted"):
+    with pytest.raises(InputError, match=r"launch/study.json' cannot be read|is of type"):
         read_request(tmp_path / "out", allow_code=False)
     slurm("squeue", 'echo "1 PENDING"')
     launch(open_widths, tmp_path / "out", SlurmSpec())
