@@ -7,6 +7,7 @@ third compares them in pairs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -62,6 +63,10 @@ def analyse(
     if found:
         answered = [withheld(e) for e in answered]
     pairs = compare_pairs(results, brackets, thresholds(eps), confidence)
+    kinds, versions = Counter[str](), Counter[str]()
+    for (kind, version), runs in results.provenance("device_kind", "version.jaxsim").items():
+        kinds[kind] += runs
+        versions[version] += runs
     return Answer(
         name=name,
         title=title,
@@ -69,11 +74,11 @@ def analyse(
         confidence=confidence,
         interval=interval,
         contradictions=found,
-        warnings=list(warnings),
+        warnings=[*warnings, *_of_other_versions(versions)],
         experiments=answered,
         pairs=pairs,
         spreads=spreads([e for e in answered if e.runs], pairs, confidence),
-        device_kinds=dict(results.device_kinds()),
+        device_kinds=dict(kinds),
         jaxsim=jaxsim_version(),
     )
 
@@ -175,6 +180,16 @@ def _answered(results: Results, subject: Subject, axes: dict[str, Axis]) -> Expe
         others={name: answer for name, answer in answers.items() if name not in own},
         **own,
     )
+
+
+def _of_other_versions(versions: Counter[str]) -> list[str]:
+    """Return a sentence for every other version of jaxsim that computed runs."""
+    return [
+        f"{runs:,} runs were computed by jaxsim {version}: the errors of their risks are what that "
+        "version knew of them"
+        for version, runs in versions.items()
+        if version != jaxsim_version()
+    ]
 
 
 def _risk(rule: RiskRule) -> RiskAnswer:

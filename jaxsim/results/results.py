@@ -47,14 +47,19 @@ class Results:
         """Whether nothing of the plan is missing."""
         return all(len(self.finished(e)) == len(self.planned[e.id]) for e in self.experiments)
 
-    def device_kinds(self) -> Counter[str]:
-        """Return how many replicates each kind of device computed."""
-        kinds: Counter[str] = Counter()
+    def provenance(self, *facts: str) -> Counter[tuple[str, ...]]:
+        """Return how many replicates were computed under each combination of some facts.
+
+        Args:
+            facts: names in the shards' metadata, such as "device_kind" or "version.jaxsim".
+        """
+        counts: Counter[tuple[str, ...]] = Counter()
         for experiment in self.experiments:
             for shard in self.finished(experiment):
-                facts = self.store.facts(shard)
-                kinds[facts.get("device_kind", "unknown")] += shard.stop - shard.first
-        return kinds
+                known = self.store.facts(shard)
+                key = tuple(known.get(name, "unknown") for name in facts)
+                counts[key] += shard.stop - shard.first
+        return counts
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row per replicate and checkpoint, with the columns of `frame.COLUMNS`.

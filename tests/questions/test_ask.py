@@ -189,6 +189,12 @@ def test_bounds_and_certificates_are_as_strong_as_what_they_rest_on(changes, kin
         assert one.permanent.evidence[0].kind == kind
 
 
+def test_runs_of_another_version_are_named(results, monkeypatch):
+    monkeypatch.setattr("jaxsim.questions.ask.jaxsim_version", lambda: "9.9")
+    (warning,) = analyse(results, EPS).warnings
+    assert warning.startswith("640 runs were computed by jaxsim ")
+
+
 def test_partial_results_are_answered_as_far_as_they_are(tmp_path):
     from jaxsim.launch.directory import bind
     from jaxsim.launch.simulate import open_results
