@@ -152,9 +152,18 @@ def _take(found: Status, record: dict[str, Any], age: float, followed: bool) -> 
             alive = age < SILENT_AFTER
         if alive:
             found.running.append(record)
-            found.rate += record.get("replicates", 0) / max(record.get("seconds", 0.0), 1e-9)
+            found.rate += _rate(record)
             return
         reason = "lost"
     found.ended[reason] = found.ended.get(reason, 0) + 1
     if reason == "failed":
         found.failures.append(f"{record.get('host')}: {record.get('message')}")
+
+
+def _rate(record: dict[str, Any]) -> float:
+    """Return a worker's runs per second since its first shard; 0 as long as there is no other."""
+    runs, seconds = record.get("replicates", 0), record.get("seconds", 0.0)
+    if "first_shard_seconds" in record:
+        runs -= record.get("first_shard_replicates", 0)
+        seconds = record.get("last_shard_seconds", 0.0) - record["first_shard_seconds"]
+    return max(runs, 0) / max(seconds, 1e-3)

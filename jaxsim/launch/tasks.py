@@ -80,6 +80,8 @@ class TaskRecord:
         self._begin, self._lock, self._ended = time.monotonic(), threading.Lock(), threading.Event()
         self.blocks = self.shards = self.replicates = 0
         self.busy = 0.0
+        self._first: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
         self.facts: dict[str, Any] = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -108,6 +110,15 @@ class TaskRecord:
         self.shards, self.replicates = self.shards + 1, self.replicates + runs
         self.blocks += -(-runs // width)
         self.busy += seconds
+        self._last = {"last_shard_seconds": round(self._elapsed(), 3)}
+        # Up to the first shard a worker compiles, which says nothing of its rate.
+        self._first = self._first or {
+            "first_shard_seconds": round(self._elapsed(), 3),
+            "first_shard_replicates": runs,
+        }
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._begin
 
     def beat(self) -> None:
         """Write the record now, and from now on every few seconds until the worker ends."""
@@ -124,11 +135,13 @@ class TaskRecord:
         if not self.path.parent.parent.is_dir():
             return  # no study: nothing is made for the sake of a record
         work = {
-            "seconds": round(time.monotonic() - self._begin, 3),
+            "seconds": round(self._elapsed(), 3),
             "device_seconds": round(self.busy, 3),
             "shards": self.shards,
             "blocks": self.blocks,
             "replicates": self.replicates,
+            **self._first,
+            **self._last,
         }
         with self._lock, contextlib.suppress(InputError):
             self.facts |= more
@@ -182,7 +195,14 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _is_sound(record: dict[str, Any]) -> bool:
     """Return whether what is read of a record is of the right kind: anybody could have written."""
     kinds = {"reason": str, "job": str, "array": str, "index": str, "host": str, "message": str}
-    numbers = ("seconds", "replicates", "attempt")
+    numbers = (
+        "seconds",
+        "replicates",
+        "attempt",
+        "first_shard_seconds",
+        "first_shard_replicates",
+        "last_shard_seconds",
+    )
     return all(isinstance(record.get(k), kind | None) for k, kind in kinds.items()) and all(
         isinstance(record.get(k, 0), int | float) for k in numbers
     )

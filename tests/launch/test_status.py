@@ -15,9 +15,10 @@ from jaxsim.launch import process
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.status import status
+from jaxsim.launch.tasks import TaskRecord
 from jaxsim.launch.worker import work
 from jaxsim.report.status import _size, sentences
-from jaxsim.results.store import DamagedShard
+from jaxsim.results.store import DamagedShard, Shard
 from tests.studies import TWO, study
 
 
@@ -64,6 +65,30 @@ def test_workers_are_running_ended_or_lost(tmp_path):
         "Workers that ended: 1 failed, 1 finished, 1 lost.",
         "A worker failed on node1: no room left",
     ]
+
+
+def test_compilation_is_no_part_of_the_rate(tmp_path):
+    bind(study(), tmp_path / "out")
+    # 20 s to compile and 2 s for 40 runs, again and again; written in the middle of a shard.
+    first = {"first_shard_seconds": 22.0, "first_shard_replicates": 40}
+    record(tmp_path / "out", "a", seconds=31.0, replicates=160, last_shard_seconds=28.0, **first)
+    record(tmp_path / "out", "b", seconds=23.0, replicates=40, last_shard_seconds=22.0, **first)
+    found = status(tmp_path / "out")
+    assert found.rate == 120 / 6
+    assert found.seconds_left == 4.0
+
+
+def test_a_worker_records_when_its_shards_were_done(tmp_path):
+    task = TaskRecord(tmp_path, None)
+    for shard in (Shard("00ff", 0, 32, 3, 1), Shard("00ff", 32, 48, 3, 1)):
+        task.shard(shard, 16, 1.0)
+    task.write()
+    written = json.loads(task.path.read_text())
+    assert written["first_shard_replicates"] == 32
+    assert written["replicates"] == 48
+    assert (
+        0 <= written["first_shard_seconds"] <= written["last_shard_seconds"] <= written["seconds"]
+    )
 
 
 def test_records_that_somebody_else_wrote_are_not_counted(tmp_path):
