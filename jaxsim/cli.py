@@ -98,7 +98,7 @@ def run(
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
     directory = output or Path("runs") / loaded.spec.name
-    console = Console(stderr=True)
+    console = _stderr()
     progress = ConsoleProgress(console, loaded.spec)
     try:
         results = simulate(
@@ -188,7 +188,7 @@ def launch(
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
     directory = output or Path("runs") / loaded.spec.name
-    console = Console(stderr=True)
+    console = _stderr()
 
     def announce(text: str) -> None:
         console.print(text, style="dim", highlight=False, soft_wrap=True)
@@ -307,7 +307,7 @@ def plan(
 
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
-    errors = Console(stderr=True)
+    errors = _stderr()
     print_plan(
         loaded,
         devices,
@@ -410,7 +410,13 @@ class _AnswerConsole(Console):
 
 def _console() -> Console:
     """Return the console of answers: a pipe or a file has no width to fold tables into."""
-    return _AnswerConsole() if sys.stdout.isatty() else _AnswerConsole(width=160)
+    width = None if sys.stdout.isatty() else 160
+    return _AnswerConsole(width=width, markup=False)
+
+
+def _stderr() -> Console:
+    """Return the console of messages; labels and paths are text, whatever brackets they hold."""
+    return Console(stderr=True, markup=False)
 
 
 def _reader_left() -> NoReturn:

@@ -129,6 +129,21 @@ def test_labels_and_paths_with_brackets_are_text(tmp_path):
     assert cells == ["[bold]a[/bold]", "b[/red]", "'=1+1"]
 
 
+def test_no_console_of_the_command_line_reads_markup(capsys):
+    from rich.table import Table
+
+    from jaxsim import cli
+
+    table = Table("label")
+    table.add_row("[bold]a[/bold] b[/red]")
+    for console in (cli._console(), cli._stderr()):
+        console.print("[bold]a[/bold] b[/red]")
+        console.print(table)
+    said = capsys.readouterr()
+    assert said.out.count("[bold]a[/bold] b[/red]") == 2
+    assert said.err.count("[bold]a[/bold] b[/red]") == 2
+
+
 def test_diverged_runs_count_as_failures_wherever_they_are_said(tmp_path):
     wild = study(optimizer={"name": "sgd", "learning_rate": 60.0}, steps=300, replicates=32)
     results = simulate(wild, tmp_path / "wild")
