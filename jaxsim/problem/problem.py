@@ -5,7 +5,7 @@ X ~ law,   Y = target(X) + noise   (regression),   Y = target(X)   (classificati
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -40,7 +40,7 @@ class Problem:
     target: Any
     loss: Any
     noise: Any
-    warnings: tuple[str, ...] = field(default=(), init=False)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -94,7 +94,8 @@ class Problem:
         infinite, possibly = infinite_risks(self)
         if infinite:
             raise InputError(infinite)
-        object.__setattr__(self, "warnings", (possibly,) if possibly else ())
+        if possibly:
+            object.__setattr__(self, "warnings", (*self.warnings, possibly))
 
     def _require_sound_values(self) -> None:
         """Refuse targets that are not finite, or no labels 0 and 1 where the loss needs them."""

@@ -19,12 +19,15 @@ from jax import Array
 
 from jaxsim.evidence import PROVED, Enclosure, Evidence, estimated, stated
 from jaxsim.problem.losses import best_constant
+from jaxsim.risk.finite import loss_with_error
 from jaxsim.risk.integral import Line, quadrature_error
 from jaxsim.risk.integrand import NORMAL_REACH, Integrand, integrand
 from jaxsim.risk.line import line_of
+from jaxsim.risk.panels import Panels, degree_known, target_panels
 from jaxsim.risk.quadrature import gauss_kronrod
 from jaxsim.risk.quasi_monte_carlo import sample_of
 from jaxsim.risk.rule import RiskOptions
+from jaxsim.risk.target_error import point_errors, target_error_on
 
 _PANELS = 128
 _EXACT_DEGREE = 22
@@ -39,11 +42,13 @@ class Discretization(NamedTuple):
         y: noise-free targets [n, ...].
         weights: [n].
         error: losses [n] -> estimate of the error of their mean; None where there is none.
+        doubt: bounds on the errors of y [n, outputs]; None where there are none.
     """
 
     y: np.ndarray
     weights: np.ndarray
     error: Callable[[np.ndarray], float] | None
+    doubt: np.ndarray | None = None
 
 
 class Best(NamedTuple):
@@ -86,6 +91,11 @@ def best_constant_risk(problem: Any, options: RiskOptions | None = None) -> Encl
     losses = _losses(averaged, constant, found.y)
     if found.error is not None:
         error += found.error(losses)
+    if found.doubt is not None:
+        prediction = jnp.broadcast_to(jnp.asarray(constant, float), (len(losses), len(constant)))
+        doubt = jnp.asarray(found.doubt)
+        bounds = loss_with_error(averaged, prediction, jnp.asarray(found.y), doubt)[1]
+        error += float(found.weights @ np.asarray(bounds))
     return Enclosure(value, error, evidence, reason)
 
 
@@ -140,7 +150,9 @@ def bayes_risk(problem: Any) -> Enclosure:
 def discretize(problem: Any, options: RiskOptions | None = None) -> Discretization:
     """Return the law of (X, f(X)) as weighted values."""
     if problem.law.finite is not None:
-        return Discretization(problem.targets_at_points(), problem.law.finite[1], None)
+        points, weights = problem.law.finite
+        y = problem.targets_at_points()
+        return Discretization(y, weights, None, point_errors(problem.target, points, y))
     line = line_of(problem.law)
     if line is not None:
         return _on_line(problem, line)
@@ -170,20 +182,41 @@ def _on_line(problem: Any, line: Line) -> Discretization:
     pieces = problem.target.pieces(line.low, line.high)
     panels = np.linspace(line.low, line.high, _PANELS + 1)
     edges = np.unique(np.clip([*panels, *pieces.breakpoints, *line.edges], line.low, line.high))
+    resolved = None
+    if not degree_known(pieces.degree if pieces.complete else None):
+        resolved = target_panels(problem, line, tuple(float(t) for t in edges[1:-1]))
+        edges = resolved.edges
     rule = gauss_kronrod()
     half, middle = np.diff(edges)[:, None] / 2, (edges[1:] + edges[:-1])[:, None] / 2
     x = middle + half * rule.nodes
     density = half * np.asarray(line.weight(jnp.asarray(x)))
     y = np.asarray(problem.targets_at(jnp.asarray(x.reshape(-1, 1))))
 
-    rough = bool(problem.loss.kinks) or not pieces.complete
+    seen = pieces.complete or (resolved is not None and resolved.enclosed)
+    rough = bool(problem.loss.kinks) or not seen
+    doubt = _doubt_on_line(problem.target, line, x.reshape(-1, 1), resolved)
 
     def error(losses: np.ndarray) -> float:
+        if doubt is not None and not np.isfinite(doubt).all():
+            return math.inf
         values, mass = jnp.asarray(losses.reshape(-1, 1, 15)), jnp.asarray(density[:, None])
         # The best constant cuts the loss at unknown places: every panel may have a kink.
         return float(quadrature_error(values, mass, rule, rough=rough))
 
-    return Discretization(y, (density * rule.weights).ravel(), error)
+    return Discretization(y, (density * rule.weights).ravel(), error, doubt)
+
+
+def _doubt_on_line(
+    target: Any, line: Line, x: np.ndarray, resolved: Panels | None
+) -> np.ndarray | None:
+    """Return bounds on what rounding and panels leave open of the target [n, outputs]."""
+    error = target_error_on(target, line.low, line.high)
+    error = error if resolved is None else resolved.with_doubt(error)
+    if error is None:
+        return None
+    own = 2 * np.finfo(float).eps * np.abs(x)
+    found = np.asarray(error(jnp.asarray(x), jnp.asarray(own)))
+    return np.where(np.isnan(found), np.inf, found)
 
 
 def _best(problem: Any, averaged: Integrand, y: np.ndarray, weights: np.ndarray) -> Best:

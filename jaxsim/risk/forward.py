@@ -5,7 +5,10 @@ unit u has, with e the bound for h,
 
     |z^ - z| <= e |W| + (n + 3) u (|h| |W| + |b|),      |A(z^) - A(z)| <= Lip(A) |z^ - z|,
 
-here with |h| and e maximal over the points, so that the bound costs one vector per layer.
+here with |h| and e maximal over the points, so that the bound costs one vector per layer. Where
+weights are huge such a bound can lose all meaning: neurons that are saturated, or never active,
+have no error however large their pre-activations are. Then the analysis is repeated for each point
+and with the values that the activation takes within the error of its argument.
 """
 
 from __future__ import annotations
@@ -19,6 +22,11 @@ from jax import Array
 from jaxsim.network.activations import Activation
 from jaxsim.network.forward_passes import ForwardPasses, Values, over_layers, plain_forward_passes
 from jaxsim.network.network import Network
+
+_USELESS = 1e-6
+"""Share of a network's largest value at which its bound is looked at again."""
+_MOST_CAREFUL = 2**14
+"""Pre-activations of a layer for which that is affordable."""
 
 
 def forward(
@@ -40,7 +48,17 @@ def forward(
         return values, 1024 * unit * jnp.abs(values).max(0)
     forward_passes = plain_forward_passes(network) if forward_passes is None else forward_passes
     found = forward_passes.outputs(theta, x)
-    return found.values, _rounding(network, theta, found, unit)
+    error = _rounding(network, theta, found, unit)
+    activation = network.activation
+    assert activation is not None
+    if not network.hidden or not (activation.monotone or activation.piecewise_linear):
+        return found.values, error
+    if len(x) * max(network.hidden) > _MOST_CAREFUL:
+        return found.values, error
+    # Only where the bound is useless, so that no other error changes.
+    careful = _pointwise(network, theta, x, unit).max(0)
+    useless = ~(error < _USELESS * jnp.abs(found.values).max(0))
+    return found.values, jnp.where(useless, jnp.fmin(error, careful), error)
 
 
 def _rounding(network: Network, theta: Array, found: Values, unit: Any) -> Array:
@@ -66,6 +84,38 @@ def _rounding(network: Network, theta: Array, found: Values, unit: Any) -> Array
     parts = list(zip(layers[:-1], sizes[:-1], sizes[1:], slopes, strict=True))
     error, _ = over_layers(hidden, unit * sizes[0], parts)
     return affine(error, layers[-1], sizes[-1])
+
+
+def _pointwise(network: Network, theta: Array, x: Array, unit: Any) -> Array:
+    """Return the bound for each point and output [n, outputs]."""
+    activation = network.activation
+    assert activation is not None
+    layers = network.layers(theta)
+
+    def affine(h: Array, error: Array, layer: Any) -> tuple[Array, Array]:
+        weights, biases = layer
+        size = jnp.abs(h) @ jnp.abs(weights) + jnp.abs(biases)
+        return (
+            h @ weights + biases,
+            error @ jnp.abs(weights) + (weights.shape[0] + 3) * unit * size,
+        )
+
+    def hidden(carry: tuple[Array, Array], layer: Any) -> tuple[tuple[Array, Array], None]:
+        z, error = affine(*carry, layer)
+        h = activation.function(z)
+        # The values within the error are extreme at its ends or at breakpoints in between.
+        places = [z - error, z + error]
+        if not activation.monotone:
+            places += [jnp.clip(b, z - error, z + error) for b in activation.breakpoints]
+        moved = jnp.stack([jnp.abs(activation.function(p) - h) for p in places]).max(0)
+        own = activation.rounding * unit * jnp.abs(h)
+        # A saturated value is as wrong as the activation makes it, not as its argument is.
+        own = own + jnp.where(moved > 0, activation.rounding * unit * jnp.abs(z), 0.0) * slope
+        return (h, moved + own + 4 * unit * jnp.abs(h)), None
+
+    slope = activation.lipschitz if np.isfinite(activation.lipschitz) else 0.0
+    carry, _ = over_layers(hidden, (x, unit * jnp.abs(x)), layers[:-1])
+    return affine(*carry, layers[-1])[1]
 
 
 def largest_slope(activation: Activation) -> Array:
