@@ -98,8 +98,9 @@ def optimizer(
     if numbers or not shipped:
         # What is shipped is checked at its defaults by the tests.
         response = _measured(name, given, precision)
-        if not response.defined:
-            raise InputError(_undefined(name, given, key, precision))
+        reason = None if response.defined else _undefined(name, given, key, precision)
+        if reason is not None:
+            raise InputError(reason)
         keeps &= response.keeps
     return Optimizer(
         name,
@@ -154,8 +155,11 @@ def _measure(name: str, given: tuple[tuple[str, Any], ...], precision: str) -> R
     return zero_gradient_response(_method(name, dict(given), 0.1, "optimizer").make, precision)
 
 
-def _undefined(name: str, given: Mapping[str, Any], key: str, precision: str) -> str:
-    """Return the sentence that names the hyperparameter behind a 0/0."""
+def _undefined(name: str, given: Mapping[str, Any], key: str, precision: str) -> str | None:
+    """Return the sentence that names the hyperparameter behind a 0/0; None if none is to blame.
+
+    Methods that do so at their defaults (prodigy without any gradient, in float64) are themselves.
+    """
     tiny = float(np.finfo(precision).tiny)
     defaults = _defaults(name)
     for k in sorted(given, key=lambda k: not k.startswith("eps")):
@@ -168,10 +172,7 @@ def _undefined(name: str, given: Mapping[str, Any], key: str, precision: str) ->
                     f"{key}.{k} = {given[k]!r} is not accepted: in {precision} it makes parameters "
                     f"without gradients not-a-number (0/0); accepted: {accepted}"
                 )
-    return (
-        f"{key} = {dict(given)!r} is not accepted for {name!r}: in {precision} it makes parameters "
-        f"without gradients not-a-number (0/0); accepted: the defaults {defaults!r}"
-    )
+    return None
 
 
 def _learning_rate(table: Mapping[str, Any], key: str) -> float | Schedule:
