@@ -7,19 +7,19 @@ what is not known of the optimum makes statements weaker, never wrong.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.errors import InputError
 from jaxsim.evidence import Bound, stated
+from jaxsim.network.activations import Activation
 from jaxsim.network.network import Network
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.parabola import parabola_of
 from jaxsim.problem.problem import Problem
-from jaxsim.problem.targets import TeacherTarget
 from jaxsim.risk.constants import bayes_risk
+from jaxsim.risk.teacher import TeacherTarget
 
 
 def optimal_risk(
@@ -88,7 +88,7 @@ def _clearly_less(a: float, b: float) -> bool:
     return a < b - 1e-5 * max(abs(a), abs(b)) and math.isfinite(b)
 
 
-def realizes(network: Network, teacher: Any) -> bool:
+def realizes(network: Network, teacher: TeacherTarget) -> bool:
     """Return whether the student's family certainly contains the teacher's function.
 
     Both are fully connected, equally deep, with equal activations, the student is at least as wide
@@ -125,8 +125,10 @@ def _attains_bayes_risk(problem: Problem, network: Network) -> bool:
     return symmetric or shifts or problem.noise.variance == 0
 
 
-def _same_activation(one: Any, other: Any) -> bool:
+def _same_activation(one: Activation | None, other: Activation | None) -> bool:
     """Return whether two activations agree, their parameters included."""
+    if one is None or other is None:
+        return False
     if one.function is other.function:
         return True
     if "function" in (one.name, other.name):

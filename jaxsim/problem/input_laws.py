@@ -6,7 +6,9 @@
     sphere    uniform on {|x| = r}:   X = r G / |G|  (Muller 1959)
     points    finitely many points with weights: sums in place of integrals
 
-Every law has
+Every law satisfies `InputLaw`, one of finitely many points `FiniteLaw` besides; a new one is a
+factory that returns such an object, and a line in `INPUT_LAWS`. What it declares is checked over
+the registry by property tests:
     dimension, support      d, and a `jaxsim.problem.support` set
     sample(key, batch, dtype) -> x [batch, d]
     unit_dimension, from_unit(u [n, k]) -> x [n, d]
@@ -20,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +75,30 @@ class InputLaw(Protocol):
     def from_unit(self, u: np.ndarray) -> np.ndarray:
         """Map uniform points [n, k] of the cube to points [n, d] of the law, in float64."""
         ...
+
+
+class FiniteLaw(InputLaw, Protocol):
+    """What a law of finitely many points offers besides."""
+
+    @property
+    def finite(self) -> tuple[np.ndarray, np.ndarray]:
+        """(points [n, d], positive weights [n] of sum 1)."""
+        ...
+
+    def sample_index(self, key: Array, batch: int) -> Array:
+        """Return the indices [batch] of independent draws, int32; labels go with them."""
+        ...
+
+
+def finite_law(law: InputLaw) -> FiniteLaw | None:
+    """Return a law as one of finitely many points, None if it is none.
+
+    Example:
+        >>> law = finite_law(points((0.0, 1.0)))
+        >>> law is not None and law.finite[1].tolist(), finite_law(uniform())
+        ([0.5, 0.5], None)
+    """
+    return None if law.finite is None else cast(FiniteLaw, law)
 
 
 @dataclass(frozen=True)

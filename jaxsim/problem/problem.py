@@ -16,7 +16,10 @@ from jax import Array
 
 from jaxsim.errors import InputError
 from jaxsim.problem.growth import infinite_risks
-from jaxsim.problem.targets import LabelTarget
+from jaxsim.problem.input_laws import InputLaw, finite_law
+from jaxsim.problem.losses import Loss
+from jaxsim.problem.noise import Noise
+from jaxsim.problem.targets import LabelTarget, Target
 
 _PROBES = 512
 
@@ -36,31 +39,32 @@ class Problem:
         InputError: if the parts do not fit together.
     """
 
-    law: Any
-    target: Any
-    loss: Any
-    noise: Any
+    law: InputLaw
+    target: Target
+    loss: Loss
+    noise: Noise
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
-        labelled = isinstance(self.target, LabelTarget)
+        labels = self.target.labels if isinstance(self.target, LabelTarget) else None
+        finite = self.law.finite
         if self.loss.kind != "regression" and self.noise.kind != "none":
             raise InputError(
                 f"problem.noise = {self.noise.kind!r} is not accepted with the loss "
                 f"{self.loss.name!r}, which is one of classification: it should be 'none'"
             )
-        if labelled and self.law.finite is None:
+        if labels is not None and finite is None:
             raise InputError(
                 "problem.target gives labels of points, which needs an input law with finitely "
                 "many points"
             )
-        if labelled and len(self.target.labels) != len(self.law.finite[0]):
+        if labels is not None and finite is not None and len(labels) != len(finite[0]):
             raise InputError(
-                f"problem.target has {len(self.target.labels)} labels; accepted: "
-                f"{len(self.law.finite[0])}, one for each point of the input law"
+                f"problem.target has {len(labels)} labels; accepted: "
+                f"{len(finite[0])}, one for each point of the input law"
             )
-        integers = labelled and np.issubdtype(np.asarray(self.target.labels).dtype, np.integer)
+        integers = labels is not None and np.issubdtype(labels.dtype, np.integer)
         if self.loss.kind == "classes" and not integers:
             raise InputError(
                 f"problem.loss = {self.loss.name!r} is not accepted for this target: it needs "
@@ -76,7 +80,7 @@ class Problem:
                 f"problem.loss = {self.loss.name!r} needs a target with one output, not "
                 f"{self.target.outputs}"
             )
-        if self.loss.kind == "binary" and integers and np.max(self.target.labels) > 1:
+        if self.loss.kind == "binary" and labels is not None and integers and np.max(labels) > 1:
             raise InputError(
                 f"problem.loss = {self.loss.name!r} is not accepted for "
                 f"{self.target.outputs} classes; accepted: labels 0 and 1, or the loss "
@@ -128,15 +132,16 @@ class Problem:
         # Hashing keys is a good part of a step of a small network: only noise needs a second one.
         noisy = self.noise.kind != "none"
         input_key, noise_key = jax.random.split(key) if noisy else (key, key)
-        if self.law.finite is not None:
-            index = self.law.sample_index(input_key, batch)
+        finite = finite_law(self.law)
+        if finite is not None:
+            index = finite.sample_index(input_key, batch)
             return self.sample_at(index, noise_key, dtype)
         x = self.law.sample(input_key, batch, dtype)
         return x, self._noisy(self.targets_at(x), noise_key)
 
     def sample_at(self, index: Array, key: Array, dtype: Any) -> tuple[Array, Array]:
         """Return (x, y) at the points of a finite input law with the given indices."""
-        x = jnp.asarray(self.law.finite[0], dtype)[index]
+        x = jnp.asarray(self._points, dtype)[index]
         y = self.targets_at_points()
         floating = np.issubdtype(y.dtype, np.floating)
         y = jnp.asarray(y, dtype if floating else jnp.int32)[index]
@@ -150,11 +155,16 @@ class Problem:
         """Return the noise-free y of all points of a finite input law."""
         return self._point_targets
 
+    @property
+    def _points(self) -> np.ndarray:
+        assert self.law.finite is not None
+        return self.law.finite[0]
+
     @cached_property
     def _point_targets(self) -> np.ndarray:
         if isinstance(self.target, LabelTarget):
             return np.asarray(self.target.labels)
-        return np.asarray(self.target(jnp.asarray(self.law.finite[0], jnp.float64)))
+        return np.asarray(self.target(jnp.asarray(self._points, jnp.float64)))
 
     def _noisy(self, y: Array, key: Array) -> Array:
         if self.noise.kind == "none":

@@ -1,26 +1,42 @@
-"""Targets f of Y = f(X) + noise: formulas, teacher networks, functions of your own, labels."""
+"""Targets f of Y = f(X) + noise: formulas, functions of your own, labels.
+
+A teacher network is one too (`jaxsim.risk.teacher`): whatever satisfies `Target` is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxsim.errors import InputError
-from jaxsim.network.network import Network
 from jaxsim.problem.expression import Expression
 from jaxsim.problem.piecewise import Pieces, analyze
 
 UNKNOWN = Pieces((), None, False, None)
 """The pieces of a function of which nothing is known."""
 
-_MOST_PIECES = 2**16
+
+class Target(Protocol):
+    """What every target offers."""
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of y, or the number of classes."""
+        ...
+
+    def __call__(self, x: Array) -> Array:
+        """Return y [batch, outputs] at x [batch, d], in the dtype of x."""
+        ...
+
+    def pieces(self, low: float, high: float) -> Pieces:
+        """Return what is known of where on [low, high] a target of one variable is smooth."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,66 +66,6 @@ class ExpressionTarget:
 @lru_cache(maxsize=64)
 def _analyzed(expression: Expression, low: float, high: float) -> Pieces:
     return analyze(expression, low, high)
-
-
-@dataclass(frozen=True, eq=False)
-class TeacherTarget:
-    """The target that a network realizes: y = N_theta(x).
-
-    Attributes:
-        network: the teacher's family.
-        theta: its parameters [P], float64.
-    """
-
-    network: Network
-    theta: Array
-
-    def __post_init__(self) -> None:
-        """Check the number of parameters."""
-        if np.shape(self.theta) != (self.network.size,):
-            raise InputError(
-                f"the teacher's theta has the shape {np.shape(self.theta)}; accepted: "
-                f"({self.network.size},)"
-            )
-
-    @property
-    def outputs(self) -> int:
-        """Outputs of y."""
-        return self.network.outputs
-
-    def __call__(self, x: Array) -> Array:
-        """Return y [batch, outputs] at x [batch, d], in the dtype of x."""
-        return self.network.apply(jnp.asarray(self.theta, x.dtype), x)
-
-    def pieces(self, low: float, high: float) -> Pieces:
-        """Return where on [low, high] a teacher with one input is smooth.
-
-        All kinks of a piecewise linear teacher; those of the first layer for other activations.
-        """
-        return _kinks_of(self, low, high)
-
-
-@lru_cache(maxsize=64)
-def _kinks_of(teacher: TeacherTarget, low: float, high: float) -> Pieces:
-    from jaxsim.network.kinks import capacity, network_kinks
-
-    network = teacher.network
-    activation = network.activation
-    if not network.fully_connected or activation is None:
-        return UNKNOWN
-    room = capacity(network)
-    with jax.ensure_compile_time_eval():
-        theta = jnp.asarray(teacher.theta, jnp.float64)
-        while True:
-            find = jax.jit(lambda theta, room=room: network_kinks(network, theta, low, high, room))
-            grid, complete = find(theta)
-            if bool(complete) or room >= _MOST_PIECES:
-                break
-            room *= 4
-        inner = {float(t) for t in np.asarray(grid) if low < t < high}
-    linear = activation.piecewise_linear or not network.hidden
-    known = bool(complete) and linear
-    return Pieces(tuple(sorted(inner)), 1 if known else None, known, None)
 
 
 @dataclass(frozen=True)
@@ -198,5 +154,6 @@ class LabelTarget:
         """
         raise InputError("labels are known at the given points only, not at arbitrary inputs")
 
-
-Target = ExpressionTarget | TeacherTarget | FunctionTarget | LabelTarget
+    def pieces(self, low: float, high: float) -> Pieces:
+        """Return that nothing is known between the points."""
+        return UNKNOWN

@@ -11,10 +11,10 @@ everything else                           scrambled Sobol' sequences            
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.network import Network
+from jaxsim.problem.problem import Problem
 from jaxsim.risk.finite import finite_rule
 from jaxsim.risk.gaussian import closed_form_rule, exact_form, moments_of
 from jaxsim.risk.line import line_of
@@ -27,7 +27,7 @@ __all__ = ["RiskOptions", "RiskRule", "make_risk"]
 
 
 def make_risk(
-    problem: Any,
+    problem: Problem,
     network: Network,
     options: RiskOptions | None = None,
     forward_passes: ForwardPasses | None = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,9 @@ import scipy  # its parts are imported when they are used
 from jax import Array
 
 from jaxsim.evidence import PROVED, Enclosure, Evidence, estimated, stated
-from jaxsim.problem.losses import best_constant
+from jaxsim.problem.losses import Loss, best_constant
+from jaxsim.problem.problem import Problem
+from jaxsim.problem.targets import Target
 from jaxsim.risk.finite import loss_with_error
 from jaxsim.risk.integral import Line, quadrature_error
 from jaxsim.risk.integrand import NORMAL_REACH, Integrand, integrand
@@ -66,7 +68,7 @@ class Best(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def best_constant_risk(problem: Any, options: RiskOptions | None = None) -> Enclosure:
+def best_constant_risk(problem: Problem, options: RiskOptions | None = None) -> Enclosure:
     """Return the infimum of the true risk over constant predictions.
 
     No network whose output does not depend on x can do better than its lower end. Exact to rounding
@@ -99,7 +101,7 @@ def best_constant_risk(problem: Any, options: RiskOptions | None = None) -> Encl
     return Enclosure(value, error, evidence, reason)
 
 
-def _evidence(problem: Any, averaged: Integrand) -> Evidence:
+def _evidence(problem: Problem, averaged: Integrand) -> Evidence:
     """Return what an average over the law of X rests on."""
     evidence = averaged.evidence
     if problem.loss.best is None:
@@ -118,7 +120,7 @@ def _evidence(problem: Any, averaged: Integrand) -> Evidence:
     return evidence & estimated("the best constant's risk is a quadrature")
 
 
-def _stated_bound(problem: Any) -> Evidence:
+def _stated_bound(problem: Problem) -> Evidence:
     """Return what the lower bound of a loss of the user's own rests on."""
     bound = problem.loss.lower_bound
     if bound == -math.inf:
@@ -127,7 +129,7 @@ def _stated_bound(problem: Any) -> Evidence:
 
 
 @lru_cache(maxsize=256)
-def bayes_risk(problem: Any) -> Enclosure:
+def bayes_risk(problem: Problem) -> Enclosure:
     """Return a lower bound of every true risk, with the error of its value.
 
     The conditional law of Y given X is that of the noise around the target, except where a finite
@@ -147,7 +149,7 @@ def bayes_risk(problem: Any) -> Enclosure:
     return Enclosure(value, error, evidence, "the risk of knowing the target (Bayes risk)")
 
 
-def discretize(problem: Any, options: RiskOptions | None = None) -> Discretization:
+def discretize(problem: Problem, options: RiskOptions | None = None) -> Discretization:
     """Return the law of (X, f(X)) as weighted values."""
     if problem.law.finite is not None:
         points, weights = problem.law.finite
@@ -159,7 +161,7 @@ def discretize(problem: Any, options: RiskOptions | None = None) -> Discretizati
     return _sampled(problem, RiskOptions() if options is None else options)
 
 
-def _sampled(problem: Any, options: RiskOptions) -> Discretization:
+def _sampled(problem: Problem, options: RiskOptions) -> Discretization:
     """Return the points of the networks' risks, with the error that those have."""
     sample = sample_of(problem, options)
     replicates, n = sample.y.shape[:2]
@@ -178,7 +180,7 @@ def _sampled(problem: Any, options: RiskOptions) -> Discretization:
     return Discretization(y, weights, error)
 
 
-def _on_line(problem: Any, line: Line) -> Discretization:
+def _on_line(problem: Problem, line: Line) -> Discretization:
     pieces = problem.target.pieces(line.low, line.high)
     panels = np.linspace(line.low, line.high, _PANELS + 1)
     edges = np.unique(np.clip([*panels, *pieces.breakpoints, *line.edges], line.low, line.high))
@@ -207,7 +209,7 @@ def _on_line(problem: Any, line: Line) -> Discretization:
 
 
 def _doubt_on_line(
-    target: Any, line: Line, x: np.ndarray, resolved: Panels | None
+    target: Target, line: Line, x: np.ndarray, resolved: Panels | None
 ) -> np.ndarray | None:
     """Return bounds on what rounding and panels leave open of the target [n, outputs]."""
     error = target_error_on(target, line.low, line.high)
@@ -219,7 +221,7 @@ def _doubt_on_line(
     return np.where(np.isnan(found), np.inf, found)
 
 
-def _best(problem: Any, averaged: Integrand, y: np.ndarray, weights: np.ndarray) -> Best:
+def _best(problem: Problem, averaged: Integrand, y: np.ndarray, weights: np.ndarray) -> Best:
     """Return the best constant prediction for weighted targets with noise."""
     loss, noise = problem.loss, problem.noise
     weights = weights / weights.sum()
@@ -298,7 +300,7 @@ def _rounding_of_minimum(
     return relative * value + min(h, reach) * steepest
 
 
-def _rounding_of_shares(loss: Any, y: np.ndarray, weights: np.ndarray, outputs: int) -> float:
+def _rounding_of_shares(loss: Loss, y: np.ndarray, weights: np.ndarray, outputs: int) -> float:
     """Return a bound on the rounding of an entropy, or of the hinge loss's 2 min(p, 1 - p).
 
     A share p = sum of weights errs by (n + 8) u, and -p log p by 1 + |log p| times as much.
@@ -315,7 +317,7 @@ def _losses(averaged: Integrand, constant: np.ndarray, y: np.ndarray) -> np.ndar
     return np.asarray(averaged.function(prediction, jnp.asarray(y)))
 
 
-def _noise_floor(problem: Any, averaged: Integrand) -> tuple[float, float]:
+def _noise_floor(problem: Problem, averaged: Integrand) -> tuple[float, float]:
     """Return min_c E l(c, xi) per input: the risk of the best prediction that knows the target."""
     if problem.loss.kind != "regression":
         return float(problem.loss.lower_bound), 0.0
@@ -331,7 +333,8 @@ def _relative(averaged: Integrand, value: float) -> float:
     return (_ROUNDING + averaged.relative_error) * abs(value) if np.isfinite(value) else 0.0
 
 
-def _finite_bayes_risk(problem: Any, averaged: Integrand) -> Enclosure:
+def _finite_bayes_risk(problem: Problem, averaged: Integrand) -> Enclosure:
+    assert problem.law.finite is not None
     points, weights = problem.law.finite
     y = problem.targets_at_points()
     evidence = averaged.evidence

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from jaxsim.problem.input_laws import NormalLaw, UniformLaw
+from jaxsim.problem.input_laws import InputLaw, NormalLaw, UniformLaw
 from jaxsim.problem.rotation_invariant import BallLaw, SphereLaw
 
 _FAR = 38.0
@@ -46,7 +45,7 @@ class Coordinates:
     points: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def coordinates_of(law: Any) -> Coordinates | None:
+def coordinates_of(law: InputLaw) -> Coordinates | None:
     """Return coordinates of a law, None where no cells are known."""
     if isinstance(law, NormalLaw):
         return _normal(law)
@@ -57,7 +56,7 @@ def coordinates_of(law: Any) -> Coordinates | None:
     return None
 
 
-def _unit(law: Any, image: Callable[[np.ndarray, np.ndarray], Ends]) -> Coordinates:
+def _unit(law: InputLaw, image: Callable[[np.ndarray, np.ndarray], Ends]) -> Coordinates:
     """Return the coordinates of the unit cube that a law's transport starts from."""
     k = law.unit_dimension
     return Coordinates(

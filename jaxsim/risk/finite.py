@@ -14,6 +14,7 @@ from jax import Array
 
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.network import Network
+from jaxsim.problem.problem import Problem
 from jaxsim.risk.forward import forward
 from jaxsim.risk.integrand import Integrand, integrand
 from jaxsim.risk.rule import RiskRule
@@ -24,9 +25,10 @@ CHUNK = 1024
 
 
 def finite_rule(
-    problem: Any, network: Network, forward_passes: ForwardPasses | None = None
+    problem: Problem, network: Network, forward_passes: ForwardPasses | None = None
 ) -> RiskRule:
     """Return the exact sum over the points of a finite input law."""
+    assert problem.law.finite is not None
     points, weights = problem.law.finite
     averaged = integrand(problem)
     y = np.asarray(problem.targets_at_points())

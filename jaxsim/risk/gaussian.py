@@ -28,10 +28,12 @@ from jax import Array
 from jaxsim.evidence import PROVED
 from jaxsim.network.network import Network
 from jaxsim.problem.input_laws import NormalLaw, SphereLaw
+from jaxsim.problem.problem import Problem
 from jaxsim.problem.relu_sums import relu_sum
-from jaxsim.problem.targets import ExpressionTarget, TeacherTarget
+from jaxsim.problem.targets import ExpressionTarget, Target
 from jaxsim.risk.relu_moments import centred_moment, moment, positive_mean
 from jaxsim.risk.rule import RiskRule
+from jaxsim.risk.teacher import TeacherTarget
 
 _MOST_PAIRS = 4096
 
@@ -89,7 +91,7 @@ class Teacher(NamedTuple):
     name: str
 
 
-def teacher_of(target: Any) -> Teacher | None:
+def teacher_of(target: Target) -> Teacher | None:
     """Return a target as a sum of ridge functions: a shallow ReLU network, or a formula for one."""
     if isinstance(target, TeacherTarget) and is_shallow_relu(target.network):
         network = target.network
@@ -109,7 +111,7 @@ def teacher_of(target: Any) -> Teacher | None:
     return Teacher(of_formula, bool(found.biases.any()), "a target that is a sum of ReLU terms")
 
 
-def closed_form_rule(problem: Any, network: Network, moments: Moments) -> RiskRule:
+def closed_form_rule(problem: Problem, network: Network, moments: Moments) -> RiskRule:
     """Return the closed form for a shallow ReLU student of a sum of ReLU ridge functions."""
     teacher = teacher_of(problem.target)
     assert teacher is not None
@@ -180,7 +182,7 @@ def _moments(pairs: tuple[Array, ...]) -> Array:
     return jax.lax.map(jax.checkpoint(lambda pair: moment(*pair)), pairs, batch_size=_MOST_PAIRS)
 
 
-def moments_of(problem: Any, network: Network) -> Moments | None:
+def moments_of(problem: Problem, network: Network) -> Moments | None:
     """Return the moments of the input law if the closed form applies, else None.
 
     Formulas of one input keep their quadrature between kinks.
@@ -201,7 +203,7 @@ def moments_of(problem: Any, network: Network) -> Moments | None:
     return None if biased else sphere_moments(law.radius, law.dimension)
 
 
-def exact_form(problem: Any, network: Network) -> str:
+def exact_form(problem: Problem, network: Network) -> str:
     """Return which form of a problem would have a closed form, empty if none is near.
 
     For formulas of several inputs with relu, abs, max or min, a ReLU student with one hidden layer

@@ -9,13 +9,14 @@ coordinate s in [-1, 1], x = middle + half s.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jaxsim.network.sorting import increasing
+from jaxsim.problem.targets import Target
 from jaxsim.risk.finite import loss_with_error, rounding_of_sum
 from jaxsim.risk.integrand import Integrand
 from jaxsim.risk.quadrature import Quadrature
@@ -140,7 +141,7 @@ def quadrature_error(losses: Array, mass: Array, rule: Quadrature, rough: bool) 
     return error
 
 
-def target_slack(target: Any, x: Array, degree: int | None) -> Array:
+def target_slack(target: Target, x: Array, degree: int | None) -> Array:
     """Return a bound on the rounding error of the target [outputs], from its size and degree."""
     unit = jnp.finfo(x.dtype).eps
     factor = 8 * (1 + (4 if degree is None else degree))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +20,8 @@ from jax import Array
 from jax.lax import stop_gradient
 
 from jaxsim.evidence import PROVED, Evidence, estimated
+from jaxsim.problem.losses import Loss
+from jaxsim.problem.problem import Problem
 
 NORMAL_REACH = 8.5
 """Standard deviations beyond which normal noise is ignored: a mass of 2e-17."""
@@ -68,7 +69,7 @@ class Integrand:
         return weights @ jnp.abs(losses) if self.signed else value
 
 
-def noise_free(problem: Any) -> Integrand:
+def noise_free(problem: Problem) -> Integrand:
     """Return the loss itself."""
     loss = problem.loss
     if loss.name == "hinge":
@@ -84,7 +85,7 @@ def noise_free(problem: Any) -> Integrand:
     )
 
 
-def integrand(problem: Any) -> Integrand:
+def integrand(problem: Problem) -> Integrand:
     """Return the loss of a problem averaged over its noise."""
     loss, noise = problem.loss, problem.noise
     if noise.kind == "none" or noise.variance == 0:
@@ -102,6 +103,7 @@ def integrand(problem: Any) -> Integrand:
             signed=loss.lower_bound < 0,
         )
     rho = loss.residual
+    assert rho is not None
     if loss.degree is not None and not loss.kinks:
         if loss.degree <= 2:
             return _shifted(loss, 0.5 * noise.variance * float(_second_difference(rho)))
@@ -126,7 +128,7 @@ def _second_difference(rho: Callable[[Array], Array]) -> Array:
     return rho(jnp.asarray(1.0)) + rho(jnp.asarray(-1.0)) - 2 * rho(jnp.asarray(0.0))
 
 
-def _averaged(loss: Any, nodes: np.ndarray, weights: np.ndarray) -> Callable:
+def _averaged(loss: Loss, nodes: np.ndarray, weights: np.ndarray) -> Callable:
     """Return the average of any loss of one output over noise."""
 
     def function(prediction: Array, y: Array) -> Array:
@@ -137,7 +139,7 @@ def _averaged(loss: Any, nodes: np.ndarray, weights: np.ndarray) -> Callable:
     return function
 
 
-def _shifted(loss: Any, constant: float) -> Integrand:
+def _shifted(loss: Loss, constant: float) -> Integrand:
     def function(prediction: Array, y: Array) -> Array:
         return loss.function(prediction, y) + constant * prediction.shape[-1]
 

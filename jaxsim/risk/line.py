@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jax.scipy.stats import norm
 
+from jaxsim.problem.input_laws import InputLaw
 from jaxsim.risk.integral import Line
 
 NORMAL_REACH = 13.0
 """Standard deviations beyond which a normal input is ignored: a mass of 1e-38."""
 
 
-def line_of(law: Any) -> Line | None:
+def line_of(law: InputLaw) -> Line | None:
     """Return the law of a single input with a density, None for other laws."""
     if law.density_1d is None:
         return None

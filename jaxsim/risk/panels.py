@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,8 @@ from jax import Array
 from jaxsim.problem.expression import Apply, Node
 from jaxsim.problem.growth import NEARLY_ONE, Growth, growth_near, loss_growth
 from jaxsim.problem.intervals import enclose
-from jaxsim.problem.targets import ExpressionTarget
+from jaxsim.problem.problem import Problem
+from jaxsim.problem.targets import ExpressionTarget, Target
 from jaxsim.risk.integral import Line
 from jaxsim.risk.target_error import TargetError
 
@@ -94,7 +95,7 @@ class Panels(NamedTuple):
         return both
 
 
-def target_panels(problem: Any, line: Line, start: tuple[float, ...]) -> Panels:
+def target_panels(problem: Problem, line: Line, start: tuple[float, ...]) -> Panels:
     """Return panels that resolve the target of a problem with one input.
 
     Args:
@@ -107,7 +108,7 @@ def target_panels(problem: Any, line: Line, start: tuple[float, ...]) -> Panels:
 
 @lru_cache(maxsize=64)
 def _found(
-    problem: Any, low: float, high: float, weighted: bool, start: tuple[float, ...]
+    problem: Problem, low: float, high: float, weighted: bool, start: tuple[float, ...]
 ) -> Panels:
     from jaxsim.risk.line import line_of
 
@@ -159,7 +160,7 @@ def _doubt(node: Node, a: np.ndarray, b: np.ndarray, decided: bool) -> np.ndarra
     return np.where(np.isnan(best), np.inf, best)
 
 
-def _sampled_doubt(target: Any, a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
+def _sampled_doubt(target: Target, a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
     """Return estimates of the same from samples: many on wide panels, fewer on narrow ones."""
     result = np.zeros((len(a), target.outputs))
     wide = b - a > width / 64
@@ -179,7 +180,7 @@ def _sampled_doubt(target: Any, a: np.ndarray, b: np.ndarray, width: float) -> n
     return result
 
 
-def _values(target: Any, x: np.ndarray) -> np.ndarray:
+def _values(target: Target, x: np.ndarray) -> np.ndarray:
     """Return the target at x [n], evaluated in arrays of few different lengths."""
     length = 1 << max(6, (len(x) - 1).bit_length())
     padded = np.concatenate([x, np.repeat(x[-1:], length - len(x))])
@@ -188,7 +189,7 @@ def _values(target: Any, x: np.ndarray) -> np.ndarray:
 
 def _halve(
     line: Line,
-    target: Any,
+    target: Target,
     edges: np.ndarray,
     doubts: Callable[[np.ndarray, np.ndarray], np.ndarray],
     tolerance: float,
@@ -229,13 +230,13 @@ def _mass(line: Line, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (b - a) * np.asarray(line.weight(jnp.asarray(x))).max(0)
 
 
-def _size(line: Line, target: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _size(line: Line, target: Target, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the largest |f| over three inner points of every panel."""
     x = np.stack([a + share * (b - a) for share in (0.21, 0.5, 0.83)])
     return np.abs(_values(target, x.ravel())).max(-1).reshape(3, -1).max(0)
 
 
-def _with_growth(problem: Any, line: Line, edges: np.ndarray, doubt: np.ndarray) -> Panels:
+def _with_growth(problem: Problem, line: Line, edges: np.ndarray, doubt: np.ndarray) -> Panels:
     """Replace infinite doubts by estimates where the loss is certainly or probably integrable."""
     degree = loss_growth(problem.loss)
     target = problem.target
@@ -262,7 +263,7 @@ def _with_growth(problem: Any, line: Line, edges: np.ndarray, doubt: np.ndarray)
     return Panels(edges, doubt, tuple(growths), True)
 
 
-def _largest(target: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _largest(target: Target, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the largest |f| over eight inner points of panels [n, outputs], infinite for none."""
     s = np.linspace(-0.5, 0.5, 8)
     x = (a + b)[:, None] / 2 + (b - a)[:, None] / 2 * s
@@ -271,7 +272,7 @@ def _largest(target: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _mark_tails(
-    line: Line, target: Any, degree: float, edges: np.ndarray, doubt: np.ndarray
+    line: Line, target: Target, degree: float, edges: np.ndarray, doubt: np.ndarray
 ) -> None:
     """Set infinite doubts at the ends if the integral still grows where it is cut off."""
     units = np.array([line.low, *line.edges, line.high])

@@ -19,6 +19,7 @@ from jaxsim.evidence import estimated
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.kinks import capacity, network_kinks
 from jaxsim.network.network import Network
+from jaxsim.problem.problem import Problem
 from jaxsim.risk.forward import forward
 from jaxsim.risk.integral import (
     Line,
@@ -41,7 +42,7 @@ _MOST_EXACT_NODES = 64
 
 
 def piecewise_linear_rule(
-    problem: Any,
+    problem: Problem,
     network: Network,
     options: RiskOptions,
     line: Line,

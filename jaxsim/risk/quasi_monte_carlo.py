@@ -27,6 +27,8 @@ from jax import Array
 from jaxsim.evidence import estimated
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.network import Network
+from jaxsim.problem.input_laws import InputLaw
+from jaxsim.problem.problem import Problem
 from jaxsim.risk.finite import CHUNK, loss_with_error, rounding_of_sum
 from jaxsim.risk.forward import forward
 from jaxsim.risk.integrand import Integrand, integrand
@@ -81,7 +83,7 @@ class Sample(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def sample_of(problem: Any, options: RiskOptions) -> Sample:
+def sample_of(problem: Problem, options: RiskOptions) -> Sample:
     """Return the points of a problem, the same for equal options."""
     points = scrambled_points(problem.law, options)
     y = _targets(problem, points)
@@ -100,19 +102,19 @@ def sample_of(problem: Any, options: RiskOptions) -> Sample:
     return Sample(points, y, weights, len(strata), unseen, found.unbounded)
 
 
-def _typical_constant(problem: Any) -> np.ndarray:
+def _typical_constant(problem: Problem) -> np.ndarray:
     """Return the median of the target [outputs] at some points that do not depend on the seed."""
     y = _targets(problem, scrambled_points(problem.law, RiskOptions(points=256, replicates=2)))
     return np.median(y.reshape(-1, y.shape[-1]), axis=0)
 
 
-def _targets(problem: Any, points: np.ndarray) -> np.ndarray:
+def _targets(problem: Problem, points: np.ndarray) -> np.ndarray:
     with jax.ensure_compile_time_eval():
         y = np.asarray(problem.targets_at(jnp.asarray(points.reshape(-1, points.shape[-1]))))
     return y.reshape(*points.shape[:2], *y.shape[1:])
 
 
-def scrambled_points(law: Any, options: RiskOptions) -> np.ndarray:
+def scrambled_points(law: InputLaw, options: RiskOptions) -> np.ndarray:
     """Return points [replicates, 2^m, d] of the law, float64, the same for equal options."""
     exponent = max(0, math.ceil(math.log2(options.points)))
     return np.stack([law.from_unit(u) for u in _unit_points(law.unit_dimension, exponent, options)])
@@ -129,7 +131,7 @@ def _unit_points(dimension: int, exponent: int, options: RiskOptions) -> list[np
 
 
 def _stratified_points(
-    law: Any, options: RiskOptions, found: Strata
+    law: InputLaw, options: RiskOptions, found: Strata
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return points [replicates, n, d] stratum by stratum, and their weights [n].
 
@@ -154,7 +156,11 @@ def _stratified_points(
 
 
 def _unseen(
-    problem: Any, constant: np.ndarray, found: Strata, strata: tuple[Stratum, ...], y: np.ndarray
+    problem: Problem,
+    constant: np.ndarray,
+    found: Strata,
+    strata: tuple[Stratum, ...],
+    y: np.ndarray,
 ) -> Unseen | None:
     """Return the place of the largest loss that undecided comparisons allow and no point saw.
 
@@ -183,7 +189,7 @@ def _unseen(
 
 
 def quasi_monte_carlo_rule(
-    problem: Any,
+    problem: Problem,
     network: Network,
     options: RiskOptions,
     forward_passes: ForwardPasses | None = None,

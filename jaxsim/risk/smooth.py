@@ -17,6 +17,7 @@ from jax import Array
 from jaxsim.evidence import estimated
 from jaxsim.network.kinks import network_kinks
 from jaxsim.network.network import Network
+from jaxsim.problem.problem import Problem
 from jaxsim.risk.forward import forward
 from jaxsim.risk.integral import Line, cut_at_residuals, integrate, target_slack, whole
 from jaxsim.risk.integrand import integrand
@@ -30,7 +31,7 @@ PANELS = 32
 _CHUNK = 1024
 
 
-def smooth_rule(problem: Any, network: Network, options: RiskOptions, line: Line) -> RiskRule:
+def smooth_rule(problem: Problem, network: Network, options: RiskOptions, line: Line) -> RiskRule:
     """Return the rule for a network with one input whose kinks are not all known."""
     averaged = integrand(problem)
     pieces = problem.target.pieces(line.low, line.high)

@@ -26,7 +26,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.problem.expression import Expression, Node
+from jaxsim.problem.input_laws import InputLaw
 from jaxsim.problem.intervals import enclose
+from jaxsim.problem.problem import Problem
 from jaxsim.problem.targets import ExpressionTarget
 from jaxsim.risk.coordinates import Coordinates, Ends, coordinates_of
 
@@ -113,7 +115,7 @@ class Strata:
     decided: Callable[[np.ndarray, np.ndarray], Ends]
 
 
-def stratify(problem: Any, constant: np.ndarray, points: int) -> Strata | None:
+def stratify(problem: Problem, constant: np.ndarray, points: int) -> Strata | None:
     """Return how the law of a problem is cut for points of a formula; None if nothing is known.
 
     Args:
@@ -151,7 +153,7 @@ class _Residual:
 
 @lru_cache(maxsize=64)
 def _stratified(
-    law: Any, expression: Expression, loss: _Residual, constant: tuple[float, ...], points: int
+    law: InputLaw, expression: Expression, loss: _Residual, constant: tuple[float, ...], points: int
 ) -> Strata:
     coordinates = coordinates_of(law)
     assert coordinates is not None

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.problem.rounding import with_rounding
-from jaxsim.problem.targets import ExpressionTarget, TeacherTarget
+from jaxsim.problem.targets import ExpressionTarget, Target
 from jaxsim.risk.forward import forward
+from jaxsim.risk.teacher import TeacherTarget
 
 TargetError = Callable[[Any, Any], Any]
 """(x [n, d], bounds of the errors of x [n, 1]) -> bounds of the target's errors [n, outputs]."""
@@ -46,7 +47,7 @@ def expression_error(target: ExpressionTarget, x: Any, x_error: Any, xp: Any) ->
     return xp.stack(errors, axis=-1)
 
 
-def point_errors(target: Any, points: np.ndarray, values: np.ndarray) -> np.ndarray | None:
+def point_errors(target: Target, points: np.ndarray, values: np.ndarray) -> np.ndarray | None:
     """Return bounds on the errors of a target at points [n, outputs], None for exact labels.
 
     Args:
@@ -65,7 +66,7 @@ def point_errors(target: Any, points: np.ndarray, values: np.ndarray) -> np.ndar
     return None if _few_units(errors, values) else errors
 
 
-def target_error_on(target: Any, low: float, high: float) -> TargetError | None:
+def target_error_on(target: Target, low: float, high: float) -> TargetError | None:
     """Return the bound of a target's errors on an interval, None if it needs none of its own."""
     if isinstance(target, TeacherTarget):
         theta = jnp.asarray(target.theta, jnp.float64)

@@ -25,10 +25,11 @@ from jaxsim.problem.input_laws import INPUT_LAWS, PointsLaw
 from jaxsim.problem.losses import LOSSES
 from jaxsim.problem.noise import NOISES
 from jaxsim.problem.problem import Problem
-from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget, TeacherTarget
+from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget
 from jaxsim.problem.user_code import guarded, load
 from jaxsim.registry import Registry, build, call, check_parameters
 from jaxsim.risk import RiskOptions
+from jaxsim.risk.teacher import TeacherTarget
 from jaxsim.study.expand import Variation
 from jaxsim.study.identity import identify
 from jaxsim.study.limits import require_parameters, require_points, require_samples

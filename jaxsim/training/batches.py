@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxsim.problem.input_laws import uniform_index
+from jaxsim.problem.input_laws import finite_law, uniform_index
 from jaxsim.problem.problem import Problem
 from jaxsim.training import keys
 from jaxsim.training.experiment import Experiment, TrainingSet
@@ -84,14 +84,15 @@ def _from_points(experiment: Experiment) -> Batches:
     """Fresh draws from finitely many points without noise."""
     problem, size, dtype = experiment.problem, experiment.batch_size, experiment.dtype
     assert isinstance(size, int)
-    assert problem.law.finite is not None
-    rows = jnp.arange(len(problem.law.finite[0]))
+    law = finite_law(problem.law)
+    assert law is not None
+    rows = jnp.arange(len(law.finite[0]))
 
     def table(shared: Any, carried: Any) -> Samples:
         return problem.sample_at(rows, jax.random.key(0), dtype)
 
     def pick(carried: Any, key: Array, n: Array) -> tuple[Any, Array]:
-        return carried, problem.law.sample_index(jax.random.fold_in(key, n), size)
+        return carried, law.sample_index(jax.random.fold_in(key, n), size)
 
     return _from_table(_nothing, _nothing, table, pick)
 

@@ -17,8 +17,8 @@ from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.optimal_risk import optimal_risk
 from jaxsim.optimum.parabola import Parabola
 from jaxsim.problem.input_laws import INPUT_LAWS
-from jaxsim.problem.targets import TeacherTarget
 from jaxsim.risk import make_risk
+from jaxsim.risk.teacher import TeacherTarget
 from tests.risk.cases import draw, make_network, make_problem
 
 

@@ -10,7 +10,8 @@ from jaxsim.network.activations import ACTIVATIONS, relu
 from jaxsim.network.initializers import normal
 from jaxsim.network.network import Layer, fully_connected
 from jaxsim.problem.expression import parse_expression
-from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget, TeacherTarget
+from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget
+from jaxsim.risk.teacher import TeacherTarget
 
 
 def teacher(*widths, activation=None, seed=0):

@@ -9,9 +9,10 @@ import pytest
 from jaxsim.problem.expression import parse_expression
 from jaxsim.problem.input_laws import INPUT_LAWS
 from jaxsim.problem.relu_sums import relu_sum
-from jaxsim.problem.targets import ExpressionTarget, TeacherTarget
+from jaxsim.problem.targets import ExpressionTarget
 from jaxsim.risk import make_risk
 from jaxsim.risk.relu_moments import centred_moment, moment
+from jaxsim.risk.teacher import TeacherTarget
 from tests.risk.cases import (
     draw,
     finite_difference,

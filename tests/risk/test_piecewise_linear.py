@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jaxsim.problem.input_laws import INPUT_LAWS
-from jaxsim.problem.targets import FunctionTarget, TeacherTarget
+from jaxsim.problem.targets import FunctionTarget
 from jaxsim.risk import RiskOptions, make_risk
+from jaxsim.risk.teacher import TeacherTarget
 from tests.risk.cases import (
     draw,
     finite_difference,

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from jaxsim.problem.input_laws import INPUT_LAWS
-from jaxsim.problem.targets import TeacherTarget
 from jaxsim.risk import RiskOptions, make_risk
 from jaxsim.risk.quasi_monte_carlo import quasi_monte_carlo_rule
+from jaxsim.risk.teacher import TeacherTarget
 from tests.risk.cases import (
     draw,
     finite_difference,

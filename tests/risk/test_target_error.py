@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from jaxsim.problem.input_laws import PointsLaw
-from jaxsim.problem.targets import TeacherTarget
 from jaxsim.risk import make_risk
 from jaxsim.risk.target_error import point_errors, target_error_on
+from jaxsim.risk.teacher import TeacherTarget
 from tests.problem.exact import exact_value
 from tests.problem.test_rounding import chebyshev
 from tests.risk.cases import make_network, make_problem, members
