@@ -21,7 +21,7 @@ ROWS = [
     {"questions"},
     {"study"},
     {"launch"},
-    {"report"},
+    {"report", "explain"},
     {"cli"},
 ]
 ROW = {room: number for number, row in enumerate(ROWS) for room in row}
