@@ -160,6 +160,14 @@ TINY = {"replicates": 16, "steps": 4, "checkpoints": [1]}
 EDGES = {
     "eps is 0": {"epsilon": [0.0]},
     "eps is 0 and others": {"epsilon": [0.0, 0.001, 1e6]},
+    "only eps = 0 is exceeded": {
+        "epsilon": [0.0, 0.5],
+        "steps": 0,
+        "checkpoints": [],
+        "problem__target": "0*x",
+        "network__weights__bound": 1e-6,
+        "network__biases__bound": 1e-6,
+    },
     "all fail": {"epsilon": [1e-9]},
     "none fails": {"epsilon": [1e6]},
     "one replicate": {"replicates": 1},
@@ -181,7 +189,11 @@ def test_whole_reports_at_the_edges(tmp_path, edge):
     last = [row[-1] for row in rows]
     assert all(x.runs == runs for x in last)
     expected = {"none fails": [0], "eps is 0 and others": [runs, runs, 0]}
-    certain = edge not in ("one replicate", "no step", "one step")
+    certain = edge not in ("one replicate", "no step", "one step", "only eps = 0 is exceeded")
+    if edge == "only eps = 0 is exceeded":
+        assert last[0].failures > 0
+        assert last[1].failures == 0
+        assert max(p[-1] for p in answer.experiments[0].band.estimate[1:]) == 0
     if certain:
         assert [x.failures for x in last] == expected.get(edge, [runs] * len(last))
     drawn = sorted(path.name for path in (tmp_path / "plots").iterdir())
