@@ -9,7 +9,7 @@ import pytest
 
 from jaxsim import InputError, simulate
 from jaxsim.engines.engine import vmap_engine
-from jaxsim.engines.pallas.engine import pallas_engine, shape_obstacle
+from jaxsim.engines.pallas.engine import pallas_engine, shape_unsupported_reason
 from jaxsim.launch import measure
 from jaxsim.optimizer.methods import METHODS
 from jaxsim.training import keys
@@ -36,7 +36,7 @@ def trained(experiment, engine, steps):
 
 def agree(steps=24, **changes):
     (experiment,) = study(precision="float64", steps=30, **changes).experiments
-    assert shape_obstacle(experiment) == ""
+    assert shape_unsupported_reason(experiment) == ""
     one = trained(experiment, vmap_engine(experiment), steps)
     other = trained(experiment, pallas_engine(experiment, interpret=True), steps)
     assert jax.tree.structure(one) == jax.tree.structure(other)
@@ -121,7 +121,7 @@ def test_it_lowers_for_a_gpu(name, a_gpu_on_paper):
 )
 def test_what_no_gpu_could_run(changes, reason):
     (experiment,) = study(**changes).experiments
-    assert reason in shape_obstacle(experiment)
+    assert reason in shape_unsupported_reason(experiment)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="about machines without a GPU")

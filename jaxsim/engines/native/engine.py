@@ -66,7 +66,7 @@ def native_steps(experiment: Experiment, count: int) -> Steps:
     name, dtype = library.load(source), experiment.dtype
 
     def steps(state: State, drawn: Drawn, first: Array, count: Array, rate: Array) -> State:
-        leaves, form = jax.tree.flatten(state.optimizer)
+        leaves, structure = jax.tree.flatten(state.optimizer)
         kept = (state.theta, *leaves, state.diverged)
         results = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in kept]
         results.append(jax.ShapeDtypeStruct((source.scratch,), dtype))
@@ -78,7 +78,7 @@ def native_steps(experiment: Experiment, count: int) -> Steps:
         samples = (drawn.x, drawn.y.astype(dtype), *rows)
         theta, *leaves, diverged, _ = train(*kept, *samples, bounds, rate)
         return state._replace(
-            theta=theta, optimizer=jax.tree.unflatten(form, leaves), diverged=diverged
+            theta=theta, optimizer=jax.tree.unflatten(structure, leaves), diverged=diverged
         )
 
     return steps

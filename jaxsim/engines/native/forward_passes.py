@@ -42,8 +42,8 @@ def native_forward_passes(network: Network) -> ForwardPasses:
 
     def outputs(theta: Array, x: Array) -> Values:
         points = _in_vectors(x, lanes_of(target))
-        form = (points.shape[0], width, points.shape[2])
-        shapes = [form, *[(neurons,)] * tracked]
+        shape = (points.shape[0], width, points.shape[2])
+        shapes = [shape, *[(neurons,)] * tracked]
         out, *maxima = _call(of_values, shapes, theta, points)
         out = jnp.swapaxes(out, 1, 2).reshape(-1, width)[: x.shape[0]]
         sizes, *slopes = (_by_layer(network, found) for found in maxima)

@@ -1,8 +1,8 @@
 """The pallas engine: whole training loops on a GPU's chip, one member per program.
 
-The plain form launches some forty kernels per step and moves parameters and moments through memory
-each time. Here one Pallas program per member keeps them in registers for many steps: the mini-
-batches of those steps are drawn in one call before it. The program's body is JAX code: the
+The reference engine launches some forty kernels per step and moves parameters and moments through
+memory each time. Here one Pallas program per member keeps them in registers for many steps: the
+mini-batches of those steps are drawn in one call before it. The program's body is JAX code: the
 network's layers, the loss and the optimizer of the reference engine, differentiated as usual, so
 that there is one definition of each. Programs want shapes that are powers of two, so that layers
 are filled up with zeros, which stay zero.
@@ -37,11 +37,11 @@ def pallas_unsupported_reason(experiment: Experiment) -> str:
     """Return why the pallas engine cannot run an experiment here; empty if it can."""
     if jax.default_backend() != "gpu":
         return "it is a program for GPUs"
-    return shape_obstacle(experiment)
+    return shape_unsupported_reason(experiment)
 
 
-def shape_obstacle(experiment: Experiment) -> str:
-    """Return why no GPU could run an experiment in this form; empty if one could."""
+def shape_unsupported_reason(experiment: Experiment) -> str:
+    """Return why no GPU could run an experiment so; empty if one could."""
     reason = unsupported_reason(experiment)
     if reason:
         return reason
@@ -106,14 +106,14 @@ def _advance(by_text: ByText, interpret: bool) -> Callable[..., State]:
             state,
         )
         _, theta, optimizer, done = jax.lax.while_loop(lambda c: c[0] < stop, several, carry)
-        form = jax.tree.structure(state.optimizer)
+        structure = jax.tree.structure(state.optimizer)
         joined = [
             shape.join(new) if old.ndim == 2 else new
             for old, new in zip(
-                jax.tree.leaves(state.optimizer), form.flatten_up_to(optimizer), strict=True
+                jax.tree.leaves(state.optimizer), structure.flatten_up_to(optimizer), strict=True
             )
         ]
-        optimizer = jax.tree.unflatten(form, joined)
+        optimizer = jax.tree.unflatten(structure, joined)
         return done._replace(theta=shape.join(theta), optimizer=optimizer)
 
     return jax.jit(advance, donate_argnums=0)

@@ -37,7 +37,7 @@ def make_steps(experiment: Experiment, shape: Shape, interpret: bool) -> Callabl
         theta, optimizer, diverged = kept
         numbers, moments = update.parts(optimizer)
         numbers, uniform = update.uniform(rate, numbers, x.shape[1], count)
-        leaves, form = jax.tree.flatten((theta, moments, diverged))
+        leaves, structure = jax.tree.flatten((theta, moments, diverged))
         shared = [jnp.stack([first, count]).astype(jnp.int32), *uniform]
         ahead = 2 + len(shared)
 
@@ -48,7 +48,7 @@ def make_steps(experiment: Experiment, shape: Shape, interpret: bool) -> Callabl
             begin = bounds[0]
 
             def one(k: Array, values: Sequence[Array]) -> list[Array]:
-                kept = jax.tree.unflatten(form, values)
+                kept = jax.tree.unflatten(structure, values)
                 return jax.tree.leaves(step(kept, x[k], y[k], begin + k, [u[k] for u in uniform]))
 
             values = jax.lax.fori_loop(jnp.int32(0), bounds[1], one, [g[...] for g in given])
@@ -74,7 +74,7 @@ def make_steps(experiment: Experiment, shape: Shape, interpret: bool) -> Callabl
             else triton.CompilerParams(num_warps=_warps(shape), num_stages=1),
             interpret=interpret,
         )(*shared, x, y, *leaves)
-        theta, moments, diverged = jax.tree.unflatten(form, found)
+        theta, moments, diverged = jax.tree.unflatten(structure, found)
         return theta, update.whole(numbers, moments, len(x)), diverged
 
     return steps

@@ -27,7 +27,7 @@ class Update:
         theta = jax.tree.map(lambda a: a[0], shape.split(jnp.zeros((1, experiment.network.size))))
         theta = jax.tree.map(lambda a: a.astype(experiment.dtype), theta)
         update = trace_update(experiment, theta)
-        leaves, self.form, self.is_number = update.leaves, update.structure, update.is_number
+        leaves, self.structure, self.is_number = update.leaves, update.structure, update.is_number
         closed = _written_out(update.step, *update.examples)
         self.movement = jax.tree.structure(theta)
         jaxpr = closed.jaxpr
@@ -54,7 +54,7 @@ class Update:
 
     def parts(self, optimizer: Any) -> tuple[list[Array], list[Array]]:
         """Return (numbers of the first member, arrays of all members) of an optimizer's state."""
-        leaves = self.form.flatten_up_to(optimizer)
+        leaves = self.structure.flatten_up_to(optimizer)
         leaves = [leaf for part in leaves for leaf in jax.tree.leaves(part)]
         return (
             [a[0] for a, number in zip(leaves, self.is_number, strict=True) if number],
@@ -68,7 +68,7 @@ class Update:
             jnp.full(members, numbers.pop(0)) if number else arrays.pop(0)
             for number in self.is_number
         ]
-        return jax.tree.unflatten(self.form, leaves)
+        return jax.tree.unflatten(self.structure, leaves)
 
     def uniform(
         self, rate: Array, numbers: list[Array], most: int, count: Array

@@ -99,8 +99,8 @@ def test_every_activation_as_in_plain_jax(name):
 def test_networks_of_every_kind(changes):
     network = network_of(**changes)
     theta, x = draws(network, 2)
-    found = by_member(native_forward_passes(network).values, theta, x)
-    assert_close(found, by_member(plain_forward_passes(network).values, theta, x))
+    found = by_member(native_forward_passes(network).outputs, theta, x)
+    assert_close(found, by_member(plain_forward_passes(network).outputs, theta, x))
 
 
 def test_members_may_have_points_of_their_own():
