@@ -97,6 +97,7 @@ def run(
 
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
+    _warn(loaded)
     directory = output or Path("runs") / loaded.spec.name
     console = _stderr()
     progress = ConsoleProgress(console, loaded.spec)
@@ -269,8 +270,11 @@ def show(
     allow_code: CodeOption = False,
 ) -> None:
     """Show a study as jaxsim understands it, with every default, as JSON."""
+    from jaxsim.study.resolved import resolved
+
     loaded = _load(study, settings, None, allow_code)
-    shown: dict[str, Any] = loaded.spec.model_dump(mode="json")
+    _warn(loaded)
+    shown: dict[str, Any] = resolved(loaded.spec.model_dump(mode="json"))
     if experiments:
         shown = {
             "study": shown,
@@ -286,7 +290,7 @@ def show(
                         "hyperparameters": dict(e.optimizer.hyperparameters),
                         "keeps_inactive_neurons": e.optimizer.keeps_inactive,
                     },
-                    **{k: v for k, v in e.spec.items() if k != "checkpoints"},
+                    **{k: v for k, v in resolved(e.spec).items() if k != "checkpoints"},
                 }
                 for e in loaded.experiments
             ],
@@ -431,6 +435,12 @@ def _load(study: str, settings: list[str], replicates: int | None, allow_code: b
     if replicates is not None:
         settings = [*settings, f"replicates={replicates}"]
     return Study.load(study, settings, allow_code)
+
+
+def _warn(study: Study) -> None:
+    """Print what a reader of the study's numbers should know, before they are computed."""
+    for warning in study.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def main() -> None:

@@ -65,6 +65,9 @@ def unsupported_reason(experiment: Experiment) -> str:
         return "the network is a module of the user's own"
     if not experiment.optimizer.coordinatewise:
         return f"the optimizer {experiment.optimizer.name!r} looks at whole layers"
+    chosen = experiment.training_set
+    if chosen is not None and chosen.partial == "keep":
+        return "the last mini-batch of an epoch is smaller (training.set.partial = keep)"
     if experiment.samples_per_step == 0:
         return "gradients of the true risk come from no mini-batch"
     return ""

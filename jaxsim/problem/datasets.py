@@ -10,8 +10,8 @@ from __future__ import annotations
 import csv
 import math
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ Task = Literal["auto", "classes", "regression"]
 
 LARGEST_BYTES = 2**31
 """Memory that the arrays of a file may take."""
+_INDEX_NAMES = ("", "index", "id", "row", "unnamed: 0")
 MOST_CLASSES = 50
 """Whole numbers with at most so many different values are classes unless the task is stated."""
 
@@ -48,12 +49,14 @@ class DataSet:
         x: inputs [n, d], float64, scaled.
         y: classes 0, 1, ... as int32 [n], or values as float64 [n, 1].
         classes: number of classes; None for values.
+        warnings: sentences on what may not be meant.
     """
 
     name: str
     x: NDArray[np.float64]
     y: NDArray[Any]
     classes: int | None
+    warnings: tuple[str, ...] = ()
 
 
 def load_dataset(spec: str | Mapping[str, Any], key: str, base: Path | None) -> DataSet:
@@ -81,7 +84,7 @@ def load_dataset(spec: str | Mapping[str, Any], key: str, base: Path | None) -> 
         raise InputError(
             f"{key} = {table!r} is not accepted: it should have either 'name' or 'path'"
         )
-    factory: Callable[..., DataSet] = _bundled if "name" in table else _file
+    factory = factory_of(table)
     if "name" in table and table["name"] not in BUNDLED:
         hint = str(table["name"]).endswith((".csv", ".npz"))
         if hint:
@@ -97,6 +100,11 @@ def load_dataset(spec: str | Mapping[str, Any], key: str, base: Path | None) -> 
         return factory(**checked)
     except InputError as error:
         raise error.at(key) from None
+
+
+def factory_of(table: Mapping[str, Any]) -> Callable[..., DataSet]:
+    """Return the function whose parameters are the keys of a table of data."""
+    return _bundled if "name" in table else _file
 
 
 def _bundled(
@@ -132,9 +140,25 @@ def _file(
         if label is not None:
             raise InputError(f"label = {label!r} is not accepted for an .npz file, whose y is 'y'")
         x, y = _read_npz(file)
+        header = []
     else:
-        x, y = _read_csv(file, label)
-    return _prepare(file.name, x, y, scale, task, target_scale)
+        header, x, y = _read_csv(file, label)
+    found = _prepare(file.name, x, y, scale, task, target_scale)
+    return replace(found, warnings=(*_index_columns(file.name, header, x), *found.warnings))
+
+
+def _index_columns(name: str, header: list[str], x: np.ndarray) -> Iterator[str]:
+    """Yield a sentence for every column of the inputs that numbers the rows."""
+    for number, column in enumerate(header):
+        steps = np.diff(x[:, number])
+        counting = len(steps) > 0 and bool((steps == 1).all()) and x[0, number] in (0, 1)
+        if not column or (counting and column.lower() in _INDEX_NAMES):
+            said = f"named {column!r}" if column else "without a name"
+            what = ", which numbers the rows," if counting else ""
+            yield (
+                f"the column {number + 1} of {name}, {said}{what or ','} is read as an input; "
+                "remove it from the file if it is an index"
+            )
 
 
 def _read_npz(file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -185,8 +209,8 @@ def _require_room(file: Path) -> None:
         )
 
 
-def _read_csv(file: Path, label: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return (x, y) of a file with a header; y holds texts if no label is a number."""
+def _read_csv(file: Path, label: str | None) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return (names of the inputs, x, y) of a file; y holds texts if no label is a number."""
     size = file.stat().st_size
     if size > LARGEST_BYTES // 8:  # Python's texts and numbers take several times as much
         raise InputError(
@@ -221,7 +245,8 @@ def _read_csv(file: Path, label: str | None) -> tuple[np.ndarray, np.ndarray]:
         y = np.array(texts)
     else:
         y = np.array([_cell(file, line, row, header, target) for line, row in rows[1:]])
-    return np.array(x, float).reshape(len(rows) - 1, len(inputs)), y
+    names = [header[i] for i in inputs]
+    return names, np.array(x, float).reshape(len(rows) - 1, len(inputs)), y
 
 
 def _label_column(file: Path, header: list[str], label: str | None) -> int:
@@ -276,7 +301,21 @@ def _prepare(
         raise InputError(f"task = 'regression' is not accepted: the labels of {name} are texts")
     values = y.astype(np.float64)
     values = values[:, None] if values.ndim == 1 else values.reshape(len(values), -1)
-    return DataSet(name, x, _scaled(values, target_scale), None)
+    scaled = _scaled(values, target_scale)
+    return DataSet(name, x, scaled, None, tuple(_unscaled(scale, target_scale, scaled)))
+
+
+def _unscaled(scale: Scale, target_scale: Scale, values: np.ndarray) -> Iterator[str]:
+    """Yield a sentence if inputs are scaled and values are far from the size of 1."""
+    mean, std = values.mean(0), values.std(0)
+    far = (np.abs(mean) > 10) | (std > 10) | ((std > 0) & (std < 0.1) & (np.abs(mean) < 0.1))
+    if scale == "none" or target_scale != "none" or not far.any():
+        return
+    place = int(np.argmax(far))
+    yield (
+        f"the inputs are scaled, the values of y are not (mean {mean[place]:.4g}, standard "
+        f'deviation {std[place]:.4g}); problem.data.target_scale = "standardize" would scale them'
+    )
 
 
 def _finite(name: str, what: str, array: np.ndarray) -> None:

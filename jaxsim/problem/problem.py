@@ -33,7 +33,7 @@ class Problem:
         target: x [batch, d] -> y [batch, outputs], or labels of finitely many points.
         loss: (prediction, y) -> [batch] (see `losses`).
         noise: added to the target's values, independently in every output (see `noise`).
-        warnings: sentences that a reader of its risks should know.
+        warnings: sentences that a reader of its risks should know, on the data first.
 
     Raises:
         InputError: if the parts do not fit together.

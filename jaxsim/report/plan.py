@@ -62,6 +62,8 @@ def print_plan(
             size(block_bytes(experiment, layout.width)),
             duration(seconds),
         )
+    for warning in study.warnings:
+        console.print(f"warning: {warning}", highlight=False, soft_wrap=True, markup=False)
     console.print(table)
     programs = len({e.training_key for e in study.experiments})
     runs = replicates * len(study.experiments)

@@ -78,6 +78,7 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
     risk = RiskOptions(**spec.problem.risk.model_dump(), seed=context.seed)
     training_set = _training_set(spec.training, problem)
     batch_size = _batch_size(spec.training, training_set)
+    _require_remainder(training_set, batch_size)
     _require_sizes(problem, network, batch_size, training_set, risk)
     if "content" in identity.initialization_key or problem.loss.name == "function":
         _require_gradient(problem, network)
@@ -163,7 +164,7 @@ def _problem(spec: ProblemSpec, context: Context) -> Problem:
                 )
         data = load_dataset(spec.data, "problem.data", context.base)
         law = PointsLaw(data.x, np.full(len(data.x), 1 / len(data.x)))
-        return Problem(law, LabelTarget(data.y, data.classes), loss, noise)
+        return Problem(law, LabelTarget(data.y, data.classes), loss, noise, data.warnings)
     if spec.input is None:
         raise InputError("problem.input is missing; give a law of X, or problem.data")
     if spec.target is None:
@@ -213,6 +214,10 @@ def _target(spec: str | list[str] | dict[str, Any], dimension: int, context: Con
     if "teacher" in spec:
         return call(_teacher(dimension, context), spec, "problem.target", "teacher")
     return call(_function(dimension, context), spec, "problem.target", "function")
+
+
+TEACHER_DEFAULTS = {"seed": 0, "outputs": 1}
+"""Of a target that is a teacher network."""
 
 
 def _teacher(dimension: int, context: Context) -> Any:
@@ -399,6 +404,17 @@ def _training_set(spec: TrainingSpec, problem: Problem) -> TrainingSet | None:
             "the number of distinct points"
         )
     return chosen
+
+
+def _require_remainder(training_set: TrainingSet | None, batch_size: BatchSize) -> None:
+    """Refuse to keep the rest of an epoch where there is none."""
+    if training_set is None or training_set.partial == "drop":
+        return
+    said = 'training.set.partial = "keep" has no effect'
+    if training_set.replacement:
+        raise InputError(f"{said} with replacement, which knows no epochs")
+    if not isinstance(batch_size, int) or training_set.size % batch_size == 0:
+        raise InputError(f"{said}: the mini-batches of an epoch leave no row unused")
 
 
 def _batch_size(spec: TrainingSpec, training_set: TrainingSet | None) -> BatchSize:

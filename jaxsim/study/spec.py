@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from jaxsim.engines.registry import ENGINES, current_name
@@ -122,14 +129,31 @@ class TrainingSetSpec(Section):
 
     size: Positive = Field(description="number of training samples")
     scope: Literal["replicate", "study"] = Field(
-        default="replicate", description="drawn anew for each replicate, or once for all"
+        default="replicate",
+        description="drawn anew for each replicate, or once for all: then every probability is "
+        "conditional on that one set",
     )
     distinct: bool = Field(
         default=False, description="drawn without replacement (finite input laws only)"
     )
     replacement: bool = Field(
-        default=False, description="mini-batches with replacement; otherwise shuffled epochs"
+        default=False,
+        description="mini-batches with replacement; otherwise shuffled epochs of size // "
+        "batch_size mini-batches, which leave size % batch_size rows unused in each epoch",
     )
+    partial: Literal["drop", "keep"] = Field(
+        default="drop",
+        description='what becomes of the rows that an epoch leaves: unused, or with "keep" a '
+        "smaller mini-batch that ends it (vmap engine)",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_defaults_of_later_keys(self, handler: Any) -> dict[str, Any]:
+        """Leave out what older versions did not know: identities derive from these tables."""
+        found = handler(self)
+        if found.get("partial") == "drop":
+            del found["partial"]
+        return found
 
 
 class TrainingSpec(Section):

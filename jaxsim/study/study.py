@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jaxsim.study.expand import variations
 from jaxsim.study.plain import plain
 from jaxsim.study.read import check, parse_setting, read_table, set_key, study_spec
 from jaxsim.study.spec import QUESTIONS, StudySpec
+from jaxsim.study.warnings import study_warnings
 from jaxsim.training.experiment import Experiment
 
 
@@ -40,6 +42,11 @@ class Study:
     experiments: tuple[Experiment, ...]
     base: Path | None = None
     allow_code: bool = False
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences that a reader of the study's numbers should know."""
+        return study_warnings(self.experiments)
 
     @classmethod
     def load(

@@ -37,6 +37,8 @@ class Batches(NamedTuple):
         pick: (carried, key, n) -> (carried, index [batch] int32).
         own_table: every replicate has its own.
         in_turn: what is carried changes, so that steps must be drawn one after the other.
+        weights: n -> which rows of the mini-batch of step n count, [batch] of 0 and 1; None if all
+            do in every step.
     """
 
     shared: Callable[[Array], Any]
@@ -46,6 +48,7 @@ class Batches(NamedTuple):
     pick: Callable[[Any, Array, Array], tuple[Any, Array]] | None = None
     own_table: bool = False
     in_turn: bool = False
+    weights: Callable[[Array], Array] | None = None
 
 
 def make_batches(experiment: Experiment) -> Batches:
@@ -101,7 +104,8 @@ def _from_training_set(experiment: Experiment, chosen: TrainingSet) -> Batches:
     problem, dtype, size = experiment.problem, experiment.dtype, chosen.size
     batch = experiment.samples_per_step
     epochs = batch < size and not chosen.replacement
-    per_epoch = size // batch
+    keep = epochs and chosen.partial == "keep"
+    per_epoch = -(-size // batch) if keep else size // batch
 
     def samples(key: Array) -> Samples:
         key = jax.random.fold_in(key, keys.TRAINING_SET)
@@ -135,10 +139,17 @@ def _from_training_set(experiment: Experiment, chosen: TrainingSet) -> Batches:
             ),
             lambda: order,
         )
+        if keep:
+            # The last mini-batch is filled up with rows that do not count.
+            return (own, order), order[(place * batch + jnp.arange(batch)) % size]
         return (own, order), jax.lax.dynamic_slice_in_dim(order, place * batch, batch)
 
+    def weights(n: Array) -> Array:
+        return ((n % per_epoch) * batch + jnp.arange(batch) < size).astype(dtype)
+
     own_table = chosen.scope == "replicate"
-    return _from_table(shared, init, table, pick, own_table=own_table, in_turn=epochs)
+    batches = _from_table(shared, init, table, pick, own_table=own_table, in_turn=epochs)
+    return batches._replace(weights=weights) if keep else batches
 
 
 def _distinct(problem: Problem, key: Array, size: int, dtype: jnp.dtype) -> Samples:

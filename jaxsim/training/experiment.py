@@ -25,12 +25,15 @@ class TrainingSet:
         distinct: drawn without replacement from the points of a finite input law.
         replacement: mini-batches are independent draws with replacement; otherwise epochs, in each
             of which the samples are shuffled and cut into N // batch_size mini-batches.
+        partial: "drop" leaves the rest of an epoch unused; "keep" makes a smaller, last mini-batch
+            of it.
     """
 
     size: int
     scope: Literal["replicate", "study"] = "replicate"
     distinct: bool = False
     replacement: bool = False
+    partial: Literal["drop", "keep"] = "drop"
 
 
 BatchSize = int | Literal["population", "full"]

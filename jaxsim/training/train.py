@@ -185,7 +185,11 @@ def _gradient_oracle(experiment: Experiment) -> tuple[Callable, Callable, Callab
         data, x, y = batches.draw(shared, state.data, state.key, n)
 
         def empirical_risk(theta: Array) -> Array:
-            return problem.loss.function(network.apply(theta, x), y).mean()
+            losses = problem.loss.function(network.apply(theta, x), y)
+            if batches.weights is None:
+                return losses.mean()
+            weights = batches.weights(n)
+            return jnp.where(weights > 0, losses, 0).sum() / weights.sum()
 
         loss, gradient = jax.value_and_grad(empirical_risk)(state.theta)
         return data, loss, gradient

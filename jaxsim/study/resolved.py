@@ -1,0 +1,127 @@
+"""A study's tables with every default, also those of the laws, losses and methods they name."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxsim.errors import InputError
+from jaxsim.network.activations import ACTIVATIONS
+from jaxsim.network.initializers import INITIALIZERS
+from jaxsim.optimizer import optimizer
+from jaxsim.optimizer.schedules import SCHEDULES
+from jaxsim.problem import datasets
+from jaxsim.problem.input_laws import INPUT_LAWS
+from jaxsim.problem.losses import LOSSES
+from jaxsim.problem.noise import NOISES
+from jaxsim.registry import Registry
+from jaxsim.study.build import TEACHER_DEFAULTS
+from jaxsim.study.spec import NetworkSpec
+
+
+def resolved(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of an experiment or a study with all defaults written out.
+
+    What a grid or explicit experiments hold stays as it is: it says what differs.
+
+    Args:
+        tables: dumped ones, with every key of the study format itself.
+
+    Example:
+        >>> resolved({"problem": {"noise": {"law": "normal", "std": 0.1}, "data": "iris"}})["problem"]
+        {'noise': {'law': 'normal', 'std': 0.1}, 'data': {'name': 'iris', 'scale': 'standardize', 'task': 'auto', 'target_scale': 'none'}}
+    """  # noqa: E501
+    found = copy.deepcopy(dict(tables))
+    problem = found.get("problem", {})
+    for key, registry, tag in (
+        ("input", INPUT_LAWS, "law"), ("noise", NOISES, "law"), ("loss", LOSSES, "name"),
+    ):  # fmt: skip
+        if problem.get(key) is not None:
+            problem[key] = _named(registry, problem[key], tag)
+    if problem.get("data") is not None:
+        problem["data"] = _data(problem["data"])
+    if isinstance(problem.get("target"), dict):
+        problem["target"] = _target(problem["target"])
+    if "network" in found:
+        found["network"] = _network(found["network"])
+    if "optimizer" in found:
+        found["optimizer"] = _optimizer(found["optimizer"])
+    return found
+
+
+def _named(registry: Registry, spec: Any, tag: str) -> Any:
+    """Return a name or a table as a table with the defaults of the factory's signature."""
+    table = {tag: spec} if isinstance(spec, str) else spec
+    if not isinstance(table, dict) or table.get(tag) not in registry:
+        return spec
+    return _with_defaults(registry[table[tag]], table)
+
+
+def _with_defaults(factory: Callable[..., Any], table: dict[str, Any]) -> dict[str, Any]:
+    defaults = {
+        name: list(p.default) if isinstance(p.default, tuple) else p.default
+        for name, p in inspect.signature(factory).parameters.items()
+        if p.default is not inspect.Parameter.empty
+    }
+    return {**table, **{k: v for k, v in defaults.items() if k not in table}}
+
+
+def _data(spec: Any) -> Any:
+    table = {"name": spec} if isinstance(spec, str) else spec
+    return _with_defaults(datasets.factory_of(table), table) if isinstance(table, dict) else spec
+
+
+def _target(table: dict[str, Any]) -> dict[str, Any]:
+    found = dict(table)
+    if isinstance(found.get("teacher"), dict):
+        fields = NetworkSpec.model_fields
+        defaults = {k: f.get_default(call_default_factory=True) for k, f in fields.items()}
+        found["teacher"] = _network({**defaults, **found["teacher"]})
+        return {**TEACHER_DEFAULTS, **found}
+    return {**found, "outputs": found.get("outputs", 1)}
+
+
+def _network(table: dict[str, Any]) -> dict[str, Any]:
+    found = dict(table)
+    if found.get("module") is not None:
+        return {"module": found["module"]}
+    if "activation" in found:
+        found["activation"] = _named(ACTIVATIONS, found["activation"], "name")
+    found["biases"] = _joint_biases(found)
+    for key in ("weights", "biases"):
+        value = found.get(key)
+        if isinstance(value, list):
+            found[key] = [_named(INITIALIZERS, v, "law") for v in value]
+        elif value is not None:
+            found[key] = _named(INITIALIZERS, value, "law")
+    return found
+
+
+def _joint_biases(table: dict[str, Any]) -> Any:
+    """Return the law of the biases; by default it is the weights' where that draws both."""
+    weights, biases = table.get("weights"), table.get("biases")
+    if biases != NetworkSpec.model_fields["biases"].default:
+        return biases
+    laws = weights if isinstance(weights, list) else [weights]
+    joint = [(law.get("law") if isinstance(law, dict) else law) in _JOINT for law in laws]
+    if not any(joint):
+        return biases
+    chosen = [law if both else biases for law, both in zip(laws, joint, strict=True)]
+    return chosen if isinstance(weights, list) else chosen[0]
+
+
+_JOINT = frozenset({"randomized_asymmetric"})
+"""Laws that draw weights and biases together; they have no parameters."""
+
+
+def _optimizer(table: dict[str, Any]) -> dict[str, Any]:
+    found = dict(table)
+    if isinstance(found.get("learning_rate"), dict):
+        found["learning_rate"] = _named(SCHEDULES, found["learning_rate"], "schedule")
+    try:
+        built = optimizer(table)
+    except InputError:  # of a study whose grid completes the table
+        return found
+    return {**found, "variant": built.variant, **dict(built.hyperparameters)}
