@@ -52,11 +52,12 @@ def resolved(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(registry: Registry, spec: Any, tag: str) -> Any:
-    """Return a name or a table as a table with the defaults of the factory's signature."""
+    """Return a specification with the defaults of the factory's signature; a bare name if none."""
     table = {tag: spec} if isinstance(spec, str) else spec
     if not isinstance(table, dict) or table.get(tag) not in registry:
         return spec
-    return _with_defaults(registry[table[tag]], table)
+    found = _with_defaults(registry[table[tag]], table)
+    return spec if found == {tag: spec} else found
 
 
 def _with_defaults(factory: Callable[..., Any], table: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def test_a_file_of_data_and_a_teacher(tmp_path):
     tree = table(problem__target=teacher)
     shown = resolved(Study.from_dict(tree).spec.model_dump(mode="json"))["problem"]["target"]
     assert (shown["seed"], shown["outputs"]) == (0, 1)
-    assert shown["teacher"]["weights"] == {"law": "he_normal"}
+    assert shown["teacher"]["weights"] == "he_normal"
 
 
 def laws(study):
