@@ -73,7 +73,7 @@ def _nothing(key: Array) -> Any:
 
 
 def _from_table(
-    shared: Callable, init: Callable, table: Callable, pick: Callable, **flags: bool
+    shared: Callable, init: Callable, table: Callable, pick: Callable, **flags: Any
 ) -> Batches:
     def draw(common: Any, carried: Any, key: Array, n: Array) -> tuple[Any, Array, Array]:
         x, y = table(common, carried)
