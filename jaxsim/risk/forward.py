@@ -114,8 +114,8 @@ def _pointwise(network: Network, theta: Array, x: Array, unit: Any) -> Array:
         return (h, moved + own + 4 * unit * jnp.abs(h)), None
 
     slope = activation.lipschitz if np.isfinite(activation.lipschitz) else 0.0
-    carry, _ = over_layers(hidden, (x, unit * jnp.abs(x)), layers[:-1])
-    return affine(*carry, layers[-1])[1]
+    (h, error), _ = over_layers(hidden, (x, unit * jnp.abs(x)), layers[:-1])
+    return affine(h, error, layers[-1])[1]
 
 
 def largest_slope(activation: Activation) -> Array:

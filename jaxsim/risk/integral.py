@@ -61,6 +61,7 @@ def integrate(
     rough: bool = False,
     target_error: TargetError | None = None,
     singular: bool = False,
+    jumps: bool = False,
 ) -> tuple[Array, Array]:
     """Return (value, error) of the integral of the loss over pieces.
 
@@ -75,6 +76,7 @@ def integrate(
         rough: the integrand may have kinks or jumps inside of pieces.
         target_error: bounds of the target's errors at points, where slack does not hold them.
         singular: the target may be infinite at ends of pieces.
+        jumps: the target may jump at points that are not exactly where the grid has them.
     """
     grid, cuts = edges
     half = (grid[1:] - grid[:-1]) / 2
@@ -106,6 +108,10 @@ def integrate(
     value = weights @ losses
     size = averaged.size(losses, weights, value)
     error = weights @ bounds + rounding_of_sum(64, size, grid.dtype)
+    if jumps:
+        ends = losses.reshape(-1, len(rule.nodes))
+        apart = jnp.abs(ends[1:, 0] - ends[:-1, -1]).sum()
+        error += 2 * jnp.finfo(grid.dtype).eps * (jnp.abs(x) * line.weight(x)).max() * apart
     if rule.coarse is not None:
         error += quadrature_error(losses.reshape(x.shape), mass, rule, rough)
         if averaged.kinks:

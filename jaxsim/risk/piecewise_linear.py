@@ -71,6 +71,7 @@ def piecewise_linear_rule(
     if panels is not None:
         target_error = panels.with_doubt(target_error)
     singular = panels is not None and panels.singular
+    jumps = any(pieces.breakpoints)
 
     def total(theta: Array, grid: Array, ends: tuple[Array, Array], slack: Array | None):
         constant, slope = ends
@@ -93,6 +94,7 @@ def piecewise_linear_rule(
             rough,
             target_error,
             singular,
+            jumps,
         )
 
     def evaluate(theta: Array) -> tuple[Array, Array]:

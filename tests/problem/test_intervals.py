@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from jaxsim.problem.expression import FUNCTIONS, OPERATIONS, parse_expression
-from jaxsim.problem.intervals import _FUNCTIONS, _SELECTIONS, enclose
+from jaxsim.problem.interval_arithmetic import ARITHMETIC
+from jaxsim.problem.intervals import SELECTIONS, enclose
 
 FORMULAS = [
     "x**2 - x*x + 0.1*x**3",
@@ -37,7 +38,7 @@ SELECTING = [
 
 
 def test_every_function_has_an_enclosure():
-    assert set(_FUNCTIONS) | set(_SELECTIONS) | {"**"} == set(FUNCTIONS) | set(OPERATIONS)
+    assert set(ARITHMETIC) | set(SELECTIONS) | {"**"} == set(FUNCTIONS) | set(OPERATIONS)
 
 
 @pytest.mark.parametrize("formula", [*FORMULAS, *SELECTING])

@@ -42,6 +42,13 @@ def test_cancellation_counts():
     assert 1e-17 < abs(found.value - exact.var()) <= found.error < 1e-6
 
 
+def test_a_narrow_piece_counts_in_what_is_proved():
+    """Between two close roots the target is 1: a constant has the risk .01 * .99."""
+    found = best_constant_risk(make_problem("where((x - 0.5)**10 < 1e-20, 1, 0)"))
+    assert found.evidence.proved
+    assert abs(found.value - 0.0099) <= found.error + 1e-15 < 1e-12
+
+
 def test_constants_whose_risks_could_be_infinite_are_not_claimed():
     found = best_constant_risk(make_problem("1/sqrt(abs(x))"))
     assert found.error == math.inf

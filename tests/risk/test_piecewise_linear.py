@@ -244,3 +244,15 @@ def test_narrow_pieces_count(text, truth):
     value, error = jax.jit(rule.evaluate)(np.zeros(network.size))
     assert abs(value - truth) <= error + 1e-12 * truth
     assert error < 1e-9
+
+
+def test_jumps_between_floats_are_in_the_bound():
+    """A steep network follows a jump at sqrt(1/2) so closely that the place of the jump counts."""
+    network = make_network(1, 2, 1)
+    rule = make_risk(make_problem("where(x**2 < 0.5, 1, 0) * (x > 0)"), network)
+    t, h = 0.5**0.5, 1e-9  # 1 below t, 0 above t + h, and a jump at 0 that it cannot follow
+    theta = np.array([1.0, 1.0, -t, -t - h, -1 / h, 1 / h, 1.0])
+    value, error = jax.jit(rule.evaluate)(theta)
+    truth = 0.5 + h / 6
+    assert abs(value - truth) <= error < 1e-3
+    assert rule.exact
