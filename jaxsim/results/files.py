@@ -105,18 +105,23 @@ def _copy_exclusively(temporary: Path, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def require_no_link(folder: Path) -> None:
+def require_no_link(folder: Path, directory: Path | None = None) -> None:
     """Check that a folder inside a directory of results leads nowhere else.
 
     The directory may be a stranger's: what is written into it must not go where its links point.
     The directory itself, and what it lies in, may be reached by links: they are the user's.
+
+    Args:
+        folder: that something is to be written into.
+        directory: of results; None for the one whose manifest lies above the folder, if any does.
 
     Raises:
         InputError: if it or a folder between it and the directory is a symbolic link.
     """
     chain = [folder, *folder.parents]
     links = [n for n, one in enumerate(chain) if one.is_symlink()]
-    if links and any(_holds_study(above) for above in chain[links[0] + 1 :]):
+    above = chain[links[0] + 1 :] if links else []
+    if directory in above if directory else any(_holds_study(one) for one in above):
         raise InputError(
             f"{str(chain[links[0]])!r} is a symbolic link inside a directory of results, and "
             "nothing is written through one; remove it and run the same command again"

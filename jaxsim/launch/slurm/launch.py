@@ -17,7 +17,7 @@ from jaxsim.launch.simulate import remove_damaged
 from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.script import Campaign, collect_script, prepare_script, work_script
 from jaxsim.launch.source import keep_source, source_home
-from jaxsim.results.files import names_in, write_atomically
+from jaxsim.results.files import names_in, require_no_link, write_atomically
 from jaxsim.results.provenance import now
 from jaxsim.results.store import Store
 from jaxsim.study.spec import SlurmSpec
@@ -92,6 +92,8 @@ def launch(
             or a job that Slurm rejects.
     """
     directory = _checked(directory, settings)
+    for folder in ("jobs", "logs", "code"):
+        require_no_link(directory / "launch" / folder, directory)
     planned = _planned(study, directory)
     if planned is not None and repair:
         remove_damaged(planned, announce)

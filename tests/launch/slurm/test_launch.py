@@ -121,6 +121,17 @@ def test_links_in_the_copied_code_are_not_followed(slurm, tmp_path, change):
     assert not (home / "jax.py").exists()
 
 
+@pytest.mark.parametrize("folder", ["launch", "launch/jobs", "launch/logs", "launch/code"])
+def test_nothing_is_launched_through_a_link(slurm, tmp_path, folder):
+    away, link = tmp_path / "away", tmp_path / "out" / folder
+    away.mkdir()
+    link.parent.mkdir(parents=True)
+    link.symlink_to(away)
+    with pytest.raises(InputError, match="is a symbolic link inside a directory of results"):
+        launch(study(execution={"width": "auto"}), tmp_path / "out", SlurmSpec())
+    assert list(away.iterdir()) == []
+
+
 @pytest.mark.parametrize("change", ["changed", "added", "beside", "compiled"])
 def test_code_that_was_changed_in_the_directory_does_not_run(slurm, tmp_path, change):
     launch(study(), tmp_path / "out", SlurmSpec())
