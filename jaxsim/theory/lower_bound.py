@@ -161,6 +161,9 @@ def _reason(chain: InactiveChain, m: int, k: int | None, constant: bool, value: 
     if not (chain.first_silent.independent and chain.first_other.independent):
         return "the neurons of the first layer depend on each other: no law of their number"
     if value == 0:
+        first = (chain.first_silent, chain.first_other)
+        if max(p.value for p in first) > 0 == max(p.lower for p in first):
+            return "what would force the exceedance is a tie, which rounding in training may break"
         return "the events that would force the exceedance have probability 0"
     parts = []
     if k is not None and k < m:

@@ -44,6 +44,7 @@ def test_a_tie_that_float32_breaks_is_not_proved():
         best_constant_lower=Bound(1.0),
     )
     assert bound.value == 0
+    assert "a tie, which rounding in training may break" in bound.reason
 
 
 @pytest.mark.parametrize("bias", [-1.8001, -2.0])

@@ -63,7 +63,7 @@ def test_a_study_of_it_runs_from_end_to_end(tmp_path):
     assert abs(inactive - expected) < 5 * np.sqrt(expected)
     dead = frame[(frame.n == 60) & (frame.inactive_1 == 4)]
     assert (dead.risk >= 4 / 45 - 1e-12).all()
-    assert one.floors[1].value == pytest.approx(0.29**4, rel=1e-4)
+    assert one.exceedance.lower_bounds[1].value == pytest.approx(0.29**4, rel=1e-4)
 
 
 @pytest.mark.parametrize("support", [Box((-1.0, 0.0), (1.0, 0.5)), Box((-1.0,), (1.0,))])
