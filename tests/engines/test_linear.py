@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from jaxsim.report.answer import write_report
 from rich.console import Console
 from sklearn import datasets
 
@@ -14,6 +13,7 @@ from jaxsim.engines.registry import unsupported_reason
 from jaxsim.errors import InputError
 from jaxsim.launch.simulate import simulate
 from jaxsim.report.export import export
+from jaxsim.report.write import write_report
 from jaxsim.study.study import Study
 from tests.studies import slow_but, table
 
