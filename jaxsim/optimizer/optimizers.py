@@ -158,7 +158,7 @@ def _measure(name: str, given: tuple[tuple[str, Any], ...], precision: str) -> R
 def _undefined(name: str, given: Mapping[str, Any], key: str, precision: str) -> str | None:
     """Return the sentence that names the hyperparameter behind a 0/0; None if none is to blame.
 
-    Methods that do so at their defaults (prodigy without any gradient, in float64) are themselves.
+    Methods that do so at their defaults (prodigy without any gradient) are themselves.
     """
     tiny = float(np.finfo(precision).tiny)
     defaults = _defaults(name)

@@ -16,6 +16,10 @@ POWER = {"schedule": "power", "init_value": 0.1, "exponent": 0.5}
 WARM = {"schedule": "warmup_constant", "init_value": 0.0, "peak_value": 0.1, "warmup_steps": 3}
 
 
+# Without any gradient at all these divide by 0, at their own defaults.
+DIVIDING = ("dadapt_adamw", "prodigy")
+
+
 def other(name, **more):
     required = {k: 0.5 for k, p in hyperparameters(name).items() if p.default is p.empty}
     return optimizer({"name": name, "learning_rate": 0.1, **required, **more})
@@ -24,7 +28,7 @@ def other(name, **more):
 @pytest.mark.parametrize("name", others())
 def test_inactive_neurons_stay_where_an_optimizer_says_so(name):
     response = zero_gradient_response(other(name).make)
-    assert response.defined
+    assert response.defined or name in DIVIDING
     assert response.keeps or not other(name).keeps_inactive
 
 
@@ -32,8 +36,7 @@ def test_inactive_neurons_stay_where_an_optimizer_says_so(name):
 @pytest.mark.parametrize("name", others())
 def test_inactive_neurons_stay_in_float64_too(name):
     response = zero_gradient_response(other(name).make, "float64")
-    # Without any gradient these two divide by 0 at their own defaults.
-    assert response.defined or name in ("dadapt_adamw", "prodigy")
+    assert response.defined or name in DIVIDING
     assert response.keeps or not other(name).keeps_inactive
 
 
