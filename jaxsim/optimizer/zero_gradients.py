@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -33,6 +34,7 @@ def zero_gradient_response(
     precision: str = "float32",
     widths: tuple[int, int, int] = (3, 6, 2),
     steps: int = 40,
+    compiled: bool = True,
 ) -> Response:
     """Return what a method does to the parameters of inactive neurons over some steps.
 
@@ -41,6 +43,8 @@ def zero_gradient_response(
         precision: of parameters and gradients.
         widths: of the input, hidden and output layer.
         steps: how many.
+        compiled: as one program, which costs its compilation; else operation by operation, which
+            many hyperparameters of one method share, on the biases alone.
 
     Example:
         >>> zero_gradient_response(optax.sgd)
@@ -50,6 +54,8 @@ def zero_gradient_response(
     """
     inputs, hidden, outputs = widths
     shapes = {"w1": (inputs, hidden), "b1": (hidden,), "w2": (hidden, outputs), "b2": (outputs,)}
+    if not compiled:
+        shapes = {"b1": (hidden,)}
     rng = np.random.default_rng(0)
     # Values of many magnitudes: what moves a parameter by rounding alone shows on some of them.
     start = {
@@ -58,16 +64,23 @@ def zero_gradient_response(
     }
     noise = {k: rng.normal(size=(steps, *s)).astype(precision) for k, s in shapes.items()}
 
+    def step(carry: Any, gradient: Any) -> Any:
+        parameters, state = carry
+        updates, state = make(0.1).update(gradient, state, parameters)
+        return (optax.apply_updates(parameters, updates), state), None
+
     @jax.jit
+    def program(parameters: Any, gradients: Any) -> Any:
+        return jax.lax.scan(step, (parameters, make(0.1).init(parameters)), gradients)[0][0]
+
     def run(parameters: Any, gradients: Any) -> Any:
-        transformation = make(0.1)
-
-        def step(carry: Any, gradient: Any) -> Any:
-            parameters, state = carry
-            updates, state = transformation.update(gradient, state, parameters)
-            return (optax.apply_updates(parameters, updates), state), None
-
-        return jax.lax.scan(step, (parameters, transformation.init(parameters)), gradients)[0][0]
+        if compiled:
+            return program(parameters, gradients)
+        carry = jax.tree.map(jnp.asarray, parameters)
+        carry = carry, make(0.1).init(carry)
+        for n in range(steps):
+            carry, _ = step(carry, {k: jnp.asarray(v[n]) for k, v in gradients.items()})
+        return carry[0]
 
     half, none = np.arange(hidden) % 2, np.zeros(hidden)
     keeps = defined = True
