@@ -197,6 +197,7 @@ def launch(
     if prepare:
         from jaxsim.launch.directory import bind
 
+        runtime.configure(None, loaded.spec.execution.matmul_precision)
         shards = len(bind(loaded, directory, announce).missing())
         print(f"{directory} is ready: {shards} shards are to be computed")
         return
@@ -311,6 +312,7 @@ def plan(
 
     runtime.configure()
     loaded = _load(study, settings, replicates, allow_code)
+    runtime.configure(None, loaded.spec.execution.matmul_precision)
     errors = _stderr()
     print_plan(
         loaded,

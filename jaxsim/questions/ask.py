@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from jaxsim import runtime
 from jaxsim.errors import InputError
 from jaxsim.estimation import Estimate, interval_of
 from jaxsim.estimation.checks import checked_level
@@ -133,6 +134,7 @@ def _subjects(
         raise InputError(
             f"results = {results!r} is not accepted: it should be what `jaxsim.simulate` returns"
         )
+    runtime.require_unforked()
     values = thresholds(eps)
     checked_level(confidence, "confidence")
     interval_of(interval)

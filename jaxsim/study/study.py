@@ -87,8 +87,11 @@ class Study:
             InputError: if something in it is not accepted.
         """
         flag("allow_code", allow_code)
+        spec = study_spec(table, settings)
         folder = None if base is None else path_of("base", base)
-        return cls._build(study_spec(table, settings), allow_code, folder)
+        if folder is None and _names_files(spec.model_dump()):
+            folder = Path.cwd()  # that the results can be read from elsewhere
+        return cls._build(spec, allow_code, folder)
 
     def with_settings(self, settings: Sequence[str]) -> Study:
         """Return the study with `key=value` settings applied."""
@@ -124,3 +127,14 @@ class Study:
         context = Context(spec.seed, tuple(spec.paired), base, allow_code)
         built = [build_experiment(v, context) for v in variations(spec)]
         return cls(spec, tuple(built), base, allow_code)
+
+
+def _names_files(table: Any) -> bool:
+    """Return whether nested tables name a file by a relative path."""
+    if isinstance(table, list):
+        return any(_names_files(inner) for inner in table)
+    if not isinstance(table, dict):
+        return False
+    path = table.get("path")
+    relative = isinstance(path, str) and not Path(path).is_absolute()
+    return relative or any(_names_files(inner) for inner in table.values())

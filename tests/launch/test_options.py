@@ -38,6 +38,18 @@ def test_precisions_that_a_cpu_ignores_are_refused_when_it_computes(precision, t
 
 
 @on_a_cpu
+@pytest.mark.parametrize(
+    "command", [["plan"], ["launch", "--prepare"], ["run", "-o", "out"]], ids=str
+)
+def test_commands_that_measure_or_compute_refuse_it_too(command, tmp_path, monkeypatch, capsys):
+    tree = tables(**SMALL, execution={"width": 16, "matmul_precision": "bfloat16"})
+    (tmp_path / "study.toml").write_text(toml(tree))
+    code, error = call(monkeypatch, capsys, command[0], "study.toml", *command[1:])
+    assert code == 2
+    assert 'execution.matmul_precision = "bfloat16" is not accepted on a CPU' in error
+
+
+@on_a_cpu
 def test_results_computed_elsewhere_in_another_precision_can_be_read(tmp_path):
     asked = study(**SMALL, execution={"width": 16, "matmul_precision": "bfloat16"})
     bind(asked, tmp_path / "out")

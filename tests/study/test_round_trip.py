@@ -275,3 +275,12 @@ def test_identities_of_ready_studies_have_not_changed(name):
              "hypothesis_class")  # fmt: skip
     texts = [tuple(getattr(e, n) for n in names) for e in Study.load(name).experiments]
     assert hashlib.sha256(repr(texts).encode()).hexdigest()[:16] == IDENTITIES[name]
+
+
+def test_data_of_a_relative_path_are_found_from_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "mine.csv").write_text("a,y\n1,2.5\n2,3.5\n3,1.5\n")
+    study = Study.from_dict(table(problem={"data": {"path": "mine.csv"}}))
+    bind(study, tmp_path / "out")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert identities(reopen(tmp_path / "out").study) == identities(study)
