@@ -349,7 +349,7 @@ def test_diverging_runs_are_counted_and_shown(tmp_path, monkeypatch, capsys):
     diverged = last[last.status == "diverged"]
     assert 0 < len(diverged)
     assert set(diverged.experiment) == {"learning_rate 40.0"}
-    assert diverged.risk.isna().all()
+    assert (diverged.risk == np.inf).all()
     assert ((diverged.diverged_step > 0) & (diverged.diverged_step <= 200)).all()
     assert (tmp_path / "out" / "plots" / "risk_distribution.png").exists()
 
