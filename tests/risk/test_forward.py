@@ -63,7 +63,7 @@ def test_neurons_that_are_never_active_carry_no_error(law):
     assert abs(value - 1e60) <= error < 1e-9 * value
 
 
-@pytest.mark.parametrize("activation", ["clipped_relu", "hard_tanh", "tanh"])
+@pytest.mark.parametrize("activation", ["hard_tanh", pytest.param("tanh", marks=pytest.mark.slow)])
 def test_saturated_neurons_carry_the_error_of_their_values_only(activation):
     network = make_network(1, 5, 5, 5, 1, activation=activation)
     law = PointsLaw(GRID, np.full(9, 1 / 9))
@@ -75,7 +75,13 @@ def test_saturated_neurons_carry_the_error_of_their_values_only(activation):
         assert error < 1e-9 * value
 
 
-@pytest.mark.parametrize("activation", ["relu", "hard_tanh", "leaky_relu", "tanh"])
+@pytest.mark.parametrize(
+    "activation",
+    [
+        "hard_tanh",
+        *(pytest.param(a, marks=pytest.mark.slow) for a in ("relu", "leaky_relu", "tanh")),
+    ],
+)
 def test_the_bound_of_huge_networks_covers_single_precision(activation):
     network = make_network(2, 6, 6, 1, activation=activation)
     values = jax.jit(lambda theta, x: forward(network, theta, x))
