@@ -109,7 +109,8 @@ def test_a_forked_child_is_told_to_start_anew():
         import os, sys
         import jaxsim
         from jaxsim import Study, simulate
-        study = Study.load("quickstart", ["steps=1", "replicates=2", "execution.width=2"])
+        settings = ["steps=1", "replicates=2", "execution.width=2", "grid={}"]
+        study = Study.load("quickstart", settings)
         results = simulate(study, workers=1)
         child = os.fork()
         if child == 0:

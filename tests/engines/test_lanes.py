@@ -69,7 +69,7 @@ def agree(engine, steps=90, rtol=1e-9, certified=False, **changes):
             assert np.array_equal(one, other)
 
 
-@for_both("name", METHODS, ("sgd", "adam", "nadamax"), ("sgd", "adagrad", "adadelta", "adam"))
+@for_both("name", METHODS, ("sgd", "nadamax"), ("adadelta", "adam"))
 def test_all_eleven_optimizers(engine, name):
     available(engine)
     rate = RATES.get(name, 0.02)
@@ -77,7 +77,7 @@ def test_all_eleven_optimizers(engine, name):
     agree(engine, certified=True, optimizer=optimizer, network__hidden=[4, 3])
 
 
-KINDS = ("relu", "relu_power", "hard_tanh", "elu", "gelu", "softplus", "sine")
+KINDS = ("relu", "relu_power", "elu", "gelu", "sine")
 
 
 @for_both("name", NAMES, ("relu", "tanh", "gelu"), KINDS)
@@ -114,10 +114,10 @@ CHANGES = [
 ]
 
 
-COMMON = CHANGES[2:4] + CHANGES[5:6] + CHANGES[-4:]
+COMMON = [CHANGES[3], CHANGES[5], CHANGES[-3]]
 
 
-@for_both("changes", RARE + CHANGES, CHANGES[3:4] + CHANGES[-3:-1], COMMON, lambda c: str(c)[:60])
+@for_both("changes", RARE + CHANGES, CHANGES[3:4] + CHANGES[-1:], COMMON, lambda c: str(c)[:60])
 def test_problems_networks_and_training_sets(engine, changes):
     available(engine)
     agree(engine, steps=45, **changes)

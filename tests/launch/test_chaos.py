@@ -109,6 +109,7 @@ def test_a_signal_ends_a_worker_within_seconds_and_the_next_goes_on(tmp_path, na
     assert all_bits(tmp_path / "out") == all_bits(tmp_path / "quiet")
 
 
+@pytest.mark.slow
 def test_four_devices_in_one_process_give_the_bits_of_one(tmp_path):
     # One experiment: each device compiles for itself.
     short = {**STUDY, "grid": {}, "steps": 2000, "checkpoints": [1, 1000]}
@@ -185,6 +186,7 @@ def held_open(directory):
     return [link for link in links if link.startswith(str(directory))]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_a_larger_one_goes_on(quiet, tmp_path):
     disk = tmp_path / "small"
     with mounted(disk, "64k"):

@@ -19,7 +19,7 @@ from jaxsim.launch.slurm.launch import dry_run
 from jaxsim.launch.slurm.settings import seconds_of, slurm_settings, variables
 from jaxsim.launch.tasks import read_records
 from jaxsim.study.spec import SlurmSpec
-from tests.studies import study, toml
+from tests.studies import slow_but, study, toml
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +192,7 @@ exec {shlex.quote(sys.executable)} "$@"
 """
 
 
-@pytest.mark.parametrize("container", [None, "/x.sif"])
+@pytest.mark.parametrize("container", slow_but([None], [None, "/x.sif"]))
 def test_a_notice_while_python_starts_harms_nothing(tmp_path, monkeypatch, container):
     started, slow = tmp_path / "started", tmp_path / "slow-python"
     slow.write_text(SLOW)
