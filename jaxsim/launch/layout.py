@@ -162,7 +162,8 @@ def _require_lanes(experiment: Experiment, execution: ExecutionSpec) -> None:
     Raises:
         InputError: naming the engines that have some.
     """
-    if execution.lanes == "auto":
+    # One lane is what is recorded of engines without lanes.
+    if execution.lanes in ("auto", 1):
         return
     having = [name for name, kind in ENGINES.items() if kind.lane_counts is not None]
     said = f"execution.lanes = {execution.lanes} has no effect"
