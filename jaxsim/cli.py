@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
 from rich.console import Console
@@ -60,7 +61,7 @@ def _version(value: bool) -> None:
     if value:
         from jaxsim.results.provenance import jaxsim_version
 
-        print(f"jaxsim {jaxsim_version()}")
+        _print(f"jaxsim {jaxsim_version()}")
         raise typer.Exit
 
 
@@ -199,7 +200,7 @@ def launch(
 
         runtime.configure(None, loaded.spec.execution.matmul_precision)
         shards = len(bind(loaded, directory, announce).missing())
-        print(f"{directory} is ready: {shards} shards are to be computed")
+        _print(f"{directory} is ready: {shards} shards are to be computed")
         return
     from jaxsim.launch.slurm.launch import dry_run as show_scripts
     from jaxsim.launch.slurm.launch import launch as submit
@@ -210,12 +211,12 @@ def launch(
     asked = slurm_settings(loaded.spec.slurm, given, allow_code)
     if dry_run:
         for kind, text in show_scripts(loaded, directory, asked, announce):
-            print(f"# --- {kind} ---\n{text}")
+            _print(f"# --- {kind} ---\n{text}")
         return
     for job in submit(loaded, directory, asked, announce, repair=repair):
         array = f", {job.tasks} task{'s' * (job.tasks > 1)}" if job.kind == "work" else ""
-        print(f"job {job.job}: {job.kind}{array}")
-    print(f"jaxsim status {directory}")
+        _print(f"job {job.job}: {job.kind}{array}")
+    _print(f"jaxsim status {directory}")
 
 
 @app.command()
@@ -240,7 +241,7 @@ def cancel(directory: DirectoryArgument) -> None:
     from jaxsim.launch.slurm.launch import cancel as cancel_jobs
 
     active = cancel_jobs(directory)
-    print(f"{len(active)} jobs were in the queue and are cancelled" if active else
+    _print(f"{len(active)} jobs were in the queue and are cancelled" if active else
           "no job of this directory is in the queue")  # fmt: skip
 
 
@@ -296,7 +297,7 @@ def show(
                 for e in loaded.experiments
             ],
         }
-    print(json.dumps(shown, indent=2))
+    _print(json.dumps(shown, indent=2))
 
 
 @app.command()
@@ -385,7 +386,7 @@ def export(
     """Write the results as CSV or Parquet, or the JSON schema of studies or answers."""
     from jaxsim.report.export import export as write
 
-    print(write(directory, file_format, output, allow_code))
+    _print(write(directory, file_format, output, allow_code))
 
 
 @app.command()
@@ -403,32 +404,103 @@ def explain(
 
         _console().print(Markdown(text))
     else:
-        print(text, end="")
+        _print(text, end="")
 
 
 class _AnswerConsole(Console):
     """A console whose reader may leave early: `jaxsim run STUDY | head -1` is no error."""
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; what was asked for has been written, so that a full disk costs only the view.
+
+        Raises:
+            InputError: if standard output cannot be written.
+        """
+        try:
+            super().print(*objects, **options)
+        except OSError as error:
+            raise _unprintable(error) from None
+
     def on_broken_pipe(self) -> None:
-        """End quietly; what was asked for has been written."""
+        """End quietly."""
         _reader_left()
+
+
+class _MessageConsole(Console):
+    """A console nobody need read: results are not lost because messages cannot be written."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, or be quiet from now on."""
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Be quiet from now on."""
+        self.quiet = True
+        _discard(sys.stderr)
 
 
 def _console() -> Console:
     """Return the console of answers: a pipe or a file has no width to fold tables into."""
     width = None if sys.stdout.isatty() else 160
-    return _AnswerConsole(width=width, markup=False)
+    return _AnswerConsole(width=width, markup=False, emoji=False)
 
 
 def _stderr() -> Console:
     """Return the console of messages; labels and paths are text, whatever brackets they hold."""
-    return Console(stderr=True, markup=False)
+    return _MessageConsole(stderr=True, markup=False, emoji=False)
+
+
+def _print(text: str, end: str = "\n") -> None:
+    """Print an answer to standard output.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        _reader_left()
+    except OSError as error:
+        raise _unprintable(error) from None
+
+
+def _message(text: str) -> None:
+    """Print a line to standard error if that can be written."""
+    _stderr().print(text, highlight=False, soft_wrap=True)
+
+
+def _unprintable(error: OSError) -> InputError:
+    """Return the sentence for a standard output that cannot be written."""
+    _discard(sys.stdout)
+    return InputError(
+        f"standard output cannot be written ({error.strerror or error}); accepted: a terminal, a "
+        "pipe or a file on a disk with room"
+    )
 
 
 def _reader_left() -> NoReturn:
-    # What Python would flush at its end must go somewhere.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _discard(sys.stdout)
     sys.exit(0)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what a stream still holds, and Python would flush at its end, nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _open_streams() -> None:
+    """Open the streams that a shell closed (`>&-`), which Python has as None.
+
+    The lowest free descriptors are theirs: no file of results may stand where others print.
+    """
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
 
 
 def _load(study: str, settings: list[str], replicates: int | None, allow_code: bool) -> Study:
@@ -442,21 +514,21 @@ def _load(study: str, settings: list[str], replicates: int | None, allow_code: b
 def _warn(study: Study) -> None:
     """Print what a reader of the study's numbers should know, before they are computed."""
     for warning in study.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        _message(f"warning: {warning}")
 
 
 def main() -> None:
     """Run the command line: bad input ends with one sentence and exit code 2."""
+    _open_streams()
     if runtime.is_shadowed():
-        print(
+        _message(
             "warning: an unrelated distribution named 'jaxsim' is installed here, too, and owns a "
-            "package of the same name; `jaxsim doctor` says what to do",
-            file=sys.stderr,
+            "package of the same name; `jaxsim doctor` says what to do"
         )
     try:
         app()
     except BrokenPipeError:
         _reader_left()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _message(f"error: {error}")
         sys.exit(2)

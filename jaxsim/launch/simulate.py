@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 
@@ -69,7 +72,13 @@ def simulate(
         InputError: for a study that cannot be run or a directory that cannot be used.
     """
     runtime.require_unforked()
-    progress = progress or Progress()
+    if progress is None:
+        progress = Progress()
+    elif not isinstance(progress, Progress):
+        raise InputError(
+            f"progress = {progress!r} is of type {type(progress).__name__}; accepted: None or an "
+            "instance of jaxsim.launch.simulate.Progress"
+        )
     if workers is not None:
         workers = worker_process.require_workers(workers)
     if devices is not None:
@@ -160,16 +169,18 @@ def _processes(directory: Directory, workers: int, devices: int | None, progress
         command.append("--allow-code")
     with contextlib.ExitStack() as stack:
         errors = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(workers)]
-        running = [
-            subprocess.Popen(
-                [*command, "--index", str(i), "--of", str(workers)],
-                env=environments[i],
-                stdout=subprocess.DEVNULL,
-                stderr=errors[i],
-            )
-            for i in range(workers)
-        ]
+        running: list[subprocess.Popen] = []
+        stack.enter_context(_ending_in_order())
         try:
+            for i in range(workers):
+                running.append(
+                    subprocess.Popen(
+                        [*command, "--index", str(i), "--of", str(workers)],
+                        env=environments[i],
+                        stdout=subprocess.DEVNULL,
+                        stderr=errors[i],
+                    )
+                )
             waiting = _watch(directory, running, progress)
         finally:
             for process in running:
@@ -182,6 +193,35 @@ def _processes(directory: Directory, workers: int, devices: int | None, progress
                 lines = error.read().strip().splitlines()
                 last = lines[-1] if lines else f"a worker ended with code {process.returncode}"
                 raise InputError(last.removeprefix("error: "))
+
+
+@contextlib.contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Make requests to end, which would leave workers without anybody to watch them, an exception.
+
+    Handlers of the caller's own are left alone, as are signals it ignores (nohup). Python accepts
+    handlers on its main thread only.
+    """
+
+    def end(number: int, frame: object) -> NoReturn:
+        for one in taken:
+            signal.signal(one, signal.SIG_IGN)  # the workers are being told
+        sys.exit(128 + number)
+
+    there = [one for one in ("SIGTERM", "SIGHUP") if hasattr(signal, one)]
+    taken = [
+        one
+        for one in (getattr(signal, name) for name in there)
+        if threading.current_thread() is threading.main_thread()
+        and signal.getsignal(one) is signal.SIG_DFL
+    ]
+    for one in taken:
+        signal.signal(one, end)
+    try:
+        yield
+    finally:
+        for one in taken:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _watch(

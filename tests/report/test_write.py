@@ -90,25 +90,65 @@ def test_changed_questions_leave_the_studys_own_answer_alone(reported):
     assert set(pd.read_csv(folder / "estimates.csv").eps) == {0.02}
 
 
-def test_a_reader_that_leaves_early_is_no_error_and_costs_no_file(tmp_path):
-    file = tmp_path / "s.toml"
+@pytest.fixture(scope="module")
+def study_file(tmp_path_factory):
+    """Return a study of a moment."""
+    file = tmp_path_factory.mktemp("early") / "s.toml"
     tree = {"name": "early", "replicates": 16, "steps": 2, "checkpoints": 1, "epsilon": [0.01]}
     tree |= {"problem": {"input": "uniform", "target": "x**2"}, "network": {"hidden": [2]}}
     tree |= {"optimizer": {"name": "sgd", "learning_rate": 0.1}, "execution": {"width": 16}}
     file.write_text(toml(tree))
+    return file
+
+
+def closed_pipe():
     read, write = os.pipe()
     os.close(read)
+    return write
+
+
+@pytest.mark.parametrize("streams", ["stdout", "stderr", "both"])
+def test_a_reader_that_leaves_early_is_no_error_and_costs_no_file(streams, study_file, tmp_path):
+    warned = "study_warnings = lambda experiments: ('first', 'second')"
+    code = f"import sys, jaxsim.study.study as s; s.{warned}; from jaxsim.cli import main; main()"
+    write = closed_pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "jaxsim", "run", str(file), "--no-plots", "-o", str(tmp_path / "o")],
-        stdout=write, stderr=subprocess.PIPE, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        [sys.executable, "-c", code, "run", str(study_file), "--no-plots", "-o", tmp_path / "o"],
+        stdout=subprocess.PIPE if streams == "stderr" else write,
+        stderr=subprocess.PIPE if streams == "stdout" else write,
+        text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"},
     )  # fmt: skip
     os.close(write)
-    _, said = process.communicate(timeout=300)
+    out, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
-    assert "Traceback" not in said
-    assert "BrokenPipe" not in said
+    assert "Traceback" not in (said or "")
+    assert "BrokenPipe" not in (said or "")
+    if streams == "stderr":
+        assert "answer: " in out
     for name in ("answer.json", "estimates.csv", "report.html"):
         assert (tmp_path / "o" / name).exists()
+
+
+def test_streams_that_are_closed_or_full_cost_no_results(study_file, tmp_path):
+    def shell(text):
+        return subprocess.run(
+            ["sh", "-c", text, "sh", sys.executable, study_file, tmp_path / "o"],
+            capture_output=True, text=True, timeout=300, check=False,
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        )  # fmt: skip
+
+    closed = shell('"$1" -m jaxsim run "$2" --no-plots -o "$3" >&- 2>&-')
+    assert closed.returncode == 0
+    for name in ("answer.json", "estimates.csv", "report.html"):
+        assert (tmp_path / "o" / name).exists()
+    full = shell('"$1" -m jaxsim report "$3" --no-plots > /dev/full')
+    assert (full.returncode, full.stderr) == (
+        2,
+        "error: standard output cannot be written (No space left on device); accepted: a "
+        "terminal, a pipe or a file on a disk with room\n",
+    )
+    assert shell('"$1" -m jaxsim replay "$3" 9 0 2> /dev/full').returncode == 2
+    assert shell('"$1" -m jaxsim explain > /dev/full').returncode == 2
 
 
 def test_labels_and_paths_with_brackets_are_text(tmp_path):
