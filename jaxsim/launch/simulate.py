@@ -66,7 +66,7 @@ def simulate(
         workers: processes to share the work; each uses `devices` devices, or its part of the GPUs.
             None for one process per CPU core if the study is long, else none but this one.
         repair: verify all shards first and compute damaged ones again.
-        progress: told what happens.
+        progress: told what happens: an instance of `Progress`.
 
     Raises:
         InputError: for a study that cannot be run or a directory that cannot be used.

@@ -1,5 +1,7 @@
 """Which GPUs the worker processes of one machine get."""
 
+import os
+import signal
 import subprocess
 from dataclasses import dataclass
 
@@ -89,6 +91,47 @@ def test_the_gpus_are_handed_to_the_workers(tmp_path, monkeypatch):
         options = " ".join(command)
         assert f"--platform gpu --all-devices --index {number} --of 2" in options
         assert "--pin" not in command
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_tells_its_workers(tmp_path, monkeypatch, number):
+    told = []
+
+    class Working:
+        returncode = None
+
+        def __init__(self, command, **options):
+            pass
+
+        def poll(self):
+            if not told:
+                os.kill(os.getpid(), number)
+
+        def terminate(self):
+            told.append("end")
+            os.kill(os.getpid(), number)  # a second request while workers end changes nothing
+
+        def wait(self):
+            told.append("waited for")
+
+    directory = bind(study(), tmp_path / "out")
+    monkeypatch.setattr(subprocess, "Popen", Working)
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            _processes(directory, 2, None, Progress())
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert ended.value.code == 128 + number
+    assert told == ["end"] * 2 + ["waited for"] * 2
+
+
+@pytest.mark.parametrize("progress", [True, "x", object(), Progress])
+def test_what_does_not_take_progress_is_refused_before_anything_is_made(tmp_path, progress):
+    with pytest.raises(InputError, match=r"^progress = .* is of type .*; accepted: None or an "):
+        simulate(study(), tmp_path / "out", progress=progress)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("workers", [0, -1, 100_000, "10", True, 2.5, np.int64(10**6)])
