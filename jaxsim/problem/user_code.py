@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 
 from jaxsim.errors import InputError, reason
 from jaxsim.problem import user_source
+from jaxsim.problem.user_import import here, importing
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -85,11 +85,13 @@ def guarded(function: Callable[..., Any], said: str) -> Callable[..., Any]:
     Raises:
         InputError: when the returned function is called and theirs raises anything.
     """
+    folder = here()
 
     @functools.wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
         try:
-            return function(*arguments, **options)
+            with importing(folder, user_source.is_own_file):  # theirs may import when it is called
+                return function(*arguments, **options)
         except InputError:
             raise
         except (Exception, SystemExit) as error:
@@ -110,30 +112,28 @@ def identity_of(reference: str, key: str) -> list[str]:
         InputError: if nothing identifies it (see `user_source`).
     """
     try:
-        return user_source.digest(reference.partition(":")[0])
+        with importing(here(), user_source.is_own_file):
+            return user_source.digest(reference.partition(":")[0])
     except InputError as error:
         raise InputError(f"{key} = {reference!r}: {error}") from None
 
 
 def _import(module_name: str, reference: str, key: str) -> Any:
-    here = os.getcwd()
-    sys.path.insert(0, here)
+    folder = here()
     importlib.invalidate_caches()
     before = set(sys.modules)
     try:
-        module = importlib.import_module(module_name)
+        with importing(folder, user_source.is_own_file):
+            module = importlib.import_module(module_name)
         for name in set(sys.modules) - before:
             user_source.note_import(name)
         return module
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             raise InputError(
-                f"{key} = {reference!r}: there is no module {error.name!r} in {here} or among the "
-                "installed packages"
+                f"{key} = {reference!r}: there is no module {error.name!r} in {folder} or among "
+                "the installed packages"
             ) from None
         raise InputError(f"{key} = {reference!r} cannot be imported: {error}") from error
     except (Exception, SystemExit) as error:  # whatever a stranger's module raises
         raise InputError(f"{key} = {reference!r} cannot be imported: {reason(error)}") from error
-    finally:
-        if here in sys.path:
-            sys.path.remove(here)

@@ -8,10 +8,9 @@ packages are not the user's own: their versions are recorded with the results.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
-import importlib.machinery
 import importlib.util
-import inspect
 import json
 import os
 import site
@@ -20,11 +19,14 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from jaxsim.errors import InputError
+from jaxsim.problem.user_import import FromSource
+from jaxsim.problem.user_match import difference, from_older_bytecode
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -60,7 +62,8 @@ def sources(module_name: str) -> dict[str, bytes]:
 
     Raises:
         InputError: if a module has no source, its file has changed since it was imported, or it
-            still holds functions of another module that has been imported again.
+            still holds functions of another module that has been imported again, or if something
+            was put into one from outside.
     """
     found = {module_name: _source(module_name)}
     waiting = [module_name]
@@ -93,22 +96,51 @@ def _source(name: str) -> bytes:
         return now
     known = _IMPORTS.get(name)
     if known is None or known.spec is not spec:
-        if _edited_after_start(spec) and not _matches(module, now):
-            raise _changed(name)
-        known = _IMPORTS[name] = _Import(spec, now)
+        known = _Import(spec, _executed(spec) or now)
     if known.source != now:
         raise _changed(name)
+    _require_as_written(module, spec, now)
+    _IMPORTS[name] = known
     return known.source
+
+
+def _executed(spec: Any) -> bytes | None:
+    """Return the source that ran, if the loader kept it."""
+    return spec.loader.executed if isinstance(spec.loader, FromSource) else None
+
+
+def _require_as_written(module: ModuleType, spec: Any, source: bytes) -> None:
+    """Refuse a module that is not what its source says."""
+    name = module.__name__
+    hooked = type(spec.loader) not in (SourceFileLoader, FromSource)
+    edited = _edited_after_start(spec)
+    if hooked and not edited:  # another loader may have rewritten the source
+        return
+    known = _IMPORTS.get(name)
+    first = known is None or known.spec is not spec
+    if first and _executed(spec) is None and from_older_bytecode(module, source):
+        raise InputError(
+            f"module {name!r} ran from bytecode of an older version of its file, in "
+            f"{spec.cached!r}; remove that, and start Python again"
+        )
+    wrong = difference(module, source)
+    if wrong and first and edited and _executed(spec) is None:
+        raise _changed(name)
+    if wrong:
+        raise InputError(
+            f"module {name!r} holds a {wrong!r} that its file does not define so: it was put into "
+            "the module from outside; accepted: what its file defines or imports"
+        )
 
 
 def note_import(name: str) -> None:
     """Remember the source of a module that has just been imported, if it is the user's own."""
     spec = getattr(sys.modules.get(name), "__spec__", None)
     if spec is not None and _is_own(name):
-        _IMPORTS[name] = _Import(spec, _read(name, spec))
+        _IMPORTS[name] = _Import(spec, _executed(spec) or _read(name, spec))
 
 
-def _read(name: str, spec: importlib.machinery.ModuleSpec) -> bytes:
+def _read(name: str, spec: ModuleSpec) -> bytes:
     if spec.origin is None:  # a folder without __init__.py
         return b""
     try:
@@ -136,7 +168,12 @@ def _is_own(name: str) -> bool:
         return False
     if spec is None or spec.origin in (None, "built-in", "frozen"):
         return False
-    path = Path(spec.origin).resolve()
+    return is_own_file(spec.origin)
+
+
+def is_own_file(origin: str) -> bool:
+    """Return whether a file is neither Python's, nor installed, nor jaxsim's."""
+    path = Path(origin).resolve()
     if {"site-packages", "dist-packages"} & set(path.parts):
         return False
     return not any(path.is_relative_to(folder) for folder in _foreign())
@@ -176,6 +213,11 @@ def _imported(name: str, source: bytes) -> Iterator[str]:
     # What was put there by other means: a module, or a function of one.
     for value in list(vars(module).values()) if module is not None else ():
         origin = value.__name__ if isinstance(value, ModuleType) else _module_of(value)
+        if origin == "__main__" and name != "__main__":
+            raise InputError(
+                f"module {name!r} holds something of what runs as a script or was typed in, put "
+                "into the module from outside; accepted: what its file defines or imports"
+            )
         found.add(origin)
     found |= {parent for imported in found for parent in _packages(imported)}
     yield from sorted(n for n in found if n and n != name and _exists(n))
@@ -191,9 +233,15 @@ def _called(function: ast.expr) -> str:
 
 
 def _module_of(value: Any) -> str:
-    """Return the module of a function or class, empty for anything else."""
+    """Return the module of a function, class or object of one, empty for anything else."""
+    while isinstance(value, functools.partial):
+        value = value.func
+    if isinstance(value, MethodType):
+        value = value.__func__
     if isinstance(value, type | FunctionType):
         found = value.__module__
+    elif type(value).__module__ == "__main__":
+        found = "__main__"
     else:
         wrapped = getattr(value, "__wrapped__", None)
         found = getattr(wrapped, "__module__", None) if callable(wrapped) else None
@@ -252,48 +300,5 @@ def _start() -> float:
 _LOADED = time.time()
 
 
-def _edited_after_start(spec: importlib.machinery.ModuleSpec) -> bool:
+def _edited_after_start(spec: ModuleSpec) -> bool:
     return spec.origin is not None and Path(spec.origin).stat().st_mtime >= _start() - 1
-
-
-def _matches(module: ModuleType, source: bytes) -> bool:
-    """Return whether a loaded module's functions and plain constants are those of a source."""
-    try:
-        tree = ast.parse(source)
-        code = compile(source, module.__name__, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return False
-    compiled = dict(_functions(code))
-    for value in vars(module).values():
-        function = inspect.unwrap(value) if callable(value) else value
-        if isinstance(function, FunctionType) and function.__module__ == module.__name__:
-            wanted = compiled.get(function.__qualname__)
-            if wanted is None and "<" in function.__qualname__:
-                continue
-            if wanted != function.__code__:
-                return False
-    return all(getattr(module, k, v) == v for k, v in _constants(tree).items())
-
-
-def _functions(code: CodeType) -> Iterator[tuple[str, CodeType]]:
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield inner.co_qualname, inner
-
-
-def _constants(tree: ast.Module) -> dict[str, Any]:
-    """Return the names that a module's source sets once, at its top, to a literal."""
-    found: dict[str, Any] = {}
-    times: dict[str, int] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            times[node.id] = times.get(node.id, 0) + 1
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target = statement.targets[0]
-            if isinstance(target, ast.Name) and times[target.id] == 1:
-                try:
-                    found[target.id] = ast.literal_eval(statement.value)
-                except (ValueError, TypeError):
-                    continue
-    return found

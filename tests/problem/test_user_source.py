@@ -1,7 +1,9 @@
 """What identifies a user's own code: its source as imported, as far as it reaches."""
 
+import functools
 import hashlib
 import importlib
+import os
 import subprocess
 import sys
 import textwrap
@@ -204,3 +206,144 @@ def test_two_versions_of_a_function_train_under_two_identities(write):
     assert one.evaluation_key != two.evaluation_key
     x = np.ones((1, 1))
     assert float(two.problem.target(x)[0, 0]) == float(one.problem.target(x)[0, 0]) + 1
+
+
+def run(program, folder, *options):
+    return subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path])},
+    )
+
+
+LOAD = """
+from jaxsim.problem.user_code import identity_of, load
+import numpy as np
+try:
+    f = load("stale:wave", "function", allowed=True)
+    print(identity_of("stale:wave", "function")[0], f(3))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("body", ["return x * %d", "return x * LEVEL"])
+def test_an_edited_file_with_an_old_time_runs_no_older_bytecode(body, tmp_path):
+    file = tmp_path / "stale.py"
+
+    def written(level):
+        body_ = body % level if "%" in body else body
+        file.write_text(f"LEVEL = int('{level}')\ndef wave(x):\n    {body_}\n")
+        os.utime(file, (1e9, 1e9))
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+
+    written(2)
+    writing = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, "-c", "import stale"], cwd=tmp_path, check=True, env=writing)
+    assert list((tmp_path / "__pycache__").iterdir())
+    right = written(9)
+    assert run(LOAD, tmp_path).stdout.split() == [right, "27"]
+    # Imported by Python itself before jaxsim saw it, it runs the older bytecode.
+    said = run("import stale\n" + LOAD, tmp_path).stdout
+    assert said.startswith("InputError"), said
+    assert "older version" in said
+
+
+PATCHES = {
+    "a function typed in": "$helper.f = typed_in",
+    "a method's object": "$helper.f = Typed()",
+    "a partial": "$helper.f = functools.partial(pow, 2)",
+    "a partial of what was typed in": "$mine.f = functools.partial(typed_in)",
+    "a constant": "$helper.LEVEL = 9.0",
+    "a constant of another type": "$helper.LEVEL = 2",
+    "a name that was not there": "$helper.abs = max",
+    "an imported function": "$mine.f = max",
+    "an imported module": "$helper.math = functools",
+}
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_what_is_put_into_a_module_from_outside_is_refused(patch, write):
+    p = write(
+        mine="from $helper import f\ndef wave(x):\n    return f(x)\n",
+        helper="import math\nLEVEL = 2.0\ndef f(x):\n    return math.pi * LEVEL * abs(x)\n",
+    )
+    before = identity(f"{p}mine:wave")
+    names = {p + n: sys.modules[p + n] for n in ("mine", "helper")}
+    exec(
+        "class Typed:\n    def __call__(self, x):\n        return x\n"
+        "def typed_in(x):\n    return x\n" + PATCHES[patch].replace("$", p),
+        {"__name__": "__main__", "functools": functools, **names},
+    )
+    with pytest.raises(InputError, match="from outside"):
+        identity(f"{p}mine:wave")
+    forget(p)
+    assert identity(f"{p}mine:wave") == before
+
+
+def test_ordinary_modules_are_what_their_files_say(write):
+    p = write(
+        mine="""
+            from __future__ import annotations
+            import functools, dataclasses, collections
+            import os.path
+            import os.path as path
+            import jax
+            import jax.numpy as jnp
+            from typing import NamedTuple
+            CALLS = []
+            TABLE = {"a": 1}
+            TABLE["b"] = 2
+            COUNT = 0
+            try:
+                import missing_for_sure
+            except ImportError:
+                missing_for_sure = None
+            if COUNT:
+                def f(x): return 1
+            else:
+                def f(x): return x
+            g = lambda x: x
+            h = lambda x: 2 * x
+            k = functools.partial(f)
+            for i in range(3):
+                CALLS.append(i)
+            @dataclasses.dataclass
+            class A:
+                x: int = 1
+                def double(self): return 2 * self.x
+            class B(NamedTuple):
+                y: int
+            def twice(function):
+                def inner(x): return function(function(x))
+                return inner
+            @twice
+            def t(x): return x + 1
+            @jax.jit
+            def wave(x):
+                global COUNT
+                COUNT += 1
+                CALLS.append(COUNT)
+                return t(x)
+            wave_again = wave
+        """
+    )
+    before = identity(f"{p}mine:wave")
+    sys.modules[f"{p}mine"].wave(1.0)
+    assert identity(f"{p}mine:wave") == before
+
+
+def test_a_helper_imported_when_the_function_is_called_is_found_and_identified(tmp_path):
+    (tmp_path / "late.py").write_text("def f(x):\n    return 2 * x\n")
+    (tmp_path / "stale.py").write_text("def wave(x):\n    import late\n    return late.f(x)\n")
+    program = """
+        import os, sys
+        sys.path = [p for p in sys.path if p not in ("", os.getcwd())]
+        from jaxsim.problem.user_code import guarded, identity_of, load
+        f = guarded(load("stale:wave", "function", allowed=True), "it")
+        print(len(identity_of("stale:wave", "function")), f(3))
+    """
+    done = run(program, tmp_path)
+    assert done.stdout.split() == ["2", "6"], done.stderr

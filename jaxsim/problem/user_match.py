@@ -1,0 +1,230 @@
+"""Whether a loaded module is what its source says: no older bytecode, nothing put in from outside.
+
+Code is compared with code compiled from the source, constants with the source's literals, names
+with what the source binds. What a module computes when it is imported is not compared.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import inspect
+import marshal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+_DYNAMIC = {"globals", "vars", "exec", "setattr", "__dict__"}
+"""By these a source may bind names that its syntax tree does not show."""
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass
+class _Source:
+    """What a source says.
+
+    Attributes:
+        code: all code in it, by qualified name.
+        whole: the code of the module.
+        bound: how often each name is bound at the top.
+        functions: names bound once, by an undecorated def.
+        imports: names bound once, by an import: (module, name in it or "").
+        constants: names bound once, to a literal.
+        used: names that are read anywhere.
+        open: whether it may bind other names, too.
+    """
+
+    whole: CodeType
+    code: dict[str, list[CodeType]] = field(default_factory=dict)
+    bound: Counter[str] = field(default_factory=Counter)
+    functions: set[str] = field(default_factory=set)
+    imports: dict[str, tuple[str, str]] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    open: bool = False
+
+
+def difference(module: ModuleType, source: bytes) -> str:
+    """Return the first name in a loaded module that is not what a source says, or an empty text."""
+    try:
+        said = _read(source, module.__name__)
+    except (SyntaxError, ValueError):
+        return "" if not source.strip() else "source"
+    for name, value in list(vars(module).items()):
+        if _replaced(name, value, module, said) or _other_code(value, module, said):
+            return name
+    missing = object()
+    for name, constant in said.constants.items():
+        if not _same(getattr(module, name, missing), constant):
+            return name
+    return ""
+
+
+def from_older_bytecode(module: ModuleType, source: bytes) -> bool:
+    """Return whether Python's cached bytecode of a module is that of another source.
+
+    Python takes it for that of the file if size and time agree.
+    """
+    spec = module.__spec__
+    if spec is None or not spec.cached or not spec.origin:
+        return False
+    try:
+        data = Path(spec.cached).read_bytes()
+        flags, time, size = (int.from_bytes(data[i : i + 4], "little") for i in (4, 8, 12))
+        stat = Path(spec.origin).stat()
+        if data[:4] != importlib.util.MAGIC_NUMBER:
+            return False
+        if not flags & 1 and (time, size) != (
+            int(stat.st_mtime) & 0xFFFFFFFF,
+            stat.st_size & 0xFFFFFFFF,
+        ):
+            return False
+        return marshal.loads(data[16:]) != _read(source, module.__name__).whole
+    except (OSError, ValueError, EOFError, TypeError, SyntaxError):
+        return False
+
+
+def _replaced(name: str, value: Any, module: ModuleType, said: _Source) -> bool:
+    """Return whether a name is not bound to what the source binds it to."""
+    if not name.isidentifier() or (name.startswith("__") and name.endswith("__")):
+        return False
+    if name in said.functions:
+        codes = said.code.get(name, [])
+        return not isinstance(value, FunctionType) or value.__code__ not in codes
+    if name in said.imports:
+        origin, inner = said.imports[name]
+        there = sys.modules.get(origin)
+        if there is None:
+            return False
+        if not inner:
+            return value is not there
+        now = vars(there).get(inner, value)
+        return value is not now and getattr(value, "__module__", None) != origin
+    if isinstance(value, ModuleType) or said.open or said.bound[name]:
+        return False
+    return callable(value) or name in said.used
+
+
+def _other_code(value: Any, module: ModuleType, said: _Source) -> bool:
+    """Return whether a function of the module, or a method of its class, has other code."""
+    if isinstance(value, type):
+        members = list(vars(value).values()) if value.__module__ == module.__name__ else []
+    else:
+        members = [value]
+    for member in members:
+        try:
+            function = inspect.unwrap(member) if callable(member) else member
+        except Exception:  # of whatever object a stranger made
+            continue
+        if isinstance(function, FunctionType) and function.__module__ == module.__name__:
+            codes = said.code.get(function.__qualname__, [function.__code__])
+            if "<" not in function.__qualname__ and function.__code__ not in codes:
+                return True
+    return False
+
+
+def _same(value: Any, constant: Any) -> bool:
+    if type(value) is not type(constant):
+        return False
+    return value == constant if isinstance(value, set) else repr(value) == repr(constant)
+
+
+@functools.lru_cache(maxsize=256)
+def _read(source: bytes, name: str) -> _Source:
+    tree = ast.parse(source)
+    whole = compile(source, name, "exec", dont_inherit=True)
+    said = _Source(whole)
+    for code in _codes(whole):
+        said.code.setdefault(code.co_qualname, []).append(code)
+    loose: set[str] = set()  # names that functions rebind
+    changed: set[str] = set()  # names whose value the source may change in place
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            said.open |= node.id in _DYNAMIC
+            if isinstance(node.ctx, ast.Load):
+                said.used.add(node.id)
+        elif isinstance(node, ast.Global):
+            loose.update(node.names)
+        elif isinstance(node, ast.Attribute):
+            said.open |= node.attr in _DYNAMIC
+            changed.update(_names(node.value))
+        elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            changed.update(_names(node.value))
+        elif isinstance(node, ast.ImportFrom):
+            said.open |= any(a.name == "*" for a in node.names)
+    said.bound.update({name: 2 for name in loose})
+    for statement in _top(tree):
+        _bind(statement, said)
+    once = {name for name, times in said.bound.items() if times == 1}
+    said.functions &= once
+    said.imports = {k: v for k, v in said.imports.items() if k in once}
+    said.constants = {
+        k: v
+        for k, v in said.constants.items()
+        if k in once and not (isinstance(v, list | dict | set) and (not v or k in changed))
+    }
+    return said
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    return (inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield inner
+            yield from _codes(inner)
+
+
+def _top(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that run when the module is imported, but for bodies of definitions."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if not isinstance(node, _DEFINITIONS):
+            yield from _top(node)
+
+
+def _bind(node: ast.AST, said: _Source) -> None:
+    """Note what a node binds at the top of a module."""
+    if isinstance(node, _DEFINITIONS):
+        said.bound[node.name] += 1
+        if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+            said.functions.add(node.name)
+    elif isinstance(node, ast.Import):
+        for alias in node.names:
+            first = alias.name.partition(".")[0]
+            name = alias.asname or first
+            # `import a.b` and `import a.c` bind one and the same name to the same module.
+            again = said.imports.get(name) == (first, "") and not alias.asname
+            said.bound[name] += 0 if again else 1
+            said.imports[name] = (alias.name if alias.asname else first, "")
+    elif isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            name = alias.asname or alias.name
+            said.bound[name] += 1
+            if not node.level and node.module:
+                said.imports[name] = (node.module, alias.name)
+    elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        said.bound[node.id] += 1
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+        said.bound[node.name] += 2
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        said.bound[node.rest] += 2
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        _constant(node.targets[0], node.value, said)
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        _constant(node.target, node.value, said)
+
+
+def _constant(target: ast.expr, value: ast.expr, said: _Source) -> None:
+    if isinstance(target, ast.Name):
+        try:
+            said.constants[target.id] = ast.literal_eval(value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return
