@@ -176,20 +176,6 @@ def weakest(parts: Iterable[Evidence]) -> Evidence:
     return found
 
 
-def legend(shown: Iterable[Evidence]) -> list[str]:
-    """Return what the marks in a table mean, one line for each mark that occurs.
-
-    Example:
-        >>> legend([PROVED, estimated("quadrature"), confidence(1e-6, "simulated")])
-        ['*: no proof (estimated: quadrature; confidence 1 - 1e-06: simulated)']
-    """
-    lines: dict[str, Evidence] = {}
-    for one in shown:
-        if not one.proved:
-            lines[one.mark] = lines.get(one.mark, PROVED) & one
-    return [f"{mark}: no proof ({one.clause})" for mark, one in sorted(lines.items())]
-
-
 @dataclass(frozen=True)
 class Bound:
     """A bound of a number with its evidence; sums and differences keep all reservations.
@@ -253,12 +239,14 @@ class Enclosure:
     @property
     def lower(self) -> Bound:
         """The lower end."""
-        return Bound(self.value - self.error, self.evidence, self.reason)
+        end = -math.inf if math.isinf(self.error) else self.value - self.error
+        return Bound(end, self.evidence, self.reason)
 
     @property
     def upper(self) -> Bound:
         """The upper end."""
-        return Bound(self.value + self.error, self.evidence, self.reason)
+        end = math.inf if math.isinf(self.error) else self.value + self.error
+        return Bound(end, self.evidence, self.reason)
 
 
 def largest(bounds: Iterable[Bound]) -> Bound:

@@ -51,7 +51,7 @@ class Estimate:
         optimum_lower: lower end of the optimal risk's bracket.
         optimum_upper: upper end.
         optimum_reason: how they are known.
-        lower_bound: on the probability, for every n, without any run.
+        lower_bound: on the probability, for every n, from inactive neurons at initialization.
         lower_bound_evidence: what it rests on, in the same words.
         lower_bound_reason: how it is known.
     """

@@ -14,6 +14,7 @@ it in practice (Fagerland, Lydersen and Laake, BMC Med. Res. Methodol. 13:91, 20
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -151,25 +152,46 @@ def compare(counts: PairedCounts, confidence: float) -> PairedComparison:
         >>> f"{one.difference:.3f} {one.lower:.4f} {one.upper:.4f} {one.p_exact:.6f}"
         '0.020 0.0025 0.0371 0.000325'
     """
+    return compare_all([counts], confidence)[0]
+
+
+def compare_all(counts: Sequence[PairedCounts], confidence: float) -> list[PairedComparison]:
+    """Return `compare` of many tables, computed together.
+
+    Args:
+        counts: the tables.
+        confidence: of each interval, for itself.
+
+    Raises:
+        InputError: for a confidence outside (0, 1).
+    """
     half = 1.0 - (1.0 - checked_level(confidence, "confidence")) / 2.0
-    b, c, runs = counts.only_first, counts.only_second, counts.runs
-    most_b, most_c = b + counts.maybe_only_first, c + counts.maybe_only_second
-    least, _ = clopper_pearson([b, c], runs, half)
-    _, most = clopper_pearson([most_b, most_c], runs, half)
-    if b <= c:
-        worst = (min(most_b, c), c)
-    else:
-        worst = (b, min(most_c, b))
-    return PairedComparison(
-        counts=counts,
-        difference=(b - c) / runs if runs else float("nan"),
-        lower=float(least[0] - most[1]),
-        upper=float(most[0] - least[1]),
-        confidence=float(confidence),
-        method="Clopper-Pearson for both discordant cells (Bonferroni)",
-        p_exact=float(mcnemar(*worst)),
-        p_mid=float(mcnemar(*worst, "mid-p")),
-    )
+    b, c, runs, maybe_b, maybe_c = np.array(
+        [
+            (t.only_first, t.only_second, t.runs, t.maybe_only_first, t.maybe_only_second)
+            for t in counts
+        ],
+        np.int64,
+    ).T
+    most_b, most_c = b + maybe_b, c + maybe_c
+    least = [clopper_pearson(k, runs, half)[0] for k in (b, c)]
+    most = [clopper_pearson(k, runs, half)[1] for k in (most_b, most_c)]
+    # Undecided pairs go to the rarer cell.
+    worst = np.where(b <= c, np.minimum(most_b, c), b), np.where(b <= c, c, np.minimum(most_c, b))
+    exact, middle = mcnemar(*worst), mcnemar(*worst, "mid-p")
+    return [
+        PairedComparison(
+            counts=table,
+            difference=float(b[i] - c[i]) / table.runs if table.runs else float("nan"),
+            lower=float(least[0][i] - most[1][i]),
+            upper=float(most[0][i] - least[1][i]),
+            confidence=float(confidence),
+            method="Clopper-Pearson for both discordant cells (Bonferroni)",
+            p_exact=float(exact[i]),
+            p_mid=float(middle[i]),
+        )
+        for i, table in enumerate(counts)
+    ]
 
 
 def mcnemar(b: ArrayLike, c: ArrayLike, method: Literal["exact", "mid-p"] = "exact") -> np.ndarray:

@@ -68,7 +68,7 @@ class Parabola:
         """
         q = self.slope / (self.alpha * self.half)
         if m == 0:
-            return self.noise + self._scale * (4 / 45 + q**2 / 3)
+            return self.noise + self._scale * 4 / 45 + (self.slope * self.half) ** 2 / 3
         if m == 1 and abs(q) <= STEEPEST:
             rounding = 64 * EPS * (1 + q**2)
             level = min(_one_neuron(q), _one_neuron(-q)) - rounding
@@ -88,6 +88,14 @@ class Parabola:
             return Bracket.of(lower, lower + self._scale * 128 * EPS * (1 + q**2), reason)
         reason = f"free-knot linear fits of a parabola with {m} and {m - 1} kinks"
         return Bracket.of(lower, self._free_knots(m - 1), reason)
+
+    @property
+    def representable(self) -> bool:
+        """Whether float64 holds what the closed form is made of."""
+        with np.errstate(all="ignore"):
+            alpha, half = np.float64(self.alpha), np.float64(self.half)
+            scale, q = alpha**2 * half**4, self.slope / (alpha * half)
+            return bool(0 < scale < np.inf and np.isfinite(q**2) and np.isfinite(self.slope * half))
 
     @property
     def _scale(self) -> float:
@@ -133,4 +141,5 @@ def parabola_of(problem: Problem, network: Network) -> Parabola | None:
     slope = linear + 2 * alpha * middle
     if abs(slope) <= 1e-14 * (abs(linear) + 2 * abs(alpha * middle)):
         slope = 0.0
-    return Parabola(float(alpha), float(slope), float(half), float(problem.noise.variance))
+    found = Parabola(float(alpha), float(slope), float(half), float(problem.noise.variance))
+    return found if found.representable else None

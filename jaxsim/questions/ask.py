@@ -18,11 +18,17 @@ from jaxsim.estimation import Estimate, interval_of
 from jaxsim.estimation.checks import checked_level
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.answer import Answer, ExperimentAnswer, RiskAnswer
-from jaxsim.questions.contradictions import contradictions, withheld
+from jaxsim.questions.contradictions import (
+    Found,
+    contradictions,
+    withheld,
+    withheld_exceedance,
+)
 from jaxsim.questions.data import EvidenceAnswer, OptimumAnswer
 from jaxsim.questions.exceedance import Exceedance
 from jaxsim.questions.optimum import optimum_brackets, risk_rules
 from jaxsim.questions.pairs import compare_pairs
+from jaxsim.questions.permanent import PermanentFailures
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
 from jaxsim.questions.spread import spreads
@@ -60,7 +66,8 @@ def analyse(
     answered = [
         _answered(results, subject, place) for subject, place in zip(subjects, axes, strict=True)
     ]
-    found = contradictions(answered, brackets)
+    asked = [Found(e.label, e.exceedance, e.permanent) for e in answered]
+    found = contradictions(asked, brackets)
     if found:
         answered = [withheld(e) for e in answered]
     pairs = compare_pairs(results, brackets, thresholds(eps), confidence)
@@ -98,13 +105,18 @@ def exceedance(
     Raises:
         InputError: as `analyse`.
     """
-    found: list[Estimate] = []
-    for subject in _subjects(results, eps, confidence, interval)[0]:
-        question = Exceedance(subject)
+    subjects, brackets = _subjects(results, eps, confidence, interval)
+    asked = []
+    for subject in subjects:
+        probabilities, certificates = Exceedance(subject), PermanentFailures(subject)
         for records in results.chunks(subject.experiment):
-            question.add(records)
-        found += [row[-1] for row in question.finish().estimates]
-    return found
+            probabilities.add(records)
+            certificates.add(records)
+        answers = probabilities.finish(), certificates.finish()
+        asked.append(Found(subject.experiment.label, *answers))
+    wrong = contradictions(asked, brackets)
+    answered = [withheld_exceedance(e.exceedance) if wrong else e.exceedance for e in asked]
+    return [row[-1] for answer in answered for row in answer.estimates]
 
 
 def thresholds(eps: float | Sequence[float]) -> np.ndarray:

@@ -81,5 +81,5 @@ class SimultaneousBand(Question):
 def thresholds(experiment: Experiment, eps: np.ndarray) -> np.ndarray:
     """Return the band's thresholds: fixed by the problem, so that no run has a say in them."""
     scale = best_constant_risk(experiment.problem, experiment.risk).value
-    scale = scale if np.isfinite(scale) and scale > 0 else 1.0
+    scale = min(max(scale, 1e-300), 1e300) if np.isfinite(scale) and scale > 0 else 1.0
     return np.union1d(np.geomspace(1e-5 * scale, 10 * scale, GRID), eps)

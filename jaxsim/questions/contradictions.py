@@ -6,21 +6,37 @@ first in every report, and nothing in that answer is called proved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from jaxsim.estimation import clopper_pearson
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.answer import ExperimentAnswer
-from jaxsim.questions.data import CONTRADICTED
+from jaxsim.questions.data import CONTRADICTED, EvidenceAnswer
 from jaxsim.questions.exceedance import ExceedanceAnswer
+from jaxsim.questions.permanent import PermanentAnswer
 
 DOUBT = 1e-6
-"""Probability with which sampling alone may seem to contradict a bound that is right."""
+"""Probability with which sampling alone may seem to contradict bounds that are right, of all
+experiments and eps together."""
 
 
-def contradictions(
-    experiments: Iterable[ExperimentAnswer], brackets: Mapping[str, Bracket]
-) -> list[str]:
+class Found(NamedTuple):
+    """What is looked at of one experiment.
+
+    Attributes:
+        label: of the experiment.
+        exceedance: its probabilities and lower bounds.
+        permanent: its certified runs.
+    """
+
+    label: str
+    exceedance: ExceedanceAnswer
+    permanent: PermanentAnswer
+
+
+def contradictions(experiments: Sequence[Found], brackets: Mapping[str, Bracket]) -> list[str]:
     """Return a sentence for everything that cannot be true together.
 
     Args:
@@ -28,18 +44,21 @@ def contradictions(
         brackets: of the optimal risk, by hypothesis class.
     """
     found = [sentence for bracket in brackets.values() for sentence in bracket.contradictions]
+    tests = sum(len(e.exceedance.lower_bounds) for e in experiments)
     for experiment in experiments:
-        if experiment.runs:
-            found += _of(experiment)
+        if experiment.permanent.runs:
+            found += _of(experiment, DOUBT / max(tests, 1))
     return list(dict.fromkeys(found))
 
 
-def _of(e: ExperimentAnswer) -> Iterator[str]:
+def _of(e: Found, doubt: float) -> Iterator[str]:
     rows = zip(e.exceedance.estimates, e.exceedance.lower_bounds, e.permanent.count, strict=True)
     for row, bound, permanent in rows:
         for one in row:
             possible = one.failures + one.undecided
-            _, most = clopper_pearson(possible, one.runs, 1 - 2 * DOUBT)
+            if bound.value <= possible / one.runs:
+                continue
+            _, most = clopper_pearson(possible, one.runs, 1 - 2 * doubt)
             if bound.value > most:
                 yield (
                     f"{e.label}: at eps = {one.eps:.12g} the failure probability is at least "
@@ -57,15 +76,48 @@ def _of(e: ExperimentAnswer) -> Iterator[str]:
 
 
 def withheld(e: ExperimentAnswer) -> ExperimentAnswer:
-    """Return an answer in which nothing is called proved."""
-    bounds = [
-        b.model_copy(update={"evidence": CONTRADICTED}) if b.evidence.proved else b
-        for b in e.exceedance.lower_bounds
-    ]
-    evidence = [CONTRADICTED if one.proved else one for one in e.permanent.evidence]
+    """Return an answer in which nothing is called proved or guaranteed."""
+    lower, upper = (
+        bound.model_copy(update={"evidence": _doubted(bound.evidence)})
+        for bound in (e.optimum.lower, e.optimum.upper)
+    )
     return e.model_copy(
         update={
-            "exceedance": ExceedanceAnswer(estimates=e.exceedance.estimates, lower_bounds=bounds),
-            "permanent": e.permanent.model_copy(update={"evidence": evidence}),
+            "risk": e.risk.model_copy(update={"evidence": _doubted(e.risk.evidence)}),
+            "optimum": e.optimum.model_copy(update={"lower": lower, "upper": upper}),
+            "exceedance": withheld_exceedance(e.exceedance),
+            "permanent": e.permanent.model_copy(
+                update={"evidence": [_doubted(one) for one in e.permanent.evidence]}
+            ),
         }
     )
+
+
+def withheld_exceedance(answer: ExceedanceAnswer) -> ExceedanceAnswer:
+    """Return probabilities and bounds that are called neither proved nor rigorous."""
+    return ExceedanceAnswer(
+        estimates=[
+            [
+                replace(
+                    one,
+                    rigorous=False,
+                    evidence=_doubted_word(one.evidence),
+                    lower_bound_evidence=_doubted_word(one.lower_bound_evidence),
+                )
+                for one in row
+            ]
+            for row in answer.estimates
+        ],
+        lower_bounds=[
+            b.model_copy(update={"evidence": _doubted(b.evidence)}) for b in answer.lower_bounds
+        ],
+        evidence=_doubted(answer.evidence),
+    )
+
+
+def _doubted(evidence: EvidenceAnswer) -> EvidenceAnswer:
+    return CONTRADICTED if evidence.proved else evidence
+
+
+def _doubted_word(word: str) -> str:
+    return CONTRADICTED.kind if word == "proved" else word

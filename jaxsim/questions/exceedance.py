@@ -12,7 +12,7 @@ from jaxsim.training.records import Records
 
 
 class LowerBoundAnswer(Data):
-    """A lower bound of the exceedance probability for every n, which needs no run.
+    """A lower bound of the exceedance probability for every n, from inactive neurons.
 
     Attributes:
         eps: threshold.
@@ -20,6 +20,7 @@ class LowerBoundAnswer(Data):
         inactive: first-layer neurons whose inactivity suffices; None if no number of them does.
         reason: what it rests on.
         evidence: how strong that is.
+        rests_on_runs: whether a run's risk is the upper end of inf L; else it needs no run.
     """
 
     eps: float
@@ -27,6 +28,7 @@ class LowerBoundAnswer(Data):
     inactive: int | None
     reason: str
     evidence: EvidenceAnswer
+    rests_on_runs: bool
 
 
 class ExceedanceAnswer(Data):
@@ -35,10 +37,12 @@ class ExceedanceAnswer(Data):
     Attributes:
         estimates: for G values of eps and T checkpoints, [G][T].
         lower_bounds: for every n, [G].
+        evidence: what decides whether a run fails: its risk, and both ends of inf L.
     """
 
     estimates: list[list[Estimate]]
     lower_bounds: list[LowerBoundAnswer]
+    evidence: EvidenceAnswer
 
 
 class Exceedance(Question):
@@ -64,6 +68,7 @@ class Exceedance(Question):
         """Return the estimates."""
         subject = self.subject
         bounds = lower_bounds_of(subject.experiment, subject.optimum, subject.eps)
+        closed_by_run = subject.optimum.upper != subject.experiment.optimum.upper
         rows = estimates(
             self.counts,
             subject.checkpoints,
@@ -84,7 +89,9 @@ class Exceedance(Question):
                     inactive=b.k,
                     reason=b.reason,
                     evidence=EvidenceAnswer.of(b.evidence),
+                    rests_on_runs=b.value > 0 and closed_by_run,
                 )
                 for b in bounds
             ],
+            evidence=EvidenceAnswer.of(subject.risk.evidence & subject.optimum.evidence),
         )

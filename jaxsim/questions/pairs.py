@@ -11,7 +11,14 @@ from itertools import combinations
 
 import numpy as np
 
-from jaxsim.estimation import Outcome, PairedComparison, PairedCounts, compare, holm, outcomes
+from jaxsim.estimation import (
+    Outcome,
+    PairedComparison,
+    PairedCounts,
+    compare_all,
+    holm,
+    outcomes,
+)
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.data import Data
 from jaxsim.results.results import Results
@@ -99,7 +106,18 @@ def compare_pairs(
         if lost:
             more = f" and {len(lost) - 3:,} more pairs" if len(lost) > 3 else ""
             gaps.append(f"no replicate is finished in both: {'; '.join(lost[:3])}{more}")
+    gaps += _other_steps(results.experiments)
     return PairsAnswer(comparisons=_compared(found, confidence), not_compared=gaps)
+
+
+def _other_steps(experiments: Sequence[Experiment]) -> list[str]:
+    """Return a sentence if experiments share random numbers but not their number of steps."""
+    steps: dict[tuple[int, int], set[int]] = {}
+    for e in experiments:
+        steps.setdefault(e.key_words, set()).add(e.steps)
+    if all(len(values) == 1 for values in steps.values()):
+        return []
+    return ["experiments with different numbers of steps share random numbers"]
 
 
 def _blocks(
@@ -117,12 +135,17 @@ def _blocks(
 def _compared(
     found: Sequence[tuple[Experiment, Experiment, float, PairedCounts]], confidence: float
 ) -> list[ComparisonAnswer]:
-    plain = [compare(counts, confidence) for *_, counts in found]
-    adjusted = holm([result.p_exact for result in plain]) if plain else []
+    if not found:
+        return []
     alpha = 1 - confidence
+    tables = [counts for *_, counts in found]
+    plain = compare_all(tables, confidence)
+    together = compare_all(tables, 1 - alpha / len(found))
+    adjusted = holm([result.p_exact for result in plain])
     rows = []
-    for (a, b, threshold, counts), result, p in zip(found, plain, adjusted, strict=True):
-        wide = compare(counts, 1 - alpha / len(found))
+    for (a, b, threshold, counts), result, wide, p in zip(
+        found, plain, together, adjusted, strict=True
+    ):
         rows.append(
             ComparisonAnswer(
                 first=a.label,
@@ -147,8 +170,9 @@ def shared(a: Experiment, b: Experiment) -> str:
     def same(*keys: str) -> bool:
         return all(a.spec.get(key) == b.spec.get(key) for key in keys)
 
-    initializations = same("network", "precision")
+    initializations = a.initialization_key == b.initialization_key
     batches = same("training", "precision") and _drawn(a) == _drawn(b)
+    batches = batches and a.samples_per_step > 0
     if initializations and batches:
         return "initializations and mini-batches"
     if initializations:

@@ -1,4 +1,4 @@
-"""What can be said of failures without runs, or from a run's certificate, for all further training.
+"""What can be said of failures from inactive neurons, for every n or for all further training.
 
 Both rest on R*(m), the optimal risk with m first-layer neurons, and on the best constant's risk.
 """

@@ -6,13 +6,15 @@ that Holm's adjustment leaves significant, else by intervals that hold for all o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jaxsim.estimation import clopper_pearson
 from jaxsim.questions.answer import ExperimentAnswer, SpreadAnswer
-from jaxsim.questions.pairs import PairsAnswer
+from jaxsim.questions.pairs import ComparisonAnswer, PairsAnswer
+
+Compared = Mapping[tuple[frozenset[str], float, int], ComparisonAnswer]
 
 
 def spreads(
@@ -25,18 +27,21 @@ def spreads(
         pairs: their paired comparisons.
         confidence: of the intervals of all experiments of a spread together.
     """
+    compared = {
+        (frozenset((one.first, one.second)), one.eps, one.step): one for one in pairs.comparisons
+    }
     groups: dict[int, list[ExperimentAnswer]] = {}
     for e in experiments:
         groups.setdefault(e.steps, []).append(e)
     found = []
     for _, group in sorted(groups.items(), reverse=True):
         for g in range(len(group[0].exceedance.estimates)):
-            found.append(_spread(group, g, pairs, confidence))
+            found.append(_spread(group, g, compared, confidence))
     return found
 
 
 def _spread(
-    group: Sequence[ExperimentAnswer], g: int, pairs: PairsAnswer, confidence: float
+    group: Sequence[ExperimentAnswer], g: int, compared: Compared, confidence: float
 ) -> SpreadAnswer:
     last = [e.exceedance.estimates[g][-1] for e in group]
     level = 1 - (1 - confidence) / len(last)
@@ -52,12 +57,9 @@ def _spread(
     first = next(i for i, one in enumerate(last) if one.experiment == lowest[0])
     final = next(i for i, one in enumerate(last) if one.experiment == highest[0])
     apart = bool(lower[final] > upper[first])
-    for one in pairs.comparisons:
-        if (one.eps, one.step) != (last[0].eps, last[0].step):
-            continue
-        if {one.first, one.second} == {lowest[0], highest[0]} and one.differ:
-            more = one.first if one.result.difference > 0 else one.second
-            apart = more == highest[0]
+    pair = compared.get((frozenset((lowest[0], highest[0])), last[0].eps, last[0].step))
+    if pair is not None and pair.differ:
+        apart = highest[0] == (pair.first if pair.result.difference > 0 else pair.second)
     return SpreadAnswer(
         steps=last[0].step,
         eps=last[0].eps,

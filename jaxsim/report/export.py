@@ -79,8 +79,9 @@ def _write(output: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         os.replace(temporary, output)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise unwritable(output, error) from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _rows(results: Results, path: Path, file_format: str) -> None:
@@ -97,8 +98,8 @@ def _rows(results: Results, path: Path, file_format: str) -> None:
                     harmless(rows).to_csv(text, index=False, header=file.tell() == 0)
                     file.write(text.getvalue().encode())
                     continue
-                schema = _schema(axes, rows)
-                writer = writer or pq.ParquetWriter(file, schema)
+                writer = writer or pq.ParquetWriter(file, _schema(axes, rows))
+                schema = writer.schema
                 for name in own:
                     if schema.field(name).type == pa.string():
                         rows[name] = [None if v is None else str(v) for v in rows[name]]

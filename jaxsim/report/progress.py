@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -84,7 +85,7 @@ class ConsoleProgress(Observer):
             self.live.update(self._view())
         elif time.monotonic() - self.last > PLAIN_SECONDS:
             self.last = time.monotonic()
-            shown = "; ".join(f"{label} {text}" for label, text in self._estimates()[:SHOWN])
+            shown = "; ".join(f"{label} {text}" for label, text in self._estimates())
             self.say(
                 f"{self.total - self.missing + self.done:,} of {self.total:,} runs, "
                 f"{self._note()}; preview of P(risk > best + {number(self.eps)}): {shown}"
@@ -104,7 +105,7 @@ class ConsoleProgress(Observer):
 
     def _estimates(self) -> list[tuple[str, str]]:
         rows = []
-        for name, risks in self.risks.items():
+        for name, risks in itertools.islice(self.risks.items(), SHOWN):
             failures, _ = risks.count_above(self.known[self.classes[name]] + self.eps)
             low, high = clopper_pearson(failures, risks.total, self.spec.confidence)
             text = probability(failures / risks.total, float(low), float(high))
@@ -121,7 +122,7 @@ class ConsoleProgress(Observer):
                 box=None,
                 pad_edge=False,
             )
-            for label, text in self._estimates()[:SHOWN]:
+            for label, text in self._estimates():
                 inner.add_row(Text(label), text)
             table.add_row(inner)
         return table

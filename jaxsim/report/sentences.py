@@ -27,17 +27,21 @@ def sentences(answer: Answer) -> list[str]:
     done = answer.finished
     said = [f"Contradiction: {sentence}." for sentence in answer.contradictions]
     estimates = {(e.label, one[-1].eps): one[-1] for e in done for one in e.exceedance.estimates}
+    by_label = {e.label: e for e in done}
     for spread in answer.spreads[:MOST]:
+        condition = given([by_label[label] for label in spread.experiments if label in by_label])
         if len(spread.experiments) == 1:
             one = estimates[spread.experiments[0], spread.eps]
             value = "{} ({} to {})".format(*estimate_text(one))
             whose = f" of {one.experiment}" if len(done) > 1 else ""
-            said.append(f"{_opening(spread, whose)} with probability {value}.")
+            sentence = f"{_opening(spread, whose)} with probability {value}."
         else:
-            said.append(_apart(spread))
+            sentence = _apart(spread)
+        said.append(conditional(condition, sentence))
     if len(answer.spreads) > MOST:
-        said.append(f"The table has {len(answer.spreads) - MOST:,} more of these lines.")
-    said += _compared(answer)
+        said.append(f"answer.json has {len(answer.spreads) - MOST:,} more of these lines.")
+    said += [conditional(given(done), sentence) for sentence in _compared(answer)]
+    said += [f"Not compared: {sentence}." for sentence in answer.pairs.not_compared]
     said += _every_n(done)
     said += _permanent(done, answer.eps[0]) if done else []
     said += [text for e in done for text in _others(e)]
@@ -85,7 +89,7 @@ def _some(labels: list[str]) -> str:
 
 
 def _compared(answer: Answer) -> list[str]:
-    """Return sentences on the paired comparisons, and on what was not compared."""
+    """Return sentences on the paired comparisons."""
     alpha = 1 - answer.confidence
     by_shared: dict[str, list[ComparisonAnswer]] = {}
     for one in answer.pairs.comparisons:
@@ -103,7 +107,6 @@ def _compared(answer: Answer) -> list[str]:
             f"On the same {what} {'; '.join(clauses)} (McNemar's test, Holm's level {alpha:.3g} "
             f"for all {counted(total, 'comparison')})."
         )
-    said += [f"Not compared: {sentence}." for sentence in answer.pairs.not_compared]
     return said
 
 
@@ -135,29 +138,58 @@ def _every_n(done: list[ExperimentAnswer]) -> list[str]:
     _, value, bound, e = max(bounds, key=lambda b: b[:2])
     alike = sum(one.exceedance.lower_bounds == e.exceedance.lower_bounds for one in done)
     whose = "every experiment" if alike == len(done) > 1 else e.label
+    how = "without any run and for every number of steps"
+    if bound.rests_on_runs:
+        how = "for every number of steps, since the best run's risk is no less than inf L"
     return [
-        f"{bound.evidence.adverb}, without any run and for every number of steps: the risk of "
-        f"{whose} exceeds the optimal risk by more than {number(bound.eps)} with probability at "
-        f"least {lower_text(value)} ({bound.reason})."
+        f"{bound.evidence.adverb}, {how}: the risk of {whose} exceeds the optimal risk by more "
+        f"than {number(bound.eps)} with probability at least {lower_text(value)} ({bound.reason})."
     ]
 
 
 def _permanent(done: list[ExperimentAnswer], eps: float) -> list[str]:
     """Return a sentence on the runs that are certified to fail in all further training."""
-    ranked = sorted((e.permanent.count[0], e.label, e) for e in done)
+    ranked = sorted(done, key=lambda e: (e.permanent.count[0] / e.runs, e.label))
     least, most = ranked[0], ranked[-1]
-    if not most[0]:
+    if not most.permanent.count[0]:
         return []
-    counts = f"{most[0]:,} of {counted(most[2].runs, 'run')}"
-    if len(ranked) > 1:
-        first = f"{least[0]:,} of {least[2].runs:,} ({least[1]})"
-        counts = f"{first} to {counts} ({most[1]})"
-    evidence = most[2].permanent.evidence[0]
-    reserved = f" ({evidence.clause})" if evidence.clause else ""
+
+    def share(e: ExperimentAnswer) -> str:
+        return f"{e.permanent.count[0]:,} of {e.runs:,}"
+
+    counts = f"{share(most)} run{'s' if most.runs != 1 else ''}"
+    if len({(e.permanent.count[0], e.runs) for e in done}) == 1:
+        counts += " of every experiment" if len(done) > 1 else ""
+    else:
+        counts = f"{share(least)} ({least.label}) to {counts} ({most.label})"
+    evidence = [e.permanent.evidence[0] for e in done if e.permanent.count[0]]
+    clauses = dict.fromkeys(one.clause for one in evidence if one.clause)
+    reserved = f" ({'; '.join(clauses)})" if clauses else ""
     return [
         f"Permanent failures: {counts} are certified{reserved} to exceed the optimal risk by more "
         f"than {number(eps)} in all further training, whatever mini-batches would follow."
     ]
+
+
+def given(experiments: list[ExperimentAnswer]) -> str:
+    """Return what the study states that decides which runs fail: "given that ...", or nothing."""
+    clauses: dict[str, None] = {}
+    for e in experiments:
+        parts = e.exceedance.evidence.clause.split("; ")
+        clauses |= dict.fromkeys(part for part in parts if part.startswith("given that "))
+    return " and ".join(clauses)
+
+
+def conditional(condition: str, sentence: str) -> str:
+    """Return a sentence with what it is conditional on in front.
+
+    Example:
+        >>> conditional("given that the optimum is 0", "After 1 step ...")
+        'Given that the optimum is 0: after 1 step ...'
+    """
+    if not condition:
+        return sentence
+    return f"{condition[0].upper()}{condition[1:]}: {sentence[0].lower()}{sentence[1:]}"
 
 
 def _others(e: ExperimentAnswer) -> Iterator[str]:

@@ -67,7 +67,7 @@ def table(answer: Answer) -> Table:
                 *[f"{columns[name](e):,}" if g == 0 else "" for name in varying],
                 number(one.eps),
                 f"{one.failures:,}",
-                "{} [{}, {}]".format(*estimate_text(one)),
+                "{} [{}, {}]".format(*estimate_text(one)) + e.exceedance.evidence.mark,
                 *[bound_text(bound.value, bound.evidence)] * bounds,
                 *[permanent_text(e, g)] * permanent,
                 f"{one.diverged:,}",
@@ -104,7 +104,7 @@ def notes(answer: Answer) -> list[str]:
         "interval"
     )
     if shows_bounds(done):
-        lines.append("every n: lower bound for every number of steps, which needs no run")
+        lines.append("every n: lower bound for every number of steps, from inactive neurons")
     if shows_permanent(done):
         lines.append("permanent: runs certified to fail in all further training")
     lines += legend(done)
@@ -149,6 +149,7 @@ def legend(done: list[ExperimentAnswer]) -> list[str]:
         b.evidence for e in done for b in e.exceedance.lower_bounds if b.value > 0
     ] * shows_bounds(done)
     for e in done:
+        shown.append(e.exceedance.evidence)
         shown += [x for x, n in zip(e.permanent.evidence, e.permanent.count, strict=True) if n]
     for evidence in shown:
         if evidence.mark:

@@ -46,7 +46,7 @@ def write_report(
         spec.interval,
         spec.name,
         spec.title,
-        getattr(study, "warnings", ()),
+        study.warnings,
     )
     if not answer.finished:
         console.print("no finished runs yet", highlight=False)

@@ -88,7 +88,7 @@ def best_constant_risk(problem: Problem, options: RiskOptions | None = None) -> 
     error = _relative(averaged, value) + slack
     evidence = _evidence(problem, averaged)
     reason = "the best constant prediction"
-    if not np.isfinite(constant).all():
+    if not np.isfinite(constant).all() and math.isfinite(value):
         return Enclosure(value, error, evidence, reason)
     losses = _losses(averaged, constant, found.y)
     if found.error is not None:
@@ -98,6 +98,9 @@ def best_constant_risk(problem: Problem, options: RiskOptions | None = None) -> 
         doubt = jnp.asarray(found.doubt)
         bounds = loss_with_error(averaged, prediction, jnp.asarray(found.y), doubt)[1]
         error += float(found.weights @ np.asarray(bounds))
+    if not (math.isfinite(value) and math.isfinite(error)):
+        reason = "the best constant's risk is too large for float64"
+        return Enclosure(problem.loss.lower_bound, math.inf, evidence, reason)
     return Enclosure(value, error, evidence, reason)
 
 

@@ -152,7 +152,7 @@ class InactiveChain:
         As a law it is stochastically smaller than the truth by no more than the numerical error.
         """
         m = self.hidden[0].fan_out
-        p, q = self._usable(self.first_silent), self._usable(self.first_other)
+        p, q = self.usable(self.first_silent), self.usable(self.first_other)
         rows = binomial_pmf(m, p)
         joint = np.zeros((m + 1, m + 1))
         for i in range(m + 1):
@@ -161,7 +161,8 @@ class InactiveChain:
         return joint
 
     @staticmethod
-    def _usable(p: Probability) -> float:
+    def usable(p: Probability) -> float:
+        """Return the lower bound of a probability, 0 where neurons depend on each other."""
         return p.lower if p.independent else 0.0
 
     def structural(self, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -293,15 +294,16 @@ def failure_probability(chain: InactiveChain, k: int | None, constant: bool = Tr
         constant: whether a wholly inactive layer counts (a wholly inactive first layer with
             K_1 >= k always does).
     """
-    joint = chain.first_layer()
+    if k is None and not constant:
+        return 0.0
     m = chain.hidden[0].fan_out
-    total = np.add.outer(np.arange(m + 1), np.arange(m + 1))
-    counted = np.zeros_like(total, bool) if k is None else total >= k
-    if not constant:
-        return float(joint[counted].sum())
-    counted |= total >= m
-    later = np.broadcast_to(chain.dead_later()[:, None], joint.shape)
-    return float(np.where(counted, joint, joint * later).sum())
+    needed = m if k is None else min(k, m) if constant else k
+    p, q = chain.usable(chain.first_silent), chain.usable(chain.first_other)
+    silent = np.arange(m + 1)
+    # Given i silent neurons, enough of the others are inactive with probability `enough`.
+    enough = stats.binom.sf(needed - silent - 1, m - silent, q / (1 - p) if p < 1 else 0.0)
+    later = chain.dead_later() if constant else 0.0
+    return float((binomial_pmf(m, p) * (enough + (1 - enough) * later)).sum())
 
 
 def _value(activation: Activation, piece: tuple[float, float]) -> float:

@@ -92,7 +92,8 @@ def simulated_probability(
     method = (
         f"simulated, {why}: Clopper-Pearson lower limit from {draws} draws, confidence 1 - {DOUBT}"
     )
-    evidence = confidence(DOUBT, "initializations were simulated")
+    flat = ", ".join(f"[{low:g}, {high:g}]" for low, high in pieces)
+    evidence = confidence(DOUBT, f"initializations were simulated (flat in {flat})")
     return Probability(value, 0.0, False, method, independent, evidence)
 
 

@@ -274,3 +274,10 @@ def test_steep_lines_leave_the_bracket_of_one_neuron_right(q):
     bracket = Parabola(1.0, q, 1.0).bracket(1)
     assert bracket.lower.value <= 4 / 45
     assert bracket.upper.value >= 4 / 45 * (1 - 3 / q)
+
+
+@pytest.mark.parametrize("target", ["1e-200*x**2 + x", "1e-310*x**2 + x", "1e155*x**2"])
+def test_parabolas_that_float64_does_not_hold_are_other_problems(target):
+    bracket = optimal_risk(make_problem(target), make_network(1, 3, 1))
+    assert bracket.lower.value == 0
+    assert bracket.upper.value == math.inf

@@ -2,10 +2,11 @@
 
 import io
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
-from jaxsim import analyse, simulate
+from jaxsim import analyse, exceedance, simulate
 from jaxsim.evidence import Bound, stated
 from jaxsim.questions import provable
 from jaxsim.report.sentences import sentences
@@ -77,6 +78,45 @@ def test_a_stated_optimum_that_runs_refute_is_named_and_left_out(tmp_path):
     assert e.optimum.upper.value < 0.3
     assert sentences(answer)[0].startswith("Contradiction: ")
     assert "proved" not in proved_words(answer)
+
+
+def test_nothing_is_called_proved_or_guaranteed_beside_a_contradiction(tmp_path):
+    # The risk of a cubic is exact, and runs get below 0.1: all would be proved but for the lie.
+    wrong = study(problem__target="x**3", problem__optimum=0.13, replicates=32, steps=60)
+    results = simulate(wrong, tmp_path / "wrong")
+    stream = io.StringIO()
+    answer = write_report(results, wrong, tmp_path, Console(file=stream, width=300), plots=False)
+    assert answer.contradictions
+    assert '"proved"' not in (tmp_path / "answer.json").read_text()
+    rows = pd.read_csv(tmp_path / "estimates.csv")
+    assert not rows.rigorous.any()
+    for column in ("evidence", "lower_bound_evidence", "permanent_evidence"):
+        assert "proved" not in set(rows[column].dropna())
+    assert "guaranteed" not in stream.getvalue()
+    assert "bound on rounding" not in stream.getvalue()
+    assert not any(one.rigorous for one in exceedance(results, EPS))
+
+
+def test_a_probability_that_rests_on_a_stated_optimum_says_so_everywhere(tmp_path):
+    said = study(problem__target="x**3", problem__optimum=0.0, replicates=32)
+    stream = io.StringIO()
+    results = simulate(said, tmp_path / "said")
+    write_report(results, said, tmp_path, Console(file=stream, width=300))
+    shown = stream.getvalue()
+    condition = "the study states the optimal risk, 0"
+    assert f"Given that {condition}: after 60 steps" in shown
+    assert "]†" in shown
+    assert "†" in (tmp_path / "report.html").read_text()
+    assert condition in (tmp_path / "plots" / "exceedance_vs_n.svg").read_text().replace("\n", " ")
+
+
+def test_a_bound_that_rests_on_the_best_run_is_not_called_one_without_runs(tmp_path):
+    # x^3 has no known upper end but the best run.
+    answer = analyse(simulate(study(problem__target="x**3"), tmp_path / "cubic"), 1e-6)
+    assert answer.experiments[0].exceedance.lower_bounds[0].rests_on_runs
+    text = " ".join(sentences(answer))
+    assert "since the best run's risk is no less than inf L" in text
+    assert "without any run" not in text
 
 
 def test_what_rests_on_a_stated_optimum_says_so(tmp_path):

@@ -148,6 +148,7 @@ def test_counts_of_a_pair_are_those_of_single_outcomes():
         ({"training.batch_size": [1, 8]}, ["training"], "initializations"),
         ({"network.hidden": [[2], [3]]}, ["network"], "mini-batches"),
         ({"problem.target": ["x**2", "x"]}, ["problem"], "initializations"),
+        ({"problem.target": ["x", ["x", "x"]]}, ["problem"], "random keys"),
         (
             {"network.hidden": [[2], [3]], "training.batch_size": [4, 8]},
             ["network", "training"],
@@ -163,6 +164,25 @@ def test_what_pairs_share_is_what_is_said(grid, paired, said, tmp_path):
     if said != "random keys":
         assert found == {said}
     assert any(f"On the same {said} " in s for s in sentences(answer))
+
+
+def test_population_gradients_share_no_mini_batches(tmp_path):
+    grid = {"optimizer.learning_rate": [0.1, 0.2]}
+    whole = study(
+        grid=grid, paired=["optimizer"], training__batch_size="population", replicates=16, steps=2,
+        checkpoints=[1],
+    )  # fmt: skip
+    (one,) = analyse(simulate(whole, tmp_path / "exact"), [0.05]).pairs.comparisons
+    assert one.shared == "initializations"
+
+
+def test_experiments_of_other_lengths_are_said_not_to_be_compared(tmp_path):
+    whole = study(grid={"steps": [2, 3]}, replicates=16, checkpoints=1)
+    found = analyse(simulate(whole, tmp_path / "lengths"), [0.05]).pairs
+    assert found.comparisons == []
+    assert found.not_compared == [
+        "experiments with different numbers of steps share random numbers"
+    ]
 
 
 def test_experiments_with_their_own_random_numbers_are_not_compared(tmp_path):

@@ -199,3 +199,13 @@ def test_a_bound_of_the_users_own_loss_is_stated():
         for found in (best_constant_risk(problem), bayes_risk(problem)):
             assert found.evidence.word == word
             assert found.value == (-np.inf if bound is None else bound)
+
+
+@pytest.mark.parametrize("size", [1e160, 1e200, 1.2e154])
+def test_labels_whose_squares_overflow_bound_nothing(size):
+    x = np.array([[0.0], [1.0], [2.0]])
+    target = LabelTarget(np.array([size, -size, 0.3 * size]))
+    problem = Problem(equal(x), target, LOSSES["squared"](), NOISES["none"]())
+    found = best_constant_risk(problem)
+    assert found.lower.value <= found.upper.value
+    assert not np.isnan(found.lower.value)

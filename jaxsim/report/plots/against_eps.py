@@ -31,8 +31,9 @@ def against_eps(answer: Answer) -> Figure | None:
         sheet.axes[0].set_xscale("log")
         style.quiet(sheet.axes)
         low, high = _range(done)
+        every = _range_of_all(done, low)
         for place, (panel, one) in enumerate(zip(sheet.axes, done, strict=True)):
-            _others(panel, one, done, low)
+            _others(panel, one, done, low, every)
             colour = style.COLOURS[place % len(style.COLOURS)]
             panel.fill_between(*band(one, low), color=colour, alpha=0.22, lw=0, label="_band")
             if _undecided(one):
@@ -52,8 +53,10 @@ def against_eps(answer: Answer) -> Figure | None:
         drawn = [b for e in done for b in shown_bounds(e) if b.eps > 0]
         note += bounds_note(drawn, "filled triangles", "hollow triangles")
         if len(done) > 1:
-            many = len(done) > FEW and _common_grid(done)
-            note.append(f"grey: {'range of all' if many else 'the other'} experiments")
+            if every is not None:
+                note.append("grey: range of all experiments")
+            elif len(done) <= FEW:
+                note.append("grey: the other experiments")
         what = f"failure probability {style.after(done)}"
         figure = style.dress(sheet, answer, what, note, style.EPS, style.PROBABILITY)
     return figure
@@ -100,14 +103,29 @@ def _common_grid(done: Sequence[ExperimentAnswer]) -> bool:
     return all(e.band.eps == done[0].band.eps for e in done)
 
 
+Range = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _range_of_all(done: Sequence[ExperimentAnswer], low: float) -> Range | None:
+    """Return (eps, least, greatest estimate) of many experiments on one grid, else None."""
+    if len(done) <= FEW or not _common_grid(done):
+        return None
+    curves = [curve(e, e.band.estimate, low) for e in done]
+    values = np.stack([y for _, y in curves])
+    return curves[0][0], values.min(axis=0), values.max(axis=0)
+
+
 def _others(
-    panel: Axes, one: ExperimentAnswer, done: Sequence[ExperimentAnswer], low: float
+    panel: Axes,
+    one: ExperimentAnswer,
+    done: Sequence[ExperimentAnswer],
+    low: float,
+    every: Range | None,
 ) -> None:
     """Draw the other experiments in grey: their curves, or the range of many."""
-    if len(done) > FEW and _common_grid(done):
-        curves = np.stack([curve(e, e.band.estimate, low)[1] for e in done])
-        eps = curve(one, one.band.estimate, low)[0]
-        panel.fill_between(eps, curves.min(axis=0), curves.max(axis=0), color=style.OPEN, lw=0)
+    if every is not None:
+        panel.fill_between(*every, color=style.OPEN, lw=0)
+    if len(done) > FEW:
         return
     for other in done:
         if other is not one:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.plots.labels import clean, short_names
 from jaxsim.report.plots.sheet import Around, Sheet
+from jaxsim.report.sentences import given
 from jaxsim.report.text import counted
 from jaxsim.results.files import write_atomically
 
@@ -101,6 +102,8 @@ def dress(
     said = counted(runs[-1], "run") if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,} runs"
     if len(answer.finished) > 1:
         said += " per experiment"
+    condition = given(answer.finished)
+    note = [*note, condition] if condition else note
     around = Around(
         title=clean(answer.title or answer.name),
         what=what,
