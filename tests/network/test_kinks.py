@@ -106,7 +106,10 @@ def test_infinite_pre_activations_are_told():
     assert (np.diff(grid) >= 0).all()
 
 
-@pytest.mark.parametrize("widths", [(1, 2, 2, 1), (1, 6, 6, 1), (1, 12, 12, 12, 1)])
+DEEP = pytest.param((1, 12, 12, 12, 1), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("widths", [(1, 2, 2, 1), (1, 6, 6, 1), DEEP])
 @pytest.mark.parametrize("pieces", [None, 4])
 def test_nothing_is_put_twice_into_one_place(widths, pieces, monkeypatch):
     # XLA is told so, and may do anything otherwise.

@@ -85,6 +85,7 @@ def test_deeper_counts_never_exceed_what_is_seen(support):
     assert certain > 20
 
 
+@pytest.mark.slow
 def test_a_peak_inside_the_range_counts():
     # z in [-1, 1] passes the tent's peak: the next neuron wakes though both ends are 0.
     network = fully_connected(

@@ -168,7 +168,11 @@ def test_a_task_in_a_container_is_put_back_by_its_script(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "again", "code"), [(signal.SIGUSR2, True, 0), (signal.SIGTERM, False, 143)]
+    ("number", "again", "code"),
+    [
+        (signal.SIGUSR2, True, 0),
+        pytest.param(signal.SIGTERM, False, 143, marks=pytest.mark.slow),
+    ],
 )
 def test_signals_reach_the_worker_in_a_container(tmp_path, number, again, code):
     script = task(tmp_path, 59 * 60, **LONG)
@@ -210,6 +214,7 @@ def test_a_notice_while_python_starts_harms_nothing(tmp_path, monkeypatch, conta
     assert record["reason"] == "finished"
 
 
+@pytest.mark.slow
 def test_an_early_notice_waits_for_the_first_steps(tmp_path):
     # It comes as soon as the worker hears it: when it asks for the time that is left.
     script = task(tmp_path, 59 * 60, None, before="kill -USR2 $PPID", **LONG)
@@ -222,6 +227,7 @@ def test_an_early_notice_waits_for_the_first_steps(tmp_path):
     assert 0 < max(steps) < LONG["steps"]
 
 
+@pytest.mark.slow
 def test_a_task_that_twice_does_nothing_before_its_limit_fails(tmp_path, monkeypatch):
     for attempt, code in ((0, 0), (1, 2)):
         monkeypatch.setenv("SLURM_RESTART_COUNT", str(attempt))
@@ -271,6 +277,7 @@ def _attempt(record):
     return record["attempt"]
 
 
+@pytest.mark.slow
 def test_the_end_of_a_task_in_a_container_is_that_of_its_worker(tmp_path):
     script = task(tmp_path, 59 * 60)
     said, _ = script.communicate(timeout=60)
