@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,27 @@ def path(name: str, value: Any) -> Path:
     if "\0" in str(found):
         raise InputError(f"{name} = {value!r} holds a null character; accepted: a path")
     return Path(str(found))
+
+
+def text(name: str, value: Any) -> str:
+    """Return a text.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{name} = {value!r} is of type {type(value).__name__}; accepted: a text")
+    return value
+
+
+def texts(name: str, value: Any) -> list[str]:
+    """Return several texts as a list.
+
+    Raises:
+        InputError: for one text alone, which is made of letters, and for anything else.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise InputError(
+            f"{name} = {value!r} is of type {type(value).__name__}; accepted: a list of texts"
+        )
+    return [text(f"an entry of {name}", one) for one in value]

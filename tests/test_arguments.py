@@ -48,6 +48,28 @@ def test_wrong_levels(function, confidence, results):
         function(results, [0.1], confidence)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"name": 3}, {"title": None}, {"warnings": None}, {"warnings": "abc"}, {"warnings": [3]},
+     {"interval": ["wilson"]}, {"interval": {}}, {"interval": None}, {"interval": "wald"}],
+    ids=repr,
+)  # fmt: skip
+def test_wrong_names_and_sentences(wrong, results):
+    (key,) = wrong
+    with pytest.raises(InputError, match=key):
+        analyse(results, [0.1], **wrong)
+    if key == "interval":
+        with pytest.raises(InputError, match=key):
+            exceedance(results, [0.1], **wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, [3], "steps=3", 3], ids=repr)
+def test_wrong_settings(wrong):
+    for function in (study(**SMALL).with_questions, study(**SMALL).with_settings):
+        with pytest.raises(InputError, match="settings"):
+            function(wrong)
+
+
 @pytest.mark.parametrize("wrong", [None, "out", 3, []], ids=repr)
 def test_no_results(wrong):
     for function in (exceedance, analyse):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from jaxsim import cli
+from jaxsim.errors import InputError
+from jaxsim.launch.directory import bind
 from jaxsim.launch.simulate import simulate
 from tests.studies import TWO, all_bits, study, table, toml
 
@@ -94,6 +96,10 @@ WRONG = [
     ({"optimizer": {"name": "adadelta"}}, "optimizer.learning_rate is missing"),
     ({"optimizer__learning_rate": -1.0}, "optimizer.learning_rate = -1.0"),
     ({"optimizer__learning_rate": {"schedule": "cosin"}}, "optimizer.learning_rate"),
+    (
+        {"optimizer__learning_rate": {"schedule": "constant", "value": 1e-50}},
+        "optimizer.learning_rate.value = 1e-50",
+    ),
     # problem
     ({"problem__input": {"law": "uniforn"}}, "problem.input"),
     ({"problem__input": {"law": "uniform", "low": 1.0, "high": 0.0}}, "problem.input"),
@@ -113,6 +119,8 @@ WRONG = [
     # data sets
     ({"problem": {"data": "mnist"}}, "problem.data"),
     ({"problem": {"data": {"path": "none.csv"}}}, "none.csv"),
+    ({"problem": {"data": {"path": "a" * 4000 + ".csv"}}}, "cannot be read: File name too long"),
+    ({"problem": {"data": {"path": "large.csv", "scale": "none"}}}, "3e+39 are infinite"),
     ({"problem": {"data": {"path": "ragged.csv"}}}, "ragged.csv"),
     ({"problem": {"data": {"path": "words.csv"}}}, "words.csv"),
     ({"problem": {"data": {"path": "uneven.npz"}}}, "uneven.npz"),
@@ -124,6 +132,11 @@ WRONG = [
     ({"network__weights": ["he_normal"]}, "network.weights has 1 entries"),
     ({"network__biases": "orthogonal"}, "orthogonal"),
     ({"network__freeze": ["layer9.weights"]}, "network.freeze = 'layer9.weights'"),
+    ({"network__freeze": ["layer²"]}, "network.freeze = 'layer²'"),
+    ({"network__freeze": ["layer01"]}, "network.freeze = 'layer01'"),
+    ({"network__freeze": ["layer1."]}, "network.freeze = 'layer1.'"),
+    ({"network__freeze": ["layer"]}, "network.freeze = 'layer'"),
+    ({"network__biases": ["zero", False], "network__output_bias": True}, "network.output_bias"),
     ({"network": {"module": "os:system"}}, "--allow-code"),
     ({"network": {"module": "os:system", "hidden": [3]}}, "network.hidden"),
     ({"network": {}}, "network.hidden is missing"),
@@ -132,6 +145,7 @@ WRONG = [
     ({"training": {"batch_size": 8, "set": {"size": 4}}}, "training.batch_size = 8 is too large"),
     ({"training": {"batch_size": "population", "set": {"size": 4}}}, "population"),
     ({"training": {"set": {"size": 40, "distinct": True}}}, "training.set.distinct"),
+    ({"training": {"batch_size": "full", "set": {"size": 4, "replacement": True}}}, "replacement"),
     # grid
     ({"grid": {"network.hiden": [[3]]}}, "network.hiden"),
     ({"grid": {"steps": []}}, "is empty"),
@@ -142,6 +156,7 @@ WRONG = [
 @pytest.fixture
 def files(tmp_path):
     (tmp_path / "ragged.csv").write_text("a,b,label\n1,2,0\n1,2\n")
+    (tmp_path / "large.csv").write_text("a,y\n1,2.5\n-3e39,1.5\n")
     (tmp_path / "words.csv").write_text("a,b,label\n1,two,0\n1,2,1\n")
     np.savez(tmp_path / "uneven.npz", x=np.zeros((3, 2)), y=np.zeros(4))
     np.savez(tmp_path / "pickled.npz", x=np.array([{}, {}], object), y=np.zeros(2))
@@ -208,6 +223,13 @@ def test_another_study_in_the_directory_is_refused_with_the_difference(
     )
     require_sentence(code, error, "holds another study", "steps: 60 there, 61 asked for")
     assert all_bits(finished) == before
+
+
+def test_a_number_that_is_written_otherwise_is_said_to_be(tmp_path):
+    bind(study(optimizer__learning_rate=1), tmp_path / "out")
+    with pytest.raises(InputError, match=r"learning_rate is written 1 there, 1.0 here") as error:
+        bind(study(optimizer__learning_rate=1.0), tmp_path / "out")
+    assert "content" not in str(error.value)
 
 
 def test_changed_data_are_another_study(tmp_path, monkeypatch, capsys):

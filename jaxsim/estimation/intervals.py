@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
+from jaxsim.arguments import text
 from jaxsim.errors import unknown
 from jaxsim.estimation.checks import checked_counts, checked_level
 
@@ -226,6 +227,6 @@ def interval_of(name: str) -> Interval:
     Raises:
         InputError: for a name that is not in `INTERVALS`.
     """
-    if name not in INTERVALS:
+    if text("interval", name) not in INTERVALS:
         raise unknown("interval", name, INTERVALS)
     return INTERVALS[name]

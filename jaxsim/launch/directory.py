@@ -14,6 +14,7 @@ from jaxsim.results.files import MANIFEST, names_in
 from jaxsim.results.provenance import jaxsim_version
 from jaxsim.results.schema import VERSION
 from jaxsim.results.store import Shard, Store
+from jaxsim.study.expand import canonical
 from jaxsim.study.plan import Layout, shards
 from jaxsim.study.read import study_spec
 from jaxsim.study.spec import ANALYSIS_KEYS
@@ -186,6 +187,8 @@ def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[s
         if wanted != "auto" and there != {wanted}:
             differences.append(f"execution.{key}: {sorted(there)} there, {wanted} asked for")
     if not differences and any(e.id not in recorded for e in study.experiments):
+        differences += _spellings(manifest["study"], study.spec.model_dump(mode="json"))
+    if not differences and any(e.id not in recorded for e in study.experiments):
         differences.append(
             "the content of a data file or module it refers to, or the version of jaxsim that "
             "named its experiments"
@@ -223,6 +226,19 @@ def compare(there: Any, here: Any, key: str = "") -> list[str]:
             found += compare(there.get(name), here.get(name), inner)
         return found
     return [] if there == here else [f"{key}: {there!r} there, {here!r} asked for"]
+
+
+def _spellings(there: Any, here: Any, key: str = "") -> list[str]:
+    """Return a line per key whose equal values are written differently, such as 1 and 1.0.
+
+    An experiment is known by what is written.
+    """
+    if isinstance(there, dict) and isinstance(here, dict):
+        inner = [(k, f"{key}.{k}" if key else k) for k in sorted(there.keys() & here.keys())]
+        return [line for k, name in inner for line in _spellings(there[k], here[k], name)]
+    if key in ANALYSIS_KEYS or there != here or canonical(there) == canonical(here):
+        return []
+    return [f"{key} is written {there!r} there, {here!r} here"]
 
 
 def _other_files(directory: Path) -> list[str]:

@@ -178,12 +178,26 @@ def _undefined(name: str, given: Mapping[str, Any], key: str, precision: str) ->
     return None
 
 
+def _require_float32(schedule: Mapping[str, Any], place: str) -> None:
+    """Refuse learning rates of a schedule that float32 makes 0 or infinite."""
+    for key, value in schedule.items():
+        for rate in value if isinstance(value, list | tuple) else [value]:
+            if "value" not in key or isinstance(rate, bool) or not isinstance(rate, int | float):
+                continue
+            if rate > 0 and not TINY <= rate <= 1 / TINY:
+                raise InputError(
+                    f"{place}.{key} = {rate!r} is not accepted: it should be positive and finite, "
+                    "also in float32"
+                )
+
+
 def _learning_rate(table: Mapping[str, Any], key: str) -> float | Schedule:
     place = f"{key}.learning_rate"
     if "learning_rate" not in table:
         raise InputError(f"{place} is missing; it is required for every optimizer")
     rate = table["learning_rate"]
     if isinstance(rate, Mapping):
+        _require_float32(rate, place)
         return build(SCHEDULES, rate, place, tag="schedule")
     if isinstance(rate, bool) or not isinstance(rate, int | float):
         raise InputError(

@@ -27,6 +27,8 @@ Task = Literal["auto", "classes", "regression"]
 LARGEST_BYTES = 2**31
 """Memory that the arrays of a file may take."""
 _INDEX_NAMES = ("", "index", "id", "row", "unnamed: 0")
+_SAFE = 2.0**900
+"""Beyond it sums of a column may overflow."""
 MOST_CLASSES = 50
 """Whole numbers with at most so many different values are classes unless the task is stated."""
 
@@ -132,7 +134,12 @@ def _file(
 ) -> DataSet:
     """Return the data set in a user's file."""
     file = Path(path)
-    if not file.is_file():
+    try:
+        there = file.is_file()
+    except OSError as error:  # a name that no file can have
+        shown = path if len(path) <= 80 else f"{path[:80]}..."
+        raise InputError(f"path = {shown!r} cannot be read: {error.strerror}") from None
+    if not there:
         raise InputError(f"path = {path!r}: there is no such file")
     if file.suffix not in (".csv", ".npz"):
         raise InputError(f"path = {path!r} is not accepted: it should end with .csv or .npz")
@@ -150,7 +157,8 @@ def _file(
 def _index_columns(name: str, header: list[str], x: np.ndarray) -> Iterator[str]:
     """Yield a sentence for every column of the inputs that numbers the rows."""
     for number, column in enumerate(header):
-        steps = np.diff(x[:, number])
+        with np.errstate(over="ignore"):
+            steps = np.diff(x[:, number])
         counting = len(steps) > 0 and bool((steps == 1).all()) and x[0, number] in (0, 1)
         if not column or (counting and column.lower() in _INDEX_NAMES):
             said = f"named {column!r}" if column else "without a name"
@@ -250,8 +258,14 @@ def _read_csv(file: Path, label: str | None) -> tuple[list[str], np.ndarray, np.
 
 
 def _label_column(file: Path, header: list[str], label: str | None) -> int:
-    if label is None:
-        return header.index("label") if "label" in header else len(header) - 1
+    if label is None and "label" not in header:
+        return len(header) - 1
+    label = "label" if label is None else label
+    if header.count(label) > 1:
+        raise InputError(
+            f"label = {label!r} is the name of {header.count(label)} columns of {file.name}; "
+            "accepted: the name of one"
+        )
     if label not in header:
         raise InputError(
             f"label = {label!r} is no column of {file.name}; accepted: {', '.join(header)}"
@@ -270,8 +284,9 @@ def _cell(file: Path, line: int, row: list[str], header: list[str], column: int)
 
 
 def _number(text: str) -> float | None:
+    """Return the number that a cell holds; Python alone reads 1_0 as 10."""
     try:
-        return float(text)
+        return None if "_" in text else float(text)
     except ValueError:
         return None
 
@@ -307,7 +322,8 @@ def _prepare(
 
 def _unscaled(scale: Scale, target_scale: Scale, values: np.ndarray) -> Iterator[str]:
     """Yield a sentence if inputs are scaled and values are far from the size of 1."""
-    mean, std = values.mean(0), values.std(0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = values.mean(0), values.std(0)
     far = (np.abs(mean) > 10) | (std > 10) | ((std > 0) & (std < 0.1) & (np.abs(mean) < 0.1))
     if scale == "none" or target_scale != "none" or not far.any():
         return
@@ -333,6 +349,8 @@ def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
     """Return columns scaled; constant ones become 0."""
     if scale == "none":
         return values
+    # By a power of 2 first, which is exact: spans and sums of the largest numbers overflow.
+    values = values * np.where(np.abs(values).max(0) > _SAFE, 2.0**-64, 1.0)
     low, high = values.min(0), values.max(0)
     varies = high > low
     if scale == "unit":

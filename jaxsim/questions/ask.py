@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from jaxsim import runtime
+from jaxsim.arguments import text, texts
 from jaxsim.errors import InputError
 from jaxsim.estimation import Estimate, interval_of
 from jaxsim.estimation.checks import checked_level
@@ -61,6 +62,8 @@ def analyse(
     Raises:
         InputError: for a bad eps, confidence or interval, or a damaged shard.
     """
+    name, title = text("name", name), text("title", title)
+    given = texts("warnings", warnings)
     subjects, brackets = _subjects(results, eps, confidence, interval)
     axes = axes_of(results.experiments)
     answered = [
@@ -82,7 +85,7 @@ def analyse(
         confidence=confidence,
         interval=interval,
         contradictions=found,
-        warnings=[*warnings, *_of_other_versions(versions)],
+        warnings=[*given, *_of_other_versions(versions)],
         experiments=answered,
         pairs=pairs,
         spreads=spreads([e for e in answered if e.runs], pairs, confidence),

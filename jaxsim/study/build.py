@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from jaxsim.risk import RiskOptions
 from jaxsim.risk.teacher import TeacherTarget
 from jaxsim.study.expand import Variation
 from jaxsim.study.identity import identify
-from jaxsim.study.limits import require_parameters, require_points, require_samples
+from jaxsim.study.limits import require_parameters, require_points, require_range, require_samples
 from jaxsim.study.spec import ExperimentSpec, NetworkSpec, ProblemSpec, TrainingSpec, written
 from jaxsim.training.experiment import BatchSize, Experiment, TrainingSet, log_spaced
 from jaxsim.training.keys import root_key
@@ -80,6 +81,7 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
     batch_size = _batch_size(spec.training, training_set)
     _require_remainder(training_set, batch_size)
     _require_sizes(problem, network, batch_size, training_set, risk)
+    require_range(problem, spec.precision)
     if "content" in identity.initialization_key or problem.loss.name == "function":
         _require_gradient(problem, network)
     return Experiment(
@@ -191,12 +193,16 @@ def _own(spec: dict[str, Any], key: str, context: Context) -> Callable[..., Any]
     """Return the user's function that a table names."""
     name = spec.get("function", "")
     function = load(name, "function", context.allow_code)
+    said = f"{key}.function = {name!r}"
 
     @functools.wraps(function)
     def array(*arguments: Any) -> jax.Array:
-        return jnp.asarray(function(*arguments))
+        found = jnp.asarray(function(*arguments))
+        if found.dtype.kind not in "biu" and not jnp.issubdtype(found.dtype, jnp.floating):
+            raise InputError(f"{said} returns an array of {found.dtype}; accepted: real numbers")
+        return found
 
-    return guarded(array, f"{key}.function = {name!r}")
+    return guarded(array, said)
 
 
 def _target(spec: str | list[str] | dict[str, Any], dimension: int, context: Context) -> Any:
@@ -272,6 +278,11 @@ def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> 
         raise InputError(
             f"network.output_bias = {spec.output_bias} is not accepted beside network.biases = "
             "false: there are no biases"
+        )
+    if spec.output_bias is True and biases[-1] is None:
+        raise InputError(
+            "network.output_bias = True is not accepted: the last entry of network.biases = "
+            f"{spec.biases!r} says that there is none"
         )
     if spec.output_bias is False:
         biases[-1] = None
@@ -371,14 +382,9 @@ def _frozen(names: list[str], depth: int) -> set[tuple[int, str]]:
     found = set()
     for name in names:
         layer, _, part = name.partition(".")
-        parts = ("weights", "biases") if not part else (part,)
-        number = (
-            depth
-            if layer == "output"
-            else int(layer[5:] or 0)
-            if (layer.startswith("layer") and layer[5:].isdigit())
-            else 0
-        )
+        parts = (part,) if "." in name else ("weights", "biases")
+        digits = re.fullmatch(r"layer([1-9][0-9]{0,3})", layer)
+        number = depth if layer == "output" else int(digits[1]) if digits else 0
         if not 1 <= number <= depth or any(p not in ("weights", "biases") for p in parts):
             raise InputError(
                 f"network.freeze = {name!r} is not accepted: it should be layer1 to layer{depth} "
@@ -423,6 +429,12 @@ def _batch_size(spec: TrainingSpec, training_set: TrainingSet | None) -> BatchSi
         raise InputError(
             'training.batch_size = "full" is not accepted without training.set; for the exact '
             'gradient of the true risk use "population"'
+        )
+    if batch == "full" and training_set is not None and training_set.replacement:
+        raise InputError(
+            'training.batch_size = "full" is not accepted with training.set.replacement = true, '
+            "which draws rows anew, some of them twice; for mini-batches of as many rows give "
+            f"training.batch_size = {training_set.size}"
         )
     if batch == "population" and training_set is not None:
         raise InputError(

@@ -147,7 +147,7 @@ def _require_distinct(found: list[Variation]) -> None:
     labels: dict[str, int] = {}
     texts: dict[str, str] = {}
     for label, spec in found:
-        text = canonical(spec.model_dump())
+        text = canonical(_meaning(spec.model_dump()))
         if text in texts:
             raise InputError(
                 f"grid: the experiments {texts[text]!r} and {label!r} are the same; change or "
@@ -158,6 +158,19 @@ def _require_distinct(found: list[Variation]) -> None:
     for label, count in labels.items():
         if count > 1:
             raise InputError(f"experiment.label = {label!r} is used {count} times; choose others")
+
+
+def _meaning(tree: Any) -> Any:
+    """Return tables in which 1 and 1.0, and a name and a table of it alone, are the same."""
+    if isinstance(tree, dict):
+        alone = next(iter(tree.items())) if len(tree) == 1 else ("", None)
+        if alone[0] in ("name", "law") and isinstance(alone[1], str):
+            return alone[1]
+        return {k: _meaning(v) for k, v in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_meaning(v) for v in tree]
+    whole = isinstance(tree, int) and not isinstance(tree, bool)
+    return float(tree) if whole and abs(tree) < 2**53 else tree
 
 
 def canonical(tree: Any) -> str:

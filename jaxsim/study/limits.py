@@ -5,7 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
+
 from jaxsim.errors import InputError
+from jaxsim.problem.problem import Problem
+from jaxsim.problem.support import Box
+from jaxsim.problem.targets import LabelTarget
 
 LARGEST = 2**28
 """Numbers of one member or one table: 2 GiB in float64."""
@@ -62,3 +67,26 @@ def require_points(points: int, replicates: int, dimension: int) -> None:
         "numbers",
         f"problem.risk.points = {points} with {replicates} replicates in {dimension} dimensions",
     )
+
+
+def require_range(problem: Problem, precision: str) -> None:
+    """Check that the precision of the training holds the inputs and the labels of data.
+
+    Raises:
+        InputError: if it would make some of them infinite.
+    """
+    largest = float(np.finfo(precision).max)
+    sets = {}
+    if problem.law.finite is not None:
+        sets["inputs"] = problem.law.finite[0]
+    elif isinstance(problem.law.support, Box):
+        sets["inputs"] = np.array([problem.law.support.low, problem.law.support.high])
+    if isinstance(problem.target, LabelTarget) and problem.target.classes is None:
+        sets["labels"] = problem.target.labels
+    for what, values in sets.items():
+        found = float(np.abs(values).max(initial=0.0))
+        if found > largest:
+            raise InputError(
+                f"problem: {what} as large as {found:.4g} are infinite in {precision}; accepted: "
+                f"up to {largest:.3g}, by scaling, or precision = 'float64'"
+            )

@@ -59,7 +59,14 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise InputError(f"--set {text!r} is not a setting; accepted: key=value, e.g. steps=500")
     try:
-        return key, tomllib.loads(f"value = {value}")["value"]
+        table = tomllib.loads(f"value = {value}")
+        if len(table) > 1:
+            raise InputError(
+                f"--set {key} = {value!r} is more than one setting; accepted: one key=value each"
+            )
+        return key, table["value"]
+    except InputError:
+        raise
     except (ValueError, RecursionError):
         if re.fullmatch(r"[A-Za-z_][\w.:*+-]*", value):
             return key, value
@@ -104,12 +111,17 @@ def check(table: Mapping[str, Any], model: type[BaseModel] = StudySpec, where: s
 def study_spec(table: Mapping[str, Any], settings: Sequence[str] = ()) -> StudySpec:
     """Return the checked study of a table with `key=value` settings applied."""
     table = table_of(table)
-    for text in _settings(settings):
+    for text in checked_settings(settings):
         set_key(table, *parse_setting(text))
     return check(plain(table))
 
 
-def _settings(settings: Any) -> Sequence[str]:
+def checked_settings(settings: Any) -> Sequence[str]:
+    """Return settings.
+
+    Raises:
+        InputError: if they are not a list of texts.
+    """
     if isinstance(settings, str) or not isinstance(settings, Sequence):
         raise InputError(
             f"settings = {settings!r} is not accepted: it should be a list of texts such as "

@@ -16,7 +16,14 @@ from jaxsim.study.build import Context, build_experiment
 from jaxsim.study.catalogue import READY, ready_table
 from jaxsim.study.expand import variations
 from jaxsim.study.plain import plain
-from jaxsim.study.read import check, parse_setting, read_table, set_key, study_spec
+from jaxsim.study.read import (
+    check,
+    checked_settings,
+    parse_setting,
+    read_table,
+    set_key,
+    study_spec,
+)
 from jaxsim.study.spec import QUESTIONS, StudySpec
 from jaxsim.study.warnings import study_warnings
 from jaxsim.training.experiment import Experiment
@@ -88,7 +95,8 @@ class Study:
         """
         flag("allow_code", allow_code)
         spec = study_spec(table, settings)
-        folder = None if base is None else path_of("base", base)
+        # Whole, so that it is the same folder wherever the study is opened again.
+        folder = None if base is None else _whole(path_of("base", base))
         if folder is None and _names_files(spec.model_dump()):
             folder = Path.cwd()  # that the results can be read from elsewhere
         return cls._build(spec, allow_code, folder)
@@ -111,7 +119,7 @@ class Study:
         Raises:
             InputError: for any other key, or a value that is not accepted.
         """
-        for text in settings:
+        for text in checked_settings(settings):
             key, value = parse_setting(text)
             if key.split(".")[0] not in QUESTIONS:
                 raise InputError(
@@ -127,6 +135,13 @@ class Study:
         context = Context(spec.seed, tuple(spec.paired), base, allow_code)
         built = [build_experiment(v, context) for v in variations(spec)]
         return cls(spec, tuple(built), base, allow_code)
+
+
+def _whole(folder: Path) -> Path:
+    try:
+        return folder.resolve()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"base = {str(folder)!r} cannot be read: {error}") from None
 
 
 def _names_files(table: Any) -> bool:

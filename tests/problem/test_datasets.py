@@ -105,7 +105,18 @@ def test_scaling_of_huge_and_tiny_columns(tmp_path):
     assert data.x.tolist() == [[-1, -1, 0], [1, 1, 0]]
 
 
+@pytest.mark.parametrize(("scale", "right"), [("standardize", [-1, 1]), ("unit", [0, 1])])
+def test_the_largest_numbers_are_scaled_too(tmp_path, scale, right):
+    spec = write(tmp_path, "a,b,y\n-1.7e308,1.5e308,-1.7e308\n1.7e308,1.7e308,1.7e308\n")
+    options = {"scale": scale, "target_scale": scale, "task": "regression"}
+    data = load_dataset({**spec, **options}, KEY, tmp_path)
+    assert data.x.T.tolist() == [right, right]
+    assert data.y[:, 0].tolist() == right
+
+
 CSV_ERRORS = [
+    ("a,b\n1_0,2\n3,4\n", r"line 2, column 1 \(a\): '1_0' is not a number"),
+    ("a,label,label\n1,2,3\n2,3,4\n", "label = 'label' is the name of 2 columns"),
     ("a,b\n1,2\n1,2,3\n", "line 3 has 3 cells; accepted: 2"),
     ("a,b\n1,2\nfoo,3\n", r"line 3, column 1 \(a\): 'foo' is not a number"),
     ("a,b\n1,2\n3,bar\n", r"line 3, column 2 \(b\): 'bar' is not a number"),

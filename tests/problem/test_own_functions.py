@@ -35,6 +35,10 @@ def branches(x, *more):
     return x if x.sum() > 0 else -x
 
 
+def is_complex(x, *more):
+    return 1j * x
+
+
 def text(*arguments):
     return "text"
 
@@ -113,6 +117,7 @@ KEYS = {
 REASONS = {
     "raises": "ValueError: the first line", "leaves": "SystemExit: 3",
     "of_numpy": "TracerArrayConversionError|missing", "branches": "TracerBool|missing",
+    "is_complex": "an array of complex(64|128); accepted: real numbers|missing",
     "text": "str|text", "nothing": "None|function of type|NoneType",
     "adds_up": r"\(\)|missing", "LEVEL": "of type int",
 }  # fmt: skip

@@ -152,3 +152,23 @@ def test_setting_a_parameter_of_a_bare_name_makes_it_a_table():
     set_key(table, "network.activation.alpha", 2.0)
     assert table["problem"]["noise"] == {"law": "normal", "std": 0.5}
     assert table["network"]["activation"] == {"name": "elu", "alpha": 2.0}
+
+
+@pytest.mark.parametrize("text", ["steps=3\nepsilon=[0.5]", "steps=3\n[grid]\nx=[1]"])
+def test_a_second_line_of_a_setting_is_refused(text):
+    with pytest.raises(InputError, match="more than one setting"):
+        parse_setting(text)
+    assert parse_setting("a=[1,\n2]") == ("a", [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("optimizer.learning_rate", [1, 1.0]),
+        ("network.activation", ["relu", {"name": "relu"}]),
+        ("network.weights", ["he_normal", {"law": "he_normal"}]),
+    ],
+)
+def test_one_value_written_in_two_ways_is_one_experiment(key, values):
+    with pytest.raises(InputError, match="are the same"):
+        expand(grid={key: values})

@@ -284,3 +284,13 @@ def test_data_of_a_relative_path_are_found_from_elsewhere(tmp_path, monkeypatch)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert identities(reopen(tmp_path / "out").study) == identities(study)
+
+
+def test_a_relative_base_is_found_from_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "mine.csv").write_text("a,y\n1,2.5\n2,3.5\n3,1.5\n")
+    monkeypatch.chdir(tmp_path)
+    study = Study.from_dict(table(problem={"data": {"path": "mine.csv"}}), base="sub")
+    bind(study, "out")
+    monkeypatch.chdir("sub")
+    assert identities(reopen(tmp_path / "out").study) == identities(study)
