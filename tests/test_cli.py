@@ -2,16 +2,21 @@
 
 import importlib.metadata
 import json
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from jaxsim import cli
+from jaxsim import InputError, cli
 from jaxsim.engines.engine import evaluation
+from jaxsim.launch.replay import replay
 from jaxsim.launch.simulate import simulate
 from jaxsim.report.doctor import FINE, risk_error
+from jaxsim.report.export import export
 from jaxsim.study.catalogue import READY
 from jaxsim.study.study import Study
 from tests.studies import TWO, study, table, toml
@@ -176,3 +181,47 @@ def test_running_again_computes_nothing_and_more_replicates_only_what_is_missing
 
 def test_version(monkeypatch, capsys):
     assert run(monkeypatch, capsys, "--version").startswith("jaxsim 0.")
+
+
+@pytest.mark.parametrize("name", ["\u00b2", "9" * 5000, "\u0663", "0", "3"])
+def test_a_number_of_no_experiment_is_refused(finished, name):
+    with pytest.raises(InputError, match=r"^experiment = .* is not known"):
+        replay(finished, name, 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        (".", "a directory"), ("/", "a directory"), ("there", "a directory"),
+        ("link", "a symbolic link"), ("pipe", "no regular file"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("file_format", ["schema", "csv"])
+def test_export_replaces_files_and_nothing_else(target, kind, file_format, tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    os.mkfifo(tmp_path / "pipe")
+    if file_format == "csv":
+        simulate(study(replicates=16), tmp_path / "out")
+    directory = tmp_path / "out" if file_format == "csv" else None
+    place = Path(target) if target in "./" else tmp_path / target
+    with pytest.raises(InputError, match=f"^output = .* is {kind}; accepted: a new file, or a "):
+        export(directory, file_format, place)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "mine").read_text() == "mine"
+    export(directory, file_format, tmp_path / "mine")
+    assert (tmp_path / "mine").read_text() != "mine"
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("rates", "kind"), [([1, 2], "int64"), ([1, 10**20], "double"), ([0.5, 10**20], "double")]
+)
+def test_parquet_holds_rates_of_every_size(tmp_path, rates, kind):
+    simulate(study(replicates=16, grid={"optimizer.learning_rate": rates}), tmp_path / "out")
+    export(tmp_path / "out", "parquet", None)
+    there = pq.read_table(tmp_path / "out" / "results.parquet")
+    assert str(there.schema.field("optimizer.learning_rate").type) == kind
+    assert set(there["optimizer.learning_rate"].to_pylist()) == set(rates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -247,7 +248,8 @@ def _other_files(directory: Path) -> list[str]:
     Raises:
         InputError: if it is a file, or cannot be listed.
     """
-    if directory.exists() and not directory.is_dir():
+    # Of os.path: a name that no file can have (too long) is none here, and a sentence below.
+    if os.path.exists(directory) and not os.path.isdir(directory):
         raise InputError(f"output = {str(directory)!r} is a file; accepted: a directory")
     return [
         name

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxsim import runtime
+from jaxsim import arguments, runtime
 from jaxsim.engines.block import run_block
 from jaxsim.engines.registry import make_engine
 from jaxsim.errors import InputError, unknown
@@ -49,7 +49,8 @@ def find_experiment(directory: Directory, name: str) -> Experiment:
     for experiment in experiments:
         if name in (experiment.label, experiment.id):
             return experiment
-    if name.isdigit() and 1 <= int(name) <= len(experiments):
+    # Other digits (²) are no numbers to int(), nor are thousands of them.
+    if name.isascii() and name.isdigit() and len(name) < 10 and 1 <= int(name) <= len(experiments):
         return experiments[int(name) - 1]
     raise unknown("experiment", name, [e.label for e in experiments])
 
@@ -64,6 +65,7 @@ def replay(
     Raises:
         InputError: for an unknown experiment or a replicate that is not part of the plan.
     """
+    every = arguments.whole("every", every)
     directory = reopen(path, allow_code)
     runtime.configure(None, directory.study.spec.execution.matmul_precision)
     chosen = find_experiment(directory, experiment)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsim.errors import InputError
-from jaxsim.results.files import create_atomically, write_atomically
+from jaxsim.results.files import create_atomically, read_regular, write_atomically
 from jaxsim.study.study import Study
 
 
@@ -48,7 +48,7 @@ def read_request(directory: Path, allow_code: bool) -> Study:
         InputError: if there is none.
     """
     try:
-        return unpack(_path(directory).read_text(encoding="utf-8"), allow_code)
+        return unpack(read_regular(_path(directory)), allow_code)
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -58,7 +58,7 @@ def read_request(directory: Path, allow_code: bool) -> Study:
 def left_study(directory: Path) -> dict[str, Any] | None:
     """Return the tables of the study that was left, None if there is none that can be read."""
     try:
-        found = json.loads(_path(directory).read_text(encoding="utf-8"))["study"]
+        found = json.loads(read_regular(_path(directory)))["study"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -28,7 +28,7 @@ from jaxsim.engines.engine import Engine
 from jaxsim.engines.native.library import compiler_version
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.errors import InputError
-from jaxsim.results.files import write_atomically
+from jaxsim.results.files import open_regular, write_atomically
 from jaxsim.results.provenance import versions
 from jaxsim.results.store import Shard, Store
 from jaxsim.runtime import Device
@@ -110,7 +110,8 @@ class ShardCheckpoint:
     def load(self) -> Partial:
         """Return what there is, or an empty beginning."""
         try:
-            content = io.BytesIO(unsealed(self.path.read_bytes()))
+            with open_regular(self.path) as kept:
+                content = io.BytesIO(unsealed(kept.read()))
             with np.load(content, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             return self._read(arrays)

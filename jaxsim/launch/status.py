@@ -131,9 +131,16 @@ def _progress(
             continue
         done += runs
         devices[facts.get("device_kind", "unknown")] += runs
-        known = facts.get("diverged")
-        diverged = None if known is None or diverged is None else diverged + int(known)
+        known = _count(facts.get("diverged", ""), runs)
+        diverged = None if known is None or diverged is None else diverged + known
     return ExperimentProgress(experiment, planned, done, diverged, damaged)
+
+
+def _count(text: str, most: int) -> int | None:
+    """Return a count that goes with a shard; None for what is none: anybody could have written."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+        return None
+    return int(text) if int(text) <= most else None
 
 
 def _take(found: Status, record: dict[str, Any], age: float, followed: bool) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsim.errors import InputError
-from jaxsim.results.files import file_time, write_atomically
+from jaxsim.results.files import file_time, read_regular, write_atomically
 from jaxsim.results.provenance import commit, driver, now, versions
 from jaxsim.results.store import Shard
 from jaxsim.runtime import Device, setting
@@ -26,6 +26,8 @@ from jaxsim.runtime import Device, setting
 BEAT = 15.0
 SILENT_AFTER = 60.0
 """Seconds without a word after which a worker that Slurm does not know of counts as lost."""
+MOST = 10**15
+"""Of seconds and of runs: more has not been done, and NaN and infinity are no numbers."""
 RECORDED_VARIABLES = (
     "CC",
     "CUDA_VISIBLE_DEVICES",
@@ -184,8 +186,8 @@ def read_records(directory: Path) -> Iterator[tuple[dict[str, Any], float]]:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(read_regular(path))
+    except (OSError, ValueError, RecursionError):
         return None
     if isinstance(record, dict) and "life" in record:  # as records had it before
         record["attempt"] = record.pop("life")
@@ -195,14 +197,10 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _is_sound(record: dict[str, Any]) -> bool:
     """Return whether what is read of a record is of the right kind: anybody could have written."""
     kinds = {"reason": str, "job": str, "array": str, "index": str, "host": str, "message": str}
-    numbers = (
-        "seconds",
-        "replicates",
-        "attempt",
-        "first_shard_seconds",
-        "first_shard_replicates",
-        "last_shard_seconds",
-    )
+    counts = ("replicates", "attempt", "first_shard_replicates")
+    times = ("seconds", "first_shard_seconds", "last_shard_seconds")
+    numbers = dict.fromkeys(counts, int) | dict.fromkeys(times, int | float)
     return all(isinstance(record.get(k), kind | None) for k, kind in kinds.items()) and all(
-        isinstance(record.get(k, 0), int | float) for k in numbers
+        isinstance(record.get(k, 0), kind) and abs(record.get(k, 0)) <= MOST
+        for k, kind in numbers.items()
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -74,6 +76,7 @@ def study_schema() -> dict:
 
 
 def _write(output: Path, write: Callable[[Path], object]) -> None:
+    _require_replaceable(output)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
@@ -82,6 +85,26 @@ def _write(output: Path, write: Callable[[Path], object]) -> None:
         raise unwritable(output, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _require_replaceable(output: Path) -> None:
+    """Check that a name is free or a file's: a device would be gone, a link another file's.
+
+    Raises:
+        InputError: if it is not.
+    """
+    try:
+        mode = os.lstat(output).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unwritable(output, error) from None
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link"}
+        kind = kinds.get(stat.S_IFMT(mode), "no regular file")
+        raise InputError(
+            f"output = {str(output)!r} is {kind}; accepted: a new file, or a regular one to replace"
+        )
 
 
 def _rows(results: Results, path: Path, file_format: str) -> None:
@@ -93,6 +116,8 @@ def _rows(results: Results, path: Path, file_format: str) -> None:
         for experiment, own in zip(results.experiments, axes, strict=True):
             for records in results.chunks(experiment):
                 rows = frame(experiment, records, own, layers)
+                if file_format == "parquet":
+                    _settle(rows, axes)
                 if file_format == "csv":
                     text = io.StringIO()
                     harmless(rows).to_csv(text, index=False, header=file.tell() == 0)
@@ -106,6 +131,19 @@ def _rows(results: Results, path: Path, file_format: str) -> None:
                 writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
         if writer is not None:
             writer.close()
+
+
+def _settle(rows: pd.DataFrame, axes: list[dict]) -> None:
+    """Give axes whose numbers Arrow's integers cannot hold the type they have in all experiments.
+
+    Integers beyond 2^63 are rounded to float64, those beyond its range become text.
+    """
+    for name in axes[0]:
+        kind = _common_type([table[name] for table in axes])
+        if kind == pa.float64():
+            rows[name] = rows[name].astype(float)
+        elif kind == pa.string():
+            rows[name] = [None if v is None else str(v) for v in rows[name]]
 
 
 def _schema(axes: list[dict], rows) -> pa.Schema:
@@ -124,8 +162,9 @@ def _common_type(values: list) -> pa.DataType:
     known = [v for v in values if v is not None]
     if known and all(isinstance(v, bool) for v in known):
         return pa.bool_()
-    if known and all(isinstance(v, int) and not isinstance(v, bool) for v in known):
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in known)
+    if known and numbers and all(isinstance(v, int) and -(2**63) <= v < 2**63 for v in known):
         return pa.int64()
-    if known and all(isinstance(v, int | float) and not isinstance(v, bool) for v in known):
+    if known and numbers and all(isinstance(v, float) or abs(v) < 2**1023 for v in known):
         return pa.float64()
     return pa.string()

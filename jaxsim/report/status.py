@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jaxsim.errors import shown
 from jaxsim.launch.status import Status
 from jaxsim.report.text import duration
 
@@ -20,7 +21,7 @@ def print_status(found: Status, console: Console) -> None:
     for e in found.experiments:
         diverged = "unknown" if e.diverged is None else f"{e.diverged:,}"
         table.add_row(
-            Text(e.experiment.label),
+            Text(shown(e.experiment.label)),
             f"{e.planned:,}",
             f"{e.done:,}",
             f"{e.planned - e.done:,}",
@@ -29,7 +30,7 @@ def print_status(found: Status, console: Console) -> None:
     if found.experiments:
         console.print(table)
     for line in sentences(found):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(shown(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def sentences(found: Status) -> list[str]:

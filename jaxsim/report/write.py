@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from jaxsim.errors import shown
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.ask import analyse
 from jaxsim.report.sentences import sentences
@@ -61,7 +62,8 @@ def write_report(
     console.print()
     for sentence in said[len(answer.contradictions) :]:
         _say(console, sentence)
-    _say(console, f"\nresults: {results.store.directory / 'shards'}   {written}")
+    console.print()
+    _say(console, f"results: {results.store.directory / 'shards'}   {written}")
     return answer
 
 
@@ -118,8 +120,11 @@ def report_directory(directory: Path, settings: Sequence[str]) -> Path:
 
 
 def _say(console: Console, text: str, style: str | None = None) -> None:
-    """Print text as it is: labels and paths may hold what looks like markup."""
-    console.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
+    """Print text as it is: labels and paths may hold what looks like markup.
+
+    What a stranger's files hold may not control the terminal.
+    """
+    console.print(shown(text), style=style, highlight=False, soft_wrap=True, markup=False)
 
 
 def _remove(paths) -> None:

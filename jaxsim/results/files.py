@@ -6,10 +6,12 @@ import contextlib
 import errno
 import json
 import os
+import stat
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from jaxsim.errors import InputError
 
@@ -17,6 +19,28 @@ MANIFEST = "study.json"
 """The file of a directory of results that says which study it holds."""
 TEMPORARY = ".*.tmp"
 """Pattern of the names of files that are being written."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe in its place, which a stranger may have left, never waits.
+
+    Raises:
+        OSError: if it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path) -> str:
+    """Return the text of a file; as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read().decode("utf-8")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -131,7 +155,7 @@ def require_no_link(folder: Path, directory: Path | None = None) -> None:
 def _holds_study(directory: Path) -> bool:
     """Return whether a directory holds a manifest of ours; that of an outer project is none."""
     try:
-        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(read_regular(directory / MANIFEST))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and "schema" in manifest and "experiments" in manifest

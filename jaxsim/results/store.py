@@ -23,7 +23,14 @@ import pyarrow.parquet as pq
 
 from jaxsim.engines.registry import ExecutionConfig, current_name
 from jaxsim.errors import InputError
-from jaxsim.results.files import MANIFEST, create_atomically, names_in, write_atomically
+from jaxsim.results.files import (
+    MANIFEST,
+    create_atomically,
+    names_in,
+    open_regular,
+    read_regular,
+    write_atomically,
+)
 from jaxsim.results.schema import OTHER_COLUMNS, VERSION, from_arrow, has_schema, to_arrow
 from jaxsim.training.records import Records
 
@@ -84,7 +91,7 @@ class Store:
         """
         path = self.directory / MANIFEST
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(read_regular(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError) as error:
@@ -172,7 +179,7 @@ class Store:
         # a Python file for bytes while the process ends with an error would abort it.
         path = self.path(shard)
         try:
-            source = path.open("rb")
+            source = open_regular(path)
         except FileNotFoundError:
             raise DamagedShard(shard, path, "it is not there") from None
         except OSError as error:

@@ -127,3 +127,8 @@ def test_binding_again_changes_replicates_and_leaves_one_file(tmp_path):
     bind(study(replicates=160), tmp_path / "out")
     assert json.loads((tmp_path / "out" / "study.json").read_text())["study"]["replicates"] == 160
     assert os.listdir(tmp_path / "out") == ["study.json"]
+
+
+def test_a_name_that_no_directory_can_have_gets_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="cannot be listed: File name too long"):
+        simulate(study(), tmp_path / ("a" * 300))

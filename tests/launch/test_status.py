@@ -1,5 +1,6 @@
 """Where a study stands: counted from files that are there."""
 
+import io
 import json
 import os
 import signal
@@ -9,15 +10,18 @@ import time
 import jax
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from jaxsim import InputError
+from jaxsim.errors import is_control
 from jaxsim.launch import process
 from jaxsim.launch.directory import bind, reopen
-from jaxsim.launch.simulate import simulate
+from jaxsim.launch.simulate import open_results, simulate
 from jaxsim.launch.status import status
 from jaxsim.launch.tasks import TaskRecord
 from jaxsim.launch.worker import work
-from jaxsim.report.status import _size, sentences
+from jaxsim.report.status import _size, print_status, sentences
+from jaxsim.report.write import write_report
 from jaxsim.results.store import DamagedShard, Shard
 from tests.studies import TWO, study
 
@@ -223,3 +227,71 @@ def test_a_worker_that_is_interrupted_has_not_failed(tmp_path, monkeypatch):
 
 def test_entries_of_the_queue():
     assert [_size(name) for name in ("17", "17_3", "17_[3-9]", "17_[0,2,5-6%4]")] == [1, 1, 7, 4]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 200_000,
+        '{"replicates": 1' + "0" * 400 + "}",
+        '{"seconds": NaN}',
+        '{"seconds": 1e999, "replicates": 1}',
+        '{"replicates": 1e-320, "seconds": 1e15}',
+        '{"first_shard_seconds": null}',
+    ],
+    ids=["deep", "huge", "nan", "infinity", "denormal", "null"],
+)
+def test_records_with_numbers_of_nobody_are_not_counted(tmp_path, text):
+    bind(study(), tmp_path / "out")
+    record(tmp_path / "out", "a")
+    (tmp_path / "out" / "tasks" / "b.json").write_text(text)
+    found = status(tmp_path / "out")
+    assert (len(found.running), found.rate) == (1, 4.0)
+    assert "1 worker is at work" in sentences(found)[1]
+
+
+@pytest.mark.parametrize("text", ["abc", "-1", "\u00b2", "9" * 5000, "81", ""])
+def test_a_shard_that_does_not_count_its_diverged_runs_is_said_to_be_unknown(tmp_path, text):
+    simulate(study(execution={"width": 16, "shard": 80}), tmp_path / "out")
+    (path,) = (tmp_path / "out").glob("shards/*/*.parquet")
+    content = pq.read_table(path)
+    facts = content.schema.metadata | {b"diverged": text.encode()}
+    pq.write_table(content.replace_schema_metadata(facts), path)
+    (one,) = status(tmp_path / "out").experiments
+    assert (one.done, one.diverged, one.damaged) == (80, None, 0)
+
+
+def test_what_strangers_wrote_does_not_control_the_terminal(tmp_path):
+    simulate(study(execution={"width": 16, "shard": 80}), tmp_path / "out")
+    (path,) = (tmp_path / "out").glob("shards/*/*.parquet")
+    content = pq.read_table(path)
+    wild = dict.fromkeys((b"version.jaxsim", b"device_kind", b"commit"), b"\x1b[31mred\x07")
+    pq.write_table(content.replace_schema_metadata(content.schema.metadata | wild), path)
+    facts = {"reason": "failed", "host": "\x1b[31mhost", "message": "\x1b]0;title\x07"}
+    record(tmp_path / "out", "a", **facts)
+    record(tmp_path / "out", "b", reason="\x9b31mred\u202e")
+    stream = io.StringIO()
+    console = Console(file=stream, width=200)
+    print_status(status(tmp_path / "out"), console)
+    opened = reopen(tmp_path / "out")
+    write_report(open_results(opened), opened.study, tmp_path / "out", console, plots=False)
+    said = stream.getvalue()
+    assert "\\x1b[31mhost: \\x1b]0;title\\x07" in said
+    assert "\\x1b[31mred\\x07" in said
+    assert not [c for c in said if c != "\n" and is_control(c)]
+
+
+@pytest.mark.parametrize("place", ["study.json", "shards", "tasks/a.json", "launch/jobs/7.json"])
+def test_a_pipe_in_place_of_a_file_does_not_wait(tmp_path, place):
+    simulate(study(execution={"width": 16, "shard": 80}), tmp_path / "out")
+    path = tmp_path / "out" / place
+    if place == "shards":
+        (path,) = path.glob("*/*.parquet")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    if place == "tasks/a.json":
+        assert status(tmp_path / "out").running == []
+        return
+    with pytest.raises(InputError, match="it is no regular file"):
+        status(tmp_path / "out")

@@ -17,7 +17,7 @@ from jaxsim.launch.simulate import remove_damaged
 from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.script import Campaign, collect_script, prepare_script, work_script
 from jaxsim.launch.source import keep_source, source_home
-from jaxsim.results.files import names_in, require_no_link, write_atomically
+from jaxsim.results.files import names_in, read_regular, require_no_link, write_atomically
 from jaxsim.results.provenance import now
 from jaxsim.results.store import Store
 from jaxsim.study.spec import SlurmSpec
@@ -199,7 +199,7 @@ def read_jobs(directory: Path) -> list[Job]:
 
 def _read_job(path: Path) -> Job:
     try:
-        job = Job(**json.loads(path.read_text(encoding="utf-8")))
+        job = Job(**json.loads(read_regular(path)))
         # They become arguments of commands: a stranger's directory may not say just anything.
         if not re.fullmatch("[1-9][0-9]{0,17}", job.job):
             raise ValueError("a job's id is not a number")
