@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxsim.problem.user_code import is_reference
+from jaxsim.problem.user_reads import uncovered
 from jaxsim.risk import RiskOptions, make_risk
 from jaxsim.training.experiment import Experiment
 
@@ -33,6 +35,7 @@ def _sentences(experiment: Experiment) -> Iterator[str]:
     yield from _schedule(experiment)
     yield from experiment.problem.warnings
     yield from _network(experiment)
+    yield from _own_code(experiment.spec)
 
 
 def _training_set(experiment: Experiment) -> Iterator[str]:
@@ -105,6 +108,21 @@ def _network(experiment: Experiment) -> Iterator[str]:
         number = len(network.layer_specs) if layer == "output" else int(layer[5:])
         if part == "biases" and network.layer_specs[number - 1].biases is None:
             yield f"network.freeze = {name!r} has no effect: that layer has no biases"
+
+
+def _own_code(tables: Any) -> Iterator[str]:
+    """Yield a sentence for every module of the user's own that reads more than its source."""
+    for value in tables if isinstance(tables, list) else ():
+        yield from _own_code(value)
+    for key, value in tables.items() if isinstance(tables, Mapping) else ():
+        if key not in ("function", "module") or not is_reference(value):
+            yield from _own_code(value)
+            continue
+        for place in uncovered(value.partition(":")[0]):
+            yield (
+                f"{key} = {value!r}: the module {place} reads what its identity does not cover; "
+                "after a change of that, start in another directory"
+            )
 
 
 class _Noting:

@@ -347,3 +347,28 @@ def test_a_helper_imported_when_the_function_is_called_is_found_and_identified(t
     """
     done = run(program, tmp_path)
     assert done.stdout.split() == ["2", "6"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import numpy as np\nW = np.load('w.npy') if False else 1", "np.load in line 2"),
+        ("with open(__file__) as f:\n    W = f.read()", "open in line 1"),
+        ("import importlib as i\nN = 'ma' + 'th'\nm = i.import_module(N)", "i.import_module in"),
+        ("m = __import__('ma' + 'th')", "__import__ in line 1"),
+        ("import os\nW = os.environ.get('W')", "os.environ in line 2"),
+        ("import importlib\nm = importlib.import_module('math')", ""),
+        ("def load(x):\n    return x\nW = load(1)", ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("file", ["mine", "helper"])
+def test_what_an_identity_does_not_cover_is_warned_of(line, said, file, write):
+    texts = {"mine": "", "helper": "", file: line + "\n"}
+    p = write(
+        mine=texts["mine"] + "import $helper\ndef wave(x):\n    return x[:, 0]\n",
+        helper=texts["helper"],
+    )
+    tree = table(problem__target={"function": f"{p}mine:wave"})
+    found = [w for w in Study.from_dict(tree, allow_code=True).warnings if "identity" in w]
+    assert len(found) == bool(said)
+    assert all(said in w and p + file in w for w in found)
