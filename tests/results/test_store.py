@@ -99,18 +99,17 @@ def test_a_shard_is_decoded_by_the_thread_that_asks_for_it(tmp_path, monkeypatch
     shard = Shard("00ff", 0, 4096, 17, 2)
     store = Store(tmp_path)
     store.write(shard, some_records(0, 4096, 17), {})
-    readers, real = set(), type(tmp_path).open
+    readers = set()
 
     class Watched(io.FileIO):
         def read(self, *size):
             readers.add(threading.get_ident())
             return super().read(*size)
 
-    monkeypatch.setattr(type(tmp_path), "open", lambda path, mode: Watched(path))
+    monkeypatch.setattr("jaxsim.results.store.open_regular", Watched)
     before = threading.active_count()
     store.read(shard)
     store.facts(shard)
-    monkeypatch.setattr(type(tmp_path), "open", real)
     assert readers == {threading.get_ident()}
     assert threading.active_count() == before
 
