@@ -73,7 +73,8 @@ def analyse(
     found = contradictions(asked, brackets)
     if found:
         answered = [withheld(e) for e in answered]
-    pairs = compare_pairs(results, brackets, thresholds(eps), confidence)
+    values = thresholds(eps)
+    pairs = compare_pairs(results, brackets, values, confidence)
     kinds, versions = Counter[str](), Counter[str]()
     for (kind, version), runs in results.provenance("device_kind", "version.jaxsim").items():
         kinds[kind] += runs
@@ -81,7 +82,7 @@ def analyse(
     return Answer(
         name=name,
         title=title,
-        eps=thresholds(eps).tolist(),
+        eps=values.tolist(),
         confidence=confidence,
         interval=interval,
         contradictions=found,

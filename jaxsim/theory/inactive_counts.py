@@ -146,20 +146,6 @@ class InactiveChain:
         """Whether the probabilities of the first layer are exact and its neurons independent."""
         return all(p.exact and p.independent for p in (self.first_silent, self.first_other))
 
-    def first_layer(self) -> np.ndarray:
-        """Return lower bounds [i, j] for P(i silent and j otherwise inactive in layer 1).
-
-        As a law it is stochastically smaller than the truth by no more than the numerical error.
-        """
-        m = self.hidden[0].fan_out
-        p, q = self.usable(self.first_silent), self.usable(self.first_other)
-        rows = binomial_pmf(m, p)
-        joint = np.zeros((m + 1, m + 1))
-        for i in range(m + 1):
-            share = q / (1 - p) if p < 1 else 0.0
-            joint[i, : m - i + 1] = rows[i] * binomial_pmf(m - i, share)
-        return joint
-
     @staticmethod
     def usable(p: Probability) -> float:
         """Return the lower bound of a probability, 0 where neurons depend on each other."""
@@ -191,7 +177,7 @@ class InactiveChain:
 
     def silent_laws(self) -> list[np.ndarray]:
         """Return the laws of the numbers of structurally silent neurons, per hidden layer."""
-        laws = [self.first_layer().sum(1)]
+        laws = [binomial_pmf(self.hidden[0].fan_out, self.usable(self.first_silent))]
         for number in range(2, len(self.hidden) + 1):
             silent, _ = self.structural(number)
             width = self.hidden[number - 1].fan_out

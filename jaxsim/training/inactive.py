@@ -199,7 +199,7 @@ def _computed_image(activation: Activation, layer: LayerRange, unit: float) -> t
         wrong = _value_error(activation, layer, size, unit)
         below, above = below - wrong, above + wrong
         if activation.non_negative:
-            below = jnp.maximum(below, 0)
+            below = jax.nn.relu(below)
     flat = layer.clears(activation)
     low, high = _image(activation, layer.low, layer.high)
     return jnp.where(flat, low, below), jnp.where(flat, high, above)
