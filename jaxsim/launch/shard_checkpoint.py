@@ -11,7 +11,6 @@ used: the shard is begun anew, to the same bits.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import zipfile
@@ -28,7 +27,7 @@ from jaxsim.engines.engine import Engine
 from jaxsim.engines.native.library import compiler_version
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.errors import InputError
-from jaxsim.results.files import open_regular, write_atomically
+from jaxsim.results.files import open_regular, sealed, unsealed, write_atomically
 from jaxsim.results.provenance import versions
 from jaxsim.results.store import Shard, Store
 from jaxsim.runtime import Device
@@ -141,23 +140,6 @@ class ShardCheckpoint:
             seen.append(Observation(*(jnp.asarray(field) for field in fields)))
         state = jax.tree.unflatten(structure, found)
         return Partial(blocks, Snapshot(int(arrays["step"]), state, tuple(seen)))
-
-
-def sealed(content: bytes) -> bytes:
-    """Return a content with its SHA-256 behind it, where readers of zip files ignore it."""
-    return content + hashlib.sha256(content).digest()
-
-
-def unsealed(content: bytes) -> bytes:
-    """Return a content without its SHA-256.
-
-    Raises:
-        ValueError: if it is not its own: zip files check less than all of their bytes.
-    """
-    size = hashlib.sha256().digest_size
-    if sealed(content[:-size]) != content:
-        raise ValueError("it is damaged")
-    return content[:-size]
 
 
 def shard_name(shard: Shard) -> str:

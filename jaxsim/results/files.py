@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import stat
@@ -44,6 +45,23 @@ def read_regular(path: Path) -> str:
     """Return the text of a file; as `open_regular`."""
     with open_regular(path) as file:
         return file.read().decode("utf-8")
+
+
+def sealed(content: bytes) -> bytes:
+    """Return a content with its SHA-256 behind it, where readers of zip files ignore it."""
+    return content + hashlib.sha256(content).digest()
+
+
+def unsealed(content: bytes) -> bytes:
+    """Return a content without its SHA-256.
+
+    Raises:
+        ValueError: if it is not its own: zip files check less than all of their bytes.
+    """
+    size = hashlib.sha256().digest_size
+    if sealed(content[:-size]) != content:
+        raise ValueError("it is damaged")
+    return content[:-size]
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -29,6 +29,7 @@ class Identity(NamedTuple):
     training_key: str
     evaluation_key: str
     hypothesis_class: str
+    optimum_key: str
 
 
 def identify(
@@ -62,6 +63,7 @@ def identify(
         training_key=_program(tables, problem, seed),
         evaluation_key=_evaluation(tables, problem, network, seed),
         hypothesis_class=_family(tables, network),
+        optimum_key=_optimum(tables),
     )
 
 
@@ -124,6 +126,18 @@ def _family(tables: dict[str, Any], network: Network) -> str:
     problem = {k: v for k, v in tables["problem"].items() if k != "risk"}
     frozen = tables["network"] if tables["network"]["freeze"] else None
     return canonical([problem, _architecture(tables, network), frozen])
+
+
+def _optimum(tables: dict[str, Any]) -> str:
+    """What the infimum of the risk depends on besides the layers' shapes.
+
+    Laws of the initialization have a part in it only where parameters are frozen.
+    """
+    problem = {k: v for k, v in tables["problem"].items() if k not in ("risk", "optimum")}
+    network = tables["network"]
+    own = [network["activation"], network["module"], network.get("content")]
+    frozen = {k: v for k, v in network.items() if k != "hidden"} if network["freeze"] else None
+    return canonical([problem, own, frozen])
 
 
 def _architecture(tables: dict[str, Any], network: Network) -> list[Any]:

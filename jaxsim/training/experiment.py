@@ -11,6 +11,7 @@ import numpy as np
 from jaxsim.network.network import Network
 from jaxsim.optimizer import Optimizer
 from jaxsim.optimum.bracket import Bracket
+from jaxsim.optimum.hypothesis_class import HypothesisClass
 from jaxsim.problem.problem import Problem
 from jaxsim.risk import RiskOptions
 
@@ -64,6 +65,8 @@ class Experiment:
         evaluation_key: experiments of equal text share a compiled evaluation program.
         hypothesis_class: experiments of equal text share problem and architecture, hence the
             optimal risk.
+        optimum_key: what the optimal risk depends on besides the layers' shapes, whatever the study
+            states of it.
         spec: the resolved tables of the study file, for reports.
     """
 
@@ -85,6 +88,7 @@ class Experiment:
     training_key: str
     evaluation_key: str
     hypothesis_class: str
+    optimum_key: str
     spec: dict[str, Any] = field(repr=False, default_factory=dict)
 
     @property
@@ -93,6 +97,11 @@ class Experiment:
         if self.batch_size == "full" and self.training_set is not None:
             return self.training_set.size
         return self.batch_size if isinstance(self.batch_size, int) else 0
+
+    @property
+    def hypothesis(self) -> HypothesisClass:
+        """What its optimal risk belongs to, and the certificates of it."""
+        return HypothesisClass(self.optimum_key, self.problem, self.network)
 
     def seed_path(self, replicate: int | str) -> str:
         """Return what is folded into the random key of a replicate, from the study's seed on."""

@@ -14,9 +14,10 @@ from jaxsim.errors import InputError
 from jaxsim.launch import computation
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import bind
-from jaxsim.launch.shard_checkpoint import Partial, ShardCheckpoint, sealed, unsealed
+from jaxsim.launch.shard_checkpoint import Partial, ShardCheckpoint
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.worker import work
+from jaxsim.results.files import sealed, unsealed
 from tests.studies import TWO, all_bits, slow_but, study
 
 CONFIGS = [

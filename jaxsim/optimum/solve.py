@@ -1,0 +1,246 @@
+"""From certificates to bounds of inf L: searches leave them, verification turns them into bounds.
+
+    known at once  +  verified certificates  =  the bracket
+
+A search is cut short by its budget and goes on from its certificate when there is more. Whatever is
+read is verified; what a certificate does not show is not believed, and is said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from jaxsim.evidence import Bound, largest, smallest
+from jaxsim.optimum.bracket import Bracket
+from jaxsim.optimum.hypothesis_class import HypothesisClass
+from jaxsim.optimum.registry import STRATEGIES
+from jaxsim.optimum.strategy import Bounds, Budget, Certificate, CertificateError, Strategy
+
+CLOSED = 1e-9
+"""A bracket of no more than this relative width is searched no further."""
+
+
+class Certificates(Protocol):
+    """Where certificates are kept: files of a directory, or memory."""
+
+    def load(self, key: str, strategy: str) -> Certificate | None:
+        """Return the certificate of a hypothesis class and a strategy; None if there is none.
+
+        Raises:
+            CertificateError: if what is there cannot be read.
+        """
+        ...
+
+    def place(self, key: str, strategy: str) -> str:
+        """Return where it is kept, for sentences."""
+        ...
+
+    def save(self, key: str, certificate: Certificate) -> None:
+        """Keep a certificate in place of an earlier one of the same strategy."""
+        ...
+
+
+class InMemory:
+    """Certificates of this process, kept nowhere."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], Certificate] = {}
+
+    def load(self, key: str, strategy: str) -> Certificate | None:
+        """Return what was saved."""
+        return self._kept.get((key, strategy))
+
+    def place(self, key: str, strategy: str) -> str:
+        """Return what it is."""
+        return f"certificate {strategy!r}"
+
+    def save(self, key: str, certificate: Certificate) -> None:
+        """Keep it until the process ends."""
+        self._kept[key, certificate.strategy] = certificate
+
+
+class Solution(NamedTuple):
+    """What certificates show of one hypothesis class.
+
+    Attributes:
+        bounds: lower and upper bounds, with the parameters of the best upper one.
+        unfinished: strategies whose search was cut short or has not begun, and could still help.
+        remarks: sentences on certificates that are not used.
+    """
+
+    bounds: Bounds = Bounds()
+    unfinished: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def added_to(self, known: Bracket) -> Bracket:
+        """Return what is known together with what the certificates show."""
+        lowers, uppers = self.bounds.lowers, self.bounds.uppers
+        return Bracket((*known.lowers, *lowers), (*known.uppers, *uppers))
+
+
+def strategies_for(of: HypothesisClass) -> dict[str, Strategy]:
+    """Return the strategies that have something to say about a hypothesis class."""
+    return {
+        name: strategy
+        for name, strategy in STRATEGIES.items()
+        if not strategy.unsupported_reason(of.problem, of.network)
+    }
+
+
+def reasons_against(of: HypothesisClass) -> dict[str, str]:
+    """Return why the other strategies have nothing to say, by name."""
+    reasons = {n: s.unsupported_reason(of.problem, of.network) for n, s in STRATEGIES.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def solution(of: HypothesisClass, known: Bracket, certificates: Certificates) -> Solution:
+    """Return what the certificates of a hypothesis class show, each verified.
+
+    Args:
+        of: the class.
+        known: what is known without them.
+        certificates: where they are kept.
+    """
+    found: list[Bounds] = []
+    unfinished, remarks = [], []
+    for name, strategy in strategies_for(of).items():
+        certificate, bounds, complaint = _loaded(of, strategy, certificates)
+        found.append(bounds)
+        if complaint:
+            remarks.append(f"{complaint}; `jaxsim run` makes it anew")
+        if certificate is None or not certificate.finished:
+            unfinished.append(name)
+    together = merged(found)
+    if is_closed(Solution(together).added_to(known)):
+        unfinished = []
+    return Solution(together, tuple(unfinished), tuple(remarks))
+
+
+def search(
+    of: HypothesisClass,
+    known: Bracket,
+    certificates: Certificates,
+    budget: Budget,
+    runs: Sequence[np.ndarray] = (),
+    announce: Callable[[str], None] = lambda text: None,
+) -> Solution:
+    """Search with every strategy that has something to say, until the bracket is closed.
+
+    Args:
+        of: the class.
+        known: what is known without a search.
+        certificates: where they are kept, and where earlier searches left theirs.
+        budget: of all strategies together; shared evenly, what one leaves is for the others.
+        runs: final parameters [P] of a study's runs: with any, finished searches are asked again.
+        announce: told in a sentence what went wrong.
+    """
+    strategies = strategies_for(of)
+    for number, (name, strategy) in enumerate(strategies.items()):
+        begin, _, complaint = _loaded(of, strategy, certificates)
+        if complaint:
+            announce(f"{complaint}; it is made anew")
+        part = budget.share(1 / (len(strategies) - number))
+        if (begin is not None and begin.finished and not runs) or part.spent:
+            continue
+        if is_closed(solution(of, known, certificates).added_to(known)):
+            break
+        try:
+            found = strategy.search(of.problem, of.network, part, begin, runs)
+            if found is None:
+                # A search that found nothing is not begun anew every time.
+                found = begin or Certificate(name, {}, finished=not part.spent)
+            elif begin is not None and begin.arrays and _is_worse(of, strategy, found, begin):
+                found = Certificate(name, begin.arrays, found.finished)
+            verified(of, strategy, found)
+        except CertificateError as error:
+            announce(f"the strategy {name!r} of inf L left a certificate that shows nothing "
+                     f"({error}): it is not kept")  # fmt: skip
+            continue
+        certificates.save(of.key, found)
+    return solution(of, known, certificates)
+
+
+def verified(of: HypothesisClass, strategy: Strategy, certificate: Certificate) -> Bounds:
+    """Return the bounds that a certificate shows, computed anew, once per process.
+
+    Raises:
+        CertificateError: if it shows none.
+    """
+    if not certificate.arrays:
+        return Bounds()
+    key = of.key, certificate.strategy, _digest(certificate.arrays)
+    if key in _VERIFIED:
+        _VERIFIED.move_to_end(key)
+        return _VERIFIED[key]
+    try:
+        bounds = strategy.verify(of.problem, of.network, certificate)
+    except CertificateError:
+        raise
+    except (ValueError, KeyError, IndexError, TypeError, ArithmeticError, MemoryError) as error:
+        # Arrays that a stranger has written may break any computation.
+        raise CertificateError(f"its check failed: {type(error).__name__}: {error}") from error
+    _VERIFIED[key] = bounds
+    if len(_VERIFIED) > _MOST_REMEMBERED:
+        _VERIFIED.popitem(last=False)
+    return bounds
+
+
+_VERIFIED: OrderedDict[tuple[str, str, str], Bounds] = OrderedDict()
+_MOST_REMEMBERED = 1024
+
+
+def merged(parts: Sequence[Bounds]) -> Bounds:
+    """Return all bounds, with the parameters of the best upper one."""
+    lowers = tuple(bound for part in parts for bound in part.lowers)
+    uppers = tuple(bound for part in parts for bound in part.uppers)
+    explicit = [part for part in parts if part.theta is not None and part.uppers]
+    best = min(explicit, key=lambda part: smallest(part.uppers).value, default=None)
+    return Bounds(lowers, uppers, None if best is None else best.theta)
+
+
+def is_closed(bracket: Bracket) -> bool:
+    """Return whether a bracket is as good as one value."""
+    upper = bracket.upper.value
+    return math.isfinite(upper) and bracket.width <= CLOSED * abs(upper)
+
+
+def _loaded(
+    of: HypothesisClass, strategy: Strategy, certificates: Certificates
+) -> tuple[Certificate | None, Bounds, str]:
+    """Return a certificate if it can be trusted, what it shows, and what is wrong with it."""
+    try:
+        certificate = certificates.load(of.key, strategy.name)
+        bounds = Bounds() if certificate is None else verified(of, strategy, certificate)
+    except CertificateError as error:
+        return None, Bounds(), f"{certificates.place(of.key, strategy.name)} is not used: {error}"
+    return certificate, bounds, ""
+
+
+def _is_worse(
+    of: HypothesisClass, strategy: Strategy, found: Certificate, before: Certificate
+) -> bool:
+    """Return whether a certificate shows less than the one that it would replace."""
+    new, old = verified(of, strategy, found), verified(of, strategy, before)
+    lower, upper = _ends(new), _ends(old)
+    return lower[0] <= upper[0] and lower[1] >= upper[1] and lower != upper
+
+
+def _ends(bounds: Bounds) -> tuple[float, float]:
+    nothing = Bound(-np.inf), Bound(np.inf)
+    lower, upper = largest((nothing[0], *bounds.lowers)), smallest((nothing[1], *bounds.uppers))
+    return lower.value, upper.value
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        found.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
