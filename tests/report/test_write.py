@@ -147,6 +147,9 @@ def test_streams_that_are_closed_or_full_cost_no_results(study_file, tmp_path):
         "error: standard output cannot be written (No space left on device); accepted: a "
         "terminal, a pipe or a file on a disk with room\n",
     )
+    helped = shell('"$1" -m jaxsim --help > /dev/full')
+    assert (helped.returncode, helped.stderr) == (2, full.stderr)
+    assert shell('"$1" -m jaxsim unknown 2> /dev/full').returncode == 2
     assert shell('"$1" -m jaxsim replay "$3" 9 0 2> /dev/full').returncode == 2
     assert shell('"$1" -m jaxsim explain > /dev/full').returncode == 2
 
@@ -172,11 +175,11 @@ def test_labels_and_paths_with_brackets_are_text(tmp_path):
 def test_no_console_of_the_command_line_reads_markup(capsys):
     from rich.table import Table
 
-    from jaxsim import cli
+    from jaxsim.cli import output
 
     table = Table("label")
     table.add_row("[bold]a[/bold] b[/red]")
-    for console in (cli._console(), cli._stderr()):
+    for console in (output.answer_console(), output.message_console()):
         console.print("[bold]a[/bold] b[/red]")
         console.print(table)
     said = capsys.readouterr()
