@@ -1,0 +1,100 @@
+"""Bounds of inf_w sum_i p_i phi_i(x_i.w) from given weights and from a given dual point.
+
+Above: the value at the weights, with the rounding of x.w and of the sum. Below: weak duality (see
+`duality`), if slopes q_i that meet sum_i p_i q_i x_i = 0 up to rounding can be changed, within
+their domains, into slopes that meet it exactly (see `equations`); D is concave, hence least at an
+end of every interval that the change may lie in.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxsim.optimum.data.duality import ScalarLoss
+from jaxsim.optimum.data.equations import exact_change, independent_columns
+from jaxsim.optimum.data.rounding import UNIT, gamma, product, sum_above, sum_below
+
+VALUE_UNITS = 64 * UNIT
+"""Relative error of values of losses and duals, with the rounding of residuals."""
+
+
+class DualBound(NamedTuple):
+    """A lower bound from slopes.
+
+    Attributes:
+        value: of the bound.
+        proved: whether the slopes were shown to be near exactly feasible ones.
+        violation: the largest entry of sum_i p_i q_i x_i.
+    """
+
+    value: float
+    proved: bool
+    violation: float
+
+
+def value_above(
+    loss: ScalarLoss,
+    x: np.ndarray,
+    weights: np.ndarray,
+    y: np.ndarray,
+    errors: np.ndarray | None,
+    coefficients: np.ndarray,
+) -> float:
+    """Return an upper bound of the risk at given coefficients.
+
+    Args:
+        loss: convex.
+        x: inputs [n, p].
+        weights: p_i [n].
+        y: labels or values [n].
+        errors: bounds of the errors of the values [n]; None for none.
+        coefficients: w [p].
+    """
+    z, slack = product(x, coefficients)
+    # z + slack and z - slack, as floats, then hold all that z may be.
+    slack = 1.001 * (slack + (0 if errors is None else errors)) + 4 * UNIT * np.abs(z)
+    above = np.maximum(loss.value(z + slack, y), loss.value(z - slack, y))
+    return sum_above(weights, above * (1 + VALUE_UNITS))
+
+
+def dual_below(
+    loss: ScalarLoss,
+    x: np.ndarray,
+    weights: np.ndarray,
+    y: np.ndarray,
+    errors: np.ndarray | None,
+    slopes: np.ndarray,
+) -> DualBound:
+    """Return the lower bound that slopes q [n] show; other arguments as in `value_above`."""
+    low, high = loss.domain(y)
+    q = np.clip(slopes, low, high)
+    used = q != 0
+    columns = independent_columns(x[used]) if used.any() else np.arange(0)
+    rows = x[:, columns]
+    weighted = weights * q
+    residual = weighted @ rows
+    error = gamma(len(q) + 2) * (np.abs(weighted) @ np.abs(rows))
+    room = np.where(used, np.minimum(q - low, high - q), 0.0)
+    free = room > 0
+    change = np.zeros(len(q))
+    proved = True
+    if residual.size and (np.abs(residual) + error).any():
+        table = weights[free, None] * rows[free]
+        # Entries of a bounded domain move in proportion to their room.
+        freedom = np.where(np.isfinite(room[free]), np.minimum(room[free], 1.0), 1.0)
+        found = exact_change(table, freedom, residual, error)
+        proved = found is not None and bool((1.001 * found < room[free]).all())
+        if found is not None and proved:
+            change[free] = 1.001 * found
+    ends = []
+    for end in (q - change, q + change):
+        value, size = loss.dual(np.clip(end, low, high), y)
+        # Ends are rounded, where D may be as steep as -log of the smallest number.
+        ends.append(value - VALUE_UNITS * (size + np.abs(q)))
+    below = np.minimum(*ends)
+    if errors is not None:
+        below = below - (np.abs(q) + change) * errors
+    violation = float((np.abs(residual) + error).max()) if residual.size else 0.0
+    return DualBound(sum_below(weights, below), proved, violation)

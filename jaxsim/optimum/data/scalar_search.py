@@ -1,0 +1,212 @@
+"""Minimization of inf_w sum_i p_i phi_i(x_i.w), and a dual point of nearly the same value.
+
+Smooth losses by Newton's method with line search (the infimum may lie at infinity: then steps grow
+as log n and the value falls geometrically); absolute, quantile and hinge by the dual linear
+program, whose multipliers are the coefficients. Dual points come from the slopes at the
+coefficients, moved to feasibility where D is free to move, and a little towards the inside of the
+domain, which costs as little of the bound.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy  # its parts are imported when they are used
+
+from jaxsim.optimum.data.duality import ScalarLoss, logistic_dual
+from jaxsim.optimum.data.scalar_bounds import dual_below
+from jaxsim.optimum.strategy import Budget
+
+_STEPS = 200
+_INWARD = (0.0, 1e-13, 1e-11, 1e-9, 1e-7)
+"""How far a dual point is moved inside, or the size of multipliers that are set to 0."""
+
+
+def minimize(
+    loss: ScalarLoss,
+    x: np.ndarray,
+    weights: np.ndarray,
+    y: np.ndarray,
+    budget: Budget,
+    begin: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return (coefficients [p], slopes [n], whether the search is over).
+
+    Args:
+        loss: convex.
+        x: inputs [n, p].
+        weights: [n].
+        y: labels or values [n].
+        budget: of the search.
+        begin: coefficients of an earlier search.
+    """
+    scale = np.abs(x).max(0)
+    used = np.flatnonzero(scale > 0)
+    scaled = x[:, used] / scale[used]
+    start = np.zeros(len(used)) if begin is None else begin[used] * scale[used]
+    if loss.linear:
+        found, slopes, over = _linear(loss, scaled, weights, y, start, budget)
+    else:
+        found, over = newton(loss, scaled, weights, y, start, budget)
+        slopes = loss.slope(scaled @ found, y)
+    best = _best_slopes(loss, scaled, weights, y, slopes, budget)
+    coefficients = np.zeros(x.shape[1])
+    coefficients[used] = found / scale[used]
+    return coefficients, best, over
+
+
+def newton(
+    loss: ScalarLoss,
+    x: np.ndarray,
+    weights: np.ndarray,
+    y: np.ndarray,
+    start: np.ndarray,
+    budget: Budget,
+) -> tuple[np.ndarray, bool]:
+    """Return the last point of a damped Newton iteration, and whether it came to its end."""
+    w = start
+    if loss.interior and not w.any():
+        w = np.linalg.lstsq(np.sqrt(weights)[:, None] * x, np.sqrt(weights) * y, rcond=None)[0]
+    value = float(weights @ loss.value(x @ w, y))
+    idle = 0
+    for _ in range(_STEPS):
+        if budget.spent:
+            return w, False
+        z = x @ w
+        slope = loss.slope(z, y)
+        gradient = x.T @ (weights * slope)
+        curvatures = [np.maximum(loss.curvature(z, y), 0.0)]
+        if loss.interior:
+            # Far from the optimum curvature may vanish (Huber). The parabola with the same slope
+            # that is least at y lies above a loss that grows slower than r^2: it always descends.
+            away = np.abs(z - y)
+            curvatures.append(np.abs(slope) / np.maximum(away, 1e-12 * (1 + np.abs(y))))
+        fresh, trial = np.inf, w
+        for curvature in curvatures:
+            step = _solve(x.T @ ((weights * curvature)[:, None] * x), gradient)
+            for halving in range(40):
+                candidate = w - step / 2**halving
+                reached = float(weights @ loss.value(x @ candidate, y))
+                if reached < value:
+                    if reached < fresh:
+                        fresh, trial = reached, candidate
+                    break
+        if not fresh < value:
+            break
+        idle = idle + 1 if value - fresh <= 1e-14 * value else 0
+        w, value = trial, fresh
+        if idle >= 3 or value < 1e-300:
+            break
+    return w, True
+
+
+def _solve(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Return the Newton step; directions that see no curvature take a regularized one."""
+    diagonal = np.diag(hessian)
+    ridge = 1e-14 * max(float(diagonal.max()), 1e-300)
+    for _ in range(60):
+        try:
+            factor = scipy.linalg.cho_factor(hessian + ridge * np.eye(len(gradient)))
+        except np.linalg.LinAlgError:
+            ridge *= 100
+            continue
+        step = scipy.linalg.cho_solve(factor, gradient)
+        if np.isfinite(step).all():
+            return step
+        ridge *= 100
+    return gradient
+
+
+def _linear(
+    loss: ScalarLoss,
+    x: np.ndarray,
+    weights: np.ndarray,
+    y: np.ndarray,
+    start: np.ndarray,
+    budget: Budget,
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Solve max sum_i p_i D_i(q_i) s.t. sum_i p_i q_i x_i = 0, a linear program."""
+    low, high = loss.domain(y)
+    ends = loss.dual(low, y)[0], loss.dual(high, y)[0]
+    rate = (ends[1] - ends[0]) / (high - low)
+    mean = 1 / len(weights)  # the program's numbers should be of the size of 1
+    options = {"time_limit": max(budget.left, 0.01)} if np.isfinite(budget.left) else {}
+    solved = scipy.optimize.linprog(
+        -(weights / mean) * rate,
+        A_eq=((weights / mean)[:, None] * x).T,
+        b_eq=np.zeros(x.shape[1]),
+        bounds=np.column_stack([low, high]),
+        method="highs-ds",
+        options=options,
+    )
+    if solved.x is None or solved.status != 0:
+        return start, loss.slope(x @ start, y), solved.status != 1
+    q = np.clip(solved.x, low, high)
+    inside = np.minimum(q - low, high - q) > 1e-7
+    q = np.where(inside, q, np.where(q - low < high - q, low, high))
+    candidates = [start, solved.eqlin.marginals, -solved.eqlin.marginals]
+    if inside.any():
+        # Where the slope is between the ends the residual is 0: phi'' is a point mass there.
+        kink = np.where(loss.domain(y)[1] > 0, -1.0, 1.0) if not loss.interior else y
+        exact = np.linalg.lstsq(x[inside], kink[inside], rcond=None)[0]
+        candidates.append(exact)
+        q = _feasible(loss, x, weights, y, q, inside.astype(float))
+    risks = [float(weights @ loss.value(x @ w, y)) for w in candidates]
+    return candidates[int(np.argmin(risks))], q, True
+
+
+def _best_slopes(
+    loss: ScalarLoss,
+    x: np.ndarray,
+    weights: np.ndarray,
+    y: np.ndarray,
+    slopes: np.ndarray,
+    budget: Budget,
+) -> np.ndarray:
+    """Return the dual point with the best proved bound among several near the given slopes."""
+    low, high = loss.domain(y)
+    bounded = bool(np.isfinite(low).all())
+    inner = _inner(loss, x, weights, y, budget) if bounded and loss.linear else 0.0 * slopes
+    best, rank = slopes, (False, -np.inf)
+    for inward in _INWARD if bounded else (0.0,):
+        if loss.linear or loss.interior:
+            q = (1 - inward) * slopes + inward * inner
+        else:
+            q = np.where(np.abs(slopes) < inward, 0.0, slopes)
+        q = np.clip(q, low, high)
+        for _ in range(6):
+            room = np.minimum(q - low, high - q) if bounded else np.ones(len(q))
+            freedom = room if loss.linear else np.where(q == 0, 0.0, loss.freedom(q, y))
+            if not bounded:
+                freedom = np.ones(len(q))
+            q = _feasible(loss, x, weights, y, q, freedom)
+            found = dual_below(loss, x, weights, y, None, q)
+            if (found.proved, found.value) > rank:
+                best, rank = q, (found.proved, found.value)
+    return best
+
+
+def _inner(
+    loss: ScalarLoss, x: np.ndarray, weights: np.ndarray, y: np.ndarray, budget: Budget
+) -> np.ndarray:
+    """Return slopes inside of the domain that are nearly feasible."""
+    if loss.interior:
+        return np.zeros(len(y))
+    smooth = logistic_dual()
+    found, _ = newton(smooth, x, weights, y, np.zeros(x.shape[1]), budget)
+    return smooth.slope(x @ found, y)
+
+
+def _feasible(
+    loss: ScalarLoss,
+    x: np.ndarray,
+    weights: np.ndarray,
+    y: np.ndarray,
+    q: np.ndarray,
+    freedom: np.ndarray,
+) -> np.ndarray:
+    """Return slopes moved towards sum_i p_i q_i x_i = 0, where they are free to."""
+    residual = x.T @ (weights * q)
+    moves = x.T @ ((weights * freedom)[:, None] * x)
+    v = np.linalg.lstsq(moves, residual, rcond=1e-15)[0]
+    low, high = loss.domain(y)
+    return np.clip(q - freedom * (x @ v), low, high)

@@ -1,0 +1,139 @@
+"""Bounds of the softmax cross-entropy of linear models, from weights and from a dual point.
+
+With z_i = W' x_i and weights p_i of the points,
+
+    inf_W sum_i p_i (log sum_k e^(z_ik) - z_i,y_i)
+        >= sum_i p_i H(P_i)     for P_i in the simplex with sum_i p_i (P_i - e_{y_i}) x_i' = 0,
+
+H the entropy. A certificate has P without the largest entry of each row, which is 1 minus the
+others. Shares that meet the equations up to rounding are changed into ones that meet them exactly
+(see `equations`): every change of a share is taken from the largest of its row. Classes whose
+shares are all 0 or 1 (points that are separated from all others) meet theirs without rounding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp, xlog1py, xlogy
+
+from jaxsim.optimum.data.equations import exact_change, independent_columns
+from jaxsim.optimum.data.rounding import UNIT, gamma, product, sum_above, sum_below
+from jaxsim.optimum.data.scalar_bounds import VALUE_UNITS, DualBound
+
+_LARGEST_SYSTEM = 40_000_000
+"""Entries of the table of equations."""
+
+
+def softmax_above(
+    x: np.ndarray, weights: np.ndarray, labels: np.ndarray, coefficients: np.ndarray
+) -> float:
+    """Return an upper bound of the risk at coefficients [p, K]."""
+    z, slack = product(x, coefficients)
+    rows = np.arange(len(x))
+    # A sum of positive terms: log(1 + sum of the others) where the label's logit is largest.
+    relative = z - z[rows, labels][:, None]
+    relative[rows, labels] = -np.inf
+    others = logsumexp(relative, axis=1)
+    value = np.logaddexp(0.0, others)
+    # The gradient in z has the 1-norm at most 2, and at most 2 e^others.
+    steep = np.minimum(1.0, np.exp(np.minimum(others, 0.0)))
+    largest = np.abs(z).max(1) + slack.max(1)
+    error = 2.1 * steep * (slack.max(1) + 4 * UNIT * largest) + VALUE_UNITS * value
+    return sum_above(weights, value + error)
+
+
+def softmax_below(
+    x: np.ndarray, weights: np.ndarray, labels: np.ndarray, shares: np.ndarray
+) -> DualBound:
+    """Return the lower bound that shares P [n, K] show; the largest of each row is recomputed."""
+    n, classes = shares.shape
+    rows = np.arange(n)
+    largest = shares.argmax(1)
+    p = np.clip(shares, 0.0, 1.0)
+    p[rows, largest] = 0.0
+    rest = p.sum(1)
+    # d_ik = P_ik - [y_i = k], whose row sums are 0: the entry of the largest share is minus the
+    # others' sum, where 1 - rest would cancel.
+    d = p.copy()
+    d[rows, labels] -= 1.0
+    d[rows, largest] = 0.0
+    size = np.abs(d).sum(1)
+    d[rows, largest] = -d.sum(1)
+    error = np.zeros((n, classes))
+    error[rows, largest] = gamma(classes + 1) * size
+    active = np.flatnonzero((np.abs(d) + error).any(0))
+    if not len(active):
+        return DualBound(0.0, True, 0.0)
+    used = (np.abs(d) + error).any(1)
+    columns = independent_columns(x[used])
+    features = x[:, columns]
+    residual = (weights[:, None] * d).T @ features
+    bounds = (weights[:, None] * (gamma(n + 4) * np.abs(d) + 1.001 * error)).T @ np.abs(features)
+    change, proved = _changes(
+        features, weights, p, largest, 1 - rest, active, residual, bounds * 1.001
+    )
+    others = _entropy_below(p, change)
+    others[rows, largest] = 0.0
+    moved = 1.001 * change.sum(1) + gamma(classes) * rest
+    ends = np.stack([np.clip(rest - moved, 0, None), np.minimum(rest + moved, 1.0)])
+    main = (-xlog1py(1 - ends, -ends)).min(0) - VALUE_UNITS * (rest + moved)
+    value = sum_below(weights, others.sum(1) * (1 - classes * UNIT) + main)
+    return DualBound(value, proved, float((np.abs(residual) + bounds).max()))
+
+
+def _entropy_below(p: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Return lower bounds of -P log P for shares within their changes."""
+    ends = np.stack([np.maximum(p - change, 0.0), np.minimum(p + change, 1.0)])
+    entropy = -xlogy(ends, ends)
+    return (entropy - VALUE_UNITS * (np.abs(entropy) + ends)).min(0)
+
+
+def _changes(
+    x: np.ndarray,
+    weights: np.ndarray,
+    p: np.ndarray,
+    largest: np.ndarray,
+    main: np.ndarray,
+    active: np.ndarray,
+    residual: np.ndarray,
+    bounds: np.ndarray,
+) -> tuple[np.ndarray, bool]:
+    """Return bounds of changes of the shares after which all equations hold, and whether proved.
+
+    Moving m from the largest share of row i to class k adds m p_i x_i to the equations of class k
+    and subtracts it from those of the largest. The equations of one active class follow from the
+    others', since rows sum to 0.
+    """
+    features = x.shape[1]
+    change = np.zeros(p.shape)
+    points, classes = np.nonzero(p > 0)
+    kept = np.isin(classes, active)
+    points, classes = points[kept], classes[kept]
+    shared = (p > 0).sum(0) + np.bincount(largest, minlength=p.shape[1])
+    dropped = active[np.argmax(shared[active])]
+    place = np.full(p.shape[1], -1)
+    equations = [k for k in active if k != dropped]
+    place[equations] = np.arange(len(equations))
+    size = len(equations) * features
+    most = max(_LARGEST_SYSTEM // max(size, 1), size)
+    if len(points) > most:
+        order = np.argsort(-p[points, classes], kind="stable")[:most]
+        points, classes = points[order], classes[order]
+    table = np.zeros((len(points), len(equations), features))
+    entry = weights[points, None] * x[points]
+    at = np.arange(len(points))
+    into, out = place[classes], place[largest[points]]
+    table[at[into >= 0], into[into >= 0]] += entry[into >= 0]
+    table[at[out >= 0], out[out >= 0]] -= entry[out >= 0]
+    found = exact_change(
+        table.reshape(len(points), size),
+        p[points, classes],
+        residual[equations].ravel(),
+        bounds[equations].ravel(),
+    )
+    if found is None:
+        return change, False
+    change[points, classes] = 1.001 * found
+    # A row's largest share gives what the others take.
+    enough = (change <= p).all() and (1.001 * change.sum(1) < 0.5 * main).all()
+    return (change, True) if enough else (np.zeros(p.shape), False)
