@@ -4,6 +4,7 @@ Tests run on the CPU, even where there is a GPU, unless JAX_PLATFORMS says other
 come first, so that the processes that share the files end together.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,10 @@ import pytest  # noqa: E402
 jax.config.update("jax_num_cpu_devices", 2)
 
 from jaxsim import runtime  # noqa: E402
+from jaxsim.launch import searches  # noqa: E402
 
+# Bounds of inf L are searched for where a test asks for it by a budget.
+searches.LEAST_SECONDS, searches.PART = 0.0, math.inf
 runtime.configure(2)
 # From now on the number of devices stays, whatever a command asks for that a test runs in here.
 assert jax.default_backend() != "cpu" or len(jax.local_devices()) == 2

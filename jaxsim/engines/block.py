@@ -140,6 +140,16 @@ def start(engine: Engine, experiment: Experiment, first: int, width: int) -> Any
     return engine.init(key, members, _learning_rate(experiment))
 
 
+def advance_to_end(engine: Engine, experiment: Experiment, first: int, width: int) -> Any:
+    """Return the engine's state of a block after the last step, without observing it before."""
+    shared, rate = engine.shared(keys.root_key(experiment.seed)), _learning_rate(experiment)
+    state, begin = start(engine, experiment, first, width), 0
+    for goal in experiment.checkpoints[1:]:
+        state = engine.advance(state, shared, np.int32(begin), np.int32(goal), rate)
+        begin = goal
+    return state
+
+
 def _learning_rate(experiment: Experiment) -> jax.Array:
     optimizer = experiment.optimizer
     rate = optimizer.learning_rate if optimizer.traced_learning_rate else 0.0

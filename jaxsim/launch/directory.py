@@ -24,7 +24,7 @@ from jaxsim.training.experiment import Experiment
 
 LAYOUT_KEYS = ("engine", "width", "lanes", "shard")
 """Keys of [execution] that a new directory settles and that are kept afterwards."""
-OUR_FOLDERS = ("launch", "tasks", "partial")
+OUR_FOLDERS = ("launch", "tasks", "partial", "optimum")
 """Folders of ours that may be there before a study is."""
 
 

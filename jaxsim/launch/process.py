@@ -1,10 +1,11 @@
 """A worker process: `python -m jaxsim.launch.process DIR --index I --of N`.
 
-Takes its own part of what is missing first, then helps the others. With `--grace-period SECONDS` it
-is a job of Slurm's by itself: it stops so long before the time limit and puts itself back into the
-queue while something is missing. With `--pin` it keeps to one core. With `--prepare` it settles
-engines and widths of a study that `jaxsim launch` left in DIR. With `--measure` it measures the
-study on its standard input instead.
+Takes its own part of what is missing first, then helps the others; beside that it runs its part of
+the searches for bounds of inf L, for so many seconds as `--search` or the study says. With
+`--grace-period SECONDS` it is a job of Slurm's by itself: it stops so long before the time limit
+and puts itself back into the queue while something is missing. With `--pin` it keeps to one core.
+With `--prepare` it settles engines and widths of a study that `jaxsim launch` left in DIR. With
+`--measure` it measures the study on its standard input instead.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ from typing import Any
 
 from jaxsim import runtime
 from jaxsim.errors import InputError
+from jaxsim.launch.best_runs import offer_best_runs
 from jaxsim.launch.cleanup import remove_stale
 from jaxsim.launch.deadline import TIME_LIMIT, Deadline
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.layout import choose_layouts
 from jaxsim.launch.request import read_request, unpack
+from jaxsim.launch.searches import Stoppable, planned_searches, search_seconds, searching
 from jaxsim.launch.slurm import allocation
 from jaxsim.launch.tasks import TaskRecord
 from jaxsim.launch.worker import Task, work
+from jaxsim.results.certificates import CertificateFiles
 
 
 def share(tasks: list[Task], index: int, of: int) -> list[Task]:
@@ -93,10 +97,21 @@ def serve(options: argparse.Namespace) -> int:
         def observe(experiment: Any, shard: Any, records: Any, seconds: float) -> None:
             record.shard(shard, directory.layouts[experiment.id].width, seconds)
 
-        work(directory, share(directory.missing(), options.index, options.of), devices,
-             observe, deadline)  # fmt: skip
+        study, files = directory.study, CertificateFiles(directory.store.directory)
+        searches = planned_searches(study) if options.search != 0 else []
+        seconds = search_seconds(study) if options.search is None else options.search
+        own = searches[options.index :: options.of]
+        with searching(own, files, seconds, deadline, _say):
+            work(directory, share(directory.missing(), options.index, options.of), devices,
+                 observe, deadline)  # fmt: skip
         missing = bool(directory.missing())
+        if task and not missing:
+            offer_best_runs(directory, searches, Stoppable(seconds, deadline.passed), _say)
     return _end(record, deadline, missing, task)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 @contextmanager
@@ -165,6 +180,7 @@ def main() -> int:
     parser.add_argument("--of", type=int, default=1)
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--all-devices", action="store_true")
+    parser.add_argument("--search", type=float)
     parser.add_argument("--platform", choices=("cpu", "gpu"))
     parser.add_argument("--grace-period", "--notice", type=int)
     parser.add_argument("--allow-code", action="store_true")

@@ -18,10 +18,15 @@ import jax
 from jaxsim import arguments, runtime
 from jaxsim.errors import InputError
 from jaxsim.launch import worker_process
+from jaxsim.launch.best_runs import offer_best_runs
 from jaxsim.launch.cleanup import remove_stale
+from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import Directory, bind
 from jaxsim.launch.layout import choose_workers
+from jaxsim.launch.searches import planned_searches, search_seconds, searching
 from jaxsim.launch.worker import work
+from jaxsim.optimum.strategy import Budget
+from jaxsim.results.certificates import CertificateFiles
 from jaxsim.results.results import Results
 from jaxsim.results.store import DamagedShard, Shard
 from jaxsim.study.plan import shards
@@ -97,6 +102,7 @@ def simulate(
     if repair:
         remove_damaged(directory, progress.say)
     missing = directory.missing()
+    searches, seconds = planned_searches(study), search_seconds(study)
     # A worker that finds nothing to do costs its start.
     workers = min(workers or choose_workers(study, devices), max(len(missing), 1))
     total = study.spec.replicates * len(study.experiments)
@@ -105,18 +111,26 @@ def simulate(
     progress.start(directory, sum(s.stop - s.first for _, s in missing), total, parallel)
     try:
         if workers > 1:
-            _processes(directory, workers, devices, progress)
+            _processes(directory, workers, devices, progress, seconds if searches else 0.0)
         else:
             remove_stale(directory)  # as the first of several processes does
-            if missing:
-                work(
-                    directory,
-                    missing,
-                    chosen,
-                    lambda experiment, shard, records, _: progress.shard(
-                        experiment, shard, records
-                    ),
-                )
+            deadline, files = Deadline(), CertificateFiles(directory.store.directory)
+
+            def still() -> None:
+                progress.say(f"searching for bounds of inf L, for up to {seconds:.3g} s in all")
+
+            with searching(searches, files, seconds, deadline, progress.say, still):
+                if missing:
+                    work(
+                        directory,
+                        missing,
+                        chosen,
+                        lambda experiment, shard, records, _: progress.shard(
+                            experiment, shard, records
+                        ),
+                        deadline,
+                    )
+        offer_best_runs(directory, searches, Budget(seconds), progress.say)
     finally:
         progress.stop()
     return open_results(directory)
@@ -151,9 +165,20 @@ def remove_damaged(
     return removed
 
 
-def _processes(directory: Directory, workers: int, devices: int | None, progress: Progress) -> None:
-    """Run worker processes until the plan is finished, watching the store."""
+def _processes(
+    directory: Directory, workers: int, devices: int | None, progress: Progress, seconds: float
+) -> None:
+    """Run worker processes until the plan is finished, watching the store.
+
+    Args:
+        directory: of the study.
+        workers: how many.
+        devices: of each.
+        progress: told of finished shards.
+        seconds: for searches of each worker; 0 if there are none.
+    """
     command = worker_process.command(str(directory.store.directory))
+    command += ["--search", str(seconds)]
     environment = worker_process.environment()
     environments = [environment] * workers
     platform = jax.default_backend()
@@ -181,7 +206,7 @@ def _processes(directory: Directory, workers: int, devices: int | None, progress
                         stderr=errors[i],
                     )
                 )
-            waiting = _watch(directory, running, progress)
+            waiting = _watch(directory, running, progress, seconds > 0)
         finally:
             for process in running:
                 process.terminate()
@@ -225,12 +250,13 @@ def _ending_in_order() -> Iterator[None]:
 
 
 def _watch(
-    directory: Directory, running: list[subprocess.Popen], progress: Progress
+    directory: Directory, running: list[subprocess.Popen], progress: Progress, searching: bool
 ) -> list[tuple[Experiment, Shard]]:
     """Report shards as they appear, until nothing is missing or all processes have ended.
 
     Returns:
-        What is missing then. A process that helps with what another has just finished need not end.
+        What is missing then. A process that helps with what another has just finished need not end,
+        but one that still searches for bounds of inf L may go on until its time is spent.
     """
     waiting = directory.missing()
     while True:
@@ -240,7 +266,7 @@ def _watch(
             progress.shard(experiment, shard, directory.store.read(shard))
         done = {shard for _, shard in there}
         waiting = [task for task in waiting if task[1] not in done]
-        if not alive or not waiting:
+        if not alive or not (waiting or searching):
             return waiting
         time.sleep(0.2)
 

@@ -80,13 +80,15 @@ def narrowed(network: Network, m: int) -> Network:
 def has_levels(network: Network) -> bool:
     """Return whether dead first-layer neurons leave a network of the same form, only narrower.
 
-    A dead neuron's constant output must be zero, or within reach of the next layer's biases.
+    And whether a narrower network's functions are a wider one's. All parameters are free, then, and
+    a dead neuron's constant output is zero, or within reach of the next layer's biases.
     """
     activation = network.activation
     if not network.fully_connected or not network.hidden or activation is None:
         return False
-    second = network.layer_specs[1]
-    if second.biases is not None and second.train_biases:
+    if not network.trainable.all():
+        return False
+    if network.layer_specs[1].biases is not None:
         return True
     ends = [low if high == math.inf else high for low, high in activation.flat]
     return all(float(activation.function(jnp.float64(end))) == 0.0 for end in ends)

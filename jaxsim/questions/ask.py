@@ -17,7 +17,6 @@ from jaxsim.arguments import text, texts
 from jaxsim.errors import InputError
 from jaxsim.estimation import Estimate, interval_of
 from jaxsim.estimation.checks import checked_level
-from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.answer import Answer, ExperimentAnswer, RiskAnswer
 from jaxsim.questions.contradictions import (
     Found,
@@ -27,7 +26,7 @@ from jaxsim.questions.contradictions import (
 )
 from jaxsim.questions.data import EvidenceAnswer, OptimumAnswer
 from jaxsim.questions.exceedance import Exceedance
-from jaxsim.questions.optimum import optimum_brackets, risk_rules
+from jaxsim.questions.optimum import Optimum, optima, risk_rules
 from jaxsim.questions.pairs import compare_pairs
 from jaxsim.questions.permanent import PermanentFailures
 from jaxsim.questions.question import Subject
@@ -64,7 +63,8 @@ def analyse(
     """
     name, title = text("name", name), text("title", title)
     given = texts("warnings", warnings)
-    subjects, brackets = _subjects(results, eps, confidence, interval)
+    subjects, known = _subjects(results, eps, confidence, interval)
+    brackets = {name: one.bracket for name, one in known.items()}
     axes = axes_of(results.experiments)
     answered = [
         _answered(results, subject, place) for subject, place in zip(subjects, axes, strict=True)
@@ -86,7 +86,7 @@ def analyse(
         confidence=confidence,
         interval=interval,
         contradictions=found,
-        warnings=[*given, *_of_other_versions(versions)],
+        warnings=[*given, *_of_other_versions(versions), *_of_certificates(known.values())],
         experiments=answered,
         pairs=pairs,
         spreads=spreads([e for e in answered if e.runs], pairs, confidence),
@@ -109,7 +109,8 @@ def exceedance(
     Raises:
         InputError: as `analyse`.
     """
-    subjects, brackets = _subjects(results, eps, confidence, interval)
+    subjects, known = _subjects(results, eps, confidence, interval)
+    brackets = {name: one.bracket for name, one in known.items()}
     asked = []
     for subject in subjects:
         probabilities, certificates = Exceedance(subject), PermanentFailures(subject)
@@ -145,7 +146,7 @@ def _numbers(eps: object) -> bool:
 
 def _subjects(
     results: Results, eps: float | Sequence[float], confidence: float, interval: str
-) -> tuple[list[Subject], dict[str, Bracket]]:
+) -> tuple[list[Subject], dict[str, Optimum]]:
     if not isinstance(results, Results):
         raise InputError(
             f"results = {results!r} is not accepted: it should be what `jaxsim.simulate` returns"
@@ -155,19 +156,21 @@ def _subjects(
     checked_level(confidence, "confidence")
     interval_of(interval)
     rules = risk_rules(results.experiments)
-    brackets = optimum_brackets(results, rules)
+    known = optima(results, rules)
     subjects = [
         Subject(
             experiment=e,
-            optimum=brackets[e.hypothesis_class],
+            optimum=known[e.hypothesis_class].bracket,
             risk=rules[e.evaluation_key],
             eps=values,
             confidence=confidence,
             interval=interval,
+            before=known[e.hypothesis_class].before,
+            levels=known[e.hypothesis_class].levels,
         )
         for e in results.experiments
     ]
-    return subjects, brackets
+    return subjects, known
 
 
 def _answered(results: Results, subject: Subject, axes: dict[str, Axis]) -> ExperimentAnswer:
@@ -208,6 +211,11 @@ def _of_other_versions(versions: Counter[str]) -> list[str]:
         for version, runs in versions.items()
         if version != jaxsim_version()
     ]
+
+
+def _of_certificates(known: Iterable[Optimum]) -> list[str]:
+    """Return each sentence on certificates and searches once."""
+    return list(dict.fromkeys(remark for one in known for remark in one.remarks))
 
 
 def _risk(rule: RiskRule) -> RiskAnswer:

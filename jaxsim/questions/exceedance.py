@@ -67,8 +67,7 @@ class Exceedance(Question):
     def finish(self) -> ExceedanceAnswer:
         """Return the estimates."""
         subject = self.subject
-        bounds = lower_bounds_of(subject.experiment, subject.optimum, subject.eps)
-        closed_by_run = subject.optimum.upper != subject.experiment.optimum.upper
+        bounds = lower_bounds_of(subject.experiment, subject.optimum, subject.eps, subject.levels)
         rows = estimates(
             self.counts,
             subject.checkpoints,
@@ -89,7 +88,7 @@ class Exceedance(Question):
                     inactive=b.k,
                     reason=b.reason,
                     evidence=EvidenceAnswer.of(b.evidence),
-                    rests_on_runs=b.value > 0 and closed_by_run,
+                    rests_on_runs=b.value > 0 and subject.closed_by_run,
                 )
                 for b in bounds
             ],

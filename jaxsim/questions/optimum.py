@@ -1,19 +1,26 @@
-"""inf L closed from above: the best true risk of any run bounds the optimal risk.
+"""inf L when a study is answered: known at once, from verified certificates, and from the best run.
 
-A first pass over the shards. A lower bound on probabilities stays one, since thresholds only move
-up with the upper end; and for every outcome the upper end is above the infimum, so that no run is
-called a failure that is none.
+The best true risk of any run bounds the optimal risk from above, found by a first pass over the
+shards. A lower bound on probabilities stays one, since thresholds only move up with the upper end;
+and for every outcome the upper end is above the infimum, so that no run is called a failure that is
+none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from jaxsim.evidence import Evidence
 from jaxsim.optimum.bracket import MARGIN, Bracket
+from jaxsim.optimum.levels import levels
+from jaxsim.optimum.solve import solution
+from jaxsim.results.certificates import CertificateFiles
 from jaxsim.results.results import Results
 from jaxsim.risk import RiskRule, make_risk
+from jaxsim.risk.constants import best_constant_risk
 from jaxsim.training.experiment import Experiment
 
 
@@ -25,30 +32,85 @@ def risk_rules(experiments: Sequence[Experiment]) -> dict[str, RiskRule]:
     }
 
 
-def optimum_brackets(results: Results, rules: Mapping[str, RiskRule]) -> dict[str, Bracket]:
-    """Return the bracket of every hypothesis class, with the best run's risk as an upper bound."""
-    brackets = {e.hypothesis_class: e.optimum for e in results.experiments}
-    best: dict[str, tuple[float, float, float, Experiment]] = {}
+class Optimum(NamedTuple):
+    """What is known of the optimal risk of a hypothesis class.
+
+    Attributes:
+        before: the bracket that needs no run of the study: known at once or from certificates.
+        bracket: the same, closed from above by the best run.
+        levels: brackets of R*(m) for m = 0, ..., N neurons in the first hidden layer; None if they
+            are not known.
+        remarks: sentences on certificates that are not used and searches that are not finished.
+    """
+
+    before: Bracket
+    bracket: Bracket
+    levels: tuple[Bracket, ...] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def optima(results: Results, rules: Mapping[str, RiskRule]) -> dict[str, Optimum]:
+    """Return what is known of the optimal risk, by the experiments' hypothesis class."""
+    files = CertificateFiles(results.store.directory)
+    best = _best_runs(results, rules)
+    return {
+        name: _optimum(experiment, files, best.get(name))
+        for name, experiment in {e.hypothesis_class: e for e in results.experiments}.items()
+    }
+
+
+def _optimum(experiment: Experiment, files: CertificateFiles, best: BestRun | None) -> Optimum:
+    of, known = experiment.hypothesis, experiment.optimum
+    found = solution(of, known, files)
+    before = bracket = found.added_to(known)
+    if best is not None:
+        bracket = before.with_risk(best.risk, best.error, best.evidence, best.reason)
+    narrower = levels(
+        of, before, files, lambda: best_constant_risk(experiment.problem, experiment.risk).lower
+    )
+    remarks = [*found.remarks, *narrower.remarks]
+    if found.unfinished and found.bounds.lowers + found.bounds.uppers:
+        remarks.append("the search for inf L was cut short by its budget; `jaxsim run` goes on")
+    return Optimum(before, bracket, narrower.brackets, tuple(remarks))
+
+
+class BestRun(NamedTuple):
+    """The run of a hypothesis class with the best risk.
+
+    Attributes:
+        bound: its risk plus its error, as it bounds inf L.
+        risk: as computed, at whatever checkpoint it was least.
+        error: of the risk.
+        evidence: of the error.
+        experiment: whose run it is.
+    """
+
+    bound: float
+    risk: float
+    error: float
+    evidence: Evidence
+    experiment: Experiment
+
+    @property
+    def reason(self) -> str:
+        """How the bound is known."""
+        return f"best risk found, {self.risk:.4g}, by {self.experiment.label}"
+
+
+def _best_runs(results: Results, rules: Mapping[str, RiskRule]) -> dict[str, BestRun]:
+    """Return the best run of every hypothesis class that has one, by one pass over the shards."""
+    best: dict[str, BestRun] = {}
     for experiment in results.experiments:
-        margin = 1.0 if rules[experiment.evaluation_key].evidence.proved else MARGIN
+        evidence = rules[experiment.evaluation_key].evidence
+        margin = 1.0 if evidence.proved else MARGIN
         for records in results.chunks(experiment):
             bound = records.risk + margin * records.error
             if not np.isfinite(bound).any():
                 continue
             place = np.unravel_index(np.nanargmin(bound), bound.shape)
-            found = (
-                float(bound[place]),
-                float(records.risk[place]),
-                float(records.error[place]),
-                experiment,
-            )
+            risk, error = float(records.risk[place]), float(records.error[place])
+            found = BestRun(float(bound[place]), risk, error, evidence, experiment)
             known = best.get(experiment.hypothesis_class)
-            if known is None or found[0] < known[0]:
+            if known is None or found.bound < known.bound:
                 best[experiment.hypothesis_class] = found
-    for hypothesis_class, (_, risk, error, experiment) in best.items():
-        evidence = rules[experiment.evaluation_key].evidence
-        reason = f"best risk found, {risk:.4g}, by {experiment.label}"
-        brackets[hypothesis_class] = brackets[hypothesis_class].with_risk(
-            risk, error, evidence, reason
-        )
-    return brackets
+    return best

@@ -41,7 +41,7 @@ class PermanentFailures(Question):
     def __init__(self, subject: Subject) -> None:
         """Begin with no runs."""
         super().__init__(subject)
-        self.remaining = remaining_risk(subject.experiment)
+        self.remaining = remaining_risk(subject.experiment, subject.levels)
         # Runs by the bound that their certificate gives; the last entry: none.
         self.by_bound = np.zeros(len(self.remaining.bounds) + 1, np.int64)
         self.dead_neurons = np.zeros(len(self.remaining.bounds) - 1, np.int64)

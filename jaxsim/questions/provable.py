@@ -5,32 +5,34 @@ Both rest on R*(m), the optimal risk with m first-layer neurons, and on the best
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxsim.evidence import Bound
 from jaxsim.optimum.bracket import Bracket
-from jaxsim.optimum.parabola import parabola_of
+from jaxsim.optimum.levels import lower_levels
 from jaxsim.risk.constants import best_constant_risk
 from jaxsim.theory import LowerBound, exceedance_lower_bound
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records, Status
 
 
-def hierarchy(experiment: Experiment) -> Callable[[int], Bound] | None:
-    """Return m -> a lower bound of the optimal risk with m first-layer neurons, if one is known."""
-    parabola = parabola_of(experiment.problem, experiment.network)
-    if parabola is None:
-        return None
-    return lambda m: Bound(parabola.lower(m), reason=f"closed form for {m} neurons")
-
-
 def lower_bounds_of(
-    experiment: Experiment, optimum: Bracket, eps: np.ndarray
+    experiment: Experiment,
+    optimum: Bracket,
+    eps: np.ndarray,
+    levels: Sequence[Bracket] | None = None,
 ) -> tuple[LowerBound, ...]:
-    """Return lower bounds of the exceedance probability that hold for every n, for every eps."""
+    """Return lower bounds of the exceedance probability that hold for every n, for every eps.
+
+    Args:
+        experiment: what is asked about.
+        optimum: bracket of its optimal risk.
+        eps: thresholds.
+        levels: brackets of R*(m) for m = 0, ..., N, if they are known.
+    """
     network = experiment.network
     if not network.hidden or network.activation is None:
         reason = "the network has no hidden layer of a known form"
@@ -42,7 +44,7 @@ def lower_bounds_of(
         experiment.problem.law.support,
         optimum_upper=optimum.upper,
         best_constant_lower=best_constant_risk(experiment.problem, experiment.risk).lower,
-        hierarchy=hierarchy(experiment),
+        hierarchy=lower_levels(levels),
         keeps_inactive=experiment.optimizer.keeps_inactive,
         precision=experiment.precision,
     )
@@ -69,17 +71,19 @@ class RemainingRisk(NamedTuple):
         return np.where(known, index, -1)
 
 
-def remaining_risk(experiment: Experiment) -> RemainingRisk:
+def remaining_risk(
+    experiment: Experiment, levels: Sequence[Bracket] | None = None
+) -> RemainingRisk:
     """Return what the certificates of an experiment's runs bound.
 
     A dead layer leaves a constant; c dead neurons of the first layer leave the architecture with c
     neurons less.
     """
-    levels = hierarchy(experiment)
+    at_least = lower_levels(levels)
     width = experiment.network.hidden[0] if experiment.network.hidden else 0
-    if levels is None:
+    if at_least is None:
         by_count = [Bound(-np.inf)] * (width + 1)
     else:
-        by_count = [levels(width - c) for c in range(width + 1)]
+        by_count = [at_least(width - c) for c in range(width + 1)]
     bounds = (*by_count, best_constant_risk(experiment.problem, experiment.risk).lower)
     return RemainingRisk(bounds, np.array([b.value for b in bounds]))

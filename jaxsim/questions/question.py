@@ -31,6 +31,9 @@ class Subject:
         eps: thresholds above the optimal risk, increasing, [G].
         confidence: of every interval.
         interval: name of the pointwise interval's method.
+        before: bracket of its optimal risk without the study's runs; the experiment's own if None.
+        levels: brackets of the optimal risk with m = 0, 1, ... neurons in the first hidden layer;
+            None if they are not known.
     """
 
     experiment: Experiment
@@ -39,6 +42,14 @@ class Subject:
     eps: np.ndarray
     confidence: float
     interval: str
+    before: Bracket | None = None
+    levels: tuple[Bracket, ...] | None = None
+
+    @property
+    def closed_by_run(self) -> bool:
+        """Whether the best run is the upper end of the optimal risk."""
+        before = self.experiment.optimum if self.before is None else self.before
+        return self.optimum.upper != before.upper
 
     @property
     def checkpoints(self) -> np.ndarray:

@@ -229,6 +229,16 @@ class ExecutionSpec(Section):
     )
 
 
+class OptimumSpec(Section):
+    """[optimum]: how long inf L is searched for; no run depends on it."""
+
+    budget: Annotated[float, Field(ge=0, le=1e9)] | None = Field(
+        default=None,
+        description="seconds of a `run` for searches of bounds, beside the runs; 0 for none; by "
+        "default a twentieth of the estimated time of the study, at least 10",
+    )
+
+
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:&|()\[\]*=@+/-]+$", max_length=200)]
 _Gpus = Annotated[str, Field(pattern=r"^(0|([A-Za-z0-9_.-]+:)?[1-9][0-9]*)$")]
 """What Slurm's own names are made of: nothing that a shell would read as more than a word."""
@@ -326,6 +336,7 @@ class StudySpec(ExperimentSpec):
         "all optimizers the same initializations and mini-batches",
     )
     execution: ExecutionSpec = Field(default_factory=ExecutionSpec)
+    optimum: OptimumSpec = Field(default_factory=OptimumSpec)
     slurm: SlurmSpec = Field(default_factory=SlurmSpec)
     grid: dict[str, list[Any]] = Field(
         default_factory=dict, description='"optimizer.name" = [...]: all combinations are run'
@@ -338,5 +349,5 @@ class StudySpec(ExperimentSpec):
 QUESTIONS = ("title", "epsilon", "confidence", "interval")
 """Keys that a report may ask otherwise than its study does."""
 
-ANALYSIS_KEYS = ("title", "replicates", "epsilon", "confidence", "interval", "slurm")
+ANALYSIS_KEYS = ("title", "replicates", "epsilon", "confidence", "interval", "optimum", "slurm")
 """Keys that may change in a directory with results: they do not touch any run."""

@@ -9,7 +9,7 @@ from jaxsim import analyse, exceedance, simulate
 from jaxsim.errors import InputError
 from jaxsim.optimum.parabola import Parabola
 from jaxsim.questions.answer import Answer
-from jaxsim.questions.optimum import optimum_brackets, risk_rules
+from jaxsim.questions.optimum import optima, risk_rules
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
 from jaxsim.report.tables import comparisons_frame, estimates_frame, quantiles_frame
@@ -141,11 +141,11 @@ def test_the_answer_survives_json(answer):
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_questions_of_disjoint_runs_merge_to_that_of_all(results, name):
-    brackets = optimum_brackets(results, risk_rules(results.experiments))
+    known = optima(results, risk_rules(results.experiments))
     experiment = results.experiments[0]
     subject = Subject(
         experiment=experiment,
-        optimum=brackets[experiment.hypothesis_class],
+        optimum=known[experiment.hypothesis_class].bracket,
         risk=risk_rules([experiment])[experiment.evaluation_key],
         eps=np.asarray(EPS),
         confidence=0.95,

@@ -1,0 +1,131 @@
+"""The parameters of a study's best runs, for strategies that start from them.
+
+Shards hold risks, not parameters: the block of the best replicate is trained again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsim.engines.block import advance_to_end
+from jaxsim.engines.registry import make_engine
+from jaxsim.launch.directory import Directory
+from jaxsim.launch.layout import run_seconds
+from jaxsim.launch.searches import Search
+from jaxsim.optimum.solve import is_closed, search, solution
+from jaxsim.optimum.strategy import Budget, Certificate, CertificateError
+from jaxsim.results.certificates import CertificateFiles
+from jaxsim.training.experiment import Experiment
+
+MOST = 8
+"""Runs of the best block that are offered."""
+_NAME = "runs-offered"
+
+
+class BestRun(NamedTuple):
+    """The run with the least risk at the end.
+
+    Attributes:
+        risk: its risk.
+        experiment: whose run it is.
+        replicate: its index.
+    """
+
+    risk: float
+    experiment: Experiment
+    replicate: int
+
+
+def offer_best_runs(
+    directory: Directory,
+    searches: Sequence[Search],
+    budget: Budget,
+    announce: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Offer the best runs of every class whose bracket is open to its strategies, once.
+
+    Nothing is done while runs are missing, or where training the block again would take longer than
+    there is time.
+
+    Args:
+        directory: of the study.
+        searches: of the study.
+        budget: of all together.
+        announce: told in a sentence what goes wrong.
+
+    Raises:
+        InputError: if certificates cannot be written.
+    """
+    files = CertificateFiles(directory.store.directory)
+    own = [one for one in searches if one.own]
+    if not own or budget.spent or directory.missing():
+        return
+    for place, one in enumerate(own):
+        part = budget.share(1 / (len(own) - place))
+        known = one.known
+        if part.spent or is_closed(solution(one.of, known, files).added_to(known)):
+            continue
+        best = best_run(directory, one)
+        if best is None or _offered(files, one, best):
+            continue
+        width = directory.layouts[best.experiment.id].width
+        if run_seconds(best.experiment) * width > part.left:
+            continue
+        runs = best_parameters(directory, best)
+        search(one.of, known, files, part, runs, announce)
+        if not part.spent:
+            files.save(one.of.key, Certificate(_NAME, _mark(best)))
+
+
+def best_run(directory: Directory, one: Search) -> BestRun | None:
+    """Return the run of a class with the least risk at the end, None without any finite one."""
+    best: BestRun | None = None
+    for experiment in directory.study.experiments:
+        if experiment.hypothesis.key != one.of.key:
+            continue
+        for shard in directory.shards(experiment):
+            last = directory.store.read(shard).risk[:, -1]
+            if np.isfinite(last).any():
+                place = int(np.nanargmin(last))
+                found = BestRun(float(last[place]), experiment, shard.first + place)
+                best = found if best is None or found.risk < best.risk else best
+    return best
+
+
+def best_parameters(directory: Directory, best: BestRun) -> list[np.ndarray]:
+    """Return final parameters [P], float64, of the best run and others of its block, best first.
+
+    The whole block is trained, since its width is part of the bits.
+    """
+    experiment = best.experiment
+    config = directory.layouts[experiment.id].config
+    first = best.replicate - best.replicate % config.width
+    with jax.default_device(jax.local_devices()[0]):
+        engine = make_engine(experiment, config)
+        theta = engine.theta(advance_to_end(engine, experiment, first, config.width))
+        risk = np.asarray(engine.observe(theta).risk)
+    theta = np.asarray(jnp.asarray(theta), np.float64)
+    order = np.argsort(np.where(np.isfinite(risk), risk, np.inf), kind="stable")[:MOST]
+    return [theta[i] for i in order if np.isfinite(theta[i]).all() and np.isfinite(risk[i])]
+
+
+def _mark(best: BestRun) -> dict[str, np.ndarray]:
+    name = np.frombuffer(best.experiment.id.encode(), np.uint8)
+    return {"experiment": name, "replicate": np.array(best.replicate)}
+
+
+def _offered(files: CertificateFiles, one: Search, best: BestRun) -> bool:
+    """Return whether this run was offered before."""
+    try:
+        there = files.load(one.of.key, _NAME)
+    except CertificateError:
+        return False
+    mark = _mark(best)
+    return there is not None and all(
+        name in there.arrays and np.array_equal(there.arrays[name], mark[name]) for name in mark
+    )

@@ -1,0 +1,176 @@
+"""Searches for bounds of inf L: tasks of the plan that run beside the shards, never at load.
+
+A process that works on a study has one thread for its part of them. They have a budget of seconds,
+`optimum.budget`; what it cuts short is kept, as far as it got, and the next `run` goes on. Narrower
+networks' searches give the hierarchy R*(m). When all runs are there, the best of them are offered
+to the strategies as starting points.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import jax
+
+from jaxsim.errors import InputError
+from jaxsim.launch.deadline import Deadline
+from jaxsim.launch.layout import core_seconds
+from jaxsim.optimum.bracket import Bracket
+from jaxsim.optimum.hypothesis_class import HypothesisClass
+from jaxsim.optimum.levels import searched_levels
+from jaxsim.optimum.optimal_risk import optimal_risk
+from jaxsim.optimum.solve import Certificates, search, strategies_for
+from jaxsim.optimum.strategy import Budget
+from jaxsim.study.study import Study
+
+PART = 20.0
+"""A study's searches take one of so many parts of its own time,"""
+LEAST_SECONDS = 10.0
+"""and at least so long, for each process that works on it."""
+OWN_WEIGHT = 4.0
+"""What the class of an experiment gets of the time, when a narrower one gets 1."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for bounds of one hypothesis class.
+
+    Attributes:
+        of: the class.
+        label: of an experiment that it is for.
+        own: whether it is that experiment's class, not a narrower one of its hierarchy.
+    """
+
+    of: HypothesisClass
+    label: str
+    own: bool
+
+    @property
+    def known(self) -> Bracket:
+        """What needs no search, what the study states aside: certificates do not rest on it."""
+        return optimal_risk(self.of.problem, self.of.network)
+
+    @property
+    def weight(self) -> float:
+        """Its part of the time."""
+        return OWN_WEIGHT if self.own else 1.0
+
+
+def planned_searches(study: Study) -> list[Search]:
+    """Return the searches of a study, the experiments' own classes first, each class once."""
+    classes = {e.hypothesis.key: e for e in reversed(study.experiments)}
+    experiments = [e for e in study.experiments if classes[e.hypothesis.key] is e]
+    own = [Search(e.hypothesis, e.label, True) for e in experiments if strategies_for(e.hypothesis)]
+    found = {one.of.key: one for one in own}
+    for experiment in experiments:
+        for narrow in searched_levels(experiment.hypothesis):
+            found.setdefault(narrow.key, Search(narrow, experiment.label, False))
+    return list(found.values())
+
+
+def search_seconds(study: Study) -> float:
+    """Return the seconds that a process has for its searches."""
+    stated = study.spec.optimum.budget
+    return max(LEAST_SECONDS, core_seconds(study) / PART) if stated is None else stated
+
+
+class Stoppable(Budget):
+    """A budget that ends early when somebody asks to stop."""
+
+    def __init__(self, seconds: float, stopped: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(seconds)
+        self.stopped = stopped
+
+    @property
+    def left(self) -> float:
+        """Seconds left, none after a request to stop."""
+        return 0.0 if self.stopped() else super().left
+
+    def share(self, part: float) -> Budget:
+        """Return a budget of a part of what is left."""
+        return Stoppable(self.left * part, self.stopped)
+
+
+def run_searches(
+    searches: Sequence[Search],
+    certificates: Certificates,
+    budget: Budget,
+    announce: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Run searches one after the other; what one leaves of its time is for the others.
+
+    Args:
+        searches: in the order of their importance.
+        certificates: where they are kept.
+        budget: of all together.
+        announce: told what went wrong: a search that fails costs no results.
+
+    Raises:
+        InputError: if certificates cannot be written.
+    """
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        for place, one in enumerate(searches):
+            left = sum(other.weight for other in searches[place:])
+            try:
+                part = budget.share(one.weight / left)
+                search(one.of, one.known, certificates, part, announce=announce)
+            except InputError:
+                raise
+            except Exception as error:
+                announce(
+                    f"a search for inf L of {one.label} failed ({type(error).__name__}: {error}); "
+                    "what was known before stands"
+                )
+
+
+@contextmanager
+def searching(
+    searches: Sequence[Search],
+    certificates: Certificates,
+    seconds: float,
+    deadline: Deadline,
+    announce: Callable[[str], None] = lambda text: None,
+    after: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+    """Run searches in a thread beside what is done inside; leave when both are done.
+
+    Args:
+        searches: of this process.
+        certificates: where they are kept.
+        seconds: for all of them.
+        deadline: of the process.
+        announce: told what goes wrong.
+        after: called when what is inside is done and a search still goes on.
+
+    Raises:
+        InputError: if certificates cannot be written.
+    """
+    if not searches or seconds <= 0:
+        yield
+        return
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            run_searches(searches, certificates, Stoppable(seconds, deadline.passed), announce)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+        if thread.is_alive():
+            after()
+        while thread.is_alive():
+            thread.join(timeout=0.2)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        deadline.stop("interrupted" if interrupted else "failed")
+        thread.join(timeout=30)
+        raise
+    if failures:
+        raise failures[0]

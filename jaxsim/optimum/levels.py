@@ -1,0 +1,110 @@
+"""The hierarchy R*(m): the optimal risk with m neurons in the first hidden layer.
+
+A run whose other first-layer neurons are dead cannot do better than R*(m). A narrower network's
+functions are a wider one's, so that R*(m) does not increase with m: a lower bound for m neurons is
+one for fewer, too, and an upper bound is one for more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from jaxsim.evidence import Bound, largest, smallest
+from jaxsim.optimum.bracket import Bracket
+from jaxsim.optimum.hypothesis_class import HypothesisClass, has_levels
+from jaxsim.optimum.optimal_risk import optimal_risk
+from jaxsim.optimum.parabola import parabola_of
+from jaxsim.optimum.solve import Certificates, solution, strategies_for
+
+MOST_LEVELS = 16
+"""Numbers m of neurons, from 1 on, that are searched; the own width's bound holds for the others,
+and inactive neurons that leave more are no reason to fail."""
+
+
+def searched_levels(of: HypothesisClass) -> list[HypothesisClass]:
+    """Return the narrower classes that some strategy can say something about, the narrowest first.
+
+    None where what dead neurons leave is no network of the same form.
+    """
+    if not has_levels(of.network):
+        return []
+    widths = range(1, min(of.network.hidden[0], MOST_LEVELS + 1))
+    classes = [of.with_first_width(m) for m in widths]
+    return [narrow for narrow in classes if strategies_for(narrow)]
+
+
+class Levels(NamedTuple):
+    """What is known of R*(m).
+
+    Attributes:
+        brackets: for m = 0, 1, ..., N; None if nothing beyond constants is known.
+        remarks: sentences on certificates that are not used.
+    """
+
+    brackets: tuple[Bracket, ...] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def levels(
+    of: HypothesisClass, own: Bracket, certificates: Certificates, constant: Callable[[], Bound]
+) -> Levels:
+    """Return what is known of R*(m) for m = 0, 1, ..., N.
+
+    Args:
+        of: the class with N neurons in the first hidden layer.
+        own: what is known of it.
+        certificates: of it and of narrower ones.
+        constant: returns a lower bound of the risk of every constant prediction.
+    """
+    if not has_levels(of.network):
+        return Levels()
+    parabola = parabola_of(of.problem, of.network)
+    searched = {narrow.network.hidden[0]: narrow for narrow in searched_levels(of)}
+    if parabola is None and not searched:
+        return Levels()
+    width = of.network.hidden[0]
+    found, remarks = [Bracket((constant(),))], []
+    if parabola is not None:
+        found[0] = found[0].with_lower(Bound(parabola.lower(0), reason="closed form for 0 neurons"))
+    for m in range(1, width):
+        known = Bracket(own.lowers) if parabola is None else parabola.bracket(m)
+        if m in searched:
+            narrow = searched[m]
+            known = known if parabola else optimal_risk(narrow.problem, narrow.network)
+            shown = solution(narrow, known, certificates)
+            known = shown.added_to(known)
+            remarks += shown.remarks
+        found.append(known)
+    return Levels(monotone([*found, own]), tuple(remarks))
+
+
+def monotone(brackets: Sequence[Bracket]) -> tuple[Bracket, ...]:
+    """Return brackets of numbers that do not increase, each with its neighbours' better ends."""
+    lowered = [Bracket(b.lowers, b.uppers) for b in brackets]
+    for m in range(len(lowered) - 2, -1, -1):
+        lowered[m] = _better(lowered[m], lowered[m + 1].lower, largest, Bracket.with_lower)
+    for m in range(1, len(lowered)):
+        lowered[m] = _better(lowered[m], lowered[m - 1].upper, smallest, Bracket.with_upper)
+    return tuple(lowered)
+
+
+def _better(
+    bracket: Bracket,
+    other: Bound,
+    best: Callable[[Sequence[Bound]], Bound],
+    added: Callable[[Bracket, Bound], Bracket],
+) -> Bracket:
+    """Return a bracket with a neighbour's bound where that is better than its own."""
+    own = bracket.lower if best is largest else bracket.upper
+    if best((own, other)) is own or other.value == own.value:
+        return bracket
+    return added(bracket, other)
+
+
+def lower_levels(found: Sequence[Bracket] | None) -> Callable[[int], Bound] | None:
+    """Return m -> a lower bound of R*(m), if one is known."""
+    if found is None:
+        return None
+    bounds = [bracket.lower for bracket in found]
+    return lambda m: bounds[m]
