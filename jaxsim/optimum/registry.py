@@ -7,7 +7,10 @@ in its own file, and a line here.
 
 from __future__ import annotations
 
+from jaxsim.optimum.line import FreeKnots
 from jaxsim.optimum.strategy import Strategy
 
-STRATEGIES: dict[str, Strategy] = {}
+_ALL: tuple[Strategy, ...] = (FreeKnots(),)
+
+STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in _ALL}
 """By name, in the order in which they are tried."""

@@ -1,6 +1,5 @@
 """One input and a piecewise linear network: certified brackets of the optimal risk."""
 
-from jaxsim.optimum.line.function_class import narrowed
 from jaxsim.optimum.line.strategy import FreeKnots
 
-__all__ = ["FreeKnots", "narrowed"]
+__all__ = ["FreeKnots"]

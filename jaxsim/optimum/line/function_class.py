@@ -15,12 +15,11 @@ A network with one hidden layer of ReLU besides satisfies the slope condition (s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 
-from jaxsim.network.network import Layer, Network, fully_connected
+from jaxsim.network.network import Network
 
 MOST_KINKS = 4096
 """More kinks than that are as good as any number."""
@@ -83,41 +82,3 @@ def _relu_pieces(widths: list[int]) -> int:
     if first == 2 and rest:
         return (3 + 2 * rest[0]) * _pieces(rest[1:], 1)
     return (first + 1) * _pieces(rest, 1)
-
-
-def narrowed(network: Network, width: int) -> Network:
-    """Return the family with another width of the first hidden layer, all else unchanged.
-
-    It holds what the network can do when all but `width` neurons of its first layer are inactive
-    (and perhaps more): R*(m) = inf over it. Width 0 leaves the constants that the biases above
-    make, as an affine network whose weights are multiplied by 0.
-
-    Args:
-        network: fully connected.
-        width: from 0 to that of the first layer.
-
-    Example:
-        >>> from jaxsim.network.activations import relu
-        >>> from jaxsim.network.initializers import uniform
-        >>> network = fully_connected((Layer(1, 4, uniform(), uniform()),
-        ...                            Layer(4, 1, uniform(), uniform())), relu())
-        >>> narrowed(network, 2).hidden, narrowed(network, 0).hidden
-        ((2,), ())
-    """
-    assert network.activation is not None
-    first, second, *rest = network.layer_specs
-    # Inactive neurons leave the constants of the flat pieces, a bias of the layer above.
-    flat = [end for piece in network.activation.flat for end in piece if np.isfinite(end)]
-    values = np.asarray(network.activation.function(jnp.asarray([0.0, *flat])))
-    leaves = second.biases if not any(values[1:]) else second.biases or second.weights
-    if width > 0:
-        layers = (
-            replace(first, fan_out=width),
-            replace(second, fan_in=width, biases=leaves),
-            *rest,
-        )
-        return fully_connected(layers, network.activation)
-    above = [spec.biases for spec in (replace(second, biases=leaves), *rest)]
-    bias = next((law for law in reversed(above) if law is not None), None)
-    constant = Layer(first.fan_in, network.outputs, first.weights, bias, 0.0)
-    return fully_connected((constant,), network.activation)

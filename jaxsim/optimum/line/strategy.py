@@ -25,7 +25,7 @@ _UPPER_SHARE = 0.4
 class FreeKnots:
     """Bounds of inf L for networks with one input and a piecewise linear activation."""
 
-    name = "free knots"
+    name = "free_knots"
 
     def unsupported_reason(self, problem: Problem, network: Network) -> str:
         """Return why it has nothing to say, one clause; empty if it has."""

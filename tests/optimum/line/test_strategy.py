@@ -1,13 +1,12 @@
 """Brackets of one input and piecewise linear networks, from certificates that are checked."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxsim.network.activations import relu
 from jaxsim.network.initializers import INITIALIZERS, normal
 from jaxsim.network.network import Layer, fully_connected
-from jaxsim.optimum.line import FreeKnots, narrowed
+from jaxsim.optimum.line import FreeKnots
 from jaxsim.optimum.line.function_class import function_class
 from jaxsim.optimum.strategy import Budget, Certificate, CertificateError
 from tests.risk.cases import make_network, make_problem, numpy_layers
@@ -49,19 +48,6 @@ def test_without_biases_all_kinks_lie_at_zero():
     assert function_class(make_network(1, 7, 2, 1, biases=(False, True, True))).kinks == 5
 
 
-def test_narrowed_families():
-    network = make_network(1, 4, 3, 1)
-    assert narrowed(network, 2).hidden == (2, 3)
-    assert function_class(narrowed(network, 0)).kinks == -1
-    constant = narrowed(network, 0)
-    x = jnp.linspace(-1, 1, 3)[:, None]
-    assert constant.apply(jnp.array([5.0, 2.0]), x)[:, 0].tolist() == [2.0] * 3
-    # Inactive neurons of hard_tanh leave -1 and 1, which a bias of the next layer holds.
-    bare = make_network(1, 4, 1, biases=False, activation="hard_tanh")
-    assert narrowed(bare, 2).layer_specs[1].biases is not None
-    assert narrowed(make_network(1, 4, 1, biases=False), 0).size == 1
-
-
 def test_parabola_of_two_neurons():
     lower, upper, _ = bracket(make_problem(), make_network(1, 2, 1))
     exact = 4 / 45 / 81
@@ -69,7 +55,8 @@ def test_parabola_of_two_neurons():
 
 
 def test_constants_of_dead_layers():
-    network = narrowed(make_network(1, 4, 1), 0)
+    bias = Layer(1, 1, normal(), normal(), 0.0)
+    network = fully_connected((bias,), relu())
     lower, upper, _ = bracket(make_problem("sin(pi*x)"), network)
     assert lower == pytest.approx(0.5, rel=1e-9)
     assert upper == pytest.approx(0.5, rel=1e-9)
@@ -104,10 +91,8 @@ def test_upper_end_is_the_risk_of_the_stored_parameters():
         h = np.linspace(-1, 1, 400_001)[:, None]
         y = np.sin(np.pi * h)
         layers = numpy_layers(network, bounds.theta)
-        for number, (spec, (weights, biases)) in enumerate(
-            zip(network.layer_specs, layers, strict=True)
-        ):
-            h = h @ (spec.multiplier * weights) + biases
+        for number, (weights, biases) in enumerate(layers):
+            h = h @ weights + biases
             h = np.maximum(h, 0) if number < len(layers) - 1 else h
         value = np.trapezoid(((h - y) ** 2)[:, 0]) / 400_000
         assert bounds.theta.dtype == np.float64
@@ -120,7 +105,7 @@ def test_upper_end_is_the_risk_of_the_stored_parameters():
 def test_wrong_certificates_are_refused():
     problem, network = make_problem("step(x)"), make_network(1, 2, 1)
     grid, theta = np.linspace(-1, 1, 11), np.zeros(network.size)
-    STRATEGY.verify(problem, network, Certificate("free knots", {"grid": grid, "theta": theta}))
+    STRATEGY.verify(problem, network, Certificate("free_knots", {"grid": grid, "theta": theta}))
     for arrays, what in (
         ({"grid": grid[1:]}, "no partition"),
         ({"grid": grid[::-1]}, "no partition"),
@@ -130,7 +115,7 @@ def test_wrong_certificates_are_refused():
         ({"grid": grid, "theta": theta * np.nan}, "parameters"),
     ):
         with pytest.raises(CertificateError, match=what):
-            STRATEGY.verify(problem, network, Certificate("free knots", arrays))
+            STRATEGY.verify(problem, network, Certificate("free_knots", arrays))
 
 
 def test_a_search_without_time_goes_on_later():
