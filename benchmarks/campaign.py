@@ -91,6 +91,7 @@ def made_up(directory: Path, shards: int, replicates: int) -> tuple[float, int]:
         gradient_norm=np.round(rng.exponential(0.01, per_shard), 3),
         dead_layer=np.zeros(per_shard, np.int16),
         dead_neurons=np.zeros(per_shard, np.int32),
+        constant=np.zeros((per_shard, 2), np.int8),
     )
     facts = {"device_kind": "made up", "diverged": "0"}
     begin = time.monotonic()

@@ -183,4 +183,5 @@ def _records(
         gradient_norm=np.asarray(gradient_norm, np.float64),
         dead_layer=np.asarray(dead_layer, np.int16),
         dead_neurons=np.asarray(dead_neurons, np.int32),
+        constant=np.stack([o.constant for o in observed], axis=1).astype(np.int8),
     )

@@ -105,6 +105,7 @@ def estimate_columns() -> dict[str, str]:
         "experiment": of.pop("experiment"),
         **AXES,
         **of,
+        "constant": "runs whose network is constant on the whole support at this step.",
         "permanent_failures": (
             "runs certified to exceed inf L + eps in all further training; at the last step only."
         ),

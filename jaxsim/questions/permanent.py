@@ -23,6 +23,7 @@ class PermanentAnswer(Data):
         evidence: what their certificates rest on, [G].
         dead_layer: runs with a hidden layer certified to stay wholly inactive.
         dead_neurons: runs with 0, 1, ... first-layer neurons certified to stay inactive.
+        constant: runs whose network is constant on the whole support, at every checkpoint, [T].
     """
 
     eps: list[float]
@@ -31,6 +32,7 @@ class PermanentAnswer(Data):
     evidence: list[EvidenceAnswer]
     dead_layer: int
     dead_neurons: list[int]
+    constant: list[int]
 
 
 class PermanentFailures(Question):
@@ -45,6 +47,8 @@ class PermanentFailures(Question):
         # Runs by the bound that their certificate gives; the last entry: none.
         self.by_bound = np.zeros(len(self.remaining.bounds) + 1, np.int64)
         self.dead_neurons = np.zeros(len(self.remaining.bounds) - 1, np.int64)
+        self.constant = np.zeros(len(subject.checkpoints), np.int64)
+        self.widths = np.array(subject.experiment.network.hidden, int)
         self.dead_layer = self.runs = 0
 
     def add(self, records: Records) -> None:
@@ -54,12 +58,16 @@ class PermanentFailures(Question):
         neurons = np.minimum(records.dead_neurons, len(self.dead_neurons) - 1)
         self.dead_neurons += np.bincount(neurons, minlength=len(self.dead_neurons))
         self.dead_layer += int((records.dead_layer > 0).sum())
+        # Shards of earlier versions do not say, but a wholly inactive layer does.
+        by_layer = (records.inactive == self.widths).any(2) if len(self.widths) else False
+        self.constant += ((records.constant == 1) | by_layer).sum(0)
         self.runs += len(records.replicate)
 
     def merge(self, other: Self) -> None:
         """Add the other's counts."""
         self.by_bound = self.by_bound + other.by_bound
         self.dead_neurons = self.dead_neurons + other.dead_neurons
+        self.constant = self.constant + other.constant
         self.dead_layer += other.dead_layer
         self.runs += other.runs
 
@@ -81,4 +89,5 @@ class PermanentFailures(Question):
             evidence=evidence,
             dead_layer=self.dead_layer,
             dead_neurons=self.dead_neurons.tolist(),
+            constant=self.constant.tolist(),
         )

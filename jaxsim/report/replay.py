@@ -22,6 +22,7 @@ def print_replay(replay: Replay, console: Console) -> None:
             f"inactive_{layer + 1}": records.inactive[0, :, layer]
             for layer in range(records.inactive.shape[2])
         }
+        | {"constant": records.constant[0]}
     )
     text = io.StringIO()
     rows.to_csv(text, index=False)

@@ -44,6 +44,7 @@ def sentences(answer: Answer) -> list[str]:
     said += [f"Not compared: {sentence}." for sentence in answer.pairs.not_compared]
     said += _every_n(done)
     said += _permanent(done, answer.eps[0]) if done else []
+    said += _constant(done)
     said += [text for e in done for text in _others(e)]
     return said
 
@@ -169,6 +170,24 @@ def _permanent(done: list[ExperimentAnswer], eps: float) -> list[str]:
         f"Permanent failures: {counts} are certified{reserved} to exceed the optimal risk by more "
         f"than {number(eps)} in all further training, whatever mini-batches would follow."
     ]
+
+
+def _constant(done: list[ExperimentAnswer]) -> list[str]:
+    """Return a sentence on the runs whose network is constant on the whole support of the input."""
+    if not any(count for e in done for count in e.permanent.constant):
+        return []
+    ranked = sorted(done, key=lambda e: (e.permanent.constant[-1] / e.runs, e.label))
+    least, most = ranked[0], ranked[-1]
+
+    def share(e: ExperimentAnswer) -> str:
+        first, last = e.permanent.constant[0], e.permanent.constant[-1]
+        return f"{last:,} of {counted(e.runs, 'run')} ({first:,} at the start)"
+
+    if share(least) == share(most):
+        counts = share(most) + (" of every experiment" if len(done) > 1 else "")
+    else:
+        counts = f"{share(least)} of {least.label} to {share(most)} of {most.label}"
+    return [f"Constant networks: {counts} end with a network that is constant for all inputs."]
 
 
 def given(experiments: list[ExperimentAnswer]) -> str:

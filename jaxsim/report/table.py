@@ -108,6 +108,7 @@ def notes(answer: Answer) -> list[str]:
     if shows_permanent(done):
         lines.append("permanent: runs certified to fail in all further training")
     lines += legend(done)
+    lines += [f"constant: {text}" for text in constant_texts(done)]
     said: list[Callable[[ExperimentAnswer], str]] = [_optimum, _risk]
     for text_of in said:
         groups: dict[str, list[str]] = {}
@@ -130,6 +131,25 @@ def notes(answer: Answer) -> list[str]:
         kinds = joined([f"{n:,} on {kind}" for kind, n in answer.device_kinds.items()])
         lines.append(f"mixed device kinds: {kinds}; bits agree only within one kind")
     return lines
+
+
+def constant_texts(done: list[ExperimentAnswer]) -> list[str]:
+    """Return how many runs of each experiment end as a constant network, if any ever are one.
+
+    Example: "3,259 of 20,000 runs (adam)".
+    """
+    if not any(count for e in done for count in e.permanent.constant):
+        return []
+    groups: dict[str, list[str]] = {}
+    for e in done:
+        text = f"{e.permanent.constant[-1]:,} of {counted(e.runs, 'run')}"
+        groups.setdefault(text, []).append(e.label)
+    if len(done) == 1:
+        return list(groups)
+    return [
+        f"{text} of {'each experiment' if len(labels) == len(done) else joined(labels)}"
+        for text, labels in groups.items()
+    ]
 
 
 def _coverage(answer: Answer) -> str:

@@ -19,14 +19,14 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
     """Return one row per experiment, eps and checkpoint.
 
     Columns: the fields of `Estimate`, after `experiment` one for each key in which experiments
-    differ, and at the last checkpoint `permanent_failures` with what they rest on,
-    `permanent_evidence`.
+    differ, `constant`, the runs whose network is constant on the whole support, and at the last
+    checkpoint `permanent_failures` with what they rest on, `permanent_evidence`.
     """
     rows = []
     for e in answer.finished:
         for g, course in enumerate(e.exceedance.estimates):
-            for one in course:
-                row = _named(e, asdict(one))
+            for one, constant in zip(course, e.permanent.constant, strict=True):
+                row = _named(e, asdict(one)) | {"constant": constant}
                 last = one is course[-1]
                 row["permanent_failures"] = e.permanent.count[g] if last else pd.NA
                 row["permanent_evidence"] = e.permanent.evidence[g].kind if last else pd.NA

@@ -29,6 +29,8 @@ COLUMNS = {
     "error": "error of the risk: a bound or an estimate, see the report; 0 for a diverged run",
     "inactive_1": "first-layer neurons that are inactive on the whole support, certified",
     "inactive_L_at_least": "the same for hidden layer L >= 2, where it is a lower bound",
+    "constant": "1 if the network is constant on the whole support at this checkpoint, 0 if it is "
+    "not known to be; empty in shards of versions that did not look",
     "gradient_norm": "norm of the gradient of the true risk; known at the last step only",
     "dead_layer": "first hidden layer (from 1) certified to stay wholly inactive in all further "
     "training, 0 if there is none; known at the last step only",
@@ -83,6 +85,8 @@ def frame(
             columns[name] = pd.array(records.inactive[:, :, layer].ravel(), dtype="Int32")
         else:
             columns[name] = pd.array([pd.NA] * (rows * checkpoints), dtype="Int32")
+    constant = records.constant.ravel()
+    columns["constant"] = pd.arrays.IntegerArray(np.maximum(constant, 0), constant < 0)
     norm = np.where(np.isfinite(records.gradient_norm), records.gradient_norm, np.inf)
     columns["gradient_norm"] = at_last(norm, "Float64")
     columns["dead_layer"] = at_last(records.dead_layer, "Int32")

@@ -14,8 +14,14 @@ STORED = {"dead_layer": "permanent", "dead_neurons": "certified"}
 _FIELDS: dict[str, str] = {column: name for name, column in STORED.items()}
 
 
-def arrow_schema(checkpoints: int, layers: int) -> pa.Schema:
-    """Return the schema of shards with K+1 checkpoints and L hidden layers."""
+def arrow_schema(checkpoints: int, layers: int, optional: bool = True) -> pa.Schema:
+    """Return the schema of shards with K+1 checkpoints and L hidden layers.
+
+    Args:
+        checkpoints: K+1.
+        layers: L.
+        optional: whether the columns are there that shards of earlier versions lack.
+    """
     per_checkpoint = pa.list_(pa.float64(), checkpoints)
     fields = [
         ("replicate", pa.int64()),
@@ -28,6 +34,8 @@ def arrow_schema(checkpoints: int, layers: int) -> pa.Schema:
         (STORED["dead_layer"], pa.int16()),
         (STORED["dead_neurons"], pa.int32()),
     ]
+    if optional:
+        fields.append(("constant", pa.list_(pa.int8(), checkpoints)))
     # Parquet has no lists of length zero: without hidden layers there is no such column.
     return pa.schema([f for f in fields if layers or f[0] != "inactive"])
 
@@ -37,7 +45,8 @@ OTHER_COLUMNS = "its columns are not those of this experiment"
 
 def has_schema(schema: pa.Schema, checkpoints: int, layers: int) -> bool:
     """Return whether a table's columns are those of such an experiment."""
-    return schema.remove_metadata().equals(arrow_schema(checkpoints, layers))
+    plain = schema.remove_metadata()
+    return any(plain.equals(arrow_schema(checkpoints, layers, new)) for new in (True, False))
 
 
 def to_arrow(records: Records, metadata: dict[str, str]) -> pa.Table:
@@ -62,12 +71,14 @@ def from_arrow(table: pa.Table, checkpoints: int, layers: int) -> Records:
     Raises:
         InputError: if the table's columns are not those of such an experiment.
     """
-    schema = arrow_schema(checkpoints, layers)
     if not has_schema(table.schema, checkpoints, layers):
         raise InputError(OTHER_COLUMNS)
     rows = table.num_rows
-    values = {"inactive": np.zeros((rows, checkpoints, 0), np.int32)}
-    for field in schema:
+    values = {
+        "inactive": np.zeros((rows, checkpoints, 0), np.int32),
+        "constant": np.full((rows, checkpoints), -1, np.int8),
+    }
+    for field in table.schema:
         name = _FIELDS.get(str(field.name), str(field.name))
         column = table.column(field.name).combine_chunks()
         if pa.types.is_fixed_size_list(field.type):

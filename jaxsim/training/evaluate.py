@@ -1,4 +1,4 @@
-"""What is observed of a member at a checkpoint: true risk with its error, inactive neurons."""
+"""What is observed of a member at a checkpoint: true risk with its error, what is inactive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jax import Array
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.risk import make_risk
 from jaxsim.training.experiment import Experiment
-from jaxsim.training.inactive import make_inactive
+from jaxsim.training.inactive import make_inactivity
 
 
 class Observation(NamedTuple):
@@ -22,11 +22,14 @@ class Observation(NamedTuple):
         risk: true risk L(theta).
         error: bound on its numerical error.
         inactive: certified inactive neurons per hidden layer, int32 [L].
+        constant: 1 if the network is constant on the support, 0 if it is not known to be, -1 where
+            that is not looked at; int8.
     """
 
     risk: Array
     error: Array
     inactive: Array
+    constant: Array
 
 
 class Evaluate(NamedTuple):
@@ -49,7 +52,7 @@ def make_evaluate(experiment: Experiment, forward_passes: ForwardPasses | None =
         forward_passes: an engine's own over points; None for the plain ones.
     """
     risk = make_risk(experiment.problem, experiment.network, experiment.risk, forward_passes)
-    inactive = make_inactive(
+    inactivity = make_inactivity(
         experiment.network,
         experiment.problem.law.support,
         experiment.dtype,
@@ -61,10 +64,12 @@ def make_evaluate(experiment: Experiment, forward_passes: ForwardPasses | None =
         theta = theta.astype(jnp.float64)
         value, error = risk.evaluate(theta)
         finite = jnp.isfinite(theta).all() & jnp.isfinite(value)
+        neurons = inactivity(theta)
         return Observation(
             risk=jnp.where(finite, value, jnp.nan),
             error=jnp.where(finite, error, jnp.nan),
-            inactive=inactive(theta),
+            inactive=neurons.inactive,
+            constant=jnp.where(finite, neurons.constant, jnp.minimum(neurons.constant, 0)),
         )
 
     def gradient_norm(theta: Array) -> Array:

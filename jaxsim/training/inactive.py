@@ -1,9 +1,9 @@
-"""Inactive neurons of a trained network, certified on the whole support of X.
+"""Inactive neurons of a trained network, certified on the whole support of X; constant networks.
 
 A neuron is counted only if its pre-activation provably stays in a flat interval of the
 activation for every x in the support, in the arithmetic of the training: the exact range of
-the pre-activation must clear the interval's end by a bound on the rounding errors. What the range
-rests on:
+the pre-activation must clear the interval's end by a bound on the rounding errors, at every point
+by the point's own (`pointwise`) where finitely many points decide. What the range rests on:
 
     first layer      boxes, balls, finite points: exact
     deeper layers    finite points and one-dimensional inputs: exact (the extrema of a piecewise
@@ -12,6 +12,11 @@ rests on:
 
 What is assumed of the activation is what it declares: its Lipschitz constant carries errors from
 layer to layer, and its image of an interval is that of the ends only if it is monotone.
+
+A network is constant on the support if all that its output weights see is constant. A neuron is if
+it is inactive, or if its pre-activation is constant: one value on the support, or no weight from a
+neuron that is not. That is a statement on the function with these parameters, in real numbers up to
+rounding in float64, and on no training.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ from jaxsim.network.forward_passes import ForwardPasses, PreactivationRange, pla
 from jaxsim.network.kinks import network_kinks
 from jaxsim.network.network import Network
 from jaxsim.problem.support import Box, Points, Support
+from jaxsim.training.pointwise import CertainRange, make_certain_range, rounded_by
 
 
 class LayerRange(NamedTuple):
@@ -44,6 +50,8 @@ class LayerRange(NamedTuple):
         weights: effective weights [in, units].
         size: bound on |inputs of the layer| [in].
         dtype: the training precision, in which the ends of flat intervals are rounded too.
+        certain_low: least pre-activation less the margin of its point; -inf where not known.
+        certain_high: largest pre-activation plus the margin of its point; inf where not known.
     """
 
     low: Array
@@ -53,22 +61,32 @@ class LayerRange(NamedTuple):
     weights: Array
     size: Array
     dtype: jnp.dtype
+    certain_low: Array
+    certain_high: Array
 
     def clears(self, activation: Activation, slack: Array | float = 0.0) -> Array:
         """Return which neurons stay flat even if pre-activations move by up to `slack`."""
         inactive = jnp.zeros(self.high.shape, bool)
         room = self.margin + slack
         for low, high in activation.flat:
-            below = (self.high <= high - room - _rounded_by(high, self.dtype)) | (
-                (high == 0.0) & self.non_positive & (jnp.asarray(slack) == 0)
-            )
-            above = self.low >= low + room + _rounded_by(low, self.dtype)
+            top = high - rounded_by(high, self.dtype)
+            bottom = low + rounded_by(low, self.dtype)
+            below = (self.high <= top - room) | (self.certain_high <= top - slack)
+            below |= (high == 0.0) & self.non_positive & (jnp.asarray(slack) == 0)
+            above = (self.low >= bottom + room) | (self.certain_low >= bottom + slack)
             if low == -jnp.inf:
                 inactive |= below
             elif high == jnp.inf:
                 inactive |= above
             else:
                 inactive |= below & above
+        return inactive
+
+    def flat(self, activation: Activation) -> Array:
+        """Return which neurons stay flat in real numbers."""
+        inactive = jnp.zeros(self.high.shape, bool)
+        for low, high in activation.flat:
+            inactive |= (self.low >= low) & (self.high <= high)
         return inactive
 
 
@@ -98,8 +116,15 @@ def make_ranges(
     depth = len(network.hidden)
     forward_passes = plain_forward_passes(network) if forward_passes is None else forward_passes
 
-    def sampled_extremes(theta: Array) -> tuple[PreactivationRange, Array] | None:
-        """Return exact (low, high) per layer where finitely many points decide, and validity."""
+    certain_range = make_certain_range(network, dtype, unit, support.draw_units)
+
+    def sampled_extremes(
+        theta: Array,
+    ) -> tuple[PreactivationRange, CertainRange, Array] | None:
+        """Return exact (low, high) per layer where finitely many points decide, and validity.
+
+        Between them: the same with margins, which hold in the arithmetic of the training.
+        """
         if depth == 1 or not (activation.piecewise_linear and math.isfinite(lipschitz)):
             return None
         if isinstance(support, Points):
@@ -109,7 +134,8 @@ def make_ranges(
             points = kinks[:, None]
         else:
             return None
-        return forward_passes.preactivation_range(theta, points), complete
+        extremes = forward_passes.preactivation_range(theta, points)
+        return extremes, certain_range(theta, points), complete
 
     def ranges(theta: Array) -> tuple[LayerRange, ...]:
         layers = network.layers(theta)[:-1]
@@ -117,6 +143,8 @@ def make_ranges(
         found: list[LayerRange] = []
         error: Array | None = None
         for number, (weights, biases) in enumerate(layers):
+            nowhere = jnp.full_like(biases, -jnp.inf), jnp.full_like(biases, jnp.inf)
+            surely = nowhere
             if error is None:
                 low, high = support.affine_range(weights, biases)
                 magnitude = support.magnitude(weights)
@@ -132,9 +160,13 @@ def make_ranges(
                 terms = jnp.maximum(*(_safe(end, weights) for end in computed))
                 positive = jax.nn.relu(terms).sum(0) + jax.nn.relu(biases)
                 if exact is not None:
-                    (extremes, complete) = exact
+                    extremes, certain, complete = exact
                     low = jnp.where(complete, extremes[number][0], low)
                     high = jnp.where(complete, extremes[number][1], high)
+                    surely = tuple(
+                        jnp.where(complete, end, unknown)
+                        for end, unknown in zip(certain[number], nowhere, strict=True)
+                    )
                 error = _after_activation(activation, before, error, size, unit)
             fan_in = weights.shape[0]
             # Drawn inputs are wrong by half a unit, on balls by more.
@@ -142,10 +174,63 @@ def make_ranges(
             rounding = units * unit * (magnitude + jnp.abs(biases))
             inherited = 0.0 if error is None else _times(error, jnp.abs(weights)) * (1 + unit)
             error = rounding + inherited
-            found.append(LayerRange(low, high, error, positive == 0, weights, size, dtype))
+            found.append(LayerRange(low, high, error, positive == 0, weights, size, dtype, *surely))
         return tuple(found)
 
     return ranges
+
+
+class Inactivity(NamedTuple):
+    """What of a network does nothing on the support.
+
+    Attributes:
+        inactive: certified inactive neurons per hidden layer, int32 [L].
+        constant: 1 if the network is constant on the support, 0 if it is not known to be; -1 for a
+            network whose layers are not known. int8.
+    """
+
+    inactive: Array
+    constant: Array
+
+
+def make_inactivity(
+    network: Network,
+    support: Support,
+    dtype: jnp.dtype,
+    pieces: int | None = None,
+    forward_passes: ForwardPasses | None = None,
+) -> Callable[[Array], Inactivity]:
+    """Return theta [P] (float64) -> `Inactivity`; the arguments are those of `make_ranges`."""
+    depth = len(network.hidden)
+    activation = network.activation
+    if not network.fully_connected or activation is None:
+        unknown = jnp.full((), -1, jnp.int8)
+        return lambda theta: Inactivity(jnp.zeros(depth, jnp.int32), unknown)
+    ranges = None
+    if activation.flat and depth:
+        ranges = make_ranges(network, support, dtype, pieces, forward_passes)
+
+    def inactivity(theta: Array) -> Inactivity:
+        layers = network.layers(theta)
+        found = ranges(theta) if ranges else (None,) * depth
+        counts = jnp.zeros(depth, jnp.int32)
+        if ranges:
+            dead = [layer.clears(activation).sum() for layer in found if layer is not None]
+            counts = jnp.stack(dead).astype(jnp.int32)
+        constant: Array | None = None
+        for (weights, biases), layer in zip(layers, (*found, None), strict=True):
+            if constant is None:
+                low, high = support.affine_range(weights, biases)
+                constant = low == high
+            else:
+                constant = (constant[:, None] | (weights == 0)).all(0)
+                constant &= jnp.isfinite(biases)
+            if layer is not None:
+                constant |= layer.clears(activation) | layer.flat(activation)
+        assert constant is not None
+        return Inactivity(counts, constant.all().astype(jnp.int8))
+
+    return inactivity
 
 
 def make_inactive(
@@ -156,17 +241,8 @@ def make_inactive(
     forward_passes: ForwardPasses | None = None,
 ) -> Callable[[Array], Array]:
     """Return theta [P] (float64) -> number of certified inactive neurons per hidden layer [L]."""
-    depth = len(network.hidden)
-    activation = network.activation
-    if activation is None or not activation.flat or not depth:
-        return lambda theta: jnp.zeros(depth, jnp.int32)
-    ranges = make_ranges(network, support, dtype, pieces, forward_passes)
-
-    def count(theta: Array) -> Array:
-        dead = [layer.clears(activation).sum() for layer in ranges(theta)]
-        return jnp.stack(dead).astype(jnp.int32)
-
-    return count
+    inactivity = make_inactivity(network, support, dtype, pieces, forward_passes)
+    return lambda theta: inactivity(theta).inactive
 
 
 def _image(activation: Activation, low: Array, high: Array) -> tuple[Array, Array]:
@@ -222,13 +298,6 @@ def _value_error(
         return 0.0
     reach = jnp.maximum(jnp.abs(layer.low), jnp.abs(layer.high)) + layer.margin
     return activation.rounding * unit * (size + activation.lipschitz * reach)
-
-
-def _rounded_by(end: float, dtype: jnp.dtype) -> float:
-    """Return by how much the end of a flat interval changes when it is rounded."""
-    if not math.isfinite(end):
-        return 0.0
-    return abs(float(jnp.finfo(dtype).dtype.type(end)) - end)
 
 
 def _interval_product(

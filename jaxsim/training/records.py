@@ -40,6 +40,8 @@ class Records(NamedTuple):
         dead_layer: first hidden layer (1-based) that is certified to stay wholly inactive in all
             further training, whatever the mini-batches; 0 if there is none. int16 [R].
         dead_neurons: first-layer neurons certified to stay inactive in all further training, [R].
+        constant: whether the network is constant on the support at the checkpoints: 1, 0 if it is
+            not known to be, -1 if that was not looked at, int8 [R, K+1].
     """
 
     replicate: np.ndarray
@@ -51,3 +53,4 @@ class Records(NamedTuple):
     gradient_norm: np.ndarray
     dead_layer: np.ndarray
     dead_neurons: np.ndarray
+    constant: np.ndarray

@@ -111,6 +111,9 @@ def test_bounds_never_exceed_the_truth_nor_certificates_the_failures(frame, answ
     for e in answer.experiments:
         last = frame[(frame.experiment == e.label) & (frame.n == 60)]
         assert e.permanent.dead_layer == (last.dead_layer > 0).sum()
+        for n, count in zip(e.checkpoints, e.permanent.constant, strict=True):
+            one = frame[(frame.experiment == e.label) & (frame.n == n)]
+            assert count == (one.inactive_1 == 3).sum() == one.constant.sum() > 0
         for k, count in enumerate(e.permanent.dead_neurons):
             assert count == (last.dead_neurons == k).sum()
         for g, row in enumerate(e.exceedance.estimates):
@@ -127,6 +130,8 @@ def test_every_estimate_is_in_the_table(answer):
     rows = estimates_frame(answer)
     assert len(rows) == 2 * 2 * 5
     assert rows[rows.step < 60].permanent_failures.isna().all()
+    counts = rows[rows.eps == EPS[0]].constant.tolist()
+    assert counts == [n for e in answer.experiments for n in e.permanent.constant]
     assert set(rows.columns) >= {"failures", "undecided", "diverged", "lower", "upper", "method"}
     assert rows["optimizer.name"].tolist() == rows.experiment.tolist()
     assert set(rows["optimizer.learning_rate"]) == {0.1, 0.02}

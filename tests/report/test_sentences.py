@@ -184,3 +184,36 @@ def test_marks_stand_beside_every_number_that_is_no_proof_and_are_explained(answ
     )
     assert "7†" in shown_table(certified)
     assert any("certified (given that y)" in s for s in sentences(certified))
+
+
+def test_constant_networks_are_counted_in_sight(answer):
+    first, second = answer.experiments
+
+    def with_counts(*counts):
+        many = [
+            e.model_copy(
+                update={"runs": 20_000, "permanent": e.permanent.model_copy(update={"constant": c})}
+            )
+            for e, c in zip((first, second), counts, strict=False)
+        ]
+        one = answer.model_copy(update={"experiments": many})
+        found = [n for n in notes(one) if n.startswith("constant: ")]
+        return found, [s for s in sentences(one) if s.startswith("Constant networks: ")]
+
+    none = [0] * len(first.checkpoints)
+    some = [*none[1:], 3_259]
+    assert with_counts(none, none) == ([], [])
+    assert with_counts(some) == (
+        ["constant: 3,259 of 20,000 runs"],
+        [
+            "Constant networks: 3,259 of 20,000 runs (0 at the start) end with a network that is "
+            "constant for all inputs."
+        ],
+    )
+    assert with_counts(some, some)[0] == ["constant: 3,259 of 20,000 runs of each experiment"]
+    found, (said,) = with_counts(none, some)
+    assert found == [
+        f"constant: 0 of 20,000 runs of {first.label}",
+        f"constant: 3,259 of 20,000 runs of {second.label}",
+    ]
+    assert f"of {first.label} to 3,259 of 20,000 runs (0 at the start) of {second.label}" in said

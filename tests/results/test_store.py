@@ -35,6 +35,7 @@ def some_records(first=10, rows=7, checkpoints=3, layers=2, seed=0):
         gradient_norm=rng.random(rows),
         dead_layer=np.zeros(rows, np.int16),
         dead_neurons=np.arange(rows, dtype=np.int32),
+        constant=rng.integers(-1, 2, (rows, checkpoints)).astype(np.int8),
     )
 
 
@@ -204,3 +205,22 @@ def test_concatenate_and_head_cut_along_replicates():
     both = concatenate([some_records(0), some_records(7)])
     assert both.replicate.tolist() == list(range(14))
     assert same_bits(head(both, 7), some_records(0))
+
+
+def test_shards_of_versions_that_did_not_look_for_constant_networks_are_read(tmp_path):
+    import pyarrow.parquet as pq
+
+    store, records = Store(tmp_path), some_records()
+    store.write(SHARD, records, {})
+    path = store.path(SHARD)
+    table = pq.read_table(path, use_threads=False)
+    old = table.drop_columns(["constant"])
+    pq.write_table(old, path, write_statistics=False, write_page_checksum=True)
+    unknown = np.full((7, 3), -1, np.int8)
+    assert same_bits(store.read(SHARD), records._replace(constant=unknown))
+    store.facts(SHARD)
+    both = concatenate([records, store.read(SHARD)])
+    assert both.constant.shape == (14, 3)
+    pq.write_table(table.drop_columns(["risk"]), path, write_page_checksum=True)
+    with pytest.raises(DamagedShard, match="columns"):
+        store.read(SHARD)
