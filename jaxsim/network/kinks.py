@@ -6,12 +6,17 @@ layer is affine, so that it passes a breakpoint of the activation at most once, 
 linear interpolation gives. For other activations only the kinks of the first layer are found.
 
 Shapes are fixed, as JAX wants them: a grid has room for a stated number of pieces; absent kinks are
-moved to the right end, where they make pieces of length zero.
+moved to the right end, where they make pieces of length zero. Time grows with the room, and most
+networks need a third of it: a few members of a batch are tried in a small room first, and the large
+one is taken for those that do not fit. A grid's kinks have the same bits in both.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
+import jax.custom_batching
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -20,6 +25,10 @@ from jaxsim.network.network import Network
 from jaxsim.network.sorting import increasing, put, ranks
 
 LEAST_CAPACITY = 64
+SMALL_SHARE = 0.4
+"""Part of the capacity that is tried first: nearly all networks as usually drawn fit."""
+TRIED_TOGETHER = 16
+"""Members of a batch that are tried together: one that does not fit costs all of them."""
 _NARROW = 8
 _LONG = 512
 
@@ -55,11 +64,64 @@ def network_kinks(
         pieces: capacity; None for the default.
         extra: points of [low, high] that the grid shall hold besides.
     """
+    room = capacity(network, pieces)
+    searched = network.activation is not None and network.activation.piecewise_linear
+
+    def kinks(theta: Array, room: int) -> tuple[Array, Array]:
+        return _kinks(network, theta, (low, high), room, extra)
+
+    small = int(SMALL_SHARE * room)
     theta = jax.lax.stop_gradient(theta)
+    if len(network.hidden) < 3 or not searched or small < LEAST_CAPACITY // 2:
+        return kinks(theta, room)
+    length = room + len(extra) + 1
+
+    def tried(theta: Array) -> tuple[Array, Array]:
+        grid, complete = kinks(theta, small)
+        return jnp.concatenate([grid, jnp.full(length - grid.size, high, grid.dtype)]), complete
+
+    def group(thetas: Array) -> tuple[Array, Array]:
+        grids, fit = jax.vmap(tried)(thetas)
+
+        def again() -> tuple[Array, Array]:
+            others, complete = jax.vmap(lambda theta: kinks(theta, room))(thetas)
+            # Whoever else is in the group, a member has the bits of the room that it fits.
+            return jnp.where(fit[:, None], grids, others), complete
+
+        return jax.lax.cond(fit.all(), lambda: (grids, fit), again)
+
+    @jax.custom_batching.custom_vmap
+    def adaptive(theta: Array) -> tuple[Array, Array]:
+        grids, complete = group(theta[None])
+        return grids[0], complete[0]
+
+    @adaptive.def_vmap
+    def _(members: int, batched: list[bool], thetas: Array) -> tuple[Any, Any]:
+        # On a GPU all members run at once, and one of thousands does not fit.
+        if members <= TRIED_TOGETHER:
+            found = group(thetas)
+        elif jax.default_backend() != "cpu" or members % TRIED_TOGETHER:
+            found = jax.vmap(lambda theta: kinks(theta, room))(thetas)
+        else:
+            groups = jax.lax.map(group, thetas.reshape(-1, TRIED_TOGETHER, thetas.shape[1]))
+            found = jax.tree.map(lambda a: a.reshape(members, *a.shape[2:]), groups)
+        return found, (True, True)
+
+    return adaptive(theta)
+
+
+def _kinks(
+    network: Network,
+    theta: Array,
+    interval: tuple[float, float],
+    room: int,
+    extra: tuple[float, ...],
+) -> tuple[Array, Array]:
+    """Return the grid with room for a number of pieces, and whether it is complete."""
+    low, high = interval
     activation = network.activation
     assert activation is not None
     breakpoints = jnp.asarray(activation.breakpoints, theta.dtype)
-    room = capacity(network, pieces)
     layers = network.layers(theta)[:-1]
     ends = jnp.clip(jnp.asarray([low, high, *extra], theta.dtype), low, high)
     if not layers or not breakpoints.size:

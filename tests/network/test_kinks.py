@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsim.network import kinks
 from jaxsim.network.kinks import capacity, network_kinks
 from jaxsim.network.sorting import put
 from tests.risk.cases import (
@@ -128,6 +129,27 @@ def test_nothing_is_put_twice_into_one_place(widths, pieces, monkeypatch):
     assert len(places) > 10
     for to in places:
         assert len(np.unique(to)) == len(to)
+
+
+def test_a_small_room_tried_first_changes_no_bit(monkeypatch):
+    network = make_network(1, 14, 14, 14, 1)
+    thetas = np.array(members(network, 32))
+    assert capacity(network) == 84  # of which 33 pieces are tried first
+    loss = jax.vmap(lambda theta: network_kinks(network, theta, -1.0, 1.0)[0].sum())
+
+    def grids():
+        find = jax.jit(jax.vmap(lambda theta: network_kinks(network, theta, -1.0, 1.0)))
+        return [np.asarray(a) for a in find(thetas)]
+
+    found, complete = grids()
+    # Derivatives can be taken of what contains it.
+    assert jax.eval_shape(jax.grad(lambda t: loss(t).sum()), thetas[:2]).shape == thetas[:2].shape
+    monkeypatch.setattr(kinks, "SMALL_SHARE", 0.0)
+    plain, plainly = grids()
+    assert complete.all()
+    assert plainly.all()
+    assert 0 < ((plain < 1).sum(1) > 33).sum() < 16
+    assert np.array_equal(found, plain)
 
 
 def test_capacity_is_the_worst_case_where_that_is_small():
