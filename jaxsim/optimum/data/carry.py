@@ -112,7 +112,7 @@ def _neurons(
         if not slopes.somewhere:
             return 0, f"the activation {activation.name!r} may be constant"
         return q + (pure and not slopes.odd), ""
-    if _fixed_bias(spec) and not _homogeneous(activation):
+    if _fixed_bias(spec) and not is_homogeneous(activation):
         return 0, "biases of a hidden layer are frozen"
     if not slopes.two_sided:
         return 0, f"the activation {activation.name!r} without biases carries no linear function"
@@ -129,7 +129,7 @@ def _through_frozen_output(network: Network, functions: int) -> Carried:
     random = last.weights.marginal is not None
     if not (random and all(_biased(spec) for spec in network.layer_specs)):
         return Carried(False, "the output's weights are frozen, and not all biases are trained")
-    if not (_homogeneous(activation) and activation.function(jnp.asarray(1.0)) == 1):
+    if not (is_homogeneous(activation) and activation.function(jnp.asarray(1.0)) == 1):
         return Carried(False, "the output's weights are frozen: its values may be bounded")
     if min(network.hidden) < functions:
         return Carried(False, f"a layer is narrower than {functions} neurons")
@@ -145,7 +145,7 @@ def _fixed_bias(spec: Layer) -> bool:
     return spec.biases is not None and not spec.train_biases and spec.biases.constant != 0
 
 
-def _homogeneous(activation: Activation) -> bool:
+def is_homogeneous(activation: Activation) -> bool:
     """Return whether A(c z) = c A(z) for all c > 0."""
     if not activation.piecewise_linear or activation.breakpoints not in ((), (0.0,)):
         return False

@@ -26,16 +26,16 @@ from jaxsim.network.network import Network
 from jaxsim.optimum.data.carry import Carried, carried
 from jaxsim.optimum.data.duality import scalar_loss
 from jaxsim.optimum.data.points import WeightedPoints, points_of
-from jaxsim.optimum.data.rounding import UNIT
-from jaxsim.optimum.data.scalar_bounds import DualBound, dual_below, value_above
+from jaxsim.optimum.data.risk_bounds import SOFTMAX, columns_of, risk_above, unbounded_reason
+from jaxsim.optimum.data.rounding import UNIT, product
+from jaxsim.optimum.data.scalar_bounds import DualBound, dual_below
 from jaxsim.optimum.data.scalar_search import minimize
-from jaxsim.optimum.data.softmax_bounds import softmax_above, softmax_below
+from jaxsim.optimum.data.softmax_bounds import softmax_below
 from jaxsim.optimum.data.softmax_search import minimize_softmax
 from jaxsim.optimum.data.threads import one_thread
 from jaxsim.optimum.strategy import Bounds, Budget, Certificate, CertificateError
 from jaxsim.problem.problem import Problem
 
-_SOFTMAX = "softmax_cross_entropy"
 _CLOSE = 1e-6
 """Share of the risk that a dual point may be wrong by and still be called an estimate."""
 
@@ -64,11 +64,9 @@ class LinearModel:
         points = points_of(problem)
         if points is None:
             return "the input law has no finite number of points"
-        name = problem.loss.name
-        if name != _SOFTMAX and scalar_loss(problem.loss) is None:
-            return f"no dual problem is known for the loss {name!r}"
-        if problem.noise.variance > 0 and name != "squared":
-            return f"the loss {name!r} is averaged over noise"
+        reason = unbounded_reason(problem)
+        if reason:
+            return reason
         found = _class_of(points, network)
         return found.obstacle if found.above is None and found.below is None else ""
 
@@ -135,7 +133,7 @@ class LinearModel:
                 raise CertificateError("the coefficients have another shape")
             if not network.hidden:
                 theta, coefficients = _as_parameters(network, coefficients)
-            risk = (_above(problem, points, x, coefficients) + noise) * (1 + 8 * UNIT)
+            risk = risk_above(problem, points, *product(x, coefficients))
             if np.isnan(risk):
                 raise CertificateError("the risk at the coefficients is not finite")
             what = "risk of an affine function of the inputs"
@@ -169,50 +167,26 @@ def _minimize(
     begin: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return (coefficients [p, outputs], dual point [n, outputs], whether the search is over)."""
-    if problem.loss.name == _SOFTMAX:
+    if problem.loss.name == SOFTMAX:
         return minimize_softmax(x, points.weights, points.y, points.outputs, budget, begin)
     loss = scalar_loss(problem.loss)
     assert loss is not None
     found = [
         minimize(loss, x, points.weights, y, budget, None if begin is None else begin[:, output])
-        for output, (y, _) in enumerate(_columns(points))
+        for output, (y, _) in enumerate(columns_of(points))
     ]
     coefficients, dual = (np.stack([f[i] for f in found], axis=1) for i in range(2))
     return coefficients, dual, all(f[2] for f in found)
 
 
-def _columns(points: WeightedPoints) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Return (values or labels [n], bounds of their errors [n]) of every output."""
-    if points.kind == "binary":
-        return [(points.y, None)]
-    return [
-        (column, None if points.errors is None else points.errors[:, output])
-        for output, column in enumerate(points.y.T)
-    ]
-
-
-def _above(
-    problem: Problem, points: WeightedPoints, x: np.ndarray, coefficients: np.ndarray
-) -> float:
-    if problem.loss.name == _SOFTMAX:
-        return softmax_above(x, points.weights, points.y, coefficients)
-    loss = scalar_loss(problem.loss)
-    assert loss is not None
-    parts = [
-        value_above(loss, x, points.weights, y, errors, coefficients[:, output])
-        for output, (y, errors) in enumerate(_columns(points))
-    ]
-    return sum(parts)
-
-
 def _below(problem: Problem, points: WeightedPoints, x: np.ndarray, dual: np.ndarray) -> DualBound:
-    if problem.loss.name == _SOFTMAX:
+    if problem.loss.name == SOFTMAX:
         return softmax_below(x, points.weights, points.y, dual)
     loss = scalar_loss(problem.loss)
     assert loss is not None
     parts = [
         dual_below(loss, x, points.weights, y, errors, dual[:, output])
-        for output, (y, errors) in enumerate(_columns(points))
+        for output, (y, errors) in enumerate(columns_of(points))
     ]
     return DualBound(
         sum(p.value for p in parts), all(p.proved for p in parts), max(p.violation for p in parts)

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxsim.optimum.data.duality import ScalarLoss
 from jaxsim.optimum.data.equations import exact_change, independent_columns
-from jaxsim.optimum.data.rounding import UNIT, gamma, product, sum_above, sum_below
+from jaxsim.optimum.data.rounding import UNIT, gamma, sum_above, sum_below
 
 VALUE_UNITS = 64 * UNIT
 """Relative error of values of losses and duals, with the rounding of residuals."""
@@ -36,23 +36,22 @@ class DualBound(NamedTuple):
 
 def value_above(
     loss: ScalarLoss,
-    x: np.ndarray,
+    z: np.ndarray,
+    slack: np.ndarray,
     weights: np.ndarray,
     y: np.ndarray,
     errors: np.ndarray | None,
-    coefficients: np.ndarray,
 ) -> float:
-    """Return an upper bound of the risk at given coefficients.
+    """Return an upper bound of the risk of given outputs.
 
     Args:
         loss: convex.
-        x: inputs [n, p].
+        z: outputs [n].
+        slack: bounds of their errors [n].
         weights: p_i [n].
         y: labels or values [n].
         errors: bounds of the errors of the values [n]; None for none.
-        coefficients: w [p].
     """
-    z, slack = product(x, coefficients)
     # z + slack and z - slack, as floats, then hold all that z may be.
     slack = 1.001 * (slack + (0 if errors is None else errors)) + 4 * UNIT * np.abs(z)
     above = np.maximum(loss.value(z + slack, y), loss.value(z - slack, y))
@@ -67,7 +66,10 @@ def dual_below(
     errors: np.ndarray | None,
     slopes: np.ndarray,
 ) -> DualBound:
-    """Return the lower bound that slopes q [n] show; other arguments as in `value_above`."""
+    """Return the lower bound that slopes q [n] show for inputs x [n, p].
+
+    Other arguments as in `value_above`.
+    """
     low, high = loss.domain(y)
     q = np.clip(slopes, low, high)
     used = q != 0

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import logsumexp, xlog1py, xlogy
 
 from jaxsim.optimum.data.equations import exact_change, independent_columns
-from jaxsim.optimum.data.rounding import UNIT, gamma, product, sum_above, sum_below
+from jaxsim.optimum.data.rounding import UNIT, gamma, sum_above, sum_below
 from jaxsim.optimum.data.scalar_bounds import VALUE_UNITS, DualBound
 
 _LARGEST_SYSTEM = 40_000_000
@@ -25,11 +25,10 @@ _LARGEST_SYSTEM = 40_000_000
 
 
 def softmax_above(
-    x: np.ndarray, weights: np.ndarray, labels: np.ndarray, coefficients: np.ndarray
+    z: np.ndarray, slack: np.ndarray, weights: np.ndarray, labels: np.ndarray
 ) -> float:
-    """Return an upper bound of the risk at coefficients [p, K]."""
-    z, slack = product(x, coefficients)
-    rows = np.arange(len(x))
+    """Return an upper bound of the risk of logits z [n, K] with bounds of their errors."""
+    rows = np.arange(len(z))
     # A sum of positive terms: log(1 + sum of the others) where the label's logit is largest.
     relative = z - z[rows, labels][:, None]
     relative[rows, labels] = -np.inf
