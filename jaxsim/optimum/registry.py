@@ -7,10 +7,17 @@ in its own file, and a line here.
 
 from __future__ import annotations
 
+from jaxsim.optimum.data import Interpolation, LinearModel, Margin, Separable
 from jaxsim.optimum.line import FreeKnots
 from jaxsim.optimum.strategy import Strategy
 
-_ALL: tuple[Strategy, ...] = (FreeKnots(),)
+_ALL: tuple[Strategy, ...] = (
+    Separable(),
+    Interpolation(),
+    LinearModel(),
+    FreeKnots(),
+    Margin(),
+)
 
 STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in _ALL}
 """By name, in the order in which they are tried."""
