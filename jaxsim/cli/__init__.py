@@ -9,6 +9,7 @@ import typer
 
 from jaxsim import runtime
 from jaxsim.cli.information import doctor, explain, general_options
+from jaxsim.cli.optimum import optimum
 from jaxsim.cli.output import open_streams, print_message, reader_left, unwritten
 from jaxsim.cli.results import export, replay, report
 from jaxsim.cli.simulation import cancel, launch, run, status
@@ -23,6 +24,7 @@ COMMANDS = {
     "list": list_studies,
     "show": show,
     "plan": plan,
+    "optimum": optimum,
     "report": report,
     "replay": replay,
     "doctor": doctor,

@@ -24,6 +24,7 @@ from jaxsim.optimum.levels import searched_levels
 from jaxsim.optimum.optimal_risk import optimal_risk
 from jaxsim.optimum.solve import Certificates, search, strategies_for
 from jaxsim.optimum.strategy import Budget
+from jaxsim.study.spec import MOST_SECONDS
 from jaxsim.study.study import Study
 
 PART = 20.0
@@ -75,6 +76,19 @@ def search_seconds(study: Study) -> float:
     """Return the seconds that a process has for its searches."""
     stated = study.spec.optimum.budget
     return max(LEAST_SECONDS, core_seconds(study) / PART) if stated is None else stated
+
+
+def checked_seconds(budget: float) -> float:
+    """Return a budget of the command line after checking it.
+
+    Raises:
+        InputError: for what is no number of seconds.
+    """
+    if not 0 <= budget <= MOST_SECONDS:
+        raise InputError(
+            f"--budget {budget!r} is not accepted; accepted: seconds, 0 to {MOST_SECONDS:.3g}"
+        )
+    return budget
 
 
 class Stoppable(Budget):

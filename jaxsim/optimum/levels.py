@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from jaxsim.evidence import Bound, largest, smallest
+from jaxsim.evidence import Bound, Enclosure, largest, smallest
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.hypothesis_class import HypothesisClass, has_levels
 from jaxsim.optimum.optimal_risk import optimal_risk
@@ -47,7 +47,7 @@ class Levels(NamedTuple):
 
 
 def levels(
-    of: HypothesisClass, own: Bracket, certificates: Certificates, constant: Callable[[], Bound]
+    of: HypothesisClass, own: Bracket, certificates: Certificates, constant: Callable[[], Enclosure]
 ) -> Levels:
     """Return what is known of R*(m) for m = 0, 1, ..., N.
 
@@ -55,7 +55,7 @@ def levels(
         of: the class with N neurons in the first hidden layer.
         own: what is known of it.
         certificates: of it and of narrower ones.
-        constant: returns a lower bound of the risk of every constant prediction.
+        constant: returns the risk of the best constant prediction.
     """
     if not has_levels(of.network):
         return Levels()
@@ -64,7 +64,7 @@ def levels(
     if parabola is None and not searched:
         return Levels()
     width = of.network.hidden[0]
-    found, remarks = [Bracket((constant(),))], []
+    found, remarks = [_constants(of, constant())], []
     if parabola is not None:
         found[0] = found[0].with_lower(Bound(parabola.lower(0), reason="closed form for 0 neurons"))
     for m in range(1, width):
@@ -77,6 +77,13 @@ def levels(
             remarks += shown.remarks
         found.append(known)
     return Levels(monotone([*found, own]), tuple(remarks))
+
+
+def _constants(of: HypothesisClass, best: Enclosure) -> Bracket:
+    """Return the bracket of networks whose first layer is silent: constants, made by the biases."""
+    if of.network.layer_specs[-1].biases is None:
+        return Bracket((best.lower,))
+    return Bracket((best.lower,)).with_risk(best.value, best.error, best.evidence, best.reason)
 
 
 def monotone(brackets: Sequence[Bracket]) -> tuple[Bracket, ...]:

@@ -7,6 +7,7 @@ what is not known of the optimum makes statements weaker, never wrong.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,8 +23,24 @@ from jaxsim.risk.constants import bayes_risk
 from jaxsim.risk.teacher import TeacherTarget
 
 
+class Stated(NamedTuple):
+    """What the user knows of the optimal risk.
+
+    Attributes:
+        low: at least this, -inf if nothing is stated.
+        high: at most this, inf if nothing is stated.
+        reason: how it is known, in the user's words.
+    """
+
+    low: float
+    high: float
+    reason: str = ""
+
+
 def optimal_risk(
-    problem: Problem, network: Network, given: float | tuple[float, float] | None = None
+    problem: Problem,
+    network: Network,
+    given: float | tuple[float, float] | Stated | None = None,
 ) -> Bracket:
     """Return what is known of the infimum of the true risk over all parameters.
 
@@ -33,7 +50,7 @@ def optimal_risk(
     Args:
         problem: law of (X, Y) and loss.
         network: the family of functions.
-        given: the value, or (lower, upper), as stated by the user.
+        given: the value, or (lower, upper), as stated by the user, perhaps with a reason.
 
     Raises:
         InputError: for a stated interval that is empty or contradicts what is known.
@@ -50,14 +67,16 @@ def optimal_risk(
     return known if given is None else _with_stated(known, given)
 
 
-def _with_stated(known: Bracket, given: float | tuple[float, float]) -> Bracket:
+def _with_stated(known: Bracket, given: float | tuple[float, float] | Stated) -> Bracket:
     """Return what is known together with what the study states, after checking that they agree.
 
     Raises:
         InputError: for an interval that is empty or contradicts what is known.
     """
-    low, high = map(float, given if isinstance(given, tuple | list) else (given, given))
-    said = f"problem.optimum = {given!r}"
+    if not isinstance(given, Stated):
+        given = Stated(*given) if isinstance(given, tuple | list) else Stated(given, given)
+    low, high = float(given.low), float(given.high)
+    said = f"problem.optimum = {optimum_text(low, high)}"
     if not low <= high:
         raise InputError(f"{said} is empty; accepted: a number, or [lower, upper]")
     for wrong, bound, side in (
@@ -70,16 +89,18 @@ def _with_stated(known: Bracket, given: float | tuple[float, float]) -> Bracket:
                 f"({bound.reason})"
             )
     evidence = stated(f"the study states the optimal risk, {optimum_text(low, high)}")
-    reason = "stated in the study"
+    reason = f"stated in the study: {given.reason}" if given.reason else "stated in the study"
     # Within the digits that a person writes the known end stands for the stated one.
     lower, upper = known.lower.value, known.upper.value
-    if low <= upper:
+    if -math.inf < low <= upper:
         known = known.with_lower(Bound(low, evidence, reason))
-    return known.with_upper(Bound(high, evidence, reason)) if high >= lower else known
+    return known.with_upper(Bound(high, evidence, reason)) if math.inf > high >= lower else known
 
 
 def optimum_text(low: float, high: float) -> str:
     """Return a stated optimum as the user wrote it."""
+    if low == -math.inf or high == math.inf:
+        return f"at most {high:.12g}" if high < math.inf else f"at least {low:.12g}"
     return f"{low:.12g}" if low == high else f"[{low:.12g}, {high:.12g}]"
 
 

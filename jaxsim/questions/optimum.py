@@ -66,7 +66,7 @@ def _optimum(experiment: Experiment, files: CertificateFiles, best: BestRun | No
     if best is not None:
         bracket = before.with_risk(best.risk, best.error, best.evidence, best.reason)
     narrower = levels(
-        of, before, files, lambda: best_constant_risk(experiment.problem, experiment.risk).lower
+        of, before, files, lambda: best_constant_risk(experiment.problem, experiment.risk)
     )
     remarks = [*found.remarks, *narrower.remarks]
     if found.unfinished and found.bounds.lowers + found.bounds.uppers:

@@ -83,8 +83,22 @@ def optimum_text(lower: float, upper: float) -> str:
     """
     if upper == lower:
         return f"{lower:.6g}"
-    low, high = _rounded(lower, 6, ROUND_FLOOR), _rounded(upper, 6, ROUND_CEILING)
-    return f"[{low:.6g}, {high:.6g}]"
+    return f"[{down(lower)}, {up(upper)}]"
+
+
+def down(value: float, digits: int = 6) -> str:
+    """Return a lower bound with some significant digits, rounded down.
+
+    Example:
+        >>> down(0.0010973949), up(0.0010973949), down(0.25), down(2 / 3, 3)
+        ('0.00109739', '0.0010974', '0.25', '0.666')
+    """
+    return f"{_rounded(value, digits, ROUND_FLOOR):.{digits}g}"
+
+
+def up(value: float, digits: int = 6) -> str:
+    """Return an upper bound with some significant digits, rounded up."""
+    return f"{_rounded(value, digits, ROUND_CEILING):.{digits}g}"
 
 
 def number(value: float) -> str:

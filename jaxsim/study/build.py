@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
-from jaxsim.errors import InputError, reason
+from jaxsim.errors import InputError, reason, shown
 from jaxsim.network.activations import ACTIVATIONS
 from jaxsim.network.initializers import INITIALIZERS, Initializer
 from jaxsim.network.network import Layer, Network, from_flax, fully_connected
 from jaxsim.optimizer import optimizer
-from jaxsim.optimum.optimal_risk import optimal_risk
+from jaxsim.optimum.optimal_risk import Stated, optimal_risk
 from jaxsim.problem.expression import parse_expression
 from jaxsim.problem.input_laws import INPUT_LAWS, PointsLaw
 from jaxsim.problem.losses import LOSSES
@@ -34,7 +35,14 @@ from jaxsim.risk.teacher import TeacherTarget
 from jaxsim.study.expand import Variation
 from jaxsim.study.identity import identify
 from jaxsim.study.limits import require_parameters, require_points, require_range, require_samples
-from jaxsim.study.spec import ExperimentSpec, NetworkSpec, ProblemSpec, TrainingSpec, written
+from jaxsim.study.spec import (
+    ExperimentSpec,
+    NetworkSpec,
+    ProblemSpec,
+    StatedOptimumSpec,
+    TrainingSpec,
+    written,
+)
 from jaxsim.training.experiment import BatchSize, Experiment, TrainingSet, log_spaced
 from jaxsim.training.keys import root_key
 
@@ -141,15 +149,37 @@ def _require_gradient(problem: Problem, network: Network) -> None:
         ) from error
 
 
-def _given(optimum: float | list[float] | None) -> float | tuple[float, float] | None:
-    if not isinstance(optimum, list):
-        return optimum
-    if len(optimum) != 2 or not optimum[0] <= optimum[1]:
-        raise InputError(
-            f"problem.optimum = {optimum!r} is not accepted: it should be a number or "
-            "[lower, upper] with lower <= upper"
-        )
-    return optimum[0], optimum[1]
+def _given(optimum: float | list[float] | dict[str, Any] | None) -> Stated | None:
+    """Return what a study states of the optimal risk."""
+    said = f"problem.optimum = {optimum!r} is not accepted"
+    match optimum:
+        case None:
+            return None
+        case list():
+            if len(optimum) != 2 or not optimum[0] <= optimum[1]:
+                raise InputError(
+                    f"{said}: it should be a number or [lower, upper] with lower <= upper"
+                )
+            return Stated(optimum[0], optimum[1])
+        case dict():
+            return _stated(optimum, said)
+    return Stated(optimum, optimum)
+
+
+def _stated(table: dict[str, Any], said: str) -> Stated:
+    """Return what a table states of the optimal risk."""
+    from jaxsim.study.read import check
+
+    spec: StatedOptimumSpec = check(table, StatedOptimumSpec, "problem.optimum")
+    if spec.reason and shown(spec.reason) != spec.reason:
+        raise InputError(f"problem.optimum.reason = {spec.reason!r} should be one line")
+    if spec.value is not None and spec.lower is None is spec.upper:
+        return Stated(spec.value, spec.value, spec.reason)
+    low = -math.inf if spec.lower is None else spec.lower
+    high = math.inf if spec.upper is None else spec.upper
+    if spec.value is not None or spec.lower is None is spec.upper or not low <= high:
+        raise InputError(f"{said}: it should have a value, or lower, or upper, or lower <= upper")
+    return Stated(low, high, spec.reason)
 
 
 def _problem(spec: ProblemSpec, context: Context) -> Problem:

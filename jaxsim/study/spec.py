@@ -26,6 +26,8 @@ NameOrTable = str | Table
 Positive = Annotated[int, Field(ge=1)]
 MOST_CHECKPOINTS = 100_000
 """Of one experiment."""
+MOST_SECONDS = 1e9
+"""Of a budget."""
 
 
 class Section(BaseModel):
@@ -85,10 +87,21 @@ class ProblemSpec(Section):
     loss: NameOrTable = Field(
         default="squared", description="squared is the plain square, without 1/2"
     )
-    optimum: float | list[float] | None = Field(
-        default=None, description="the optimal true risk if known, or [lower, upper]"
+    optimum: float | list[float] | Table | None = Field(
+        default=None,
+        description="the optimal true risk if known, or [lower, upper]; or a table of value, or of "
+        "lower and upper, or of one of them, with a reason",
     )
     risk: RiskSpec = Field(default_factory=RiskSpec)
+
+
+class StatedOptimumSpec(Section):
+    """problem.optimum as a table: what the user knows of the optimal risk, and how."""
+
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    reason: Annotated[str, Field(max_length=500)] = ""
 
 
 class NetworkSpec(Section):
@@ -232,7 +245,7 @@ class ExecutionSpec(Section):
 class OptimumSpec(Section):
     """[optimum]: how long inf L is searched for; no run depends on it."""
 
-    budget: Annotated[float, Field(ge=0, le=1e9)] | None = Field(
+    budget: Annotated[float, Field(ge=0, le=MOST_SECONDS)] | None = Field(
         default=None,
         description="seconds of a `run` for searches of bounds, beside the runs; 0 for none; by "
         "default a twentieth of the estimated time of the study, at least 10",

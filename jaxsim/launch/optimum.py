@@ -1,0 +1,147 @@
+"""The optimal risks of a study by themselves: searched, verified, and as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jaxsim.launch.directory import Directory, peek
+from jaxsim.launch.searches import Search, Stoppable, planned_searches, run_searches
+from jaxsim.launch.simulate import open_results
+from jaxsim.optimum.bracket import Bracket
+from jaxsim.optimum.hypothesis_class import HypothesisClass
+from jaxsim.optimum.levels import MOST_LEVELS, levels
+from jaxsim.optimum.optimal_risk import optimal_risk
+from jaxsim.optimum.solve import Certificates, InMemory, reasons_against, solution
+from jaxsim.questions.data import OptimumAnswer
+from jaxsim.questions.hierarchy import HierarchyAnswer, OptimaAnswer, WidthAnswer
+from jaxsim.questions.optimum import optima, risk_rules
+from jaxsim.results.certificates import CertificateFiles
+from jaxsim.risk.constants import best_constant_risk
+from jaxsim.study.study import Study
+from jaxsim.training.experiment import Experiment
+
+
+def find_optima(
+    study: Study,
+    directory: str | Path | None,
+    seconds: float,
+    announce: Callable[[str], None] = lambda text: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> OptimaAnswer:
+    """Search for bounds of a study's optimal risks and return what is known.
+
+    Args:
+        study: whose problems and networks.
+        directory: of its results, or a new one, in which certificates are kept and found; None to
+            keep none.
+        seconds: of all searches together; 0 to look at what there is.
+        announce: told what goes wrong.
+        stopped: asked whether to search no further.
+
+    Raises:
+        InputError: if the directory holds another study, or cannot be written.
+    """
+    bound = None if directory is None else peek(study, directory)
+    certificates = InMemory() if directory is None else CertificateFiles(directory)
+    searches = [_for_a_picture(one) for one in planned_searches(study)]
+    if seconds > 0:
+        run_searches(searches, certificates, Stoppable(seconds, stopped), announce)
+    known = _known(study, bound)
+    groups: dict[object, list[Experiment]] = {}
+    for e in study.experiments:
+        groups.setdefault(_chain(e), []).append(e)
+    return OptimaAnswer(
+        name=study.spec.name,
+        title=study.spec.title,
+        budget=seconds,
+        hierarchies=[_hierarchy(group, known, certificates) for group in groups.values()],
+    )
+
+
+class _Picture(Search):
+    """A search that goes on until there is a network, where the value is known without one."""
+
+    @property
+    def known(self) -> Bracket:
+        """What is known of the lower end."""
+        found = super().known
+        return Bracket(found.lowers) if self.of.network.inputs == 1 else found
+
+
+def _for_a_picture(one: Search) -> Search:
+    return _Picture(one.of, one.label, one.own) if one.own else one
+
+
+def _chain(e: Experiment) -> object:
+    """Return what experiments have in common whose networks differ in the first width only."""
+    first, *others = e.network.hidden or (0,)
+    shapes = [(s.biases is not None, s.multiplier) for s in e.network.layer_specs]
+    return (
+        e.optimum_key,
+        tuple(others),
+        tuple(shapes),
+        bool(first),
+        str(e.spec["problem"]["optimum"]),
+    )
+
+
+def _known(study: Study, bound: Directory | None) -> dict[str, Bracket]:
+    """Return what is known before certificates, by hypothesis class: the best runs included."""
+    known = {e.hypothesis_class: e.optimum for e in study.experiments}
+    if bound is not None:
+        results = open_results(bound)
+        rules = risk_rules(results.experiments)
+        known |= {name: one.bracket for name, one in optima(results, rules).items()}
+    return known
+
+
+def _hierarchy(
+    group: Sequence[Experiment], known: dict[str, Bracket], certificates: Certificates
+) -> HierarchyAnswer:
+    widest = max(group, key=lambda e: e.network.hidden[:1])
+    own = {e.network.hidden[:1]: e for e in group}
+    of, before = widest.hypothesis, known[widest.hypothesis_class]
+    found = solution(of, before, certificates)
+    bracket = found.added_to(before)
+    narrower = levels(
+        of, bracket, certificates, lambda: best_constant_risk(widest.problem, widest.risk)
+    )
+    remarks = [*found.remarks, *narrower.remarks]
+    brackets = narrower.brackets or (bracket,)
+    first = len(of.network.hidden[:1]) and of.network.hidden[0]
+    counts = range(first - len(brackets) + 1, first + 1)
+    rows = []
+    for m, one in zip(counts, brackets, strict=True):
+        if m > MOST_LEVELS and (m,) not in own:
+            continue
+        experiment = own.get((m,))
+        if experiment is not None:
+            one = _with(one, known[experiment.hypothesis_class])
+        rows.append(_row(of, m, one, certificates))
+    return HierarchyAnswer(
+        experiments=[e.label for e in group],
+        widths=rows,
+        left_out=reasons_against(of),
+        remarks=list(dict.fromkeys(remarks)),
+    )
+
+
+def _with(bracket: Bracket, more: Bracket) -> Bracket:
+    return Bracket((*more.lowers, *bracket.lowers), (*more.uppers, *bracket.uppers))
+
+
+def _row(of: HypothesisClass, m: int, bracket: Bracket, certificates: Certificates) -> WidthAnswer:
+    hidden = [m, *of.network.hidden[1:]] if of.network.hidden else []
+    theta, unfinished = None, False
+    if m > 0 or not hidden:
+        narrow = of.with_first_width(m) if hidden else of
+        found = solution(narrow, optimal_risk(narrow.problem, narrow.network), certificates)
+        theta, unfinished = found.bounds.theta, bool(found.unfinished)
+    return WidthAnswer(
+        neurons=m if hidden else None,
+        hidden=hidden,
+        optimum=OptimumAnswer.of(bracket),
+        parameters=None if theta is None else [float(value) for value in theta],
+        unfinished=unfinished,
+    )
