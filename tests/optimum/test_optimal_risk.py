@@ -14,12 +14,13 @@ from jaxsim.network.activations import ACTIVATIONS
 from jaxsim.network.initializers import normal
 from jaxsim.network.network import Layer, fully_connected
 from jaxsim.optimum.bracket import Bracket
-from jaxsim.optimum.optimal_risk import optimal_risk
+from jaxsim.optimum.optimal_risk import Stated, optimal_risk
 from jaxsim.optimum.parabola import Parabola
 from jaxsim.problem.input_laws import INPUT_LAWS
 from jaxsim.risk import make_risk
 from jaxsim.risk.teacher import TeacherTarget
 from tests.risk.cases import draw, make_network, make_problem
+from tests.studies import study
 
 
 def test_what_the_user_states_is_used_and_named():
@@ -281,3 +282,35 @@ def test_parabolas_that_float64_does_not_hold_are_other_problems(target):
     bracket = optimal_risk(make_problem(target), make_network(1, 3, 1))
     assert bracket.lower.value == 0
     assert bracket.upper.value == math.inf
+
+
+def test_what_is_stated_may_come_with_a_reason_and_one_end():
+    problem, network = make_problem("sin(x)"), make_network(1, 2, 1)
+    bracket = optimal_risk(problem, network, Stated(0.1, 0.2, "a table of mine"))
+    assert bracket.lower.reason == bracket.upper.reason == "stated in the study: a table of mine"
+    least = optimal_risk(problem, network, Stated(0.1, math.inf))
+    assert (least.lower.value, least.upper.value) == (0.1, math.inf)
+    assert "at least 0.1" in least.lower.evidence.clause
+    most = optimal_risk(problem, network, Stated(-math.inf, 0.2))
+    assert (most.lower.value, most.upper.value) == (0.0, 0.2)
+    with pytest.raises(InputError, match=r"problem\.optimum = at most -1"):
+        optimal_risk(problem, network, Stated(-math.inf, -1.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"reason": "I know"}, "should have a value, or lower"),
+        ({"value": 0.1, "lower": 0.0}, "should have a value, or lower"),
+        ({"lower": 0.2, "upper": 0.1}, "lower <= upper"),
+        ({"value": 0.1, "why": "x"}, "problem.optimum.why = 'x' is not a key"),
+        ({"value": "low"}, "problem.optimum.value = 'low' is not accepted"),
+        ({"value": 0.1, "reason": "a\nb"}, "should be one line"),
+    ],
+)
+def test_what_is_stated_wrongly_is_refused_in_one_sentence(given, why):
+    with pytest.raises(InputError, match=r"problem\.optimum") as refused:
+        study(problem__optimum=given)
+    assert why in str(refused.value)
+    value = study(problem__target="sin(x)", problem__optimum={"value": 0.1}).experiments[0].optimum
+    assert value.lower.value == value.upper.value == 0.1

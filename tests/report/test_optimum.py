@@ -1,0 +1,125 @@
+"""`jaxsim optimum`: the bracket of every width by itself, from the command line."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jaxsim import cli
+from jaxsim.launch.optimum import find_optima
+from jaxsim.optimum import solve
+from jaxsim.optimum.parabola import Parabola
+from jaxsim.questions.hierarchy import OptimaAnswer
+from jaxsim.report.plots.optimum import optimum_figure
+from tests.optimum.toy import GOAL, Toy
+from tests.studies import study, table, toml
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    made = Toy()
+    monkeypatch.setattr(solve, "STRATEGIES", {"toy": made})
+    solve._VERIFIED.clear()
+    yield made
+    solve._VERIFIED.clear()
+
+
+def run(monkeypatch, capsys, *arguments, code=0):
+    monkeypatch.setattr(sys, "argv", ["jaxsim", "optimum", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    shown = capsys.readouterr()
+    assert (stopped.value.code or 0) == code, shown.err
+    return shown.out, shown.err
+
+
+def test_the_bracket_of_every_width_is_shown_and_kept(toy, tmp_path, monkeypatch, capsys):
+    file, directory = tmp_path / "own.toml", tmp_path / "out"
+    file.write_text(toml(table(network__hidden=[5])))
+    shown, said = run(monkeypatch, capsys, file, "--budget", 20, "-o", directory)
+    assert "for up to 20 s" in said
+    rows = [line.split() for line in shown.splitlines()]
+    widths = {int(row[0]): row for row in rows if row and row[0].isdigit()}
+    assert sorted(widths) == [0, 1, 2, 3, 4, 5]
+    assert widths[4][1:4] == ["0.000142222", "0.000142223", "1"]
+    assert "counted to 4, too" not in shown  # of equal ends the one known at once is named
+    frame = pd.read_csv(directory / "optimum" / "optimum.csv")
+    closed = [Parabola().lower(m) for m in range(6)]
+    assert np.allclose(frame.lower, closed, rtol=1e-15, atol=0)
+    assert frame.upper.is_monotonic_decreasing
+    assert set(frame.lower_evidence) == {"proved"}
+    assert frame.lower_reason.str.len().min() > 0
+    kept = json.loads((directory / "optimum" / "optimum.json").read_text())
+    answer = OptimaAnswer.model_validate(kept)
+    assert answer.hierarchies[0].widths[5].parameters == [float(GOAL)] * 16
+    for kind in ("png", "svg"):
+        assert (directory / "optimum" / f"optimum.{kind}").stat().st_size > 1000
+    # A study that is run there later finds the certificates; again, without a search, as before.
+    calls = len(toy.calls)
+    again, _ = run(monkeypatch, capsys, file, "--budget", 0, "-o", directory, "--no-plots")
+    assert [r for r in again.splitlines() if r[:1].isdigit()] == [
+        r for r in shown.splitlines() if r[:1].isdigit()
+    ]
+    assert len(toy.calls) == calls
+
+
+def test_without_a_directory_nothing_is_written(toy, tmp_path, monkeypatch, capsys):
+    before = set(tmp_path.iterdir())
+    shown, _ = run(monkeypatch, capsys, "quickstart", "--budget", 5)
+    assert "0.000142222" in shown
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_directory_of_another_study_is_refused(toy, tmp_path, monkeypatch, capsys):
+    directory = tmp_path / "out"
+    directory.mkdir()
+    (directory / "letter.txt").write_text("to whom it may concern")
+    _, said = run(monkeypatch, capsys, "quickstart", "-o", directory, code=2)
+    assert said.count("error: ") == 1
+    assert "holds other files" in said
+    assert not (directory / "optimum").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["quickstart", "--budget", "-1"], "--budget -1.0 is not accepted"),
+        (["quickstart", "--budget", "nan"], "--budget nan is not accepted"),
+        (["nothing.toml"], "neither a file nor a ready study"),
+        (["quickstart", "--set", "optimum.budget=-3"], "optimum.budget = -3"),
+    ],
+)
+def test_bad_input_is_one_sentence(toy, monkeypatch, capsys, arguments, why):
+    _, said = run(monkeypatch, capsys, *arguments, code=2)
+    assert why in said
+    assert "Traceback" not in said
+
+
+def test_what_is_not_searched_and_what_is_not_finished_is_said(toy, monkeypatch, capsys):
+    toy.at_most = 1
+    shown, _ = run(monkeypatch, capsys, "quickstart", "--set", "network.hidden=[3]", "--budget", 5)
+    assert "not finished within a budget of 5 s (hidden: 3)" in shown
+    shown, _ = run(monkeypatch, capsys, "quickstart", "--set", "network.hidden=[2,2]")
+    assert "not searched by toy: it knows one hidden layer only" in shown
+
+
+def test_experiments_of_one_chain_share_a_table(toy):
+    grid = study(grid={"network.hidden": [[2], [6], [3, 2]]})
+    found = find_optima(grid, None, 20.0)
+    assert [h.experiments for h in found.hierarchies] == [["hidden 2", "hidden 6"], ["hidden 3-2"]]
+    assert [row.neurons for row in found.hierarchies[0].widths] == list(range(7))
+    (panels, other) = np.reshape(optimum_figure(found, grid).axes, (2, 2))
+    line = panels[0].get_lines()[0]
+    assert np.allclose(line.get_ydata(), np.asarray(line.get_xdata()) ** 2)
+    assert len(panels[0].get_lines()) == 2
+    assert len(other[0].get_lines()) == 1  # no explicit network is known there
+
+
+def test_what_is_stated_is_in_the_bracket_with_its_reason(toy):
+    stated = {"lower": 0.001, "reason": "Theorem 3"}
+    found = find_optima(study(problem__target="sin(x)", problem__optimum=stated), None, 0.0)
+    lower = found.hierarchies[0].widths[-1].optimum.lower
+    assert (lower.value, lower.evidence.kind) == (0.001, "stated")
+    assert lower.reason == "stated in the study: Theorem 3"
