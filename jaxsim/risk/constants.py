@@ -355,5 +355,8 @@ def _finite_bayes_risk(problem: Problem, averaged: Integrand) -> Enclosure:
         value += weights[inside].sum() * best.value
         error += weights[inside].sum() * best.slack
     error += _relative(averaged, value)
-    repeated = "" if sizes.max() == 1 else ", with repeated points of different labels"
+    rows = y.reshape(len(points), -1)
+    first = np.unique(group, return_index=True)[1]
+    contradictory = bool((rows[first][group] != rows).any())
+    repeated = ", with repeated points of different labels" if contradictory else ""
     return Enclosure(value, error, evidence, f"the Bayes risk{repeated}")

@@ -74,23 +74,25 @@ class Interpolation:
             return Certificate(self.name, {"distinct": np.array([points.distinct])})
         first, targets = _distinct(problem, points)
         x = points.x[first]
-        done = 0
-        if begin is not None and "next" in begin.arrays:
-            done = int(begin.arrays["next"][0])
+        earlier = {} if begin is None else begin.arrays
+        done = int(earlier["next"][0]) if "next" in earlier else 0
+        begun = earlier.get("begun")
         with one_thread():
             for number in range(done, STARTS):
+                state = {"next": np.array([number])}
                 if budget.spent:
-                    return Certificate(self.name, {"next": np.array([number])}, finished=False)
+                    return Certificate(self.name, state, finished=False)
                 if "features" in ways:
                     theta = start(network, number)
                     if has_full_rank(network, theta, x):
                         return Certificate(self.name, {"features": theta})
                 if "theta" in ways:
-                    near, over = near_interpolant(network, x, targets, number, budget)
-                    if near is not None and interpolates(network, near, x, targets):
+                    near, close, over = near_interpolant(network, x, targets, number, budget, begun)
+                    begun = None
+                    if close and interpolates(network, near, x, targets):
                         return Certificate(self.name, {"theta": near})
                     if not over:
-                        return Certificate(self.name, {"next": np.array([number])}, finished=False)
+                        return Certificate(self.name, {**state, "begun": near}, finished=False)
         return None
 
     def verify(self, problem: Problem, network: Network, certificate: Certificate) -> Bounds:

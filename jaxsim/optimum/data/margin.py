@@ -23,6 +23,7 @@ from jaxsim.network.network import Layer, Network
 from jaxsim.optimum.bracket import MARGIN
 from jaxsim.optimum.data.carry import is_homogeneous
 from jaxsim.optimum.data.descent import descend, risk_of, start
+from jaxsim.optimum.data.output_layer import with_best_output
 from jaxsim.optimum.data.outputs import outputs_of
 from jaxsim.optimum.data.points import WeightedPoints, points_of
 from jaxsim.optimum.data.risk_bounds import risk_above, unbounded_reason
@@ -75,7 +76,6 @@ class Margin:
         """Return the parameters of the first network with a margin, else of the least risk."""
         points = points_of(problem)
         assert points is not None
-        arrays = {} if begin is None else dict(begin.arrays)
         seeks = _can_have_margin(problem, network, points)
 
         def separates(theta: np.ndarray) -> bool:
@@ -90,36 +90,31 @@ class Margin:
                 if separates(theta):
                     return Certificate(self.name, _arrays(theta, True))
             risk = risk_of(problem, network, points)
-            best = arrays.get("theta")
+            best, number, begun = _state(begin)
             least = np.inf if best is None else risk(best)[0]
-            number = int(arrays["next"][0]) if "next" in arrays else 0
-            begun = arrays.get("begun")
-            ranked = sorted(candidates, key=lambda theta: risk(theta)[0])[:_POLISHED]
-            queue = [*ranked, *range(number, STARTS)]
-            over = True
-            for place, item in enumerate(queue):
-                theta = start(network, item) if isinstance(item, int) else item
-                if isinstance(item, int) and item == number and begun is not None:
-                    theta = begun
-                found, value, over = descend(risk, theta, budget, separates)
-                if value < least:
+            candidates = sorted(candidates, key=lambda theta: risk(theta)[0])[:_POLISHED]
+            # Runs come first: their number is None.
+            for item in [*([None] * len(candidates)), *range(number, STARTS)]:
+                if item is None:
+                    theta = candidates.pop(0)
+                else:
+                    number = item
+                    theta = start(network, item) if begun is None else begun
+                    begun = None
+                found, _, over = descend(risk, theta, budget, separates)
+                if over and not separates(found):
+                    found = with_best_output(problem, network, points, found, budget)
+                value = risk(found)[0]
+                if best is None or value < least:
                     best, least = found, value
                 if separates(found):
                     return Certificate(self.name, _arrays(found, True))
-                if not over or budget.spent:
-                    left = [i for i in queue[place if not over else place + 1 :]]
-                    numbers = [i for i in left if isinstance(i, int)]
-                    number = numbers[0] if numbers else STARTS
-                    begun = found if isinstance(item, int) and not over else None
-                    over = not left
-                    break
-                number = STARTS
-            if best is None:
-                return None
-            more = {} if over else {"next": np.array([number])}
-            if not over and begun is not None:
-                more["begun"] = begun
-            return Certificate(self.name, {**_arrays(best, False), **more}, over)
+                if not over:
+                    more = {"next": np.array([number])}
+                    if item is not None:
+                        more["begun"] = found
+                    return Certificate(self.name, {**_arrays(best, False), **more}, False)
+        return None if best is None else Certificate(self.name, _arrays(best, False))
 
     def verify(self, problem: Problem, network: Network, certificate: Certificate) -> Bounds:
         """Return inf L = 0 for a network with a margin, else its risk.
@@ -192,6 +187,19 @@ def _risk_above(
 
 def _arrays(theta: np.ndarray, separates: bool) -> dict[str, np.ndarray]:
     return {"theta": np.asarray(theta, float), "separates": np.array([separates])}
+
+
+def _state(
+    begin: Certificate | None,
+) -> tuple[np.ndarray | None, int, np.ndarray | None]:
+    """Return (best parameters, number of the next start, parameters where it was cut short)."""
+    if begin is None:
+        return None, 0, None
+    arrays = begin.arrays
+    if begin.finished:
+        return arrays.get("theta"), STARTS, None
+    number = int(arrays["next"][0]) if "next" in arrays else 0
+    return arrays.get("theta"), number, arrays.get("begun")
 
 
 def _fitting(runs: Sequence[np.ndarray], network: Network) -> list[np.ndarray]:

@@ -143,12 +143,25 @@ def _jacobian(
 
 
 def near_interpolant(
-    network: Network, x: np.ndarray, t: np.ndarray, number: int, budget: Budget
-) -> tuple[np.ndarray | None, bool]:
-    """Return parameters that nearly have the values t, and whether the search is over.
+    network: Network,
+    x: np.ndarray,
+    t: np.ndarray,
+    number: int,
+    budget: Budget,
+    begun: np.ndarray | None = None,
+) -> tuple[np.ndarray, bool, bool]:
+    """Return (parameters, whether they nearly have the values t, whether the search is over).
 
     L-BFGS from a random start with that number, then Levenberg and Marquardt's method, whose system
     is of the size of the points: (J J' + lambda) u = r, step J' u. (Alone it stalls on kinks.)
+
+    Args:
+        network: shallow.
+        x: inputs [n, d].
+        t: values [n].
+        number: of the start.
+        budget: of the search.
+        begun: parameters where an earlier search from this start was cut short.
     """
     rng = np.random.default_rng([20_252, number])
     width = network.hidden[0]
@@ -158,15 +171,18 @@ def near_interpolant(
     scale = np.sqrt(2 / max(1.0, float((inputs**2).sum(1).mean())))
     w = rng.normal(size=(inputs.shape[1], width)) * scale
     v = rng.normal(size=width) * spread * np.sqrt(2 / width)
-    at, over = _descend(inputs, t, Shallow(w, v, centre if with_bias else 0.0), with_bias, budget)
+    at = Shallow(w, v, centre if with_bias else 0.0)
+    if begun is not None:
+        at = from_theta(network, begun)
+    at, over = _descend(inputs, t, at, with_bias, budget)
     if not over:
-        return None, False
+        return to_theta(network, at), False, False
     gram = inputs @ inputs.T
     damping = 1e-2
     error = np.inf
     for _ in range(_ITERATIONS):
         if budget.spent:
-            return None, False
+            return to_theta(network, at), False, False
         s = inputs @ at.w
         h, active = np.maximum(s, 0.0), s > 0
         r = h @ at.v + at.c - t
@@ -197,7 +213,7 @@ def near_interpolant(
             damping *= 5
         if not improved:
             break
-    return (to_theta(network, at) if error < 1e-8 * spread else None), True
+    return to_theta(network, at), error < 1e-8 * spread, True
 
 
 def _descend(

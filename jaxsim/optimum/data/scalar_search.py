@@ -28,6 +28,7 @@ def minimize(
     y: np.ndarray,
     budget: Budget,
     begin: np.ndarray | None = None,
+    dual: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return (coefficients [p], slopes [n], whether the search is over).
 
@@ -38,6 +39,7 @@ def minimize(
         y: labels or values [n].
         budget: of the search.
         begin: coefficients of an earlier search.
+        dual: whether the slopes should be a good dual point.
     """
     scale = np.abs(x).max(0)
     used = np.flatnonzero(scale > 0)
@@ -48,7 +50,7 @@ def minimize(
     else:
         found, over = newton(loss, scaled, weights, y, start, budget)
         slopes = loss.slope(scaled @ found, y)
-    best = _best_slopes(loss, scaled, weights, y, slopes, budget)
+    best = _best_slopes(loss, scaled, weights, y, slopes, budget) if dual else slopes
     coefficients = np.zeros(x.shape[1])
     coefficients[used] = found / scale[used]
     return coefficients, best, over

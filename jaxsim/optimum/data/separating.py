@@ -115,7 +115,8 @@ def _smooth_separation(
         jac=True,
         method="L-BFGS-B",
         callback=stop_when_separated,
-        options={"maxiter": 3000, "maxfun": 6000, "maxcor": 20, "ftol": 0, "gtol": 1e-14},
+        # It is given up where it stalls: then the program decides.
+        options={"maxiter": 1000, "maxfun": 2000, "maxcor": 20, "ftol": 1e-9, "gtol": 1e-12},
     )
     return best[0] if best else None
 

@@ -16,7 +16,8 @@ from jaxsim.optimum.data.softmax_bounds import softmax_below
 from jaxsim.optimum.strategy import Budget
 
 _STEPS = 120
-_LARGEST_HESSIAN = 1500
+LARGEST_HESSIAN = 1500
+"""Coefficients up to which Newton's method is used."""
 _CUTS = (0.0, 1e-13, 1e-11, 1e-9, 1e-8, 1e-7)
 
 
@@ -27,6 +28,7 @@ def minimize_softmax(
     classes: int,
     budget: Budget,
     begin: np.ndarray | None = None,
+    dual: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return (coefficients [p, K], shares [n, K], whether the search is over).
 
@@ -37,6 +39,7 @@ def minimize_softmax(
         classes: K.
         budget: of the search.
         begin: coefficients of an earlier search.
+        dual: whether the shares should be a good dual point.
     """
     scale = np.abs(x).max(0)
     used = np.flatnonzero(scale > 0)
@@ -44,11 +47,11 @@ def minimize_softmax(
     w = np.zeros((len(used), classes))
     if begin is not None:
         w = begin[used] * scale[used][:, None]
-    small = w.size <= _LARGEST_HESSIAN
+    small = w.size <= LARGEST_HESSIAN
     minimize = _newton if small else _quasi_newton
     w, over = minimize(scaled, weights, labels, w, budget)
     shares = _shares(scaled @ w)
-    if small:
+    if small and dual:
         shares = _best_shares(scaled, weights, labels, shares)
     coefficients = np.zeros((x.shape[1], classes))
     coefficients[used] = w / scale[used][:, None]
