@@ -56,7 +56,7 @@ def forward(
     if len(x) * max(network.hidden) > _MOST_CAREFUL:
         return found.values, error
     # Only where the bound is useless, so that no other error changes.
-    careful = _pointwise(network, theta, x, unit).max(0)
+    careful = pointwise(network, theta, x, unit * jnp.abs(x))[1].max(0)
     useless = ~(error < _USELESS * jnp.abs(found.values).max(0))
     return found.values, jnp.where(useless, jnp.fmin(error, careful), error)
 
@@ -86,10 +86,18 @@ def _rounding(network: Network, theta: Array, found: Values, unit: Any) -> Array
     return affine(error, layers[-1], sizes[-1])
 
 
-def _pointwise(network: Network, theta: Array, x: Array, unit: Any) -> Array:
-    """Return the bound for each point and output [n, outputs]."""
+def pointwise(network: Network, theta: Array, x: Array, reach: Array) -> tuple[Array, Array]:
+    """Return (N_theta(x), bound on how far N_theta is from it within reach of x) [n, outputs].
+
+    Args:
+        network: fully connected; its activation is monotone or piecewise linear.
+        theta: parameters [P].
+        x: points [n, inputs].
+        reach: how far each input may be from x [n, inputs].
+    """
     activation = network.activation
     assert activation is not None
+    unit = jnp.finfo(x.dtype).eps
     layers = network.layers(theta)
 
     def affine(h: Array, error: Array, layer: Any) -> tuple[Array, Array]:
@@ -114,8 +122,8 @@ def _pointwise(network: Network, theta: Array, x: Array, unit: Any) -> Array:
         return (h, moved + own + 4 * unit * jnp.abs(h)), None
 
     slope = activation.lipschitz if np.isfinite(activation.lipschitz) else 0.0
-    (h, error), _ = over_layers(hidden, (x, unit * jnp.abs(x)), layers[:-1])
-    return affine(h, error, layers[-1])[1]
+    (h, error), _ = over_layers(hidden, (x, reach), layers[:-1])
+    return affine(h, error, layers[-1])
 
 
 def largest_slope(activation: Activation) -> Array:

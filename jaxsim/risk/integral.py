@@ -57,7 +57,7 @@ def integrate(
     prediction: Callable[[Array, Array], Array],
     edges: tuple[Array, Array],
     rule: Quadrature,
-    slack: Array | None,
+    slack: Array | Callable[[Array], Array] | None,
     rough: bool = False,
     target_error: TargetError | None = None,
     singular: bool = False,
@@ -72,7 +72,8 @@ def integrate(
         prediction: (x [C, S, q], local coordinates of the same shape) -> [C, S, q, outputs].
         edges: (points t [C + 1], local coordinates [C, S + 1] that cut piece i further).
         rule: quadrature on every cut piece.
-        slack: bound on the error of predictions and targets [outputs]; None asks for no error.
+        slack: bound on the error of predictions and targets [outputs], or such bounds at local
+            coordinates, [C, S, q] -> [C, S, q, outputs]; None asks for no error.
         rough: the integrand may have kinks or jumps inside of pieces.
         target_error: bounds of the target's errors at points, where slack does not hold them.
         singular: the target may be infinite at ends of pieces.
@@ -99,11 +100,11 @@ def integrate(
     weights = (mass * jnp.asarray(rule.weights, grid.dtype)).ravel()
     if slack is None:
         return weights @ averaged.function(flat, wanted), jnp.zeros((), grid.dtype)
-    doubt = slack
+    doubt = slack(s).reshape(flat.shape) if callable(slack) else slack
     if target_error is not None:
         own = 2 * jnp.finfo(grid.dtype).eps * (jnp.abs(middle) + jnp.abs(half))
         own = jnp.broadcast_to(own[:, None, None], x.shape).reshape(-1, 1)
-        doubt = slack + target_error(x.reshape(-1, 1), own)
+        doubt = doubt + target_error(x.reshape(-1, 1), own)
     losses, bounds = loss_with_error(averaged, flat, wanted, doubt)
     value = weights @ losses
     size = averaged.size(losses, weights, value)

@@ -9,6 +9,7 @@ are exact for r <= 2. Otherwise Gauss-Kronrod quadrature gives value and error e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.kinks import capacity, network_kinks
 from jaxsim.network.network import Network
 from jaxsim.problem.problem import Problem
+from jaxsim.risk.affine_pieces import AffinePieces, affine_pieces, saturates
 from jaxsim.risk.forward import forward
 from jaxsim.risk.integral import (
     Line,
@@ -31,6 +33,7 @@ from jaxsim.risk.integral import (
 from jaxsim.risk.integrand import integrand
 from jaxsim.risk.panels import degree_known, target_panels
 from jaxsim.risk.quadrature import Quadrature, gauss_kronrod, gauss_legendre
+from jaxsim.risk.rare import recomputed_where
 from jaxsim.risk.rule import RiskOptions, RiskRule
 from jaxsim.risk.target_error import target_error_on
 
@@ -38,6 +41,10 @@ PANELS = 8
 """Panels of the interval where the rule is not exact, besides those of the law itself."""
 KINKED_PANELS = 32
 """The same for losses with kinks: a residual should have one extremum per panel at most."""
+USELESS = 1e-6
+"""Share of the risk at which its error is looked at again, where values at kinks may be bad."""
+MUCH = 0.1
+"""How much less the error is to become for the number to be replaced."""
 _MOST_EXACT_NODES = 64
 
 
@@ -73,7 +80,12 @@ def piecewise_linear_rule(
     singular = panels is not None and panels.singular
     jumps = any(pieces.breakpoints)
 
-    def total(theta: Array, grid: Array, ends: tuple[Array, Array], slack: Array | None):
+    def total(
+        grid: Array,
+        ends: tuple[Array, Array],
+        slack: Array | Callable[[Array], Array] | None,
+        known: AffinePieces | None = None,
+    ) -> tuple[Array, Array]:
         constant, slope = ends
 
         def prediction(x: Array, s: Array) -> Array:
@@ -83,11 +95,13 @@ def piecewise_linear_rule(
             cuts = cut_at_residuals(grid, averaged, target, prediction, degree)
         else:
             cuts = whole(grid)
+        if known is not None:
+            cuts = jnp.sort(jnp.concatenate([cuts, known.cuts], axis=1), axis=1)
         return integrate(
             line,
             averaged,
             target,
-            prediction,
+            prediction if known is None else known.values,
             (grid, cuts),
             rule,
             slack,
@@ -97,6 +111,21 @@ def piecewise_linear_rule(
             jumps,
         )
 
+    def from_inside(numbers: tuple[Array, Array], theta: Array, grid: Array):
+        value, error = numbers
+        known = affine_pieces(network, theta, grid)
+        middle = ((grid[1:] + grid[:-1]) / 2)[:, None]
+        own = target_slack(target, middle, degree)
+        again, doubt = total(
+            grid, (known.constant, known.slope), lambda s: own + known.errors(s), known
+        )
+        better = doubt < MUCH * error
+        return jnp.where(better, again, value), jnp.where(better, doubt, error)
+
+    improved = recomputed_where(
+        lambda value, error: ~(error <= USELESS * jnp.abs(value)), from_inside
+    )
+
     def evaluate(theta: Array) -> tuple[Array, Array]:
         grid, complete = network_kinks(network, theta, line.low, line.high, options.pieces, extra)
         values, slack = forward(network, theta, grid[:, None], forward_passes)
@@ -104,7 +133,9 @@ def piecewise_linear_rule(
         # Kinks err by rounding, too: as much in the network's value as its evaluation does.
         slack = 4 * slack + target_slack(target, middle, degree)
         ends = (values[1:] + values[:-1]) / 2, (values[1:] - values[:-1]) / 2
-        value, error = total(theta, grid, ends, slack)
+        value, error = total(grid, ends, slack)
+        if saturates(network):
+            value, error = improved((value, error), theta, grid)
         return value, jnp.where(complete, error, jnp.inf)
 
     def population_loss(theta: Array) -> Array:
@@ -115,7 +146,7 @@ def piecewise_linear_rule(
         inner = jnp.concatenate([middle - reach, middle + reach])
         left, right = network.apply(theta, inner[:, None]).reshape(2, middle.size, -1)
         ends = (left + right) / 2, (right - left) * (3**0.5 / 2)
-        return total(theta, grid, ends, None)[0]
+        return total(grid, ends, None)[0]
 
     return RiskRule(
         evaluate,
