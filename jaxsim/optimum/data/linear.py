@@ -25,6 +25,7 @@ from jaxsim.evidence import PROVED, Bound, estimated
 from jaxsim.network.network import Network
 from jaxsim.optimum.data.carry import Carried, carried
 from jaxsim.optimum.data.duality import scalar_loss
+from jaxsim.optimum.data.memory import remembered
 from jaxsim.optimum.data.points import WeightedPoints, points_of
 from jaxsim.optimum.data.risk_bounds import SOFTMAX, columns_of, risk_above, unbounded_reason
 from jaxsim.optimum.data.rounding import UNIT, product
@@ -84,22 +85,33 @@ class LinearModel:
         which = _class_of(points, network)
         arrays: dict[str, np.ndarray] = {}
         over = True
-        with one_thread():
-            for constant in sorted({c for c in (which.above, which.below) if c is not None}):
-                x = points.columns(constant)
-                earlier = None if begin is None else begin.arrays.get("coefficients")
-                if earlier is not None and earlier.shape != (x.shape[1], points.outputs):
-                    earlier = None
-                coefficients, dual, ended = _minimize(problem, points, x, budget, earlier)
-                over = over and ended
-                if which.above == constant:
-                    arrays["coefficients"] = coefficients
-                if which.below == constant:
-                    size = np.abs(coefficients).sum()
-                    bound = _below(problem, points, x, dual)
-                    if bound.proved or bound.violation * size <= _CLOSE * abs(bound.value):
-                        arrays["dual"] = dual
-                        arrays["size"] = np.array([size])
+        for constant in sorted({c for c in (which.above, which.below) if c is not None}):
+            x = points.columns(constant)
+            earlier = None if begin is None else begin.arrays.get("coefficients")
+            if earlier is not None and earlier.shape != (x.shape[1], points.outputs):
+                earlier = None
+
+            bounds_below = which.below == constant
+
+            def fit(
+                x: np.ndarray = x,
+                earlier: np.ndarray | None = earlier,
+                bounds_below: bool = bounds_below,
+            ) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
+                with one_thread():
+                    return _minimize(problem, points, x, budget, earlier, bounds_below)
+
+            key = self.name, constant, bounds_below
+            (coefficients, dual), ended = remembered(problem, key, fit)
+            over = over and ended
+            if which.above == constant:
+                arrays["coefficients"] = coefficients
+            if bounds_below:
+                size = np.abs(coefficients).sum()
+                bound = _below(problem, points, x, dual)
+                if bound.proved or bound.violation * size <= _CLOSE * abs(bound.value):
+                    arrays["dual"] = dual
+                    arrays["size"] = np.array([size])
         return Certificate(self.name, arrays, over) if arrays else None
 
     def verify(self, problem: Problem, network: Network, certificate: Certificate) -> Bounds:
@@ -165,18 +177,22 @@ def _minimize(
     x: np.ndarray,
     budget: Budget,
     begin: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Return (coefficients [p, outputs], dual point [n, outputs], whether the search is over)."""
+    dual: bool,
+) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
+    """Return (coefficients [p, outputs], dual point [n, outputs]), and whether that is the end."""
     if problem.loss.name == SOFTMAX:
-        return minimize_softmax(x, points.weights, points.y, points.outputs, budget, begin)
+        coefficients, shares, over = minimize_softmax(
+            x, points.weights, points.y, points.outputs, budget, begin, dual
+        )
+        return (coefficients, shares), over
     loss = scalar_loss(problem.loss)
     assert loss is not None
-    found = [
-        minimize(loss, x, points.weights, y, budget, None if begin is None else begin[:, output])
-        for output, (y, _) in enumerate(columns_of(points))
-    ]
-    coefficients, dual = (np.stack([f[i] for f in found], axis=1) for i in range(2))
-    return coefficients, dual, all(f[2] for f in found)
+    found = []
+    for output, (y, _) in enumerate(columns_of(points)):
+        start = None if begin is None else begin[:, output]
+        found.append(minimize(loss, x, points.weights, y, budget, start, dual))
+    coefficients, slopes = (np.stack([f[i] for f in found], axis=1) for i in range(2))
+    return (coefficients, slopes), all(f[2] for f in found)
 
 
 def _below(problem: Problem, points: WeightedPoints, x: np.ndarray, dual: np.ndarray) -> DualBound:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxsim.evidence import PROVED, Bound
 from jaxsim.network.network import Network
 from jaxsim.optimum.data.carry import Carried, carried
+from jaxsim.optimum.data.memory import remembered
 from jaxsim.optimum.data.points import WeightedPoints, points_of
 from jaxsim.optimum.data.separating import least_margin, separating_functions
 from jaxsim.optimum.data.threads import one_thread
@@ -56,10 +57,15 @@ class Separable:
         """Return separating functions, None where there are none."""
         points = points_of(problem)
         assert points is not None
-        x = points.columns(_carried(points, network).constant)
+        constant = _carried(points, network).constant
+        x = points.columns(constant)
         classes = 2 if points.kind == "binary" else points.outputs
-        with one_thread():
-            functions, over = separating_functions(x, points.y, classes, budget)
+
+        def separate() -> tuple[np.ndarray | None, bool]:
+            with one_thread():
+                return separating_functions(x, points.y, classes, budget)
+
+        functions, over = remembered(problem, (self.name, constant), separate)
         if functions is None:
             return None if over else Certificate(self.name, {}, finished=False)
         return Certificate(self.name, {"functions": functions})

@@ -148,3 +148,28 @@ def test_margins_count_their_rounding():
     functions = np.array([[1.0], [1.0], [-1.0]])
     assert (x @ functions)[0, 0] > 0
     assert least_margin(x, labels, functions) < 0
+
+
+def test_narrower_networks_share_the_search(monkeypatch):
+    problem = data_problem("wine", "softmax_cross_entropy")
+    assert bounds_of(SEPARABLE, problem, net(13, 8, 3)) is not None
+    monkeypatch.setattr("jaxsim.optimum.data.separable.separating_functions", None)
+    assert bounds_of(SEPARABLE, problem, net(13, 2, 3)) is not None
+    # A search that was cut short is not remembered.
+    other = data_problem("wine", "softmax_cross_entropy")
+    monkeypatch.setattr(
+        "jaxsim.optimum.data.separable.separating_functions", lambda *args: (None, False)
+    )
+    cut = SEPARABLE.search(other, net(13, 8, 3), Budget(0.0))
+    assert cut is not None
+    assert not cut.finished
+    monkeypatch.undo()
+    assert bounds_of(SEPARABLE, other, net(13, 8, 3)) is not None
+
+
+def test_a_budget_that_is_spent_leaves_the_search_open():
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(3000, 12))
+    found, over = separating_functions(x, rng.integers(0, 3, 3000), 3, Budget(0.0))
+    assert found is None
+    assert not over
