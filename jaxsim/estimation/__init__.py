@@ -16,6 +16,7 @@ from jaxsim.estimation.intervals import (
     upper_bound,
     wilson,
 )
+from jaxsim.estimation.liminf import liminf_bound
 from jaxsim.estimation.paired import (
     PairedComparison,
     PairedCounts,
@@ -47,6 +48,7 @@ __all__ = [
     "estimates",
     "holm",
     "interval_of",
+    "liminf_bound",
     "lower_bound",
     "mcnemar",
     "mid_p",

@@ -110,6 +110,12 @@ def estimate_columns() -> dict[str, str]:
             "runs certified to exceed inf L + eps in all further training; at the last step only."
         ),
         "permanent_evidence": "what these certificates rest on, in the same words.",
+        "liminf": (
+            "lower bound of liminf P(L(Theta_n) > inf L + eps), one-sided at the study's "
+            "confidence; at the last step only."
+        ),
+        "liminf_evidence": "what it rests on, in the same words.",
+        "liminf_reason": "how it is known.",
     }
 
 

@@ -14,6 +14,7 @@ from jaxsim.questions.band import BandAnswer
 from jaxsim.questions.data import Data, EvidenceAnswer, OptimumAnswer
 from jaxsim.questions.distribution import DistributionAnswer
 from jaxsim.questions.exceedance import ExceedanceAnswer
+from jaxsim.questions.liminf import LiminfAnswer
 from jaxsim.questions.pairs import PairsAnswer
 from jaxsim.questions.permanent import PermanentAnswer
 from jaxsim.questions.quantiles import QuantilesAnswer
@@ -48,6 +49,7 @@ class ExperimentAnswer(Data):
         optimum: what is known of inf L.
         exceedance: P(L(Theta_n) > inf L + eps), and bounds that need no run.
         permanent: runs certified to fail in all further training.
+        liminf: lower bounds of liminf_n P(L(Theta_n) > inf L + eps).
         band: the same probabilities for all eps and n together.
         quantiles: learning curves.
         distribution: of the risk at the last step.
@@ -66,6 +68,7 @@ class ExperimentAnswer(Data):
     optimum: OptimumAnswer
     exceedance: ExceedanceAnswer
     permanent: PermanentAnswer
+    liminf: LiminfAnswer
     band: BandAnswer
     quantiles: QuantilesAnswer
     distribution: DistributionAnswer

@@ -26,6 +26,7 @@ from jaxsim.questions.contradictions import (
 )
 from jaxsim.questions.data import EvidenceAnswer, OptimumAnswer
 from jaxsim.questions.exceedance import Exceedance
+from jaxsim.questions.liminf import liminf
 from jaxsim.questions.optimum import Optimum, optima, risk_rules
 from jaxsim.questions.pairs import compare_pairs
 from jaxsim.questions.permanent import PermanentFailures
@@ -67,7 +68,8 @@ def analyse(
     brackets = {name: one.bracket for name, one in known.items()}
     axes = axes_of(results.experiments)
     answered = [
-        _answered(results, subject, place) for subject, place in zip(subjects, axes, strict=True)
+        _answered(results, subject, place, len(subjects))
+        for subject, place in zip(subjects, axes, strict=True)
     ]
     asked = [Found(e.label, e.exceedance, e.permanent) for e in answered]
     found = contradictions(asked, brackets)
@@ -173,8 +175,10 @@ def _subjects(
     return subjects, known
 
 
-def _answered(results: Results, subject: Subject, axes: dict[str, Axis]) -> ExperimentAnswer:
-    """Return the answers of one experiment."""
+def _answered(
+    results: Results, subject: Subject, axes: dict[str, Axis], experiments: int
+) -> ExperimentAnswer:
+    """Return the answers of one of so many experiments."""
     experiment = subject.experiment
     questions = {name: question(subject) for name, question in QUESTIONS.items()}
     runs = diverged = 0
@@ -184,6 +188,10 @@ def _answered(results: Results, subject: Subject, axes: dict[str, Axis]) -> Expe
         for question in questions.values():
             question.add(records)
     answers = {name: question.finish() for name, question in questions.items()}
+    certificates = questions[PermanentFailures.name]
+    assert isinstance(certificates, PermanentFailures)
+    tests = experiments * len(subject.eps)
+    bounds = answers[Exceedance.name].lower_bounds
     own = {
         name: answer for name, answer in answers.items() if name in ExperimentAnswer.model_fields
     }
@@ -198,6 +206,7 @@ def _answered(results: Results, subject: Subject, axes: dict[str, Axis]) -> Expe
         diverged=diverged,
         risk=_risk(subject.risk),
         optimum=OptimumAnswer.of(subject.optimum),
+        liminf=liminf(certificates.certified(), bounds, runs, subject.confidence, tests),
         others={name: answer for name, answer in answers.items() if name not in own},
         **own,
     )

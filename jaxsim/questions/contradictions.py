@@ -89,6 +89,9 @@ def withheld(e: ExperimentAnswer) -> ExperimentAnswer:
             "permanent": e.permanent.model_copy(
                 update={"evidence": [_doubted(one) for one in e.permanent.evidence]}
             ),
+            "liminf": e.liminf.model_copy(
+                update={"evidence": [_doubted(one) for one in e.liminf.evidence]}
+            ),
         }
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from jaxsim.evidence import PROVED, weakest
+from jaxsim.evidence import PROVED, Evidence, weakest
 from jaxsim.questions.data import Data, EvidenceAnswer
 from jaxsim.questions.provable import remaining_risk
 from jaxsim.questions.question import Question, Subject
@@ -33,6 +33,18 @@ class PermanentAnswer(Data):
     dead_layer: int
     dead_neurons: list[int]
     constant: list[int]
+
+
+class Certified(NamedTuple):
+    """Runs certified to exceed inf L + eps in all further training.
+
+    Attributes:
+        count: how many.
+        evidence: what their certificates rest on.
+    """
+
+    count: int
+    evidence: Evidence
 
 
 class PermanentFailures(Question):
@@ -71,22 +83,27 @@ class PermanentFailures(Question):
         self.dead_layer += other.dead_layer
         self.runs += other.runs
 
-    def finish(self) -> PermanentAnswer:
-        """Return the counts for every eps."""
+    def certified(self) -> list[Certified]:
+        """Return how many runs fail for ever, for every eps, [G]."""
         upper = self.subject.optimum.upper
-        count, evidence = [], []
+        found = []
         for eps in self.subject.eps:
             exceeds = self.remaining.values > upper.value + eps
             used = exceeds & (self.by_bound[:-1] > 0)
-            count.append(int(self.by_bound[:-1][used].sum()))
             bounds = [b for b, u in zip(self.remaining.bounds, used, strict=True) if u]
             rests_on = [upper.evidence, *(b.evidence for b in bounds)] if bounds else [PROVED]
-            evidence.append(EvidenceAnswer.of(weakest(rests_on)))
+            count = int(self.by_bound[:-1][used].sum())
+            found.append(Certified(count, weakest(rests_on)))
+        return found
+
+    def finish(self) -> PermanentAnswer:
+        """Return the counts for every eps."""
+        certified = self.certified()
         return PermanentAnswer(
             eps=self.subject.eps.tolist(),
             runs=self.runs,
-            count=count,
-            evidence=evidence,
+            count=[one.count for one in certified],
+            evidence=[EvidenceAnswer.of(one.evidence) for one in certified],
             dead_layer=self.dead_layer,
             dead_neurons=self.dead_neurons.tolist(),
             constant=self.constant.tolist(),

@@ -12,7 +12,13 @@ import jinja2
 
 from jaxsim.questions.answer import Answer
 from jaxsim.report.plots.labels import clean
-from jaxsim.report.table import bound_text, permanent_text, shows_bounds, shows_permanent
+from jaxsim.report.table import (
+    bound_text,
+    permanent_text,
+    shows_bounds,
+    shows_liminf,
+    shows_permanent,
+)
 from jaxsim.report.text import (
     estimate_text,
     interval_text,
@@ -91,6 +97,7 @@ def write_page(
         comparisons=_comparisons(answer),
         bounds=shows_bounds(answer.finished),
         permanent=shows_permanent(answer.finished),
+        liminf=shows_liminf(answer.finished),
         notes=notes[len(answer.warnings) :],
         figures=figures,
         devices=[(kind, f"{count:,}") for kind, count in answer.device_kinds.items()],
@@ -130,6 +137,7 @@ def _experiments(answer: Answer) -> list[dict[str, Any]]:
                     "interval": " to ".join(ends) + e.exceedance.evidence.mark,
                     "bound": bound_text(bound.value, bound.evidence),
                     "permanent": permanent_text(e, g),
+                    "liminf": bound_text(e.liminf.value[g], e.liminf.evidence[g]),
                     "diverged": f"{one.diverged:,}",
                     "undecided": f"{one.undecided:,}",
                 }

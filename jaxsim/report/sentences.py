@@ -44,6 +44,7 @@ def sentences(answer: Answer) -> list[str]:
     said += [f"Not compared: {sentence}." for sentence in answer.pairs.not_compared]
     said += _every_n(done)
     said += _permanent(done, answer.eps[0]) if done else []
+    said += _liminf(done)
     said += _constant(done)
     said += [text for e in done for text in _others(e)]
     return said
@@ -169,6 +170,32 @@ def _permanent(done: list[ExperimentAnswer], eps: float) -> list[str]:
     return [
         f"Permanent failures: {counts} are certified{reserved} to exceed the optimal risk by more "
         f"than {number(eps)} in all further training, whatever mini-batches would follow."
+    ]
+
+
+def _liminf(done: list[ExperimentAnswer]) -> list[str]:
+    """Return a sentence on the largest bound of the limit that certified runs give.
+
+    Of the bounds that hold together, since the largest is selected.
+    """
+    bounds = [
+        (e.liminf.simultaneous[g], -g, k)
+        for k, e in enumerate(done)
+        for g, bound in enumerate(e.exceedance.lower_bounds)
+        if e.liminf.simultaneous[g] > max(NOTEWORTHY, bound.value)
+    ]
+    if not bounds:
+        return []
+    value, place, k = max(bounds)
+    e, g = done[k], -place
+    whose = f" of {e.label}" if len(done) > 1 else ""
+    rests_on = e.permanent.evidence[g].clause
+    reserved = f"; {rests_on}" if rests_on else ""
+    return [
+        f"However long is trained: the limit (liminf) of the probability that the risk{whose} "
+        f"exceeds the optimal risk by more than {number(e.liminf.eps[g])} is at least "
+        f"{lower_text(value)}, since {e.liminf.certified[g]:,} of {counted(e.runs, 'run')} "
+        f"fail for ever (simultaneous confidence {100 * e.liminf.confidence:.12g} %{reserved})."
     ]
 
 

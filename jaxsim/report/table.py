@@ -32,6 +32,15 @@ def shows_permanent(done: list[ExperimentAnswer]) -> bool:
     return any(count for e in done for count in e.permanent.count)
 
 
+def shows_liminf(done: list[ExperimentAnswer]) -> bool:
+    """Return whether certified runs bound any limit better than what holds for every n."""
+    return any(
+        value >= NOTEWORTHY and value > bound.value
+        for e in done
+        for value, bound in zip(e.liminf.value, e.exceedance.lower_bounds, strict=True)
+    )
+
+
 def table(answer: Answer) -> Table:
     """Return the table: one row per experiment and eps, at the last checkpoint.
 
@@ -54,9 +63,10 @@ def table(answer: Answer) -> Table:
         shown.title_justify = "left"
     varying = [name for name in columns if name not in alike]
     bounds, permanent = shows_bounds(done), shows_permanent(done)
+    limit = shows_liminf(done)
     shown.add_column("experiment", overflow="fold", min_width=10)
     heading = f"P ({100 * answer.confidence:.12g} % interval)"
-    optional = ["every n"] * bounds + ["permanent"] * permanent
+    optional = ["every n"] * bounds + ["permanent"] * permanent + ["liminf"] * limit
     for name in [*varying, "eps", "failed", heading, *optional, "div.", "und."]:
         shown.add_column(name, justify="right", no_wrap=True)
     for e in done:
@@ -70,6 +80,7 @@ def table(answer: Answer) -> Table:
                 "{} [{}, {}]".format(*estimate_text(one)) + e.exceedance.evidence.mark,
                 *[bound_text(bound.value, bound.evidence)] * bounds,
                 *[permanent_text(e, g)] * permanent,
+                *[bound_text(e.liminf.value[g], e.liminf.evidence[g])] * limit,
                 f"{one.diverged:,}",
                 f"{one.undecided:,}",
             ]
@@ -107,6 +118,12 @@ def notes(answer: Answer) -> list[str]:
         lines.append("every n: lower bound for every number of steps, from inactive neurons")
     if shows_permanent(done):
         lines.append("permanent: runs certified to fail in all further training")
+    if shows_liminf(done):
+        level = f"{100 * answer.confidence:.12g} %"
+        lines.append(
+            "liminf: lower bound of liminf P(L(Theta_n) > inf L + eps) as n grows, from permanent "
+            f"runs, one-sided, {level} each"
+        )
     lines += legend(done)
     lines += [f"constant: {text}" for text in constant_texts(done)]
     said: list[Callable[[ExperimentAnswer], str]] = [_optimum, _risk]
@@ -170,6 +187,9 @@ def legend(done: list[ExperimentAnswer]) -> list[str]:
     ] * shows_bounds(done)
     for e in done:
         shown.append(e.exceedance.evidence)
+        shown += [
+            one for one, value in zip(e.liminf.evidence, e.liminf.value, strict=True) if value > 0
+        ] * shows_liminf(done)
         shown += [x for x, n in zip(e.permanent.evidence, e.permanent.count, strict=True) if n]
     for evidence in shown:
         if evidence.mark:

@@ -20,7 +20,8 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
 
     Columns: the fields of `Estimate`, after `experiment` one for each key in which experiments
     differ, `constant`, the runs whose network is constant on the whole support, and at the last
-    checkpoint `permanent_failures` with what they rest on, `permanent_evidence`.
+    checkpoint `permanent_failures` with what they rest on, `permanent_evidence`, and `liminf`, the
+    lower bound of the limit of the probability, with `liminf_evidence` and `liminf_reason`.
     """
     rows = []
     for e in answer.finished:
@@ -30,6 +31,9 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
                 last = one is course[-1]
                 row["permanent_failures"] = e.permanent.count[g] if last else pd.NA
                 row["permanent_evidence"] = e.permanent.evidence[g].kind if last else pd.NA
+                row["liminf"] = e.liminf.value[g] if last else pd.NA
+                row["liminf_evidence"] = e.liminf.evidence[g].kind if last else pd.NA
+                row["liminf_reason"] = e.liminf.reason[g] if last else pd.NA
                 rows.append(row)
     return pd.DataFrame(rows)
 

@@ -6,6 +6,8 @@ import pytest
 from scipy import stats
 
 from jaxsim import analyse, exceedance, simulate
+from jaxsim.engines.block import start
+from jaxsim.engines.registry import ExecutionConfig, make_engine
 from jaxsim.errors import InputError
 from jaxsim.optimum.parabola import Parabola
 from jaxsim.questions.answer import Answer
@@ -13,6 +15,7 @@ from jaxsim.questions.optimum import optima, risk_rules
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
 from jaxsim.report.tables import comparisons_frame, estimates_frame, quantiles_frame
+from jaxsim.training.keys import root_key
 from tests.studies import TWO, study
 
 EPS = [0.001, 0.05]
@@ -245,3 +248,44 @@ def test_no_optimizer_beats_the_closed_form_or_revives_a_dead_layer(tmp_path, me
     first = frame[frame.n == 0].set_index(["experiment", "replicate"]).inactive_1
     last = frame[frame.n == 600].set_index(["experiment", "replicate"]).inactive_1
     assert (last >= first).all()
+
+
+def test_the_limit_is_bounded_by_the_certified_runs_or_by_what_holds_for_every_n(frame, answer):
+    """One-sided Clopper-Pearson of the runs whose remaining neurons cannot reach inf L + eps."""
+    better = 0
+    for e in answer.experiments:
+        last = frame[(frame.experiment == e.label) & (frame.n == 60)]
+        for g, eps in enumerate(EPS):
+            threshold = e.optimum.upper.value + eps
+            left = np.array([Parabola().lower(3 - k) > threshold for k in range(4)])
+            count = int(left[last.dead_neurons.to_numpy()].sum())
+            assert e.liminf.certified[g] == e.permanent.count[g] == count > 0
+            from_runs = stats.beta.ppf(0.05, count, 321 - count)
+            every_n = e.exceedance.lower_bounds[g].value
+            assert e.liminf.value[g] == pytest.approx(max(from_runs, every_n), rel=1e-9)
+            together = stats.beta.ppf(0.05 / 4, count, 321 - count)
+            assert e.liminf.simultaneous[g] == pytest.approx(max(together, every_n), rel=1e-9)
+            sampled = from_runs > every_n
+            assert e.liminf.evidence[g].kind == ("confidence" if sampled else "proved")
+            assert e.liminf.value[g] <= e.exceedance.estimates[g][-1].upper
+            better += sampled
+    assert better > 0
+    rows = estimates_frame(answer)
+    assert (rows[rows.step == 60].liminf > 0).all()
+    assert rows[rows.step < 60].liminf.isna().all()
+    assert set(rows[rows.step == 60].liminf_evidence) <= {"proved", "confidence"}
+
+
+def test_a_longer_run_keeps_its_certificate(results):
+    """The bound on the limit does not decrease with the steps, run by run."""
+    experiment = results.experiments[1]
+    engine = make_engine(experiment, ExecutionConfig("vmap", 16, 1))
+    rate = np.float32(0.02)
+    state, shared = start(engine, experiment, 0, 16), engine.shared(root_key(experiment.seed))
+    before = np.zeros(16, int)
+    for first, stop in ((0, 7), (7, 30), (30, 60)):
+        state = engine.advance(state, shared, np.int32(first), np.int32(stop), rate)
+        dead = np.asarray(engine.certificate(state, rate)[1])
+        assert (dead >= before).all()
+        before = dead
+    assert before.sum() > 0

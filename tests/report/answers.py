@@ -79,8 +79,14 @@ def with_thresholds(answer: Answer, count: int) -> Answer:
                 "lower_bounds": cycled(found.lower_bounds),
             }
         )
-        chosen.append(e.model_copy(update={"exceedance": found}))
+        limit = {k: cycled(getattr(e.liminf, k)) for k in _BY_EPS}
+        update = {"exceedance": found, "liminf": e.liminf.model_copy(update=limit)}
+        chosen.append(e.model_copy(update=update))
     return answer.model_copy(update={"experiments": chosen, "eps": cycled(answer.eps)})
+
+
+_BY_EPS = ("eps", "value", "simultaneous", "evidence", "reason", "certified")
+"""Fields of a limit that have an entry for each eps."""
 
 
 def with_bounds(answer: Answer, value: float, evidence: EvidenceAnswer) -> Answer:

@@ -10,7 +10,7 @@ from jaxsim import analyse, simulate
 from jaxsim.questions.data import EvidenceAnswer
 from jaxsim.report.sentences import NOTEWORTHY, sentences
 from jaxsim.report.table import bound_text, notes, print_whole, table
-from jaxsim.report.text import interval_text
+from jaxsim.report.text import interval_text, lower_text
 from tests.studies import TWO, study
 
 SPEC = {"grid": TWO, "paired": ["optimizer"], "replicates": 160, "title": "x^2, $cheap"}
@@ -43,6 +43,21 @@ def test_the_answer_is_a_sentence_a_person_would_say(answer):
         s.startswith("Proved, without any run and for every number of steps: the risk of every ")
         for s in said
     )
+
+
+def test_the_limit_is_bounded_in_a_sentence_that_selects_with_simultaneous_confidence(answer):
+    (said,) = (s for s in sentences(answer) if s.startswith("However long is trained: "))
+    best = max(answer.experiments, key=lambda e: e.liminf.simultaneous[0])
+    text = lower_text(best.liminf.simultaneous[0])
+    assert f"of {best.label} exceeds the optimal risk by more than 0.001 is at least {text}" in said
+    assert f"since {best.permanent.count[0]} of 160 runs fail for ever (simultaneous" in said
+    assert any(line.startswith("liminf: lower bound of liminf P(") for line in notes(answer))
+    none = [
+        e.model_copy(update={"liminf": e.liminf.model_copy(update={"simultaneous": [0.0, 0.0]})})
+        for e in answer.experiments
+    ]
+    silent = sentences(answer.model_copy(update={"experiments": none}))
+    assert not any("However long" in s for s in silent)
 
 
 def test_experiments_are_ranked_only_where_runs_separate_them(answer):
@@ -124,7 +139,7 @@ def test_a_narrow_terminal_loses_no_column(answer):
     print_whole(table(answer), console)
     assert console.width == 40
     header = stream.getvalue().splitlines()[1]
-    assert header.split()[-4:] == ["n", "permanent", "div.", "und."]
+    assert header.split()[-5:] == ["n", "permanent", "liminf", "div.", "und."]
 
 
 def test_the_notes_say_how_things_are_known(answer):
