@@ -10,6 +10,14 @@ Lu, Shin, Su and Karniadakis (arXiv:1903.06733), zero biases, L - 1 hidden layer
                                    b = 1 - 2^(1-N) - (N-1) 2^(-2N)
     exact for L = 3                2^(-2N) (3 - 2^(1-N)), equal to the lower bound
 
+Their lower bound is a chain with three states: both rays x > 0 and x < 0 alive, only one direction
+left in the image (one ray dead, or both images parallel), dead. From the first, a layer of width N
+is dead with probability q^N and leaves one direction with 2 (2^-N - q^N) + N q^N, where q, the
+probability that a neuron is off on both rays, is at least 1/4: both pre-activations increase in
+every weight, so that they are positively associated (Harris), for any symmetric laws. The bound
+grows with q, so that 1/4 gives a lower bound; this holds for widths that vary too. With one ray
+from the start (inputs of one sign, or one point) P(born dead) is the upper bound itself.
+
 Rister and Rubin (arXiv:2007.06192), for the complementary event, with biases:
 
     prod_l (1 - 2^-N_l)  <=  P(alive)  <=  prod_l (1 - 2^(-N_l (N_{l-1} + 1)))
@@ -67,6 +75,36 @@ def born_dead_lower(width: int, depth: int) -> float:
     a, b = 1 - share, 1 - 2 * share - (n - 1) * share**2
     factor = (1 - 2 * share) * (1 - share) / (1 + (n - 1) * share)
     return 1 - a ** (depth - 2) + factor * (b ** (depth - 2) - a ** (depth - 2))
+
+
+def born_dead_on_rays(widths: Sequence[int], rays: int) -> tuple[float, float]:
+    """Return (lower, upper) bounds of P(born dead) for one-dimensional inputs, zero biases.
+
+    Args:
+        widths: of the hidden layers.
+        rays: 1 for inputs of one sign, for which both bounds are the probability; 2 for both signs.
+
+    Raises:
+        InputError: for a width below 1.
+
+    Example:
+        >>> lower, upper = born_dead_on_rays([5] * 19, 2)
+        >>> round(lower, 4), round(upper, 4), round(born_dead_on_rays([2, 2], 1)[0], 4)
+        (0.2138, 0.453, 0.4375)
+    """
+    upper = born_dead_upper(widths)
+    if rays == 1 or not len(widths):
+        return upper, upper
+    shares = 2.0 ** -_checked(widths)
+    one = 2 * shares[0]  # one direction is left; after the first layer none are dead
+    both, dead = 1 - one, 0.0
+    for n, share in zip(_checked(widths)[1:], shares[1:], strict=True):
+        none = share**2
+        fewer = 2 * (share - none) + n * none
+        dead += both * none + one * share
+        one = both * fewer + one * (1 - share)
+        both *= 1 - none - fewer
+    return dead, upper
 
 
 def born_dead_two_hidden(width: int) -> float:

@@ -17,7 +17,8 @@ and every layer all of whose neurons are inactive makes the network constant for
 mirror case, weights >= 0 and a bias in an upper flat piece, a neuron is inactive but not silent.
 
 A neuron can be inactive in other ways in deeper layers: the laws from layer 2 on are lower bounds,
-in the stochastic order, on the number of inactive neurons. For depth see Do, Hannibal and Jentzen
+in the stochastic order, on the number of inactive neurons. How often a whole layer is inactive in
+any way is sampled (`dead_layers`). For depth see Do, Hannibal and Jentzen
 (arXiv:2410.10533) and Cheridito, Jentzen and Rossmannek (arXiv:2006.07075).
 """
 
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,10 +37,15 @@ from jaxsim.network.activations import Activation
 from jaxsim.network.initializers import Initializer
 from jaxsim.network.network import Layer
 from jaxsim.problem.support import Support
+from jaxsim.theory.born_dead import born_dead_on_rays
+from jaxsim.theory.dead_layers import rays_of, sampled_dead_layers
 from jaxsim.theory.inactive import inactive_probability
 from jaxsim.theory.laws import entry_law
 from jaxsim.theory.probability import Probability
 from jaxsim.theory.rounding import training_rounding
+
+# Sampling takes the place of a proof only where it adds that share.
+_NOTICEABLE = 0.01
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,7 @@ class InactiveChain:
         if len(layers) < 2:
             raise InputError(f"layers = {len(layers)} layers; accepted: at least 2, one is hidden")
         self.hidden = tuple(layers[:-1])
+        self.layers, self.support, self.precision = tuple(layers), support, precision
         self.activation = activation
         silent = tuple(piece for piece in activation.flat if _value(activation, piece) == 0)
         other = tuple(piece for piece in activation.flat if piece not in silent)
@@ -244,6 +251,7 @@ def probability_layer_dead(
     activation: Activation,
     support: Support,
     precision: str = "float32",
+    sampling: bool = True,
 ) -> Probability:
     """Return a lower bound on P(some hidden layer is wholly inactive at initialization).
 
@@ -254,6 +262,7 @@ def probability_layer_dead(
         activation: of the hidden layers.
         support: of the input law.
         precision: of the training.
+        sampling: whether deeper layers are sampled, where that says more than their structure.
 
     Raises:
         InputError: without a hidden layer, or if the layer and the support have different
@@ -261,14 +270,63 @@ def probability_layer_dead(
     """
     chain = InactiveChain(layers, activation, support, precision)
     m = chain.hidden[0].fan_out
-    value = failure_probability(chain, m)
-    exact = chain.exact and len(chain.hidden) == 1
+    found = failure_bound(chain, m, sampling=sampling)
+    if not (chain.exact and len(chain.hidden) == 1):
+        return found
     error = m * sum(
         max(p.error, p.value - p.lower) for p in (chain.first_silent, chain.first_other)
     )
-    return Probability(
-        value, error if exact else 0.0, exact, "first layer and structurally inactive deeper layers"
+    return replace(found, error=error, exact=True)
+
+
+def failure_bound(
+    chain: InactiveChain, k: int | None, constant: bool = True, sampling: bool = True
+) -> Probability:
+    """Return the best lower bound of P(K_1 >= k or some hidden layer is wholly inactive).
+
+    `failure_probability`, or the law of the first layer with conditional sampling of deeper ones
+    where that gives noticeably more.
+
+    Args:
+        chain: the chain of the network.
+        k: number of inactive first-layer neurons; None for any number.
+        constant: whether a wholly inactive layer counts.
+        sampling: whether deeper layers may be sampled.
+    """
+    value = max(failure_probability(chain, k, constant), 0.0)
+    evidence = chain.first_silent.evidence & chain.first_other.evidence
+    found = Probability(
+        value, 0.0, False, "first layer and structurally inactive deeper layers", evidence=evidence
     )
+    if not (constant and sampling) or len(chain.hidden) < 2:
+        return found
+    draws = sampled_dead_layers(chain.layers, chain.activation, chain.support, chain.precision)
+    if draws is None:
+        return found
+    m = chain.hidden[0].fan_out
+    needed = m if k is None else min(k, m)
+    later = draws.with_fewer(needed)
+    total = later.value + max(failure_probability(chain, needed, False), 0.0)
+    if total <= value * (1 + _NOTICEABLE):
+        return found
+    method = later.method
+    if k is None or k == m:
+        method += _in_real_numbers(chain)
+    return Probability(total, 0.0, False, method, evidence=evidence & later.evidence)
+
+
+def _in_real_numbers(chain: InactiveChain) -> str:
+    """Return what is proved of P(born dead) where rounding does not count; else nothing."""
+    rays = rays_of(chain.layers, chain.activation, chain.support)
+    laws = [entry_law(layer.weights, layer.fan_in, layer.fan_out) for layer in chain.hidden]
+    symmetric = all(law is not None and law.half is not None for law in laws)
+    flat = chain.activation.flat == ((-math.inf, 0.0),)
+    if not rays or not symmetric or not flat:
+        return ""
+    lower, upper = born_dead_on_rays([layer.fan_out for layer in chain.hidden], len(rays))
+    if lower == upper:
+        return f"; in real numbers it is {upper:.4g}"
+    return f"; in real numbers it is in [{lower:.4g}, {upper:.4g}]"
 
 
 def failure_probability(chain: InactiveChain, k: int | None, constant: bool = True) -> float:

@@ -29,7 +29,8 @@ from jaxsim.evidence import PROVED, Bound, Evidence, largest, weakest
 from jaxsim.network.activations import Activation
 from jaxsim.network.network import Layer
 from jaxsim.problem.support import Support
-from jaxsim.theory.inactive_counts import InactiveChain, failure_probability
+from jaxsim.theory.inactive_counts import InactiveChain, failure_bound, failure_probability
+from jaxsim.theory.probability import Probability
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class LowerBound:
         k: inactive first-layer neurons that suffice; None where no number of them is known to.
         reason: what the bound rests on, or why it is 0.
         evidence: what it rests on.
+        unsampled: the bound without sampling deeper layers; the value itself where that adds
+            nothing.
     """
 
     eps: float
@@ -49,6 +52,7 @@ class LowerBound:
     k: int | None
     reason: str
     evidence: Evidence = PROVED
+    unsampled: float = 0.0
 
 
 def exceedance_lower_bound(
@@ -110,7 +114,7 @@ def exceedance_lower_bound(
     constant_gap = -math.inf
     if best_constant_lower is not None:
         constant_gap = best_constant_lower.value - optimum_upper.value
-    values: dict[tuple[int | None, bool], float] = {}
+    values: dict[tuple[int | None, bool], tuple[Probability, float]] = {}
     found = []
     for e in thresholds:
         enough = np.flatnonzero([gap.value > e for gap in gaps])
@@ -118,15 +122,17 @@ def exceedance_lower_bound(
         k = int(enough[0]) + 1 if len(enough) and absorbed else None
         case = k, constant_gap > e
         if case not in values:
-            values[case] = max(failure_probability(chain, *case), 0.0)
-        rests_on = [chain.first_silent.evidence, chain.first_other.evidence, optimum_upper.evidence]
+            unsampled = max(failure_probability(chain, *case), 0.0)
+            values[case] = failure_bound(chain, *case), unsampled
+        best, unsampled = values[case]
+        rests_on = [best.evidence, optimum_upper.evidence]
         if k is not None:
             rests_on.append(gaps[k - 1].evidence)
         if constant_gap > e and best_constant_lower is not None:
             rests_on.append(best_constant_lower.evidence)
-        evidence = weakest(rests_on) if values[case] > 0 else PROVED
-        reason = _reason(chain, m, *case, values[case])
-        found.append(LowerBound(e, values[case], k, reason, evidence))
+        evidence = weakest(rests_on) if best.value > 0 else PROVED
+        reason = _reason(chain, m, *case, best, unsampled)
+        found.append(LowerBound(e, best.value, k, reason, evidence, unsampled))
     return tuple(found)
 
 
@@ -154,13 +160,21 @@ def _gaps(
     return [bound - optimum_upper for bound in bounds]
 
 
-def _reason(chain: InactiveChain, m: int, k: int | None, constant: bool, value: float) -> str:
+def _reason(
+    chain: InactiveChain,
+    m: int,
+    k: int | None,
+    constant: bool,
+    best: Probability,
+    unsampled: float,
+) -> str:
     """Return the sentence that goes with a lower bound."""
     if k is None and not constant:
         return "no number of inactive neurons is known to cost more than eps"
-    if not (chain.first_silent.independent and chain.first_other.independent):
+    independent = chain.first_silent.independent and chain.first_other.independent
+    if best.value == 0 and not independent:
         return "the neurons of the first layer depend on each other: no law of their number"
-    if value == 0:
+    if best.value == 0:
         first = (chain.first_silent, chain.first_other)
         if max(p.value for p in first) > 0 == max(p.lower for p in first):
             return "what would force the exceedance is a tie, which rounding in training may break"
@@ -171,4 +185,6 @@ def _reason(chain: InactiveChain, m: int, k: int | None, constant: bool, value: 
     if constant or k == m:
         parts.append("a hidden layer wholly inactive at initialization")
     labels = {p.method for p in (chain.first_silent, chain.first_other) if not p.exact}
+    if best.value > unsampled:
+        labels.add(f"{best.method}; without sampling at least {unsampled:.3g}")
     return " or ".join(parts) + "".join(f" ({label})" for label in sorted(labels))

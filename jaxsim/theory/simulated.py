@@ -63,7 +63,7 @@ def simulated_probability(
     @jax.jit
     def inactive(keys: Array) -> Array:
         """Return the number of inactive neurons in the layers drawn from the keys."""
-        weights, biases = jax.vmap(lambda key: _draw(layer, key))(keys)
+        weights, biases = jax.vmap(lambda key: draw_layer(layer, key))(keys)
         low, high = jax.vmap(support.affine_range)(weights, biases)
         margin = rounding.absolute + rounding.relative * (
             jax.vmap(support.magnitude)(weights) + jnp.abs(biases)
@@ -97,7 +97,7 @@ def simulated_probability(
     return Probability(value, 0.0, False, method, independent, evidence)
 
 
-def _draw(layer: Layer, key: Array) -> tuple[Array, Array]:
+def draw_layer(layer: Layer, key: Array) -> tuple[Array, Array]:
     """Return (weights [in, out], biases [out]) as Network.init draws them, multiplier included."""
     first, second = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
     shape = (layer.fan_in, layer.fan_out)

@@ -148,7 +148,7 @@ def test_structural_chain_has_the_stated_laws(weights, biases):
     for mask, law in zip(silent, laws, strict=True):
         assert chi_square_pvalue(mask.sum(1), law.pmf) > 1e-6
     dead = np.any([mask.all(1) for mask in silent], axis=0)
-    stated = probability_layer_dead(net.layer_specs, relu(), INTERVAL)
+    stated = probability_layer_dead(net.layer_specs, relu(), INTERVAL, sampling=False)
     assert stats.binomtest(int(dead.sum()), DRAWS, stated.value).pvalue > 1e-6
 
 
@@ -218,7 +218,7 @@ def test_clipped_networks_die_at_both_ends(low):
     keys = [(np.asarray(w)[:, :, :], np.asarray(b)) for w, b in layers]
     first = keys[0][0][:, 0, :]
     dead = clipped_dead([(first[:, None, :], keys[0][1]), *keys[1:]], low, 0.4, support)
-    stated = probability_layer_dead(net.layer_specs, activation, support)
+    stated = probability_layer_dead(net.layer_specs, activation, support, sampling=False)
     assert stats.binomtest(int(dead.sum()), DRAWS, stated.value).pvalue > 1e-6
 
 
@@ -234,7 +234,8 @@ def test_one_hidden_layer_is_exact():
 def test_two_hidden_layers_by_hand():
     # P(layer 1 dead) = 1/16; else K = 0, 1 with 9/16, 6/16 and layer 2 dead with 1/64, 1/16.
     value = 1 / 16 + 9 / 16 / 8**2 + 6 / 16 / 4**2
-    found = probability_layer_dead(network((1, 2, 2, 1)).layer_specs, relu(), INTERVAL, "float64")
+    specs = network((1, 2, 2, 1)).layer_specs
+    found = probability_layer_dead(specs, relu(), INTERVAL, "float64", sampling=False)
     assert not found.exact
     assert found.value == pytest.approx(value, rel=1e-12)
 

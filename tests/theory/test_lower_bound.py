@@ -73,9 +73,14 @@ def test_floor_of_zero_says_why():
 def test_without_a_hierarchy_a_wholly_inactive_layer_remains():
     specs = layers(1, 3, 2, 1)
     (floor,) = floors(0.05, specs, hierarchy=None)
-    expected = probability_layer_dead(specs, relu(), INTERVAL, "float64").value
-    assert floor.value == pytest.approx(expected, rel=1e-12)
-    assert floor.reason == "a hidden layer wholly inactive at initialization"
+    expected = probability_layer_dead(specs, relu(), INTERVAL, "float64", sampling=False).value
+    assert floor.unsampled == pytest.approx(expected, rel=1e-12)
+    best = probability_layer_dead(specs, relu(), INTERVAL, "float64")
+    assert floor.value == best.value > 1.5 * expected
+    assert floor.evidence == best.evidence
+    assert floor.evidence.word == "confidence"
+    assert floor.reason.startswith("a hidden layer wholly inactive at initialization (conditional")
+    assert f"without sampling at least {expected:.3g}" in floor.reason
     assert floor.k == 3
     (nothing,) = floors(0.05, specs, hierarchy=None, best_constant_lower=None)
     assert nothing.value == 0
@@ -90,7 +95,8 @@ def test_both_ways_of_failing_are_joined():
         0.2, layers(1, 2, 2, 1), hierarchy=levels, optimum_upper=0.0, best_constant_lower=1.0
     )
     assert floor.k == 1
-    assert floor.value == pytest.approx(7 / 16 + 9 / 16 / 64, rel=1e-12)
+    assert floor.unsampled == pytest.approx(7 / 16 + 9 / 16 / 64, rel=1e-12)
+    assert floor.value > floor.unsampled
     assert " or " in floor.reason
     (alone,) = floors(
         0.2, layers(1, 2, 2, 1), hierarchy=levels, optimum_upper=0.0, best_constant_lower=None
