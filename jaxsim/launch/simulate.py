@@ -166,7 +166,11 @@ def remove_damaged(
 
 
 def _processes(
-    directory: Directory, workers: int, devices: int | None, progress: Progress, seconds: float
+    directory: Directory,
+    workers: int,
+    devices: int | None,
+    progress: Progress,
+    seconds: float = 0.0,
 ) -> None:
     """Run worker processes until the plan is finished, watching the store.
 
