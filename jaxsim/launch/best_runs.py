@@ -68,7 +68,7 @@ def offer_best_runs(
     for place, one in enumerate(own):
         part = budget.share(1 / (len(own) - place))
         known = one.known
-        if part.spent or is_closed(solution(one.of, known, files).added_to(known)):
+        if part.spent or is_closed(one.of, solution(one.of, known, files).added_to(known)):
             continue
         best = best_run(directory, one)
         if best is None or _offered(files, one, best):

@@ -10,7 +10,7 @@ from jaxsim.launch.searches import Search, Stoppable, planned_searches, run_sear
 from jaxsim.launch.simulate import open_results
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.hypothesis_class import HypothesisClass
-from jaxsim.optimum.levels import MOST_LEVELS, levels
+from jaxsim.optimum.levels import CUT_SHORT, MOST_LEVELS, levels
 from jaxsim.optimum.optimal_risk import optimal_risk
 from jaxsim.optimum.solve import Certificates, InMemory, reasons_against, solution
 from jaxsim.questions.data import OptimumAnswer
@@ -44,7 +44,7 @@ def find_optima(
     """
     bound = None if directory is None else peek(study, directory)
     certificates = InMemory() if directory is None else CertificateFiles(directory)
-    searches = [_for_a_picture(one) for one in planned_searches(study)]
+    searches = [_for_a_picture(one) for one in planned_searches(study, below=False)]
     if seconds > 0:
         run_searches(searches, certificates, Stoppable(seconds, stopped), announce)
     known = _known(study, bound)
@@ -105,9 +105,13 @@ def _hierarchy(
     found = solution(of, before, certificates)
     bracket = found.added_to(before)
     narrower = levels(
-        of, bracket, certificates, lambda: best_constant_risk(widest.problem, widest.risk)
+        of,
+        bracket,
+        certificates,
+        lambda: best_constant_risk(widest.problem, widest.risk),
+        below=False,
     )
-    remarks = [*found.remarks, *narrower.remarks]
+    remarks = [r for r in (*found.remarks, *narrower.remarks) if r != CUT_SHORT]
     brackets = narrower.brackets or (bracket,)
     first = len(of.network.hidden[:1]) and of.network.hidden[0]
     counts = range(first - len(brackets) + 1, first + 1)

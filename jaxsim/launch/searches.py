@@ -43,11 +43,13 @@ class Search:
         of: the class.
         label: of an experiment that it is for.
         own: whether it is that experiment's class, not a narrower one of its hierarchy.
+        below: whether only lower bounds are of interest.
     """
 
     of: HypothesisClass
     label: str
     own: bool
+    below: bool = False
 
     @property
     def known(self) -> Bracket:
@@ -60,15 +62,21 @@ class Search:
         return OWN_WEIGHT if self.own else 1.0
 
 
-def planned_searches(study: Study) -> list[Search]:
-    """Return the searches of a study, the experiments' own classes first, each class once."""
+def planned_searches(study: Study, below: bool = True) -> list[Search]:
+    """Return the searches of a study, the experiments' own classes first, each class once.
+
+    Args:
+        study: that is searched for.
+        below: whether narrower networks are searched for lower bounds only, the basis of what is
+            said of failures.
+    """
     classes = {e.hypothesis.key: e for e in reversed(study.experiments)}
     experiments = [e for e in study.experiments if classes[e.hypothesis.key] is e]
     own = [Search(e.hypothesis, e.label, True) for e in experiments if strategies_for(e.hypothesis)]
     found = {one.of.key: one for one in own}
     for experiment in experiments:
-        for narrow in searched_levels(experiment.hypothesis):
-            found.setdefault(narrow.key, Search(narrow, experiment.label, False))
+        for narrow in searched_levels(experiment.hypothesis, below):
+            found.setdefault(narrow.key, Search(narrow, experiment.label, False, below))
     return list(found.values())
 
 
@@ -130,7 +138,7 @@ def run_searches(
             left = sum(other.weight for other in searches[place:])
             try:
                 part = budget.share(one.weight / left)
-                search(one.of, one.known, certificates, part, announce=announce)
+                search(one.of, one.known, certificates, part, announce=announce, below=one.below)
             except InputError:
                 raise
             except Exception as error:

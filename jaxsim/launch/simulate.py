@@ -262,7 +262,7 @@ def _watch(
         What is missing then. A process that helps with what another has just finished need not end,
         but one that still searches for bounds of inf L may go on until its time is spent.
     """
-    waiting = directory.missing()
+    waiting, said = directory.missing(), False
     while True:
         alive = any(p.poll() is None for p in running)
         there = [task for task in waiting if directory.store.has(task[1])]
@@ -272,6 +272,9 @@ def _watch(
         waiting = [task for task in waiting if task[1] not in done]
         if not alive or not (waiting or searching):
             return waiting
+        if not waiting and not said:
+            progress.say("all runs are there; bounds of inf L are still searched for")
+            said = True
         time.sleep(0.2)
 
 

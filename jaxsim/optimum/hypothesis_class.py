@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 
 from jaxsim.network.network import Layer, Network, fully_connected
 from jaxsim.problem.problem import Problem
+from jaxsim.risk.constants import best_constant_risk
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,25 @@ class HypothesisClass:
         content = json.dumps([self.text, shapes, self.network.size], separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
+    @property
+    def scale(self) -> float:
+        """The risk of the best constant, 0 where it is not known; computed once per problem."""
+        if self.text not in _SCALES:
+            value = abs(best_constant_risk(self.problem).value)
+            _SCALES[self.text] = value if math.isfinite(value) else 0.0
+            if len(_SCALES) > _MOST_SCALES:
+                _SCALES.popitem(last=False)
+        return _SCALES[self.text]
+
     def with_first_width(self, m: int) -> HypothesisClass:
         """Return the class with m neurons in the first hidden layer, m >= 1."""
         if m == self.network.hidden[0]:
             return self
         return replace(self, network=narrowed(self.network, m))
+
+
+_SCALES: OrderedDict[str, float] = OrderedDict()
+_MOST_SCALES = 256
 
 
 def _shape(layer: Layer) -> list[Any]:

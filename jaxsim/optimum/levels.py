@@ -21,17 +21,25 @@ MOST_LEVELS = 16
 """Numbers m of neurons, from 1 on, that are searched; the own width's bound holds for the others,
 and inactive neurons that leave more are no reason to fail."""
 
+CUT_SHORT = (
+    "a search for R*(m), narrower networks, was cut short by its budget; `jaxsim run` goes on"
+)
 
-def searched_levels(of: HypothesisClass) -> list[HypothesisClass]:
-    """Return the narrower classes that some strategy can say something about, the narrowest first.
+
+def searched_levels(of: HypothesisClass, below: bool = True) -> list[HypothesisClass]:
+    """Return the narrower classes that some strategy can bound, the narrowest first.
 
     None where what dead neurons leave is no network of the same form.
+
+    Args:
+        of: the class.
+        below: bound from below, which is what failures rest on; else from either side.
     """
     if not has_levels(of.network):
         return []
     widths = range(1, min(of.network.hidden[0], MOST_LEVELS + 1))
     classes = [of.with_first_width(m) for m in widths]
-    return [narrow for narrow in classes if strategies_for(narrow)]
+    return [narrow for narrow in classes if strategies_for(narrow, below)]
 
 
 class Levels(NamedTuple):
@@ -47,7 +55,11 @@ class Levels(NamedTuple):
 
 
 def levels(
-    of: HypothesisClass, own: Bracket, certificates: Certificates, constant: Callable[[], Enclosure]
+    of: HypothesisClass,
+    own: Bracket,
+    certificates: Certificates,
+    constant: Callable[[], Enclosure],
+    below: bool = True,
 ) -> Levels:
     """Return what is known of R*(m) for m = 0, 1, ..., N.
 
@@ -56,11 +68,12 @@ def levels(
         own: what is known of it.
         certificates: of it and of narrower ones.
         constant: returns the risk of the best constant prediction.
+        below: whether to look only where lower bounds may be found.
     """
     if not has_levels(of.network):
         return Levels()
     parabola = parabola_of(of.problem, of.network)
-    searched = {narrow.network.hidden[0]: narrow for narrow in searched_levels(of)}
+    searched = {narrow.network.hidden[0]: narrow for narrow in searched_levels(of, below)}
     if parabola is None and not searched:
         return Levels()
     width = of.network.hidden[0]
@@ -72,11 +85,13 @@ def levels(
         if m in searched:
             narrow = searched[m]
             known = known if parabola else optimal_risk(narrow.problem, narrow.network)
-            shown = solution(narrow, known, certificates)
+            shown = solution(narrow, known, certificates, below)
             known = shown.added_to(known)
             remarks += shown.remarks
+            if shown.unfinished and shown.bounds.lowers + shown.bounds.uppers:
+                remarks.append(CUT_SHORT)
         found.append(known)
-    return Levels(monotone([*found, own]), tuple(remarks))
+    return Levels(monotone([*found, own]), tuple(dict.fromkeys(remarks)))
 
 
 def _constants(of: HypothesisClass, best: Enclosure) -> Bracket:

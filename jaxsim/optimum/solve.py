@@ -23,7 +23,9 @@ from jaxsim.optimum.registry import STRATEGIES
 from jaxsim.optimum.strategy import Bounds, Budget, Certificate, CertificateError, Strategy
 
 CLOSED = 1e-9
-"""A bracket of no more than this relative width is searched no further."""
+"""A bracket of no more than this relative width is searched no further,"""
+NOTHING = 1e-12
+"""or of this width relative to the risk of the best constant."""
 
 
 class Certificates(Protocol):
@@ -84,12 +86,18 @@ class Solution(NamedTuple):
         return Bracket((*known.lowers, *lowers), (*known.uppers, *uppers))
 
 
-def strategies_for(of: HypothesisClass) -> dict[str, Strategy]:
-    """Return the strategies that have something to say about a hypothesis class."""
+def strategies_for(of: HypothesisClass, below: bool = False) -> dict[str, Strategy]:
+    """Return the strategies that have something to say about a hypothesis class.
+
+    Args:
+        of: the class.
+        below: only those that may give lower bounds.
+    """
     return {
         name: strategy
         for name, strategy in STRATEGIES.items()
-        if not strategy.unsupported_reason(of.problem, of.network)
+        if strategy.bounds_below >= below
+        and not strategy.unsupported_reason(of.problem, of.network)
     }
 
 
@@ -99,13 +107,16 @@ def reasons_against(of: HypothesisClass) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def solution(of: HypothesisClass, known: Bracket, certificates: Certificates) -> Solution:
+def solution(
+    of: HypothesisClass, known: Bracket, certificates: Certificates, below: bool = False
+) -> Solution:
     """Return what the certificates of a hypothesis class show, each verified.
 
     Args:
         of: the class.
         known: what is known without them.
         certificates: where they are kept.
+        below: whether searches are unfinished only if they may give lower bounds.
     """
     found: list[Bounds] = []
     unfinished, remarks = [], []
@@ -114,10 +125,10 @@ def solution(of: HypothesisClass, known: Bracket, certificates: Certificates) ->
         found.append(bounds)
         if complaint:
             remarks.append(f"{complaint}; `jaxsim run` makes it anew")
-        if certificate is None or not certificate.finished:
+        if (certificate is None or not certificate.finished) and strategy.bounds_below >= below:
             unfinished.append(name)
     together = merged(found)
-    if is_closed(Solution(together).added_to(known)):
+    if is_closed(of, Solution(together).added_to(known)):
         unfinished = []
     return Solution(together, tuple(unfinished), tuple(remarks))
 
@@ -129,6 +140,7 @@ def search(
     budget: Budget,
     runs: Sequence[np.ndarray] = (),
     announce: Callable[[str], None] = lambda text: None,
+    below: bool = False,
 ) -> Solution:
     """Search with every strategy that has something to say, until the bracket is closed.
 
@@ -139,8 +151,9 @@ def search(
         budget: of all strategies together; shared evenly, what one leaves is for the others.
         runs: final parameters [P] of a study's runs: with any, finished searches are asked again.
         announce: told in a sentence what went wrong.
+        below: whether only lower bounds are of interest.
     """
-    strategies = strategies_for(of)
+    strategies = strategies_for(of, below)
     for number, (name, strategy) in enumerate(strategies.items()):
         begin, _, complaint = _loaded(of, strategy, certificates)
         if complaint:
@@ -148,7 +161,7 @@ def search(
         part = budget.share(1 / (len(strategies) - number))
         if (begin is not None and begin.finished and not runs) or part.spent:
             continue
-        if is_closed(solution(of, known, certificates).added_to(known)):
+        if is_closed(of, solution(of, known, certificates).added_to(known)):
             break
         try:
             found = strategy.search(of.problem, of.network, part, begin, runs)
@@ -163,7 +176,7 @@ def search(
                      f"({error}): it is not kept")  # fmt: skip
             continue
         certificates.save(of.key, found)
-    return solution(of, known, certificates)
+    return solution(of, known, certificates, below)
 
 
 def verified(of: HypothesisClass, strategy: Strategy, certificate: Certificate) -> Bounds:
@@ -204,10 +217,12 @@ def merged(parts: Sequence[Bounds]) -> Bounds:
     return Bounds(lowers, uppers, None if best is None else best.theta)
 
 
-def is_closed(bracket: Bracket) -> bool:
-    """Return whether a bracket is as good as one value."""
+def is_closed(of: HypothesisClass, bracket: Bracket) -> bool:
+    """Return whether a bracket is as good as one value, be it next to nothing."""
     upper = bracket.upper.value
-    return math.isfinite(upper) and bracket.width <= CLOSED * abs(upper)
+    if not math.isfinite(upper):
+        return False
+    return bracket.width <= CLOSED * abs(upper) or bracket.width <= NOTHING * of.scale
 
 
 def _loaded(

@@ -91,9 +91,11 @@ class Strategy(Protocol):
 
     Attributes:
         name: in the registry, in certificates and reports.
+        bounds_below: whether it may give lower bounds: narrower networks are searched for these.
     """
 
     name: str
+    bounds_below: bool
 
     def unsupported_reason(self, problem: Problem, network: Network) -> str:
         """Return why it has nothing to say, one clause; empty if it has."""

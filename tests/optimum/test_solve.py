@@ -13,7 +13,7 @@ from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.hypothesis_class import HypothesisClass, has_levels, narrowed
 from jaxsim.optimum.parabola import Parabola
 from jaxsim.optimum.registry import STRATEGIES
-from jaxsim.optimum.strategy import Budget, Certificate
+from jaxsim.optimum.strategy import Budget, Certificate, CertificateError
 from jaxsim.results.certificates import CertificateFiles
 from jaxsim.results.files import sealed
 from tests.optimum.toy import GOAL, Toy
@@ -242,3 +242,21 @@ def test_levels_need_constants_within_reach():
     assert not has_levels(make_network(2, 1))
     assert "relu" in ACTIVATIONS
     assert "toy" not in STRATEGIES
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_declares_what_the_frame_needs(name):
+    strategy = STRATEGIES[name]
+    assert strategy.name == name
+    assert name.isidentifier()  # it names files
+    assert strategy.bounds_below in (True, False)
+    foreign = Certificate(name, {"x": np.zeros(3)})
+    problem, network = make_problem("x**2"), make_network(1, 3, 1)
+    if not strategy.unsupported_reason(problem, network):
+        try:
+            shown = solve.verified(HypothesisClass("x**2", problem, network), strategy, foreign)
+        except CertificateError:
+            return
+        # Arrays that nobody has left may show what is true without them, and no network.
+        assert shown.theta is None
+        assert all(bound.value <= Parabola().lower(3) for bound in shown.lowers)

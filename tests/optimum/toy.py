@@ -25,6 +25,8 @@ class Toy:
         verified: how often a certificate was checked.
     """
 
+    bounds_below = True
+
     def __init__(self, name: str = "toy", at_most: int = GOAL) -> None:
         self.name, self.at_most = name, at_most
         self.calls: list[tuple[int, int, int]] = []

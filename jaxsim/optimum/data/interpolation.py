@@ -44,6 +44,7 @@ class Interpolation:
     """Networks that have the best value at every input of a finite law."""
 
     name = "interpolation"
+    bounds_below = False
 
     def unsupported_reason(self, problem: Problem, network: Network) -> str:
         """Return why no interpolation is to be expected."""

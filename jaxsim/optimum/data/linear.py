@@ -59,6 +59,7 @@ class LinearModel:
     """The best affine function of a data set's inputs."""
 
     name = "linear_model"
+    bounds_below = True
 
     def unsupported_reason(self, problem: Problem, network: Network) -> str:
         """Return why linear models would say nothing."""

@@ -47,6 +47,7 @@ class Margin:
     """Networks that put all points on their right side, or at least have a small risk."""
 
     name = "margin"
+    bounds_below = False
 
     def unsupported_reason(self, problem: Problem, network: Network) -> str:
         """Return why networks of the class would not bound inf L."""

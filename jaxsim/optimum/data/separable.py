@@ -34,6 +34,7 @@ class Separable:
     """Linear separability of a data set's classes."""
 
     name = "separable"
+    bounds_below = False
 
     def unsupported_reason(self, problem: Problem, network: Network) -> str:
         """Return why separability would say nothing."""

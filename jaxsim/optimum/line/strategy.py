@@ -26,6 +26,7 @@ class FreeKnots:
     """Bounds of inf L for networks with one input and a piecewise linear activation."""
 
     name = "free_knots"
+    bounds_below = True
 
     def unsupported_reason(self, problem: Problem, network: Network) -> str:
         """Return why it has nothing to say, one clause; empty if it has."""
