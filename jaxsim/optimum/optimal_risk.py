@@ -18,6 +18,7 @@ from jaxsim.network.activations import Activation
 from jaxsim.network.network import Network
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.parabola import parabola_of
+from jaxsim.optimum.relu_sums import represents
 from jaxsim.problem.problem import Problem
 from jaxsim.risk.constants import bayes_risk
 from jaxsim.risk.teacher import TeacherTarget
@@ -58,8 +59,9 @@ def optimal_risk(
     bayes = bayes_risk(problem)
     known = Bracket((bayes.lower,))
     parabola = parabola_of(problem, network)
-    if _attains_bayes_risk(problem, network):
-        reason = "the teacher is a network of the student's class: the infimum is the Bayes risk"
+    reason = _attains_bayes_risk(problem, network)
+    if reason is not None:
+        reason = f"{reason}: the infimum is the Bayes risk"
         ends = bayes.value - bayes.error, bayes.value + bayes.error
         known = Bracket.of(*ends, reason, bayes.evidence)
     elif parabola is not None:
@@ -129,21 +131,25 @@ def realizes(network: Network, teacher: TeacherTarget) -> bool:
     return _biases_fit(network, master, np.asarray(teacher.theta))
 
 
-def _attains_bayes_risk(problem: Problem, network: Network) -> bool:
-    """Return whether a network of the family makes the best prediction for every input.
+def _attains_bayes_risk(problem: Problem, network: Network) -> str | None:
+    """Return why a network of the family makes the best prediction for every input, if one does.
 
-    That is the teacher plus the best constant for the noise alone, which is 0 for symmetric losses
+    That is the target plus the best constant for the noise alone, which is 0 for symmetric losses
     and else needs a bias of the output layer.
     """
-    loss = problem.loss
-    if not isinstance(problem.target, TeacherTarget) or not realizes(network, problem.target):
-        return False
+    loss, target = problem.loss, problem.target
     if loss.residual is None or loss.best is None:
-        return False
+        return None
     r = jnp.linspace(0.0, 4.0, 41)
     symmetric = bool(jnp.all(loss.residual(r) == loss.residual(-r)))
-    shifts = network.layer_specs[-1].biases is not None
-    return symmetric or shifts or problem.noise.variance == 0
+    shifts = network.fully_connected and network.layer_specs[-1].biases is not None
+    if not (symmetric or shifts or problem.noise.variance == 0):
+        return None
+    if isinstance(target, TeacherTarget) and realizes(network, target):
+        return "the teacher is a network of the student's class"
+    if represents(network, target):
+        return "the target is a sum of ReLU terms that a network of the class represents"
+    return None
 
 
 def _same_activation(one: Activation | None, other: Activation | None) -> bool:

@@ -8,7 +8,8 @@ text, whose risks with normal inputs have a closed form.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,25 +36,30 @@ class ReluSum(NamedTuple):
 class _Sum:
     """affine.(x, 1) + sum_k factor_k (ridge_k.(x, 1))+ of one output.
 
+    Numbers are float64, or fractions in arrays of objects, where nothing is to be rounded.
+
     Attributes:
         affine: slopes and offset [d + 1].
         ridges: pairs (factor, slopes and offset [d + 1]).
     """
 
     affine: np.ndarray
-    ridges: tuple[tuple[float, np.ndarray], ...] = ()
+    ridges: tuple[tuple[Any, np.ndarray], ...] = ()
 
     def __add__(self, other: _Sum) -> _Sum:
         return _Sum(self.affine + other.affine, self.ridges + other.ridges)
 
-    def times(self, factor: float) -> _Sum:
+    def times(self, factor: Any) -> _Sum:
         return _Sum(factor * self.affine, tuple((factor * u, w) for u, w in self.ridges))
 
     @property
-    def number(self) -> float | None:
-        """Its value if it is constant."""
+    def number(self) -> Any:
+        """Its value if it is constant, else None."""
         constant = not self.ridges and not self.affine[:-1].any()
-        return float(self.affine[-1]) if constant else None
+        if not constant:
+            return None
+        number = self.affine[-1]
+        return number if self.affine.dtype == object else float(number)
 
 
 def relu_sum(expression: Expression) -> ReluSum | None:
@@ -68,9 +74,10 @@ def relu_sum(expression: Expression) -> ReluSum | None:
         True
     """
     d, terms = expression.dimension, []
+    unit = np.eye(d + 1)
     constant = np.zeros(expression.outputs)
     for output, node in enumerate(expression.nodes):
-        found = _sum_of(node, d)
+        found = _sum_of(node, unit)
         if found is None:
             return None
         constant[output] = found.affine[-1]
@@ -85,15 +92,36 @@ def relu_sum(expression: Expression) -> ReluSum | None:
     return found_sum if all(np.isfinite(a).all() for a in found_sum) else None
 
 
-def _sum_of(node: Node, d: int) -> _Sum | None:
-    unit = np.eye(d + 1)
+def exact_terms(expression: Expression) -> tuple[list[tuple[int, Fraction, Any]], list[Any]] | None:
+    """Return a sum's (terms (output, factor, (w, b) [d + 1]), constants), in fractions.
+
+    None if the expression is not written as such a sum.
+    """
+    d, terms, constants = expression.dimension, [], []
+    unit = np.array([[Fraction(int(i == j)) for j in range(d + 1)] for i in range(d + 1)])
+    for output, node in enumerate(expression.nodes):
+        try:
+            found = _sum_of(node, unit)
+        except (OverflowError, ValueError):  # infinite or undefined numbers are no fractions
+            return None
+        if found is None:
+            return None
+        constants.append(found.affine[-1])
+        slopes = found.affine * (1 - unit[-1])
+        linear = ((Fraction(1), slopes), (Fraction(-1), -slopes)) if slopes.any() else ()
+        terms += [(output, u, w) for u, w in (*found.ridges, *linear)]
+    return terms, constants
+
+
+def _sum_of(node: Node, unit: np.ndarray) -> _Sum | None:
     if isinstance(node, Number):
-        return _Sum(node.value * unit[d])
+        exact = unit.dtype == object
+        return _Sum((Fraction(node.value) if exact else node.value) * unit[-1])
     if isinstance(node, Variable):
         return _Sum(unit[node.index])
     if node.name == "where":
-        return _where(node, d)
-    parts = [_sum_of(a, d) for a in node.arguments]
+        return _where(node, unit)
+    parts = [_sum_of(a, unit) for a in node.arguments]
     known = [p for p in parts if p is not None]
     if len(known) < len(parts):
         return None
@@ -136,12 +164,13 @@ def _positive(a: _Sum) -> _Sum | None:
     number = a.number
     zero = np.zeros_like(a.affine)
     if number is not None:
-        zero[-1] = max(number, 0.0)
+        if number > 0:
+            zero[-1] = number
         return _Sum(zero)
-    return _Sum(zero, ((1.0, a.affine),))
+    return _Sum(zero, ((1, a.affine),))
 
 
-def _combined(*terms: tuple[float, _Sum | None]) -> _Sum | None:
+def _combined(*terms: tuple[Any, _Sum | None]) -> _Sum | None:
     total: _Sum | None = None
     for factor, part in terms:
         if part is None:
@@ -150,13 +179,13 @@ def _combined(*terms: tuple[float, _Sum | None]) -> _Sum | None:
     return total
 
 
-def _where(node: Apply, d: int) -> _Sum | None:
+def _where(node: Apply, unit: np.ndarray) -> _Sum | None:
     """Return where(a > b, s, t) = t + k (a - b)+ if s - t = k (a - b) is affine."""
     condition, *branches = node.arguments
-    chosen, other = (_sum_of(b, d) for b in branches)
+    chosen, other = (_sum_of(b, unit) for b in branches)
     if not (isinstance(condition, Apply) and condition.name in ("<", "<=", ">", ">=")):
         return None
-    sides = [_sum_of(a, d) for a in condition.arguments]
+    sides = [_sum_of(a, unit) for a in condition.arguments]
     if chosen is None or other is None or sides[0] is None or sides[1] is None:
         return None
     above = sides[0] + sides[1].times(-1)
@@ -165,7 +194,8 @@ def _where(node: Apply, d: int) -> _Sum | None:
     if above.ridges or rise.ridges or above.number is not None:
         return None
     largest = int(np.argmax(np.abs(above.affine)))
-    factor = float(rise.affine[largest] / above.affine[largest])
+    factor = rise.affine[largest] / above.affine[largest]
+    factor = factor if unit.dtype == object else float(factor)
     if not np.array_equal(factor * above.affine, rise.affine):
         return None
     return _combined((1, other), (factor, _positive(above)))
