@@ -10,7 +10,6 @@ and the answer says that it may be incomplete.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from jaxsim.errors import InputError
+from jaxsim.problem.cuts import MOST_PIECES, Cut, common, distinct, merge_equal, with_edges
 from jaxsim.problem.expression import Apply, Expression, Node, Number, Variable, evaluate
 from jaxsim.problem.polynomials import (
     MOST_BITS,
@@ -37,13 +37,10 @@ Coefficients = tuple[float, ...]
 
 HIGHEST_DEGREE = 64
 """Polynomials of a higher degree count as not polynomial."""
-MOST_PIECES = 512
-"""Pieces that are looked for; a function with more counts as incompletely known."""
 MOST_ROOTS = 1024
 """Roots that are looked for in one analysis, so that no formula takes more than seconds."""
 MOST_WORK = 2**24
 """Operations on coefficients in one analysis, with the same end."""
-_EPS = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -63,15 +60,6 @@ class Pieces:
     polynomial: Coefficients | None
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """A function that is polynomials[i] from edges[i] to edges[i + 1]; None if it is none."""
-
-    edges: tuple[float, ...]
-    polynomials: tuple[Polynomial | None, ...]
-    complete: bool = True
-
-
 def analyze(expression: Expression, a: float, b: float) -> Pieces:
     """Return the pieces of an expression of one variable on [a, b], of all outputs together.
 
@@ -89,8 +77,8 @@ def analyze(expression: Expression, a: float, b: float) -> Pieces:
         raise InputError(f"[{a:g}, {b:g}] is no interval")
     analysis = _Analysis(a, b)
     with np.errstate(all="ignore"):
-        found = [_merge_equal(analysis.of(tree)) for tree in expression.nodes]
-    points = _distinct(sorted(t for cut in found for t in cut.edges[1:-1]), a, b)
+        found = [merge_equal(analysis.of(tree)) for tree in expression.nodes]
+    points = distinct(sorted(t for cut in found for t in cut.edges[1:-1]), a, b)
     polynomials = [p for cut in found for p in cut.polynomials]
     known = [p for p in polynomials if p is not None]
     degree = max(p.degree for p in known) if len(known) == len(polynomials) else None
@@ -106,49 +94,49 @@ class _Analysis:
         self.roots = 0
         self.work = 0
         # The node beside its pieces stays alive, so that its id is not used again.
-        self.known: dict[int, tuple[Node, _Cut]] = {}
+        self.known: dict[int, tuple[Node, Cut]] = {}
 
-    def of(self, node: Node) -> _Cut:
+    def of(self, node: Node) -> Cut:
         """Return the pieces of a node."""
         if id(node) not in self.known:
             self.known[id(node)] = node, self._find(node)
         return self.known[id(node)][1]
 
-    def _find(self, node: Node) -> _Cut:
+    def _find(self, node: Node) -> Cut:
         if isinstance(node, Number):
             return self._whole(polynomial((node.value,)))
         if isinstance(node, Variable):
             return self._whole(polynomial((0.0, 1.0)))
         return getattr(self, _METHODS.get(node.name, "_smooth"))(node)
 
-    def _whole(self, only: Polynomial | None) -> _Cut:
-        return _Cut((self.a, self.b), (only,))
+    def _whole(self, only: Polynomial | None) -> Cut:
+        return Cut((self.a, self.b), (only,))
 
-    def _combine(self, node: Apply, rule: Callable[..., Polynomial | None]) -> _Cut:
+    def _combine(self, node: Apply, rule: Callable[..., Polynomial | None]) -> Cut:
         """Apply a rule to the arguments' polynomials on every common piece."""
-        cuts = _common([self.of(argument) for argument in node.arguments])
+        cuts = common([self.of(argument) for argument in node.arguments])
         for parts in zip(*(c.polynomials for c in cuts), strict=True):
             self._count(math.prod(p.degree + 1 for p in parts if p is not None), parts)
         if self.work > MOST_WORK:
-            return _Cut((self.a, self.b), (None,), False)
+            return Cut((self.a, self.b), (None,), False)
         polynomials = tuple(
             rule(*parts) for parts in zip(*(c.polynomials for c in cuts), strict=True)
         )
-        return _Cut(cuts[0].edges, polynomials, all(c.complete for c in cuts))
+        return Cut(cuts[0].edges, polynomials, all(c.complete for c in cuts))
 
-    def _add(self, node: Apply) -> _Cut:
+    def _add(self, node: Apply) -> Cut:
         return self._combine(node, _both(add))
 
-    def _subtract(self, node: Apply) -> _Cut:
+    def _subtract(self, node: Apply) -> Cut:
         return self._combine(node, _both(lambda p, q: add(p, -q)))
 
-    def _multiply(self, node: Apply) -> _Cut:
+    def _multiply(self, node: Apply) -> Cut:
         return self._combine(node, _product)
 
-    def _negative(self, node: Apply) -> _Cut:
+    def _negative(self, node: Apply) -> Cut:
         return self._combine(node, lambda p: None if p is None else -p)
 
-    def _divide(self, node: Apply) -> _Cut:
+    def _divide(self, node: Apply) -> Cut:
         _, by = node.arguments
         roots = self._signs(by)
 
@@ -157,14 +145,14 @@ class _Analysis:
                 return None
             return _kept(divide(p, q))
 
-        return _with_edges(self._combine(node, quotient), roots)
+        return with_edges(self._combine(node, quotient), roots)
 
-    def _power(self, node: Apply) -> _Cut:
+    def _power(self, node: Apply) -> Cut:
         base, exponent = node.arguments
         whole = _whole_exponent(exponent)
         if whole is None:
-            cut = _with_edges(self._smooth(node), self._signs(base))
-            return _with_edges(cut, self.of(exponent))
+            cut = with_edges(self._smooth(node), self._signs(base))
+            return with_edges(cut, self.of(exponent))
 
         def raised(p: Polynomial | None, q: Polynomial | None) -> Polynomial | None:
             if p is None or p.degree * whole > HIGHEST_DEGREE or size(p) * whole > MOST_BITS:
@@ -173,7 +161,7 @@ class _Analysis:
 
         return self._combine(node, raised)
 
-    def _smooth(self, node: Apply) -> _Cut:
+    def _smooth(self, node: Apply) -> Cut:
         """Return the pieces of a function that is smooth inside its domain."""
 
         def composed(*parts: Polynomial | None) -> Polynomial | None:
@@ -186,71 +174,71 @@ class _Analysis:
 
         return self._combine(node, composed)
 
-    def _sqrt(self, node: Apply) -> _Cut:
-        return _with_edges(self._smooth(node), self._signs(node.arguments[0]))
+    def _sqrt(self, node: Apply) -> Cut:
+        return with_edges(self._smooth(node), self._signs(node.arguments[0]))
 
-    def _abs(self, node: Apply) -> _Cut:
+    def _abs(self, node: Apply) -> Cut:
         negative = Apply("negative", node.arguments)
         return self._select(node.arguments[0], negative, negative, node.arguments[0])
 
-    def _relu(self, node: Apply) -> _Cut:
+    def _relu(self, node: Apply) -> Cut:
         return self._select(node.arguments[0], _ZERO, _ZERO, node.arguments[0])
 
-    def _sign(self, node: Apply) -> _Cut:
+    def _sign(self, node: Apply) -> Cut:
         return self._select(node.arguments[0], Number(-1.0), _ZERO, _ONE)
 
-    def _step(self, node: Apply) -> _Cut:
+    def _step(self, node: Apply) -> Cut:
         return self._select(node.arguments[0], _ZERO, _ONE, _ONE)
 
-    def _min(self, node: Apply) -> _Cut:
+    def _min(self, node: Apply) -> Cut:
         a, b = _two(node)
         return self._select(Apply("-", (a, b)), a, a, b)
 
-    def _max(self, node: Apply) -> _Cut:
+    def _max(self, node: Apply) -> Cut:
         a, b = _two(node)
         return self._select(Apply("-", (a, b)), b, b, a)
 
-    def _clip(self, node: Apply) -> _Cut:
+    def _clip(self, node: Apply) -> Cut:
         a, low, high = node.arguments
         return self.of(Apply("min", (Apply("max", (a, low)), high)))
 
-    def _where(self, node: Apply) -> _Cut:
+    def _where(self, node: Apply) -> Cut:
         condition, a, b = node.arguments
         return self._select(condition, a, b, a)
 
-    def _not(self, node: Apply) -> _Cut:
+    def _not(self, node: Apply) -> Cut:
         return self._select(node.arguments[0], _ZERO, _ONE, _ZERO)
 
-    def _or(self, node: Apply) -> _Cut:
+    def _or(self, node: Apply) -> Cut:
         neither = tuple(Apply("not", (c,)) for c in node.arguments)
         return self.of(Apply("not", (Apply("*", neither),)))
 
-    def _compare(self, node: Apply, below: Node, equal: Node, above: Node) -> _Cut:
+    def _compare(self, node: Apply, below: Node, equal: Node, above: Node) -> Cut:
         return self._select(Apply("-", node.arguments), below, equal, above)
 
-    def _less(self, node: Apply) -> _Cut:
+    def _less(self, node: Apply) -> Cut:
         return self._compare(node, _ONE, _ZERO, _ZERO)
 
-    def _less_equal(self, node: Apply) -> _Cut:
+    def _less_equal(self, node: Apply) -> Cut:
         return self._compare(node, _ONE, _ONE, _ZERO)
 
-    def _greater(self, node: Apply) -> _Cut:
+    def _greater(self, node: Apply) -> Cut:
         return self._compare(node, _ZERO, _ZERO, _ONE)
 
-    def _greater_equal(self, node: Apply) -> _Cut:
+    def _greater_equal(self, node: Apply) -> Cut:
         return self._compare(node, _ZERO, _ONE, _ONE)
 
-    def _equal(self, node: Apply) -> _Cut:
+    def _equal(self, node: Apply) -> Cut:
         return self._compare(node, _ZERO, _ONE, _ZERO)
 
-    def _not_equal(self, node: Apply) -> _Cut:
+    def _not_equal(self, node: Apply) -> Cut:
         return self._compare(node, _ONE, _ZERO, _ONE)
 
-    def _select(self, argument: Node, below: Node, equal: Node, above: Node) -> _Cut:
+    def _select(self, argument: Node, below: Node, equal: Node, above: Node) -> Cut:
         """Return the pieces of below, equal or above, as the argument is < 0, 0 or > 0."""
         signs = self._signs(argument)
         choices = [self.of(n) for n in (below, equal, above)]
-        pieces, *parts = _common([signs, *choices])
+        pieces, *parts = common([signs, *choices])
         polynomials, used = [], [False] * 3
         for i, sign in enumerate(pieces.polynomials):
             if sign is None:  # nothing is known of which it is
@@ -263,9 +251,9 @@ class _Analysis:
         complete = signs.complete and all(
             c.complete for c, u in zip(choices, used, strict=True) if u
         )
-        return _merge_equal(_Cut(pieces.edges, tuple(polynomials), complete))
+        return merge_equal(Cut(pieces.edges, tuple(polynomials), complete))
 
-    def _signs(self, node: Node) -> _Cut:
+    def _signs(self, node: Node) -> Cut:
         """Return the sign of a node, -1, 0 or 1, on the pieces between its changes of sign."""
         cut = self.of(node)
 
@@ -286,13 +274,13 @@ class _Analysis:
                 complete = complete and found is not None
                 roots = found or []
                 self._too_many(roots)
-            inner = _distinct(sorted(roots), low, high)
+            inner = distinct(sorted(roots), low, high)
             if self.roots > MOST_ROOTS or len(edges) + len(inner) > MOST_PIECES:
-                return _Cut((self.a, self.b), (None,), False)
+                return Cut((self.a, self.b), (None,), False)
             ends = [low, *inner, high]
             signs += [_sign(at, exact, s, t) for s, t in pairwise(ends)]
             edges += ends[1:]
-        return _merge_equal(_Cut(tuple(edges), tuple(signs), complete))
+        return merge_equal(Cut(tuple(edges), tuple(signs), complete))
 
     def _count(self, operations: int, parts: Iterable[Polynomial | None]) -> None:
         """Note the cost of operations on coefficients, which grows with their length."""
@@ -361,50 +349,3 @@ def _product(p: Polynomial | None, q: Polynomial | None) -> Polynomial | None:
     if p is None or q is None or p.degree + q.degree > HIGHEST_DEGREE:
         return None
     return _kept(multiply(p, q))
-
-
-def _common(cuts: list[_Cut]) -> list[_Cut]:
-    """Return the same functions on common pieces; too many pieces become one unknown one."""
-    ends = cuts[0].edges[0], cuts[0].edges[-1]
-    inner = _distinct(sorted(t for cut in cuts for t in cut.edges[1:-1]), *ends)
-    if len(inner) >= MOST_PIECES:
-        return [_Cut(ends, (None,), False) for _ in cuts]
-    edges = (ends[0], *inner, ends[1])
-    middles = [(s + t) / 2 for s, t in pairwise(edges)]
-    return [
-        _Cut(edges, tuple(c.polynomials[_place(c.edges, m)] for m in middles), c.complete)
-        for c in cuts
-    ]
-
-
-def _place(edges: tuple[float, ...], x: float) -> int:
-    return min(max(bisect_left(edges, x) - 1, 0), len(edges) - 2)
-
-
-def _with_edges(cut: _Cut, other: _Cut) -> _Cut:
-    """Return a function cut at another one's edges, too."""
-    mine, theirs = _common([cut, other])
-    return _Cut(mine.edges, mine.polynomials, mine.complete and theirs.complete)
-
-
-def _merge_equal(cut: _Cut) -> _Cut:
-    """Return a function without edges between equal polynomials."""
-    edges, polynomials = [cut.edges[0]], []
-    for high, piece in zip(cut.edges[1:], cut.polynomials, strict=True):
-        if polynomials and piece is not None and piece == polynomials[-1]:
-            edges[-1] = high
-        else:
-            edges.append(high)
-            polynomials.append(piece)
-    return _Cut(tuple(edges), tuple(polynomials), cut.complete)
-
-
-def _distinct(points: list[float], low: float, high: float) -> tuple[float, ...]:
-    """Return sorted points inside (low, high) that differ by more than rounding."""
-    kept: list[float] = []
-    for point in points:
-        left = kept[-1] if kept else low
-        least = 4 * _EPS * abs(point)
-        if point - left > least and high - point > least:
-            kept.append(float(point) + 0.0)  # no -0.0
-    return tuple(kept)

@@ -2,66 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from pydantic import Field
 
 from jaxsim.errors import InputError, reason, shown
-from jaxsim.network.activations import ACTIVATIONS
-from jaxsim.network.initializers import INITIALIZERS, Initializer
-from jaxsim.network.network import Layer, Network, from_flax, fully_connected
+from jaxsim.network.network import Network
 from jaxsim.optimizer import optimizer
 from jaxsim.optimum.optimal_risk import Stated, optimal_risk
-from jaxsim.problem.expression import parse_expression
-from jaxsim.problem.input_laws import INPUT_LAWS, PointsLaw
-from jaxsim.problem.losses import LOSSES
-from jaxsim.problem.noise import NOISES
 from jaxsim.problem.problem import Problem
-from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget
-from jaxsim.problem.user_code import guarded, load
-from jaxsim.registry import Registry, build, call, check_parameters
 from jaxsim.risk import RiskOptions
-from jaxsim.risk.teacher import TeacherTarget
+from jaxsim.study.build_network import build_network
+from jaxsim.study.build_problem import build_problem
 from jaxsim.study.expand import Variation
 from jaxsim.study.identity import identify
-from jaxsim.study.limits import require_parameters, require_points, require_range, require_samples
+from jaxsim.study.limits import require_points, require_range, require_samples
+from jaxsim.study.own_parts import Context
 from jaxsim.study.spec import (
     ExperimentSpec,
-    NetworkSpec,
-    ProblemSpec,
     StatedOptimumSpec,
     TrainingSpec,
-    written,
 )
 from jaxsim.training.experiment import BatchSize, Experiment, TrainingSet, log_spaced
-from jaxsim.training.keys import root_key
-
-
-@dataclass(frozen=True)
-class Context:
-    """What building needs to know besides the tables.
-
-    Attributes:
-        seed: of the study.
-        paired: tables left out of the experiment's identity for random numbers.
-        base: directory that relative paths of data files refer to.
-        allow_code: whether "module:function" references may be imported.
-    """
-
-    seed: int
-    paired: tuple[str, ...]
-    base: Path | None
-    allow_code: bool
 
 
 def build_experiment(variation: Variation, context: Context) -> Experiment:
@@ -80,8 +44,8 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
 
 def _experiment(variation: Variation, context: Context) -> Experiment:
     spec = variation.spec
-    problem = _problem(spec.problem, context)
-    network = _network(spec.network, problem.law.dimension, problem.outputs, context)
+    problem = build_problem(spec.problem, context)
+    network = build_network(spec.network, problem.law.dimension, problem.outputs, context)
     dump = spec.model_dump(mode="json")
     identity = identify(dump, problem, network, context.seed, context.paired, context.base)
     risk = RiskOptions(**spec.problem.risk.model_dump(), seed=context.seed)
@@ -180,248 +144,6 @@ def _stated(table: dict[str, Any], said: str) -> Stated:
     if spec.value is not None or spec.lower is None is spec.upper or not low <= high:
         raise InputError(f"{said}: it should have a value, or lower, or upper, or lower <= upper")
     return Stated(low, high, spec.reason)
-
-
-def _problem(spec: ProblemSpec, context: Context) -> Problem:
-    loss = _named_or_own(LOSSES, spec.loss, "problem.loss", context)
-    noise = build(NOISES, spec.noise, "problem.noise", tag="law")
-    if spec.data is not None:
-        from jaxsim.problem.datasets import load_dataset
-
-        for key in ("input", "target"):
-            if getattr(spec, key) is not None:
-                raise InputError(
-                    f"problem.{key} = {getattr(spec, key)!r} is not accepted beside problem.data: "
-                    "the data give both inputs and labels"
-                )
-        data = load_dataset(spec.data, "problem.data", context.base)
-        law = PointsLaw(data.x, np.full(len(data.x), 1 / len(data.x)))
-        return Problem(law, LabelTarget(data.y, data.classes), loss, noise, data.warnings)
-    if spec.input is None:
-        raise InputError("problem.input is missing; give a law of X, or problem.data")
-    if spec.target is None:
-        raise InputError('problem.target is missing; give an expression such as "x**2"')
-    law = build(INPUT_LAWS, spec.input, "problem.input", tag="law")
-    return Problem(law, _target(spec.target, law.dimension, context), loss, noise)
-
-
-def _named_or_own(
-    registry: Registry, spec: str | dict[str, Any], key: str, context: Context
-) -> Any:
-    """Return a loss or an activation; the user's own function is imported only with permission."""
-    if not isinstance(spec, dict) or spec.get("name") != "function":
-        return build(registry, spec, key)
-    options = {k: v for k, v in spec.items() if k not in ("name", "function")}
-    checked = check_parameters(registry["function"], {"function": "", **options}, key, "function")
-    try:
-        return registry["function"](**{**checked, "function": _own(spec, key, context)})
-    except InputError as error:
-        raise error.at(key) from None
-
-
-def _own(spec: dict[str, Any], key: str, context: Context) -> Callable[..., Any]:
-    """Return the user's function that a table names."""
-    name = spec.get("function", "")
-    function = load(name, "function", context.allow_code)
-    said = f"{key}.function = {name!r}"
-
-    @functools.wraps(function)
-    def array(*arguments: Any) -> jax.Array:
-        found = jnp.asarray(function(*arguments))
-        if found.dtype.kind not in "biu" and not jnp.issubdtype(found.dtype, jnp.floating):
-            raise InputError(f"{said} returns an array of {found.dtype}; accepted: real numbers")
-        return found
-
-    return guarded(array, said)
-
-
-def _target(spec: str | list[str] | dict[str, Any], dimension: int, context: Context) -> Any:
-    if not isinstance(spec, dict):
-        try:
-            return ExpressionTarget(parse_expression(spec, dimension))
-        except InputError as error:
-            raise error.at("problem.target") from None
-    kinds = {"teacher", "function"}
-    if len(kinds & set(spec)) != 1:
-        raise InputError(
-            f"problem.target = {spec!r} is not accepted: it should be an expression, or a table "
-            "with 'teacher' (a network) or 'function' (\"module:function\")"
-        )
-    if "teacher" in spec:
-        return call(_teacher(dimension, context), spec, "problem.target", "teacher")
-    return call(_function(dimension, context), spec, "problem.target", "function")
-
-
-TEACHER_DEFAULTS = {"seed": 0, "outputs": 1}
-"""Of a target that is a teacher network."""
-
-
-def _teacher(dimension: int, context: Context) -> Any:
-    def teacher(teacher: dict[str, Any], seed: Seed = 0, outputs: Outputs = 1) -> TeacherTarget:
-        from jaxsim.study.read import check
-
-        spec = check(teacher, NetworkSpec, "teacher")
-        network = _network(spec, dimension, outputs, context)
-        return TeacherTarget(network, network.init(root_key(seed)))
-
-    return teacher
-
-
-def _function(dimension: int, context: Context) -> Any:
-    def function(function: str, outputs: Outputs = 1) -> FunctionTarget:
-        own = _own({"function": function}, "problem.target", context)
-        target = FunctionTarget(own, outputs)
-        for dtype in (jnp.float32, jnp.float64):  # as trainings and risks will trace it
-            jax.eval_shape(target, jax.ShapeDtypeStruct((2, dimension), dtype))
-        return target
-
-    return function
-
-
-Outputs = Annotated[int, Field(ge=1, le=100_000)]
-Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
-
-_FACTORS = {
-    "standard": lambda fan_in, number: 1.0,
-    "ntk": lambda fan_in, number: fan_in**-0.5,
-    "mean_field": lambda fan_in, number: 1.0 if number == 1 else 1.0 / fan_in,
-}
-
-
-def _network(spec: NetworkSpec, inputs: int, outputs: int, context: Context) -> Network:
-    if spec.module is not None:
-        unused = written(spec) - {"module"}
-        if unused:
-            raise InputError(
-                f"network.{sorted(unused)[0]} is not accepted beside network.module: your own "
-                "module has its own layers and initializers"
-            )
-        return _module(spec.module, inputs, outputs, context)
-    if spec.hidden is None:
-        raise InputError("network.hidden is missing; give the widths, e.g. [16, 16], or []")
-    activation = _named_or_own(ACTIVATIONS, spec.activation, "network.activation", context)
-    widths = (inputs, *spec.hidden, outputs)
-    depth = len(widths) - 1
-    weights = _per_layer(spec.weights, depth, "network.weights")
-    biases = _per_layer(spec.biases, depth, "network.biases")
-    if spec.output_bias is not None and spec.biases is False:
-        raise InputError(
-            f"network.output_bias = {spec.output_bias} is not accepted beside network.biases = "
-            "false: there are no biases"
-        )
-    if spec.output_bias is True and biases[-1] is None:
-        raise InputError(
-            "network.output_bias = True is not accepted: the last entry of network.biases = "
-            f"{spec.biases!r} says that there is none"
-        )
-    if spec.output_bias is False:
-        biases[-1] = None
-    biases = [_joint(n, w, b, spec) for n, (w, b) in enumerate(zip(weights, biases, strict=True))]
-    for law in biases:
-        if law is not None and law.weights_only and law.draw_joint is None:
-            raise InputError(
-                f"network.biases = {law.name!r} is not accepted: it is a law of matrices, for "
-                "network.weights"
-            )
-    require_parameters(spec.hidden, inputs, outputs, "network.hidden")
-    frozen = _frozen(spec.freeze, depth)
-    layers = []
-    for number in range(1, depth + 1):
-        law, bias = weights[number - 1], biases[number - 1]
-        assert law is not None
-        layers.append(
-            Layer(
-                fan_in=widths[number - 1],
-                fan_out=widths[number],
-                weights=law,
-                biases=bias,
-                multiplier=_FACTORS[spec.parametrization](widths[number - 1], number),
-                train_weights=(number, "weights") not in frozen,
-                train_biases=(number, "biases") not in frozen,
-            )
-        )
-    network = fully_connected(tuple(layers), activation)
-    try:
-        jax.eval_shape(network.init, jax.random.key(0))
-    except (OverflowError, ValueError) as error:
-        raise InputError(
-            f"network.weights or network.biases cannot be drawn for the widths {widths}: {error}"
-        ) from None
-    return network
-
-
-def _module(name: str, inputs: int, outputs: int, context: Context) -> Network:
-    """Return the network of the user's own flax module."""
-    said = f"network.module = {name!r}"
-    factory = guarded(load(name, "network.module", context.allow_code), said)
-    module = factory()
-    if not isinstance(module, nn.Module):
-        raise InputError(
-            f"{said} returns an object of type {type(module).__name__}; accepted: a function "
-            "without arguments that returns a flax linen module"
-        )
-    network = from_flax(module, inputs, outputs)
-    return replace(network, apply=guarded(network.apply, said))
-
-
-def _joint(
-    index: int, weights: Initializer | None, bias: Initializer | None, spec: NetworkSpec
-) -> Initializer | None:
-    """Return the law of a layer's biases: that of its weights if it draws both.
-
-    Raises:
-        InputError: for biases that such a law would ignore, or such a law for biases alone.
-    """
-    assert weights is not None
-    together = weights.draw_joint is not None
-    if bias is None or (bias.name == weights.name and together):
-        return bias
-    if bias.draw_joint is not None:
-        raise InputError(
-            f"network.biases = {bias.name!r} is not accepted: it draws weights and biases together "
-            "and belongs to network.weights"
-        )
-    if not together:
-        return bias
-    if "biases" in written(spec):
-        raise InputError(
-            f"network.biases = {spec.biases!r} is not accepted for layer {index + 1}: the law "
-            f"{weights.name!r} of its weights draws the biases too; leave biases out, or give a "
-            f"list with {weights.name!r} for this layer"
-        )
-    return weights
-
-
-def _per_layer(spec: Any, depth: int, key: str) -> list[Initializer | None]:
-    """Return the law of each layer; False means none."""
-    if not isinstance(spec, list):
-        law = None if spec is False else build(INITIALIZERS, spec, key, tag="law")
-        return [law] * depth
-    if len(spec) != depth:
-        raise InputError(
-            f"{key} has {len(spec)} entries; accepted: one table, or one per layer ({depth})"
-        )
-    return [
-        None if s is False else build(INITIALIZERS, s, f"{key}[{i}]", tag="law")
-        for i, s in enumerate(spec, start=1)
-    ]
-
-
-def _frozen(names: list[str], depth: int) -> set[tuple[int, str]]:
-    """Return the (layer number, part) pairs that names like "output.weights" mean."""
-    found = set()
-    for name in names:
-        layer, _, part = name.partition(".")
-        parts = (part,) if "." in name else ("weights", "biases")
-        digits = re.fullmatch(r"layer([1-9][0-9]{0,3})", layer)
-        number = depth if layer == "output" else int(digits[1]) if digits else 0
-        if not 1 <= number <= depth or any(p not in ("weights", "biases") for p in parts):
-            raise InputError(
-                f"network.freeze = {name!r} is not accepted: it should be layer1 to layer{depth} "
-                'or output, perhaps with ".weights" or ".biases"'
-            )
-        found |= {(number, p) for p in parts}
-    return found
 
 
 def _training_set(spec: TrainingSpec, problem: Problem) -> TrainingSet | None:

@@ -17,7 +17,7 @@ from jaxsim.problem.input_laws import INPUT_LAWS
 from jaxsim.problem.losses import LOSSES
 from jaxsim.problem.noise import NOISES
 from jaxsim.registry import Registry
-from jaxsim.study.build import TEACHER_DEFAULTS
+from jaxsim.study.build_problem import TEACHER_DEFAULTS
 from jaxsim.study.spec import NetworkSpec
 
 

@@ -12,9 +12,10 @@ from jaxsim import runtime
 from jaxsim.arguments import flag
 from jaxsim.arguments import path as path_of
 from jaxsim.errors import InputError
-from jaxsim.study.build import Context, build_experiment
+from jaxsim.study.build import build_experiment
 from jaxsim.study.catalogue import READY, ready_table
 from jaxsim.study.expand import variations
+from jaxsim.study.own_parts import Context
 from jaxsim.study.plain import plain
 from jaxsim.study.read import (
     check,

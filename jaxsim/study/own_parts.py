@@ -1,0 +1,61 @@
+"""Parts of an experiment that are named, or functions of the user's own."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxsim.errors import InputError
+from jaxsim.problem.user_code import guarded, load
+from jaxsim.registry import Registry, build, check_parameters
+
+
+@dataclass(frozen=True)
+class Context:
+    """What building needs to know besides the tables.
+
+    Attributes:
+        seed: of the study.
+        paired: tables left out of the experiment's identity for random numbers.
+        base: directory that relative paths of data files refer to.
+        allow_code: whether "module:function" references may be imported.
+    """
+
+    seed: int
+    paired: tuple[str, ...]
+    base: Path | None
+    allow_code: bool
+
+
+def named_or_own(registry: Registry, spec: str | dict[str, Any], key: str, context: Context) -> Any:
+    """Return a loss or an activation; the user's own function is imported only with permission."""
+    if not isinstance(spec, dict) or spec.get("name") != "function":
+        return build(registry, spec, key)
+    options = {k: v for k, v in spec.items() if k not in ("name", "function")}
+    checked = check_parameters(registry["function"], {"function": "", **options}, key, "function")
+    try:
+        return registry["function"](**{**checked, "function": own_function(spec, key, context)})
+    except InputError as error:
+        raise error.at(key) from None
+
+
+def own_function(spec: dict[str, Any], key: str, context: Context) -> Callable[..., Any]:
+    """Return the user's function that a table names."""
+    name = spec.get("function", "")
+    function = load(name, "function", context.allow_code)
+    said = f"{key}.function = {name!r}"
+
+    @functools.wraps(function)
+    def array(*arguments: Any) -> jax.Array:
+        found = jnp.asarray(function(*arguments))
+        if found.dtype.kind not in "biu" and not jnp.issubdtype(found.dtype, jnp.floating):
+            raise InputError(f"{said} returns an array of {found.dtype}; accepted: real numbers")
+        return found
+
+    return guarded(array, said)
