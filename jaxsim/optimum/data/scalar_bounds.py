@@ -26,7 +26,7 @@ class DualBound(NamedTuple):
     Attributes:
         value: of the bound.
         proved: whether the slopes were shown to be near exactly feasible ones.
-        violation: the largest entry of sum_i p_i q_i x_i.
+        violation: the largest entry of sum_i p_i q_i x_i, relative to what it could be.
     """
 
     value: float
@@ -98,5 +98,11 @@ def dual_below(
     below = np.minimum(*ends)
     if errors is not None:
         below = below - (np.abs(q) + change) * errors
-    violation = float((np.abs(residual) + error).max()) if residual.size else 0.0
-    return DualBound(sum_below(weights, below), proved, violation)
+    scale = np.abs(q).max() * (weights @ np.abs(rows))
+    return DualBound(sum_below(weights, below), proved, relative(np.abs(residual) + error, scale))
+
+
+def relative(sizes: np.ndarray, scale: np.ndarray) -> float:
+    """Return the largest of some numbers relative to a scale [..., p]; 0 for no numbers."""
+    scale = np.broadcast_to(scale, sizes.shape)
+    return float((sizes / np.where(scale > 0, scale, 1.0)).max()) if sizes.size else 0.0

@@ -18,7 +18,7 @@ from scipy.special import logsumexp, xlog1py, xlogy
 
 from jaxsim.optimum.data.equations import exact_change, independent_columns
 from jaxsim.optimum.data.rounding import UNIT, gamma, sum_above, sum_below
-from jaxsim.optimum.data.scalar_bounds import VALUE_UNITS, DualBound
+from jaxsim.optimum.data.scalar_bounds import VALUE_UNITS, DualBound, relative
 
 _LARGEST_SYSTEM = 40_000_000
 """Entries of the table of equations."""
@@ -77,7 +77,8 @@ def softmax_below(
     ends = np.stack([np.clip(rest - moved, 0, None), np.minimum(rest + moved, 1.0)])
     main = (-xlog1py(1 - ends, -ends)).min(0) - VALUE_UNITS * (rest + moved)
     value = sum_below(weights, others.sum(1) * (1 - classes * UNIT) + main)
-    return DualBound(value, proved, float((np.abs(residual) + bounds).max()))
+    scale = np.abs(d).max() * (weights @ np.abs(features))
+    return DualBound(value, proved, relative(np.abs(residual) + bounds, scale))
 
 
 def _entropy_below(p: np.ndarray, change: np.ndarray) -> np.ndarray:

@@ -237,11 +237,39 @@ def test_random_dual_points_are_never_above_random_weights():
         upper = LINEAR.verify(problem, network, found).uppers[0].value
         for _ in range(20):
             dual = found.arrays["dual"] + rng.normal(size=(12, 1)) * 10.0 ** rng.uniform(-14, 0)
-            damaged = dataclasses.replace(found, arrays={"dual": dual, "size": np.array([1.0])})
+            damaged = dataclasses.replace(found, arrays={"dual": dual})
             try:
                 assert LINEAR.verify(problem, network, damaged).lowers[0].value <= upper
             except CertificateError:
                 continue
+
+
+def test_damaged_shares_are_never_above_the_optimum():
+    """Weak duality of the softmax cross-entropy, three classes of which one may be separated."""
+    rng = np.random.default_rng(3)
+    for separated in (False, True):
+        x = rng.normal(size=(30, 2))
+        labels = rng.integers(0, 2, 30)
+        labels[x[:, 0] > 0.8 if separated else rng.random(30) < 0.3] = 2
+        problem, network = problem_of(x, labels, "softmax_cross_entropy", classes=3), net(2, 3)
+        lower, upper = bracket(LINEAR, problem, network)
+        assert upper - lower < 1e-8
+        found = LINEAR.search(problem, network, Budget(60.0))
+        assert found is not None
+        shown = 0
+        for _ in range(60):
+            noise = rng.normal(size=(30, 3)) * 10.0 ** rng.uniform(-16, -1)
+            own = found.arrays["dual"]
+            # Shares of 0 stay, of which a separated class has many, or become anything.
+            shares = own * (1 + noise) if rng.random() < 0.7 else own + noise
+            damaged = dataclasses.replace(found, arrays={"dual": shares})
+            try:
+                bound = LINEAR.verify(problem, network, damaged).lowers[0]
+            except CertificateError:
+                continue
+            shown += bound.evidence.proved
+            assert bound.value <= upper
+        assert shown > 5
 
 
 def test_what_has_no_dual_problem_is_said():
