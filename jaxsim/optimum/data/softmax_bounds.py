@@ -14,14 +14,17 @@ shares are all 0 or 1 (points that are separated from all others) meet theirs wi
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from scipy.special import logsumexp, xlog1py, xlogy
 
 from jaxsim.optimum.data.equations import exact_change, independent_columns
 from jaxsim.optimum.data.rounding import UNIT, gamma, sum_above, sum_below
 from jaxsim.optimum.data.scalar_bounds import VALUE_UNITS, DualBound, relative
 
-_LARGEST_SYSTEM = 40_000_000
+_LARGEST_SYSTEM = 20_000_000
 """Entries of the table of equations."""
+_ENOUGH = 12
+"""Shares per equation that are tried first."""
 
 
 def softmax_above(
@@ -60,24 +63,20 @@ def softmax_below(
     d[rows, largest] = -d.sum(1)
     error = np.zeros((n, classes))
     error[rows, largest] = gamma(classes + 1) * size
-    active = np.flatnonzero((np.abs(d) + error).any(0))
-    if not len(active):
+    moving = (np.abs(d) + error) > 0
+    if not moving.any():
         return DualBound(0.0, True, 0.0)
-    used = (np.abs(d) + error).any(1)
-    columns = independent_columns(x[used])
-    features = x[:, columns]
-    residual = (weights[:, None] * d).T @ features
-    bounds = (weights[:, None] * (gamma(n + 4) * np.abs(d) + 1.001 * error)).T @ np.abs(features)
-    change, proved = _changes(
-        features, weights, p, largest, 1 - rest, active, residual, bounds * 1.001
-    )
+    residual = (weights[:, None] * d).T @ x
+    bounds = (weights[:, None] * (gamma(n + 4) * np.abs(d) + 1.001 * error)).T @ np.abs(x)
+    equations = _independent_equations(x, moving)
+    change, proved = _changes(x, weights, p, largest, 1 - rest, equations, residual, bounds * 1.001)
     others = _entropy_below(p, change)
     others[rows, largest] = 0.0
     moved = 1.001 * change.sum(1) + gamma(classes) * rest
     ends = np.stack([np.clip(rest - moved, 0, None), np.minimum(rest + moved, 1.0)])
     main = (-xlog1py(1 - ends, -ends)).min(0) - VALUE_UNITS * (rest + moved)
     value = sum_below(weights, others.sum(1) * (1 - classes * UNIT) + main)
-    scale = np.abs(d).max() * (weights @ np.abs(features))
+    scale = np.abs(d).max() * (weights @ np.abs(x))
     return DualBound(value, proved, relative(np.abs(residual) + bounds, scale))
 
 
@@ -88,52 +87,61 @@ def _entropy_below(p: np.ndarray, change: np.ndarray) -> np.ndarray:
     return (entropy - VALUE_UNITS * (np.abs(entropy) + ends)).min(0)
 
 
+def _independent_equations(x: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """Return (class, column) of equations [E, 2] that imply all others exactly.
+
+    The equation of class k and column j concerns the rows where k moves and x_ij is not 0. Left out
+    are those without rows, those of a column that is a constant on the rows of the class, where
+    there is another one, and one of each set of classes that move on common rows only: their
+    equations add up to 0.
+    """
+    kept = np.zeros((moving.shape[1], x.shape[1]), bool)
+    for k in np.flatnonzero(moving.any(0)):
+        kept[k, independent_columns(x[moving[:, k]])] = True
+    for j in range(x.shape[1]):
+        rows = moving[x[:, j] != 0].astype(float)
+        _, sets = scipy.sparse.csgraph.connected_components(rows.T @ rows, directed=False)
+        often = rows.sum(0)
+        for number in np.unique(sets):
+            members = np.flatnonzero(sets == number)
+            kept[members[np.argmax(often[members])], j] = False
+    return np.argwhere(kept)
+
+
 def _changes(
     x: np.ndarray,
     weights: np.ndarray,
     p: np.ndarray,
     largest: np.ndarray,
     main: np.ndarray,
-    active: np.ndarray,
+    equations: np.ndarray,
     residual: np.ndarray,
     bounds: np.ndarray,
 ) -> tuple[np.ndarray, bool]:
     """Return bounds of changes of the shares after which all equations hold, and whether proved.
 
     Moving m from the largest share of row i to class k adds m p_i x_i to the equations of class k
-    and subtracts it from those of the largest. The equations of one active class follow from the
-    others', since rows sum to 0.
+    and subtracts it from those of the largest.
     """
-    features = x.shape[1]
     change = np.zeros(p.shape)
     points, classes = np.nonzero(p > 0)
-    kept = np.isin(classes, active)
-    points, classes = points[kept], classes[kept]
-    shared = (p > 0).sum(0) + np.bincount(largest, minlength=p.shape[1])
-    dropped = active[np.argmax(shared[active])]
-    place = np.full(p.shape[1], -1)
-    equations = [k for k in active if k != dropped]
-    place[equations] = np.arange(len(equations))
-    size = len(equations) * features
-    most = max(_LARGEST_SYSTEM // max(size, 1), size)
-    if len(points) > most:
-        order = np.argsort(-p[points, classes], kind="stable")[:most]
-        points, classes = points[order], classes[order]
-    table = np.zeros((len(points), len(equations), features))
-    entry = weights[points, None] * x[points]
-    at = np.arange(len(points))
-    into, out = place[classes], place[largest[points]]
-    table[at[into >= 0], into[into >= 0]] += entry[into >= 0]
-    table[at[out >= 0], out[out >= 0]] -= entry[out >= 0]
-    found = exact_change(
-        table.reshape(len(points), size),
-        p[points, classes],
-        residual[equations].ravel(),
-        bounds[equations].ravel(),
-    )
-    if found is None:
-        return change, False
-    change[points, classes] = 1.001 * found
-    # A row's largest share gives what the others take.
-    enough = (change <= p).all() and (1.001 * change.sum(1) < 0.5 * main).all()
-    return (change, True) if enough else (np.zeros(p.shape), False)
+    owner, column = equations.T
+    size = residual[owner, column], bounds[owner, column]
+    order = np.argsort(-p[points, classes], kind="stable")
+    # The largest shares alone are enough, as a rule.
+    for most in (_ENOUGH * len(equations), _LARGEST_SYSTEM // max(len(equations), 1)):
+        some = order[:most]
+        rows, into = points[some], classes[some]
+        entry = weights[rows, None] * x[rows][:, column]
+        sign = 1.0 * (into[:, None] == owner) - (largest[rows][:, None] == owner)
+        found = exact_change(entry * sign, p[rows, into], *size)
+        if found is not None:
+            change[rows, into] = 1.001 * found
+            # A row's largest share gives what the others take.
+            enough = (change <= p).all() and (1.001 * change.sum(1) < 0.5 * main).all()
+            if enough:
+                return change, True
+            change[:] = 0.0
+        if most >= len(order):
+            break
+    return change, False

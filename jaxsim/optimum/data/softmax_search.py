@@ -18,6 +18,8 @@ from jaxsim.optimum.strategy import Budget
 _STEPS = 120
 LARGEST_HESSIAN = 1500
 """Coefficients up to which Newton's method is used."""
+_GAP = 5e-10
+"""Relative gap that is small enough, once a step no longer halves it."""
 _CUTS = (0.0, 1e-13, 1e-11, 1e-9, 1e-8, 1e-7)
 
 
@@ -52,7 +54,9 @@ def minimize_softmax(
     w, over = minimize(scaled, weights, labels, w, budget)
     shares = _shares(scaled @ w)
     if small and dual:
-        shares = _best_shares(scaled, weights, labels, shares)
+        least = _risk(scaled, weights, labels, w)[0]
+        shares, also = _best_shares(scaled, weights, labels, shares, least, budget)
+        over = over and also
     coefficients = np.zeros((x.shape[1], classes))
     coefficients[used] = w / scale[used][:, None]
     return coefficients, shares, over
@@ -153,18 +157,42 @@ def _quasi_newton(
 
 
 def _best_shares(
-    x: np.ndarray, weights: np.ndarray, labels: np.ndarray, shares: np.ndarray
-) -> np.ndarray:
-    """Return shares with the best proved bound among several near the given ones."""
+    x: np.ndarray,
+    weights: np.ndarray,
+    labels: np.ndarray,
+    shares: np.ndarray,
+    least: float,
+    budget: Budget,
+) -> tuple[np.ndarray, bool]:
+    """Return shares with the best proved bound among several near the given ones.
+
+    Args:
+        x: inputs [n, p].
+        weights: [n].
+        labels: classes [n].
+        shares: at the last coefficients [n, K].
+        least: the risk there; a bound that comes close to it ends the search.
+        budget: of the search.
+
+    Returns:
+        The shares, and whether the search was not cut short.
+    """
     best, rank = shares, (False, -np.inf)
     rows = np.arange(len(x))
     for cut in _CUTS:
         p = np.where(shares < cut, 0.0, shares)
+        before = np.inf
         for _ in range(5):
+            if budget.spent:
+                return best, False
             p = p / p.sum(1, keepdims=True)
             found = softmax_below(x, weights, labels, p)
             if (found.proved, found.value) > rank:
                 best, rank = p, (found.proved, found.value)
+            gap = least - found.value if found.proved else np.inf
+            if gap <= _GAP * least and gap > before / 2:
+                return best, True
+            before = gap
             d = p.copy()
             d[rows, labels] = 0.0
             d[rows, labels] = -d.sum(1)
@@ -173,4 +201,4 @@ def _best_shares(
             v = np.linalg.lstsq(hessian, gradient.ravel(), rcond=1e-15)[0].reshape(gradient.shape)
             z = x @ v
             p = np.maximum(p - p * (z - (p * z).sum(1, keepdims=True)), 0.0)
-    return best
+    return best, True

@@ -166,6 +166,19 @@ def test_points_that_separate_in_one_column_only_are_bracketed():
             assert abs(lower - truth) < 1e-7 * upper
 
 
+def test_a_class_that_a_dummy_variable_rules_out_is_bracketed():
+    """On the dummy's rows two of three classes remain: their equations are one and the same."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(90, 2))
+    labels = rng.integers(0, 3, 90)
+    dummy = (np.arange(90) % 4 == 0) & (labels < 2)
+    alone = (np.arange(90) % 5 == 1) & (labels == 2)
+    problem = problem_of(np.column_stack([x, dummy, alone]), labels, "softmax_cross_entropy",
+                         classes=3)  # fmt: skip
+    lower, upper = bracket(LINEAR, problem, net(4, 3))
+    assert 0 < upper - lower < 1e-8 * upper
+
+
 def test_contradictory_labels_have_the_entropy():
     problem = problem_of(
         [[0.0], [0.0], [1.0]], [0, 1, 1], "logistic", weights=(1.0, 2.0, 3.0), classes=2
