@@ -1,4 +1,4 @@
-"""Two CPU devices, so that sharing work is always exercised, and one compilation cache for all.
+"""One CPU device that two threads share, as users have it, and one compilation cache for all.
 
 Tests run on the CPU, even where there is a GPU, unless JAX_PLATFORMS says otherwise. Long files
 come first, so that the processes that share the files end together.
@@ -17,16 +17,16 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_num_cpu_devices", 1)
 
 from jaxsim import runtime  # noqa: E402
 from jaxsim.launch import searches  # noqa: E402
 
 # Bounds of inf L are searched for where a test asks for it by a budget.
 searches.LEAST_SECONDS, searches.PART = 0.0, math.inf
-runtime.configure(2)
+runtime.configure(1)
 # From now on the number of devices stays, whatever a command asks for that a test runs in here.
-assert jax.default_backend() != "cpu" or len(jax.local_devices()) == 2
+assert jax.default_backend() != "cpu" or len(jax.local_devices()) == 1
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,8 @@ def _no_leftovers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-LONG = ("launch/slurm/test_cluster", "engines/test_lanes", "launch/test_", "training/", "engines/")
+FIRST = ("launch/slurm/test_cluster", "engines/test_lanes")
+LONG = (*FIRST, "launch/", "training/", "engines/", "report/")
 """Beginnings of the paths of long files below tests/, the longest first."""
 
 
@@ -49,8 +50,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+KEPT = 2 * 2**30
+"""Bytes of a process up to which it keeps compiled programs for the next file."""
+
+
+def memory() -> float:
+    """Return how many bytes of memory this process has; infinite where no system tells."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return math.inf
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs() -> Iterator[None]:
-    """Compiled programs are of no use to the next file, and gigabytes together."""
+    """Compiled programs of all files are gigabytes together."""
     yield
-    jax.clear_caches()
+    if memory() > KEPT:
+        jax.clear_caches()

@@ -7,13 +7,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
-from jaxsim.launch.directory import reopen
+from jaxsim import runtime
+from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.simulate import open_results
+from jaxsim.results.provenance import provenance
+from jaxsim.results.results import Results
 from jaxsim.results.schema import concatenate
 from jaxsim.study.study import Study
+from jaxsim.training.records import Records
 
 PARABOLA: dict[str, Any] = {
     "name": "small",
@@ -72,6 +77,47 @@ def toml(tree: dict[str, Any]) -> str:
         return repr(v) if not isinstance(v, str) else "'" + v + "'"
 
     return "\n".join(f"{k} = {value(v)}" for k, v in tree.items()) + "\n"
+
+
+CACHE = runtime.cache_directory()
+"""Where all tests keep compiled programs."""
+
+
+def own_cache(directory: Path) -> Path:
+    """Make a cache directory that has the programs of all tests and measurements of its own."""
+    directory.mkdir()
+    for name in ("xla", "native"):
+        (CACHE / name).mkdir(parents=True, exist_ok=True)
+        (directory / name).symlink_to(CACHE / name)
+    return directory
+
+
+def made_up(study: Study, directory: str | Path) -> Results:
+    """Return results of a study, of numbers that were drawn and not computed.
+
+    For tests of what is done with records: training and risks would have to be compiled.
+    """
+    bound = bind(study, directory)
+    for experiment, shard in bound.missing():
+        rng = np.random.default_rng([*experiment.label.encode(), shard.first])
+        runs = shard.stop - shard.first
+        seen = (runs, len(experiment.checkpoints))
+        records = Records(
+            replicate=np.arange(shard.first, shard.stop),
+            status=np.zeros(runs, np.int8),
+            diverged_step=np.full(runs, -1),
+            risk=rng.uniform(0.01, 0.1, seen),
+            error=np.full(seen, 1e-15),
+            inactive=np.zeros((*seen, len(experiment.network.hidden)), np.int32),
+            gradient_norm=rng.uniform(0.0, 1.0, runs),
+            dead_layer=np.zeros(runs, np.int16),
+            dead_neurons=np.zeros(runs, np.int32),
+            constant=np.zeros(seen, np.int8),
+        )
+        config = bound.layouts[experiment.id].config
+        facts = provenance(jax.local_devices()[0], config)
+        bound.store.write(shard, records, facts | {"seed_path": "made up", "diverged": "0"})
+    return open_results(bound)
 
 
 def all_bits(directory: str | Path) -> dict[str, bytes]:

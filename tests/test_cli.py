@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from jaxsim.report.doctor import FINE, risk_error
 from jaxsim.report.export import export
 from jaxsim.study.catalogue import READY
 from jaxsim.study.study import Study
-from tests.studies import TWO, study, table, toml
+from tests.studies import TWO, made_up, study, table, toml
 
 
 def run(monkeypatch, capsys, *arguments, code=0):
@@ -32,10 +33,17 @@ def run(monkeypatch, capsys, *arguments, code=0):
     return shown.out
 
 
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("computed")
+    simulate(study(grid=TWO), directory)
+    return directory
+
+
 @pytest.fixture
-def finished(tmp_path):
-    simulate(study(grid=TWO), tmp_path / "out")
-    return tmp_path / "out"
+def finished(computed, tmp_path):
+    """A finished directory of a test's own."""
+    return Path(shutil.copytree(computed, tmp_path / "out"))
 
 
 def test_list_names_the_ready_studies(monkeypatch, capsys):
@@ -197,14 +205,12 @@ def test_a_number_of_no_experiment_is_refused(finished, name):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("file_format", ["schema", "csv"])
-def test_export_replaces_files_and_nothing_else(target, kind, file_format, tmp_path):
+def test_export_replaces_files_and_nothing_else(target, kind, file_format, finished, tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     os.mkfifo(tmp_path / "pipe")
-    if file_format == "csv":
-        simulate(study(replicates=16), tmp_path / "out")
-    directory = tmp_path / "out" if file_format == "csv" else None
+    directory = finished if file_format == "csv" else None
     place = Path(target) if target in "./" else tmp_path / target
     with pytest.raises(InputError, match=f"^output = .* is {kind}; accepted: a new file, or a "):
         export(directory, file_format, place)
@@ -220,7 +226,7 @@ def test_export_replaces_files_and_nothing_else(target, kind, file_format, tmp_p
     ("rates", "kind"), [([1, 2], "int64"), ([1, 10**20], "double"), ([0.5, 10**20], "double")]
 )
 def test_parquet_holds_rates_of_every_size(tmp_path, rates, kind):
-    simulate(study(replicates=16, grid={"optimizer.learning_rate": rates}), tmp_path / "out")
+    made_up(study(replicates=16, grid={"optimizer.learning_rate": rates}), tmp_path / "out")
     export(tmp_path / "out", "parquet", None)
     there = pq.read_table(tmp_path / "out" / "results.parquet")
     assert str(there.schema.field("optimizer.learning_rate").type) == kind

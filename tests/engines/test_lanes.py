@@ -74,13 +74,20 @@ def test_all_eleven_optimizers(engine, name):
     available(engine)
     rate = RATES.get(name, 0.02)
     optimizer = {"name": name, "learning_rate": rate}
+    agree(engine, optimizer=optimizer, network__hidden=[4, 3])
+
+
+@for_both("name", METHODS, ("sgd",), ("adam",))
+def test_certificates_of_all_eleven_optimizers(engine, name):
+    available(engine)
+    optimizer = {"name": name, "learning_rate": RATES.get(name, 0.02)}
     agree(engine, certified=True, optimizer=optimizer, network__hidden=[4, 3])
 
 
-KINDS = ("relu", "relu_power", "elu", "gelu", "sine")
+KINDS = ("relu", "relu_power", "gelu", "sine")
 
 
-@for_both("name", NAMES, ("relu", "tanh", "gelu"), KINDS)
+@for_both("name", NAMES, ("tanh", "gelu"), KINDS)
 def test_all_activations(engine, name):
     available(engine)
     agree(engine, network={"hidden": [4], "activation": name}, steps=40)
@@ -134,6 +141,7 @@ def test_diverging_members_are_found_at_the_same_step(engine):
     assert np.array_equal(np.isfinite(theta), np.isfinite(again))
 
 
+@pytest.mark.parametrize("engine", slow_but(("native",), ("native", "lanes")), indirect=True)
 def test_float32_agrees_for_a_few_steps_and_in_distribution(tmp_path, engine):
     execution = {"engine": engine, "width": 16, "lanes": 8}
     one = simulate(study(replicates=320), tmp_path / "vmap")

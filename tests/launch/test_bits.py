@@ -1,5 +1,6 @@
 """The same bits, whatever computes them: real processes, real signals."""
 
+import os
 import random
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxsim import cli, runtime
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.worker import work
@@ -43,10 +45,33 @@ def study_file(tmp_path):
     (tmp_path / "study.toml").write_text(toml(table(grid=TWO)))
 
 
-def test_two_devices_give_the_bits_of_one(quiet, tmp_path):
-    assert len(jax.local_devices()) == 2
+def test_two_threads_give_the_bits_of_one(quiet, tmp_path):
     simulate(study(grid=TWO), tmp_path / "two", devices=2)
     assert all_bits(tmp_path / "two") == quiet
+
+
+TWO_DEVICES = """
+import jax
+from jaxsim.cli import main
+try:
+    main()
+finally:
+    assert len(jax.local_devices()) == 2
+"""
+
+
+def test_two_devices_give_the_bits_of_one(quiet, tmp_path):
+    # As GPUs are: each has programs of its own.
+    (tmp_path / "study.toml").write_text(toml(table()))
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES, *command(tmp_path / "two", "--devices", "2")[3:]],
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "2"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    two = {
+        name.replace("small.", "adam."): bits for name, bits in all_bits(tmp_path / "two").items()
+    }
+    assert two == {name: bits for name, bits in quiet.items() if name.startswith("adam.")}
 
 
 def test_any_order_gives_the_same_bits(quiet, tmp_path):
@@ -54,16 +79,23 @@ def test_any_order_gives_the_same_bits(quiet, tmp_path):
     tasks = directory.missing()
     random.Random(0).shuffle(tasks)
     work(directory, tasks[:3], jax.local_devices()[:1])
-    work(directory, tasks, jax.local_devices())
+    work(directory, tasks, runtime.choose_devices(2))
     assert all_bits(tmp_path / "shuffled") == quiet
 
 
-def test_worker_processes_give_the_same_bits(quiet, tmp_path, study_file):
-    done = subprocess.run(
-        command(tmp_path / "workers", "--workers", "2"), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+def test_worker_processes_give_the_same_bits_and_run_no_module_of_the_current_directory(
+    quiet, tmp_path, study_file, monkeypatch
+):
+    # A stranger's study may come with files beside it; an honest user may have a random.py.
+    for name in ("argparse", "random", "numpy"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')\nraise SystemExit('evil')\n")
+    options = command(tmp_path / "workers", "--workers", "2", "--devices", "1")[3:]
+    monkeypatch.setattr(sys, "argv", ["jaxsim", *options])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
     assert all_bits(tmp_path / "workers") == quiet
+    assert not (tmp_path / "ran").exists()
 
 
 def kill_and_resume(path, kills, seed):
@@ -145,11 +177,3 @@ def test_the_layout_is_recorded_and_kept(tmp_path):
     again = bind(study(execution={"width": "auto", "shard": "auto"}), tmp_path / "kept")
     assert {layout.width for layout in again.layouts.values()} == {16}
     assert reopen(tmp_path / "kept").missing() == []
-
-
-def test_modules_that_lie_in_the_current_directory_do_not_run(tmp_path):
-    # A stranger's study may come with files beside it; an honest user may have a random.py.
-    for name in ("argparse", "random", "numpy"):
-        (tmp_path / f"{name}.py").write_text("open('ran', 'w')\nraise SystemExit('evil')\n")
-    simulate(study(), tmp_path / "out", workers=2, devices=1)
-    assert not (tmp_path / "ran").exists()

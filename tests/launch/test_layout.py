@@ -11,13 +11,15 @@ from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.launch import layout, measure
 from jaxsim.launch.directory import bind
 from jaxsim.launch.layout import choose_layouts, choose_workers
+from tests import studies
 from tests.studies import TWO, all_bits, study
 
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXSIM_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    directory = studies.own_cache(tmp_path / "cache")
+    monkeypatch.setenv("JAXSIM_CACHE_DIR", str(directory))
+    return directory
 
 
 AUTO = {"width": "auto", "shard": "auto"}

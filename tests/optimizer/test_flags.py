@@ -11,6 +11,7 @@ from jaxsim.optimizer import optimizer
 from jaxsim.optimizer.methods import METHODS, VARIANTS, Method
 from jaxsim.optimizer.others import hyperparameters, others
 from jaxsim.optimizer.zero_gradients import zero_gradient_response
+from tests.studies import slow_but
 
 POWER = {"schedule": "power", "init_value": 0.1, "exponent": 0.5}
 WARM = {"schedule": "warmup_constant", "init_value": 0.0, "peak_value": 0.1, "warmup_steps": 3}
@@ -25,7 +26,10 @@ def other(name, **more):
     return optimizer({"name": name, "learning_rate": 0.1, **required, **more})
 
 
-@pytest.mark.parametrize("name", others())
+KEEPERS = [n for n in others() if other(n).keeps_inactive]
+
+
+@pytest.mark.parametrize("name", slow_but([*KEEPERS, "adamw"], others()))
 def test_inactive_neurons_stay_where_an_optimizer_says_so(name):
     response = zero_gradient_response(other(name).make)
     assert response.defined or name in DIVIDING

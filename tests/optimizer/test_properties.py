@@ -11,6 +11,7 @@ from jaxsim.optimizer import optimizer
 from jaxsim.optimizer.methods import METHODS, VARIANTS
 from jaxsim.optimizer.others import REFUSED, hyperparameters, others
 from jaxsim.optimizer.schedules import SCHEDULES
+from tests.studies import slow_but
 
 ELEVEN = [(n, v) for n in METHODS for v in VARIANTS[n]]
 RATES = {"adadelta": 10.0, "cocob": 1.0, "dog": 1.0, "dowg": 1.0, "fromage": 0.05, "rprop": 0.01}
@@ -23,10 +24,16 @@ def table(name, **more):
     return {"name": name, "learning_rate": RATES.get(name, 0.1), **required, **more}
 
 
+SPECS = [table(n, variant=v) for n, v in ELEVEN]
+DEFAULTS = [table(n, variant=VARIANTS[n][0]) for n in METHODS]
+
+
+def called(spec):
+    return f"{spec['name']}-{spec.get('variant', '')}"
+
+
 @pytest.mark.parametrize(
-    "spec",
-    [table(n, variant=v) for n, v in ELEVEN] + [table(n) for n in others()],
-    ids=lambda s: f"{s['name']}-{s.get('variant', '')}",
+    "spec", slow_but(DEFAULTS, SPECS) + [table(n) for n in others()], ids=called
 )
 def test_descends_on_a_quadratic(spec):
     made = optimizer(spec)
@@ -54,7 +61,6 @@ def test_descends_on_a_quadratic(spec):
 def test_keeps_dtypes_with_a_traced_learning_rate(name, variant, dtype):
     made = optimizer(table(name, variant=variant))
 
-    @jax.jit
     def once(rate, theta):
         transformation = made.make(rate)
         state = transformation.init(theta)
@@ -62,12 +68,12 @@ def test_keeps_dtypes_with_a_traced_learning_rate(name, variant, dtype):
         assert jax.tree.map(jnp.dtype, state) == jax.tree.map(jnp.dtype, after)
         return moved
 
-    assert once(jnp.asarray(0.1, dtype), jnp.ones(3, dtype)).dtype == dtype
+    assert jax.eval_shape(once, jnp.asarray(0.1, dtype), jnp.ones(3, dtype)).dtype == dtype
 
 
-@pytest.mark.parametrize(("name", "variant"), ELEVEN)
-def test_one_program_serves_all_learning_rates(name, variant):
-    made = optimizer(table(name, variant=variant))
+@pytest.mark.parametrize("spec", slow_but(DEFAULTS, SPECS), ids=called)
+def test_one_program_serves_all_learning_rates(spec):
+    made = optimizer(spec)
     traces = []
 
     def run(rate, theta):
@@ -85,12 +91,12 @@ def test_one_program_serves_all_learning_rates(name, variant):
     theta = jnp.linspace(-1, 1, 5)
     found = [compiled(jnp.asarray(r), theta) for r in (0.1, 0.02)]
     assert len(traces) == 1
-    for rate, path in zip((0.1, 0.02), found, strict=True):
-        np.testing.assert_allclose(path, jax.jit(lambda t, r=rate: run(r, t))(theta), rtol=1e-12)
+    fixed = jax.jit(lambda t: [run(rate, t) for rate in (0.1, 0.02)])(theta)
+    np.testing.assert_allclose(found, fixed, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("name", "variant"), ELEVEN)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", slow_but([np.float32], [np.float32, np.float64]))
 def test_parameters_without_gradients_stay_bitwise_for_ten_thousand_steps(name, variant, dtype):
     made = optimizer(table(name, variant=variant))
     rng = np.random.default_rng(0)
@@ -134,22 +140,22 @@ def _five_steps(transformation, theta):
         moved, state = transformation.update(jax.tree.map(jnp.sin, theta), state, theta)
         return optax.apply_updates(theta, moved), state
 
-    run = jax.jit(lambda t: jax.lax.fori_loop(0, 5, step, (t, transformation.init(t)))[0])
-    return run(theta)
+    return jax.lax.fori_loop(0, 5, step, (theta, transformation.init(theta)))[0]
 
 
-def test_flat_vector_and_tree_agree_for_componentwise_methods():
-    for name in (*METHODS, *others()):
-        made = optimizer(table(name))
-        if not made.coordinatewise:
-            continue
-        tree = {"a": jnp.linspace(-1, 1, 6).reshape(2, 3), "b": jnp.array([0.3, -2.0])}
-        flat = jnp.concatenate([tree["a"].ravel(), tree["b"]])
-        results = []
-        for theta in (tree, flat):
-            theta = _five_steps(made.make(0.1), theta)
-            results.append(jnp.concatenate([v.ravel() for v in jax.tree.leaves(theta)]))
-        np.testing.assert_allclose(*results, rtol=1e-12, err_msg=name)
+COMPONENTWISE = [n for n in (*METHODS, *others()) if optimizer(table(n)).coordinatewise]
+OFTEN = (*METHODS, "adamw", "lion", "yogi")
+
+
+@pytest.mark.parametrize("name", slow_but(OFTEN, COMPONENTWISE))
+def test_flat_vector_and_tree_agree_for_componentwise_methods(name):
+    made = optimizer(table(name))
+    tree = {"a": np.linspace(-1, 1, 6).reshape(2, 3), "b": np.array([0.3, -2.0])}
+    flat = np.concatenate([tree["a"].ravel(), tree["b"]])
+    both = jax.jit(lambda *of: [_five_steps(made.make(0.1), t) for t in of])
+    one, other = both(tree, flat)
+    one = np.concatenate([np.ravel(v) for v in jax.tree.leaves(one)])
+    np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

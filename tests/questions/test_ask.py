@@ -16,7 +16,7 @@ from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
 from jaxsim.report.tables import comparisons_frame, estimates_frame, quantiles_frame
 from jaxsim.training.keys import root_key
-from tests.studies import TWO, study
+from tests.studies import TWO, made_up, study
 
 EPS = [0.001, 0.05]
 OPTIMUM = Parabola().bracket(3)
@@ -171,7 +171,7 @@ def test_sampled_risks_are_labelled(tmp_path):
     square = study(
         problem={"input": {"law": "uniform", "dimension": 2}, "target": "x1*x2"}, replicates=16
     )
-    (one,) = analyse(simulate(square, tmp_path / "square"), EPS).experiments
+    (one,) = analyse(made_up(square, tmp_path / "square"), EPS).experiments
     assert one.risk.evidence.kind == "estimated"
     last = one.exceedance.estimates[0][-1]
     assert (last.rigorous, last.evidence) == (False, "estimated")
@@ -190,7 +190,9 @@ def test_sampled_risks_are_labelled(tmp_path):
     ids=["polynomial", "sine", "absolute loss", "simulated probability", "stated optimum"],
 )
 def test_bounds_and_certificates_are_as_strong_as_what_they_rest_on(changes, kind, tmp_path):
-    (one,) = analyse(simulate(study(replicates=48, **changes), tmp_path / "kind"), 1e-6).experiments
+    # Of a probability that is simulated, nothing but the bound is looked at.
+    finish = made_up if kind == "confidence" else simulate
+    (one,) = analyse(finish(study(replicates=48, **changes), tmp_path / "kind"), 1e-6).experiments
     assert one.exceedance.lower_bounds[0].value > 0
     assert one.exceedance.lower_bounds[0].evidence.kind == kind
     if one.permanent.count[0] and kind != "confidence":
@@ -209,7 +211,7 @@ def test_partial_results_are_answered_as_far_as_they_are(tmp_path):
     from jaxsim.launch.worker import work
 
     directory = bind(study(grid=TWO), tmp_path / "partial")
-    work(directory, directory.missing()[:2], jax.local_devices())
+    work(directory, directory.missing()[:2], jax.local_devices()[:1])
     sgd, adam = analyse(open_results(directory), EPS).experiments
     assert (sgd.runs, sgd.planned, adam.runs) == (64, 80, 0)
 
@@ -231,8 +233,8 @@ ELEVEN = [
 ] + [{"name": "adadelta", "learning_rate": 1.0}]
 
 
-@pytest.mark.parametrize("methods", [ELEVEN[::4], pytest.param(ELEVEN, marks=pytest.mark.slow)],
-                         ids=["three", "all"])  # fmt: skip
+@pytest.mark.parametrize("methods", [ELEVEN[:6:5], pytest.param(ELEVEN, marks=pytest.mark.slow)],
+                         ids=["two", "all"])  # fmt: skip
 def test_no_optimizer_beats_the_closed_form_or_revives_a_dead_layer(tmp_path, methods):
     """The parabola with the closed-form optimum 4 / 45 / 625."""
     whole = study(

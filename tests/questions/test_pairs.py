@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxsim import analyse, simulate
+from jaxsim import analyse
 from jaxsim.estimation import pair_outcomes
 from jaxsim.launch.directory import bind
 from jaxsim.launch.simulate import open_results
@@ -14,7 +14,7 @@ from jaxsim.launch.worker import work
 from jaxsim.questions import pairs as module
 from jaxsim.questions.pairs import compare_pairs
 from jaxsim.report.sentences import sentences
-from tests.studies import TWO, study
+from tests.studies import TWO, made_up, study
 
 EPS = [0.02, 0.05]
 
@@ -88,7 +88,7 @@ def test_pairs_survive_other_engines_widths_and_shards(tmp_path):
 
 def test_a_missing_shard_costs_its_pairs_only(tmp_path):
     whole = study(grid=TWO, paired=["optimizer"], replicates=96)
-    results = simulate(whole, tmp_path / "gap")
+    results = made_up(whole, tmp_path / "gap")
     gone = results.planned[whole.experiments[1].id][1]
     results.store.path(gone).unlink()
     answer = analyse(results, EPS)
@@ -98,7 +98,7 @@ def test_a_missing_shard_costs_its_pairs_only(tmp_path):
 
 def test_pairs_without_a_common_replicate_are_named(tmp_path):
     whole = study(grid=TWO, paired=["optimizer"], replicates=64)
-    results = simulate(whole, tmp_path / "apart")
+    results = made_up(whole, tmp_path / "apart")
     for experiment, keep in zip(whole.experiments, (0, 1), strict=True):
         for place, shard in enumerate(results.planned[experiment.id]):
             if place != keep:
@@ -115,7 +115,7 @@ def test_large_groups_are_compared_pair_by_pair(tmp_path):
         grid={"optimizer.learning_rate": rates}, paired=["optimizer"], replicates=16, steps=2,
         checkpoints=[1],
     )  # fmt: skip
-    results = simulate(whole, tmp_path / "many")
+    results = made_up(whole, tmp_path / "many")
     answer = analyse(results, [0.05])
     assert len(answer.pairs.comparisons) == 26 * 25 // 2
     agree(answer, results.to_pandas(), 2)
@@ -128,7 +128,7 @@ def test_large_groups_are_compared_pair_by_pair(tmp_path):
 
 def test_chunks_of_replicates_do_not_change_a_count(tmp_path, monkeypatch):
     whole = study(grid=TWO, paired=["optimizer"], replicates=80)
-    results = simulate(whole, tmp_path / "chunks")
+    results = made_up(whole, tmp_path / "chunks")
     expected = analyse(results, EPS).pairs
     monkeypatch.setattr(module, "CHUNK", 7)
     assert analyse(results, EPS).pairs == expected
@@ -158,7 +158,7 @@ def test_counts_of_a_pair_are_those_of_single_outcomes():
 )
 def test_what_pairs_share_is_what_is_said(grid, paired, said, tmp_path):
     whole = study(grid=grid, paired=paired, replicates=16, steps=2, checkpoints=[1])
-    answer = analyse(simulate(whole, tmp_path / "shared"), [0.05])
+    answer = analyse(made_up(whole, tmp_path / "shared"), [0.05])
     found = {one.shared for one in answer.pairs.comparisons}
     assert said in found
     if said != "random keys":
@@ -172,13 +172,13 @@ def test_population_gradients_share_no_mini_batches(tmp_path):
         grid=grid, paired=["optimizer"], training__batch_size="population", replicates=16, steps=2,
         checkpoints=[1],
     )  # fmt: skip
-    (one,) = analyse(simulate(whole, tmp_path / "exact"), [0.05]).pairs.comparisons
+    (one,) = analyse(made_up(whole, tmp_path / "exact"), [0.05]).pairs.comparisons
     assert one.shared == "initializations"
 
 
 def test_experiments_of_other_lengths_are_said_not_to_be_compared(tmp_path):
     whole = study(grid={"steps": [2, 3]}, replicates=16, checkpoints=1)
-    found = analyse(simulate(whole, tmp_path / "lengths"), [0.05]).pairs
+    found = analyse(made_up(whole, tmp_path / "lengths"), [0.05]).pairs
     assert found.comparisons == []
     assert found.not_compared == [
         "experiments with different numbers of steps share random numbers"
@@ -186,7 +186,7 @@ def test_experiments_of_other_lengths_are_said_not_to_be_compared(tmp_path):
 
 
 def test_experiments_with_their_own_random_numbers_are_not_compared(tmp_path):
-    results = simulate(study(grid=TWO, replicates=16), tmp_path / "own")
+    results = made_up(study(grid=TWO, replicates=16), tmp_path / "own")
     found = compare_pairs(results, {}, np.array(EPS), 0.95)
     assert found.comparisons == []
     assert found.not_compared == []

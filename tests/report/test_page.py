@@ -22,7 +22,7 @@ from tests.report.answers import (
     with_experiments,
     with_optimum,
 )
-from tests.studies import study
+from tests.studies import slow_but, study
 
 VOID = {"meta", "img", "br"}
 
@@ -176,9 +176,11 @@ EDGES = {
     "all diverged": {"optimizer": {"name": "sgd", "learning_rate": 1e30}},
 }
 """Changes of the small study."""
+OFTEN = set(EDGES) - {"eps is 0", "all fail", "no step"}
+"""Those that hold no other: all fail of some eps, and 0 is one, where there are others."""
 
 
-@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("edge", slow_but(OFTEN, EDGES))
 def test_whole_reports_at_the_edges(tmp_path, edge):
     one = study(**TINY | EDGES[edge])
     results = simulate(one, tmp_path)

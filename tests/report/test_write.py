@@ -22,7 +22,7 @@ from jaxsim.report.plots import FIGURES
 from jaxsim.report.progress import ConsoleProgress
 from jaxsim.report.text import interval_text
 from jaxsim.report.write import FIGURE_FILES, report_directory, write_report
-from tests.studies import TWO, study, toml
+from tests.studies import TWO, slow_but, study, toml
 
 SPEC = {"grid": TWO, "paired": ["optimizer"], "replicates": 160, "title": "x^2, $cheap"}
 
@@ -107,7 +107,7 @@ def closed_pipe():
     return write
 
 
-@pytest.mark.parametrize("streams", ["stdout", "stderr", "both"])
+@pytest.mark.parametrize("streams", slow_but(["stderr", "both"], ["stdout", "stderr", "both"]))
 def test_a_reader_that_leaves_early_is_no_error_and_costs_no_file(streams, study_file, tmp_path):
     warned = "study_warnings = lambda experiments: ('first', 'second')"
     code = f"import sys, jaxsim.study.study as s; s.{warned}; from jaxsim.cli import main; main()"

@@ -16,7 +16,7 @@ from jaxsim.risk import make_risk
 from jaxsim.training import keys
 from jaxsim.training.experiment import log_spaced
 from jaxsim.training.train import make_train
-from tests.studies import TWO, study
+from tests.studies import TWO, slow_but, study
 
 
 def test_a_run_is_the_textbook_loop():
@@ -116,7 +116,7 @@ def test_frozen_parameters_keep_their_initial_values(tmp_path):
     assert (theta[6:] == 1).all()
 
 
-@pytest.mark.parametrize("name", ["muon", "lamb", "adamw"])
+@pytest.mark.parametrize("name", slow_but(["muon"], ["muon", "lamb", "adamw"]))
 def test_structured_optimizers_see_the_layers(name):
     (experiment,) = study(
         network__hidden=[3, 3], optimizer={"name": name, "learning_rate": 0.01}

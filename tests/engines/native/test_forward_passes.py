@@ -53,7 +53,7 @@ def relu_by_numpy(network, theta, x):
     return z, seen
 
 
-@pytest.mark.parametrize("hidden", [[5], [7, 3], [9, 9, 9, 9]])
+@pytest.mark.parametrize("hidden", slow_but([[7, 3]], [[5], [7, 3], [9, 9, 9, 9]]))
 def test_values_and_extremes_are_those_of_numpy_within_the_bound(hidden):
     network = network_of(network={"hidden": hidden})
     theta, x = draws(network)
@@ -71,7 +71,14 @@ def test_values_and_extremes_are_those_of_numpy_within_the_bound(hidden):
     np.testing.assert_allclose(bound, plain, rtol=1e-9)
 
 
-KINDS = ("relu", "hard_tanh", "elu", "gelu", "softplus", "sine")
+KINDS = ("relu", "elu", "gelu")
+
+
+def outputs_and_ranges(passes, theta, x):
+    """Return both passes, compiled as one program."""
+    return by_member(
+        lambda t, x: (passes.outputs(t, x), passes.preactivation_range(t, x)), theta, x
+    )
 
 
 @pytest.mark.parametrize("name", slow_but(KINDS, NAMES))
@@ -79,11 +86,7 @@ def test_every_activation_as_in_plain_jax(name):
     network = network_of(network={"hidden": [4, 3], "activation": name})
     theta, x = draws(network, 1)
     found, wanted = native_forward_passes(network), plain_forward_passes(network)
-    assert_close(by_member(found.outputs, theta, x), by_member(wanted.outputs, theta, x))
-    assert_close(
-        by_member(found.preactivation_range, theta, x),
-        by_member(wanted.preactivation_range, theta, x),
-    )
+    assert_close(outputs_and_ranges(found, theta, x), outputs_and_ranges(wanted, theta, x))
 
 
 @pytest.mark.parametrize(
@@ -127,14 +130,15 @@ def test_what_is_no_number_is_not_passed_over():
     assert np.isnan(second[1][1]).all()
 
 
+PROBLEMS = [
+    {"input": {"law": "uniform", "dimension": 2}, "target": "x1**2"},
+    {"data": "breast_cancer", "loss": "logistic"},
+    {"input": "uniform", "target": "x**2"},
+]
+
+
 @pytest.mark.parametrize(
-    "problem",
-    [
-        {"input": {"law": "uniform", "dimension": 2}, "target": "x1**2"},
-        {"data": "breast_cancer", "loss": "logistic"},
-        {"input": "uniform", "target": "x**2"},
-    ],
-    ids=["quasi-Monte Carlo", "data", "one input"],
+    "problem", slow_but(PROBLEMS[:2], PROBLEMS), ids=["quasi-Monte Carlo", "data", "one input"]
 )
 def test_observations_are_those_of_the_reference_engine(problem):
     (experiment,) = study(problem=problem, network={"hidden": [5, 4]}).experiments
@@ -158,8 +162,4 @@ def test_vectors_of_every_width(target, monkeypatch):
     theta, x = draws(network, 7)
     monkeypatch.setattr(library, "target", lambda: target)
     found, wanted = native_forward_passes(network), plain_forward_passes(network)
-    assert_close(by_member(found.outputs, theta, x), by_member(wanted.outputs, theta, x))
-    assert_close(
-        by_member(found.preactivation_range, theta, x),
-        by_member(wanted.preactivation_range, theta, x),
-    )
+    assert_close(outputs_and_ranges(found, theta, x), outputs_and_ranges(wanted, theta, x))

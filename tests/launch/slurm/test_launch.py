@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxsim import InputError
+from jaxsim import InputError, cli
 from jaxsim.launch.directory import bind
 from jaxsim.launch.request import read_request
 from jaxsim.launch.simulate import simulate
@@ -386,12 +386,15 @@ def test_a_directory_that_cannot_be_written(slurm, tmp_path):
         launch(study(), tmp_path / "other", SlurmSpec())
 
 
-def test_the_command_shows_submits_and_follows(slurm, tmp_path):
+def test_the_command_shows_submits_and_follows(slurm, tmp_path, monkeypatch, capsys):
     (tmp_path / "study.toml").write_text(toml(table(slurm={"tasks": 3})))
 
     def jaxsim(*arguments):
-        command = [sys.executable, "-m", "jaxsim", *arguments]
-        return subprocess.run(command, capture_output=True, text=True)
+        monkeypatch.setattr(sys, "argv", ["jaxsim", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, stopped.value.code or 0, said.out, said.err)
 
     shown = jaxsim("launch", "study.toml", "-o", "out", "--dry-run", "--time", "30")
     assert shown.returncode == 0, shown.stderr

@@ -19,7 +19,7 @@ from jaxsim.launch.slurm.launch import dry_run
 from jaxsim.launch.slurm.settings import seconds_of, slurm_settings, variables
 from jaxsim.launch.tasks import read_records
 from jaxsim.study.spec import SlurmSpec
-from tests.studies import slow_but, study, toml
+from tests.studies import CACHE, slow_but, study, toml
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +144,7 @@ def task(tmp_path, seconds, container="/x.sif", python=sys.executable, before=""
     path = os.environ["PATH"]
     environment = {
         **os.environ, "SLURM_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "0",
-        "PATH": f"{tools}:{path}", "NO_SLURM": path, "JAXSIM_CACHE_DIR": str(tmp_path / "cache"),
+        "PATH": f"{tools}:{path}", "NO_SLURM": path, "JAXSIM_CACHE_DIR": str(CACHE),
         "PYTHONPATH": str(Path(jaxsim.__file__).parents[1]),
     }  # fmt: skip
     return subprocess.Popen(
@@ -157,8 +157,8 @@ LONG = {"steps": 5_000_000, "checkpoints": [1]}
 
 
 def test_a_task_in_a_container_is_put_back_by_its_script(tmp_path):
-    # 75 seconds are left, 60 of them are the grace period.
-    script = task(tmp_path, 75, **LONG)
+    # 70 seconds are left, 60 of them are the grace period.
+    script = task(tmp_path, 70, **LONG)
     said, _ = script.communicate(timeout=60)
     assert script.returncode == 0, said
     assert (tmp_path / "scontrol").read_text() == "requeue 17\n"
@@ -179,7 +179,7 @@ def test_signals_reach_the_worker_in_a_container(tmp_path, number, again, code):
     while not list((tmp_path / "out").glob("tasks/*.json")):
         assert script.poll() is None, script.communicate()[0]
         time.sleep(0.1)
-    time.sleep(4.0)
+    time.sleep(1.0)
     script.send_signal(number)
     said, _ = script.communicate(timeout=30)
     assert script.returncode == code, said
@@ -249,7 +249,7 @@ def test_a_run_in_a_job_of_the_users_does_not_manage_it(tmp_path, monkeypatch):
         (tools / name).write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/calls\necho 0:10\n')
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    monkeypatch.setenv("JAXSIM_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAXSIM_CACHE_DIR", str(CACHE))
     for name, value in (("SLURM_JOB_ID", "17"), ("SLURM_RESTART_COUNT", "3")):
         monkeypatch.setenv(name, value)
     bind(study(**LONG), tmp_path / "out")
@@ -263,7 +263,7 @@ def test_a_run_in_a_job_of_the_users_does_not_manage_it(tmp_path, monkeypatch):
     while len(list((tmp_path / "out").glob("tasks/*.json"))) < 2:
         assert all(w.poll() is None for w in workers)
         time.sleep(0.1)
-    time.sleep(3.0)
+    time.sleep(1.0)
     for each in workers:
         each.send_signal(signal.SIGUSR2)
     ends = [w.communicate(timeout=60) for w in workers]
