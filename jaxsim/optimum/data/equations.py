@@ -64,11 +64,17 @@ def exact_change(
 def independent_columns(x: np.ndarray) -> np.ndarray:
     """Return indices of columns, leaving out some that are exact multiples of others.
 
-    Those are columns of zeros, and all but the last of the constant ones.
+    Those are columns of zeros, all but the last of the constant ones, and repeated columns.
+
+    Example:
+        >>> independent_columns(np.array([[1.0, 2.0, 1.0, 0.0, 1.0], [2.0, 2.0, 2.0, 0.0, 1.0]]))
+        array([0, 4])
     """
     constant = (x == x[:1]).all(0)
     zero = (x == 0).all(0)
-    kept = ~constant
+    kept = np.zeros(x.shape[1], bool)
+    others = np.flatnonzero(~constant)
+    kept[others[np.unique(x[:, others], axis=1, return_index=True)[1]]] = True
     places = np.flatnonzero(constant & ~zero)
     if len(places):
         kept[places[-1]] = True

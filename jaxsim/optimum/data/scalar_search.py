@@ -43,6 +43,8 @@ def minimize(
     """
     scale = np.abs(x).max(0)
     used = np.flatnonzero(scale > 0)
+    if not len(used):
+        return np.zeros(x.shape[1]), loss.slope(np.zeros(len(y)), y), True
     scaled = x[:, used] / scale[used]
     start = np.zeros(len(used)) if begin is None else begin[used] * scale[used]
     if loss.linear:
@@ -130,10 +132,12 @@ def _linear(
     low, high = loss.domain(y)
     ends = loss.dual(low, y)[0], loss.dual(high, y)[0]
     rate = (ends[1] - ends[0]) / (high - low)
-    mean = 1 / len(weights)  # the program's numbers should be of the size of 1
+    # The program's numbers should be of the size of 1.
+    mean = 1 / len(weights)
+    unit = float(np.abs(rate).max()) or 1.0
     options = {"time_limit": max(budget.left, 0.01)} if np.isfinite(budget.left) else {}
     solved = scipy.optimize.linprog(
-        -(weights / mean) * rate,
+        -(weights / mean) * (rate / unit),
         A_eq=((weights / mean)[:, None] * x).T,
         b_eq=np.zeros(x.shape[1]),
         bounds=np.column_stack([low, high]),
@@ -145,7 +149,8 @@ def _linear(
     q = np.clip(solved.x, low, high)
     inside = np.minimum(q - low, high - q) > 1e-7
     q = np.where(inside, q, np.where(q - low < high - q, low, high))
-    candidates = [start, solved.eqlin.marginals, -solved.eqlin.marginals]
+    multipliers = unit * np.asarray(solved.eqlin.marginals)
+    candidates = [start, multipliers, -multipliers]
     if inside.any():
         # Where the slope is between the ends the residual is 0: phi'' is a point mass there.
         kink = np.where(loss.domain(y)[1] > 0, -1.0, 1.0) if not loss.interior else y

@@ -45,6 +45,9 @@ def minimize_softmax(
     """
     scale = np.abs(x).max(0)
     used = np.flatnonzero(scale > 0)
+    if not len(used):
+        shares = np.full((len(x), classes), 1 / classes)
+        return np.zeros((x.shape[1], classes)), shares, True
     scaled = x[:, used] / scale[used]
     w = np.zeros((len(used), classes))
     if begin is not None:

@@ -137,6 +137,24 @@ def test_a_squared_loss_has_its_noise_and_every_output():
     assert upper - lower < 1e-11
 
 
+def test_odd_data_are_bracketed():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 2)), rng.normal(size=20)
+    labels = (x[:, 0] + rng.normal(size=20) > 0).astype(int)
+    for problem in (
+        problem_of(x, 1e120 * y, "absolute"),
+        problem_of(1e150 * x, y),
+        problem_of(np.column_stack([x, x, np.zeros(20)]), y, ("quantile", {"level": 0.3})),
+        problem_of(np.column_stack([x, x, np.ones(20)]), labels, "logistic", classes=2),
+        problem_of(np.zeros((3, 1)), [0, 2, 2], "softmax_cross_entropy", classes=3),
+        problem_of(np.zeros((3, 1)), [0.0, 2.0, 2.0], "huber"),
+    ):
+        for biases in (True, False):
+            network = net(problem.law.dimension, problem.outputs, biases=biases)
+            lower, upper = bracket(LINEAR, problem, network)
+            assert 0 <= upper - lower <= 1e-8 * upper
+
+
 def test_without_biases_there_is_no_constant():
     problem = data_problem("diabetes", "squared")
     x, y = problem.law.finite[0], problem.targets_at_points()
