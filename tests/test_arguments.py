@@ -50,7 +50,7 @@ def test_wrong_levels(function, confidence, results):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"name": 3}, {"title": None}, {"warnings": None}, {"warnings": "abc"}, {"warnings": [3]},
+    [{"name": 3}, {"title": None}, {"warnings": "abc"}, {"warnings": [3]},
      {"interval": ["wilson"]}, {"interval": {}}, {"interval": None}, {"interval": "wald"}],
     ids=repr,
 )  # fmt: skip

@@ -308,7 +308,7 @@ def test_a_read_only_directory_is_named(tmp_path, monkeypatch, capsys):
         locked.chmod(0o700)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "pipe"])
 def test_a_damaged_shard_is_named_and_computed_again_on_request(
     finished, damage, monkeypatch, capsys
 ):
@@ -316,8 +316,14 @@ def test_a_damaged_shard_is_named_and_computed_again_on_request(
     victim = shards(finished)[2]
     content = bytearray(victim.read_bytes())
     if damage == "flipped":
-        content[len(content) // 3] ^= 16
-    victim.write_bytes({"truncated": content[:700], "flipped": content, "empty": b""}[damage])
+        # A page, and not only a field of its header that nobody reads.
+        third = len(content) // 3
+        content[third : third + 64] = bytes(byte ^ 16 for byte in content[third : third + 64])
+    if damage == "pipe":
+        victim.unlink()
+        os.mkfifo(victim)
+    else:
+        victim.write_bytes({"truncated": content[:700], "flipped": content, "empty": b""}[damage])
     code, error = call(monkeypatch, capsys, "report", finished)
     require_sentence(code, error, victim.name, "--repair")
     code, error = call(monkeypatch, capsys, "run", "study.toml", "-o", finished)

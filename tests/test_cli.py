@@ -198,6 +198,19 @@ def test_a_number_of_no_experiment_is_refused(finished, name):
 
 
 @pytest.mark.parametrize(
+    ("key", "arguments"),
+    [
+        ("replicate", ("1", 1.5)), ("replicate", ("1", "0")), ("replicate", ("1", None)),
+        ("replicate", ("1", True)), ("replicate", ("1", -1)), ("replicate", ("1", 10**6)),
+        ("experiment", (1, 0)), ("every", ("1", 0, 0.5)),
+    ],
+)  # fmt: skip
+def test_replay_refuses_what_names_no_run(key, arguments, finished):
+    with pytest.raises(InputError, match=f"^{key} = "):
+        replay(finished, *arguments)
+
+
+@pytest.mark.parametrize(
     ("target", "kind"),
     [
         (".", "a directory"), ("/", "a directory"), ("there", "a directory"),

@@ -66,11 +66,14 @@ def replay(
         InputError: for an unknown experiment or a replicate that is not part of the plan.
     """
     every = arguments.whole("every", every)
+    replicate = arguments.whole("replicate", replicate, least=0)
+    experiment = arguments.text("experiment", experiment)
+    arguments.flag("allow_code", allow_code)
     directory = reopen(path, allow_code)
     runtime.configure(None, directory.study.spec.execution.matmul_precision)
     chosen = find_experiment(directory, experiment)
     replicates = directory.study.spec.replicates
-    if not 0 <= replicate < replicates:
+    if replicate >= replicates:
         raise InputError(
             f"replicate = {replicate} is not part of the study; accepted: 0 to {replicates - 1}"
         )

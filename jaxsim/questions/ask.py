@@ -33,6 +33,7 @@ from jaxsim.questions.permanent import PermanentFailures
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
 from jaxsim.questions.spread import spreads
+from jaxsim.questions.warnings import study_warnings
 from jaxsim.results.frame import Axis, axes_of
 from jaxsim.results.provenance import jaxsim_version
 from jaxsim.results.results import Results
@@ -46,7 +47,7 @@ def analyse(
     interval: str = "clopper-pearson",
     name: str = "",
     title: str = "",
-    warnings: Iterable[str] = (),
+    warnings: Iterable[str] | None = None,
 ) -> Answer:
     """Answer a study from its finished shards.
 
@@ -57,13 +58,14 @@ def analyse(
         interval: the pointwise method, a name of `jaxsim.estimation.INTERVALS`.
         name: of the study.
         title: of the study.
-        warnings: sentences on the study that belong to its answer.
+        warnings: sentences on the study that belong to its answer; None for those that follow
+            from its experiments.
 
     Raises:
         InputError: for a bad eps, confidence or interval, or a damaged shard.
     """
     name, title = text("name", name), text("title", title)
-    given = texts("warnings", warnings)
+    given = study_warnings(results.experiments) if warnings is None else texts("warnings", warnings)
     subjects, known = _subjects(results, eps, confidence, interval)
     brackets = {name: one.bracket for name, one in known.items()}
     axes = axes_of(results.experiments)

@@ -22,6 +22,10 @@ TEMPORARY = ".*.tmp"
 """Pattern of the names of files that are being written."""
 
 
+class NoRegularFile(OSError):
+    """A pipe, socket or device stands where a file should: it holds no data of anybody's."""
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a file for reading; a pipe in its place, which a stranger may have left, never waits.
 
@@ -34,7 +38,7 @@ def open_regular(path: Path) -> BinaryIO:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise NoRegularFile(errno.EINVAL, "it is no regular file")
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)

@@ -25,6 +25,7 @@ from jaxsim.engines.registry import ExecutionConfig, current_name
 from jaxsim.errors import InputError
 from jaxsim.results.files import (
     MANIFEST,
+    NoRegularFile,
     create_atomically,
     names_in,
     open_regular,
@@ -182,6 +183,8 @@ class Store:
             source = open_regular(path)
         except FileNotFoundError:
             raise DamagedShard(shard, path, "it is not there") from None
+        except NoRegularFile as error:
+            raise DamagedShard(shard, path, str(error.strerror)) from None
         except OSError as error:
             # No reason to compute it again.
             raise InputError(f"shard {str(path)!r} cannot be read: {error.strerror}") from None

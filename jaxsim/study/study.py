@@ -12,6 +12,7 @@ from jaxsim import runtime
 from jaxsim.arguments import flag
 from jaxsim.arguments import path as path_of
 from jaxsim.errors import InputError
+from jaxsim.questions.warnings import study_warnings
 from jaxsim.study.build import build_experiment
 from jaxsim.study.catalogue import READY, ready_table
 from jaxsim.study.expand import variations
@@ -26,7 +27,6 @@ from jaxsim.study.read import (
     study_spec,
 )
 from jaxsim.study.spec import QUESTIONS, StudySpec
-from jaxsim.study.warnings import study_warnings
 from jaxsim.training.experiment import Experiment
 
 

@@ -293,5 +293,9 @@ def test_a_pipe_in_place_of_a_file_does_not_wait(tmp_path, place):
     if place == "tasks/a.json":
         assert status(tmp_path / "out").running == []
         return
+    if place == "shards":
+        with pytest.raises(DamagedShard, match="it is no regular file"):
+            open_results(reopen(tmp_path / "out")).provenance("engine")
+        return
     with pytest.raises(InputError, match="it is no regular file"):
         status(tmp_path / "out")

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from jaxsim.launch.simulate import simulate
+from jaxsim.questions.ask import analyse
 from jaxsim.study.study import Study
 from tests.studies import study, table
 
@@ -122,3 +124,11 @@ def test_own_keys_of_later_versions_do_not_change_identities():
     assert Study.from_dict(tree).experiments[0].id == plain.experiments[0].id
     # As version 0.1.0 named it, before there was the key.
     assert plain.experiments[0].id == "349387341188fab2"
+
+
+def test_an_answer_from_python_has_the_warnings_of_its_study(tmp_path):
+    one = study(training={"batch_size": 4, "set": {"size": 20, "scope": "study"}}, replicates=16)
+    results = simulate(one, tmp_path / "out")
+    assert one.warnings
+    assert set(one.warnings) <= set(analyse(results, [0.1]).warnings)
+    assert not set(one.warnings) & set(analyse(results, [0.1], warnings=()).warnings)
