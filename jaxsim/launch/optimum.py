@@ -12,7 +12,7 @@ from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.hypothesis_class import HypothesisClass
 from jaxsim.optimum.levels import CUT_SHORT, MOST_LEVELS, levels
 from jaxsim.optimum.optimal_risk import optimal_risk
-from jaxsim.optimum.solve import Certificates, InMemory, reasons_against, solution
+from jaxsim.optimum.solve import Certificates, InMemory, solution, why_not_below
 from jaxsim.questions.data import OptimumAnswer
 from jaxsim.questions.hierarchy import HierarchyAnswer, OptimaAnswer, WidthAnswer
 from jaxsim.questions.optimum import optima, risk_rules
@@ -126,7 +126,6 @@ def _hierarchy(
     return HierarchyAnswer(
         experiments=[e.label for e in group],
         widths=rows,
-        left_out=reasons_against(of),
         remarks=list(dict.fromkeys(remarks)),
     )
 
@@ -145,7 +144,7 @@ def _row(of: HypothesisClass, m: int, bracket: Bracket, certificates: Certificat
     return WidthAnswer(
         neurons=m if hidden else None,
         hidden=hidden,
-        optimum=OptimumAnswer.of(bracket),
+        optimum=OptimumAnswer.of(bracket, why_not_below(of)),
         parameters=None if theta is None else [float(value) for value in theta],
         unfinished=unfinished,
     )

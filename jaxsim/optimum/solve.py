@@ -101,10 +101,17 @@ def strategies_for(of: HypothesisClass, below: bool = False) -> dict[str, Strate
     }
 
 
-def reasons_against(of: HypothesisClass) -> dict[str, str]:
-    """Return why the other strategies have nothing to say, by name."""
-    reasons = {n: s.unsupported_reason(of.problem, of.network) for n, s in STRATEGIES.items()}
-    return {name: reason for name, reason in reasons.items() if reason}
+def why_not_below(of: HypothesisClass) -> str:
+    """Return why no search bounds a class from below, one clause; empty if one may."""
+    reasons = {
+        name: strategy.unsupported_reason(of.problem, of.network)
+        for name, strategy in STRATEGIES.items()
+        if strategy.bounds_below
+    }
+    if not all(reasons.values()):
+        return ""
+    said = "; ".join(f"{name.replace('_', ' ')}: {reason}" for name, reason in reasons.items())
+    return f"no search bounds it from below ({said})"
 
 
 def solution(

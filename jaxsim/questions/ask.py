@@ -17,6 +17,7 @@ from jaxsim.arguments import text, texts
 from jaxsim.errors import InputError
 from jaxsim.estimation import Estimate, interval_of
 from jaxsim.estimation.checks import checked_level
+from jaxsim.optimum.solve import why_not_below
 from jaxsim.questions.answer import Answer, ExperimentAnswer, RiskAnswer
 from jaxsim.questions.contradictions import (
     Found,
@@ -207,7 +208,7 @@ def _answered(
         planned=sum(s.stop - s.first for s in results.planned[experiment.id]),
         diverged=diverged,
         risk=_risk(subject.risk),
-        optimum=OptimumAnswer.of(subject.optimum),
+        optimum=OptimumAnswer.of(subject.optimum, _not_searched(subject)),
         liminf=liminf(certificates.certified(), bounds, runs, subject.confidence, tests),
         others={name: answer for name, answer in answers.items() if name not in own},
         **own,
@@ -222,6 +223,11 @@ def _of_other_versions(versions: Counter[str]) -> list[str]:
         for version, runs in versions.items()
         if version != jaxsim_version()
     ]
+
+
+def _not_searched(subject: Subject) -> str:
+    """Return why no search bounds inf L from below, where that leaves it open."""
+    return why_not_below(subject.experiment.hypothesis) if subject.optimum.width > 0 else ""
 
 
 def _of_certificates(known: Iterable[Optimum]) -> list[str]:

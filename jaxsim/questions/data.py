@@ -77,21 +77,24 @@ class OptimumAnswer(Data):
         upper: upper end; infinite if nothing is known.
         reason: how both are known.
         width: upper minus lower end.
+        not_searched: why no search bounds it from below, if none does.
     """
 
     lower: BoundAnswer
     upper: BoundAnswer
     reason: str
     width: float
+    not_searched: str = ""
 
     @classmethod
-    def of(cls, bracket: Bracket) -> OptimumAnswer:
+    def of(cls, bracket: Bracket, not_searched: str = "") -> OptimumAnswer:
         """Return a bracket as data."""
         return cls(
             lower=BoundAnswer.of(bracket.lower),
             upper=BoundAnswer.of(bracket.upper),
             reason=bracket.reason,
             width=bracket.width,
+            not_searched=not_searched if bracket.width > 0 else "",
         )
 
 

@@ -29,13 +29,11 @@ class HierarchyAnswer(Data):
     Attributes:
         experiments: labels of the experiments that it is for.
         widths: m = 0, 1, ... up to the widest experiment's, ascending.
-        left_out: why some strategies have nothing to say about it, by name.
         remarks: sentences on certificates that are not used.
     """
 
     experiments: list[str]
     widths: list[WidthAnswer]
-    left_out: dict[str, str]
     remarks: list[str]
 
 

@@ -108,7 +108,7 @@ def notes(one: HierarchyAnswer, budget: float) -> list[str]:
             if bound.evidence.mark:
                 marked.setdefault(bound.evidence.mark, {})[bound.evidence.clause] = None
     lines = [f"{mark}: no proof ({'; '.join(clauses)})" for mark, clauses in sorted(marked.items())]
-    lines += [f"not searched by {name}: {reason}" for name, reason in one.left_out.items()]
+    lines += dict.fromkeys(r.optimum.not_searched for r in one.widths if r.optimum.not_searched)
     lines += one.remarks
     open_rows = [row for row in one.widths if row.unfinished]
     if open_rows:

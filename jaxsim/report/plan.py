@@ -14,7 +14,8 @@ from jaxsim import runtime
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.launch.layout import choose_layouts, choose_workers
 from jaxsim.launch.measure import Measurement, is_remembered_config, measure_config
-from jaxsim.report.text import duration, size
+from jaxsim.launch.searches import planned_searches, search_seconds
+from jaxsim.report.text import counted, duration, size
 from jaxsim.study.plan import Layout
 from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
@@ -76,6 +77,14 @@ def print_plan(
         highlight=False,
         soft_wrap=True,
     )
+    searches, budget = planned_searches(study), search_seconds(study)
+    if searches and budget > 0:
+        console.print(
+            f"bounds of inf L: {counted(len(searches), 'search task')} beside the runs, for up to "
+            f"{duration(budget)} in each process",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _group(experiment: Experiment, layout: Layout) -> tuple[str, str, ExecutionConfig]:

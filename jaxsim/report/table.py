@@ -199,7 +199,8 @@ def legend(done: list[ExperimentAnswer]) -> list[str]:
 
 def _optimum(e: ExperimentAnswer) -> str:
     bracket = optimum_text(e.optimum.lower.value, e.optimum.upper.value)
-    return f"inf L {'in' if e.optimum.width else '='} {bracket} ({e.optimum.reason})"
+    said = f"inf L {'in' if e.optimum.width else '='} {bracket} ({e.optimum.reason})"
+    return f"{said}; {e.optimum.not_searched}" if e.optimum.not_searched else said
 
 
 def _risk(e: ExperimentAnswer) -> str:

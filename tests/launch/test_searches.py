@@ -166,7 +166,8 @@ def test_a_run_below_a_lower_end_is_a_contradiction(toy, tmp_path, monkeypatch):
 def test_the_default_budget_is_a_part_of_the_study_and_at_least_seconds(monkeypatch):
     monkeypatch.setattr(searches, "LEAST_SECONDS", 10.0)
     monkeypatch.setattr(searches, "PART", 20.0)
-    small, large = study(**TINY), study(replicates=10**8, steps=1000, optimum={})
+    small = study(**TINY, optimum={})
+    large = study(replicates=10**8, steps=1000, optimum={})
     assert search_seconds(small) == 10.0
     assert search_seconds(large) == pytest.approx(10**8 * 1000 * 4e-7 / 20, rel=0.5)
     assert search_seconds(study(optimum={"budget": 3})) == 3

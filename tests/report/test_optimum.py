@@ -102,7 +102,7 @@ def test_what_is_not_searched_and_what_is_not_finished_is_said(toy, monkeypatch,
     shown, _ = run(monkeypatch, capsys, "quickstart", "--set", "network.hidden=[3]", "--budget", 5)
     assert "not finished within a budget of 5 s (hidden: 3)" in shown
     shown, _ = run(monkeypatch, capsys, "quickstart", "--set", "network.hidden=[2,2]")
-    assert "not searched by toy: it knows one hidden layer only" in shown
+    assert "no search bounds it from below (toy: it knows one hidden layer only)" in shown
 
 
 def test_experiments_of_one_chain_share_a_table(toy):
