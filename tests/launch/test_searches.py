@@ -1,13 +1,17 @@
 """Searches for bounds of inf L as tasks of a study: beside its runs, resumed, verified, shared."""
 
+import signal
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxsim import analyse
 from jaxsim.errors import InputError
-from jaxsim.launch import searches
+from jaxsim.launch import process, searches
 from jaxsim.launch.deadline import Deadline
+from jaxsim.launch.directory import bind
+from jaxsim.launch.optimum import find_optima
 from jaxsim.launch.searches import Stoppable, planned_searches, search_seconds, searching
 from jaxsim.launch.simulate import simulate
 from jaxsim.optimum import levels, optimal_risk, solve
@@ -210,3 +214,38 @@ def test_an_error_beside_searches_stops_them(toy):
     ):
         raise KeyboardInterrupt
     assert deadline.reason == "interrupted"
+
+
+def test_workers_share_the_searches_of_a_study(toy, tmp_path, monkeypatch):
+    # Only this process knows the toy: two workers, one after the other.
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    directory = bind(study(**TINY, optimum={"budget": 20}, network__hidden=[5]), tmp_path / "out")
+    widths = []
+    for index in range(2):
+        command = ["worker", str(tmp_path / "out"), "--index", str(index), "--of", "2"]
+        monkeypatch.setattr("sys.argv", command)
+        assert process.main() == 0
+        widths.append({m for m, _, _ in toy.calls})
+        toy.calls.clear()
+    assert not directory.missing()
+    # Widths 1, 2 and 4 are known exactly.
+    assert widths == [{5}, {3}]
+    for one in planned_searches(directory.study):
+        found = CertificateFiles(tmp_path / "out").load(one.of.key, "toy")
+        assert (found is not None) == (one.of.network.hidden[0] in (3, 5))
+
+
+def test_a_worker_that_is_told_to_search_nothing_does_not(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    bind(study(**TINY, optimum={"budget": 20}), tmp_path / "out")
+    monkeypatch.setattr("sys.argv", ["worker", str(tmp_path / "out"), "--search", "0"])
+    assert process.main() == 0
+    assert not toy.calls
+
+
+def test_the_best_run_of_a_directory_closes_the_bracket_that_is_shown(toy, tmp_path):
+    results = run(tmp_path, budget=0, problem__target="sin(x)")
+    found = find_optima(study(**TINY, problem__target="sin(x)"), tmp_path, 0.0)
+    upper = found.hierarchies[0].widths[-1].optimum.upper
+    assert upper == optimum(results).upper
+    assert "best risk found" in upper.reason
