@@ -34,7 +34,7 @@ from jaxsim.network.activations import Activation
 from jaxsim.network.forward_passes import ForwardPasses, PreactivationRange, plain_forward_passes
 from jaxsim.network.kinks import network_kinks
 from jaxsim.network.network import Network
-from jaxsim.problem.support import Box, Points, Support
+from jaxsim.problem.support import Ball, Box, Everything, Points, Support
 from jaxsim.training.pointwise import CertainRange, make_certain_range, rounded_by
 
 
@@ -52,6 +52,7 @@ class LayerRange(NamedTuple):
         dtype: the training precision, in which the ends of flat intervals are rounded too.
         certain_low: least pre-activation less the margin of its point; -inf where not known.
         certain_high: largest pre-activation plus the margin of its point; inf where not known.
+        on_rays: whether a neuron is flat in real numbers by its values at x = 1 and x = -1.
     """
 
     low: Array
@@ -63,6 +64,7 @@ class LayerRange(NamedTuple):
     dtype: jnp.dtype
     certain_low: Array
     certain_high: Array
+    on_rays: Array | bool = False
 
     def clears(self, activation: Activation, slack: Array | float = 0.0) -> Array:
         """Return which neurons stay flat even if pre-activations move by up to `slack`."""
@@ -84,7 +86,7 @@ class LayerRange(NamedTuple):
 
     def flat(self, activation: Activation) -> Array:
         """Return which neurons stay flat in real numbers."""
-        inactive = jnp.zeros(self.high.shape, bool)
+        inactive = jnp.zeros(self.high.shape, bool) | self.on_rays
         for low, high in activation.flat:
             inactive |= (self.low >= low) & (self.high <= high)
         return inactive
@@ -129,22 +131,39 @@ def make_ranges(
             return None
         if isinstance(support, Points):
             points, complete = jnp.asarray(support.points), jnp.asarray(True)
-        elif isinstance(support, Box) and support.dimension == 1:
-            kinks, complete = network_kinks(network, theta, support.low[0], support.high[0], pieces)
+        elif isinstance(support, Box | Ball) and support.dimension == 1:
+            if isinstance(support, Ball):
+                low, high = -support.radius, support.radius
+            else:
+                low, high = support.low[0], support.high[0]
+            kinks, complete = network_kinks(network, theta, low, high, pieces)
             points = kinks[:, None]
         else:
             return None
         extremes = forward_passes.preactivation_range(theta, points)
         return extremes, certain_range(theta, points), complete
 
+    homogeneous = activation.piecewise_linear and activation.breakpoints == (0.0,)
+    # Without biases such a network is x times its value at 1, or -x times that at -1.
+    by_rays = isinstance(support, Everything) and support.dimension == 1 and homogeneous
+
     def ranges(theta: Array) -> tuple[LayerRange, ...]:
         layers = network.layers(theta)[:-1]
         exact = sampled_extremes(theta)
+        rays = jnp.array([[1.0], [-1.0]], theta.dtype)
+        on_rays = forward_passes.preactivation_range(theta, rays) if by_rays else None
+        surely_on_rays = certain_range(theta, rays) if by_rays else None
+        unbiased = jnp.asarray(True)
         found: list[LayerRange] = []
         error: Array | None = None
         for number, (weights, biases) in enumerate(layers):
             nowhere = jnp.full_like(biases, -jnp.inf), jnp.full_like(biases, jnp.inf)
-            surely = nowhere
+            surely: tuple[Array, Array] = nowhere
+            still = jnp.zeros(biases.shape, bool)
+            unbiased &= (biases == 0).all()
+            if on_rays is not None and surely_on_rays is not None:
+                still = unbiased & (on_rays[number][1] <= 0)
+                surely = _where(unbiased, surely_on_rays[number], nowhere)
             if error is None:
                 low, high = support.affine_range(weights, biases)
                 magnitude = support.magnitude(weights)
@@ -163,10 +182,7 @@ def make_ranges(
                     extremes, certain, complete = exact
                     low = jnp.where(complete, extremes[number][0], low)
                     high = jnp.where(complete, extremes[number][1], high)
-                    surely = tuple(
-                        jnp.where(complete, end, unknown)
-                        for end, unknown in zip(certain[number], nowhere, strict=True)
-                    )
+                    surely = _where(complete, certain[number], nowhere)
                 error = _after_activation(activation, before, error, size, unit)
             fan_in = weights.shape[0]
             # Drawn inputs are wrong by half a unit, on balls by more.
@@ -174,7 +190,9 @@ def make_ranges(
             rounding = units * unit * (magnitude + jnp.abs(biases))
             inherited = 0.0 if error is None else _times(error, jnp.abs(weights)) * (1 + unit)
             error = rounding + inherited
-            found.append(LayerRange(low, high, error, positive == 0, weights, size, dtype, *surely))
+            found.append(
+                LayerRange(low, high, error, positive == 0, weights, size, dtype, *surely, still)
+            )
         return tuple(found)
 
     return ranges
@@ -298,6 +316,12 @@ def _value_error(
         return 0.0
     reach = jnp.maximum(jnp.abs(layer.low), jnp.abs(layer.high)) + layer.margin
     return activation.rounding * unit * (size + activation.lipschitz * reach)
+
+
+def _where(
+    known: Array, ends: tuple[Array, Array], unknown: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    return jnp.where(known, ends[0], unknown[0]), jnp.where(known, ends[1], unknown[1])
 
 
 def _interval_product(

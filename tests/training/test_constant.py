@@ -10,7 +10,7 @@ import pytest
 from jaxsim.network.activations import clipped_relu, gelu, relu
 from jaxsim.network.initializers import INITIALIZERS as LAWS
 from jaxsim.network.network import Layer, fully_connected
-from jaxsim.problem.support import Ball, Box, Points
+from jaxsim.problem.support import Ball, Box, Everything, Points
 from jaxsim.training.inactive import make_inactivity
 
 INTERVAL = Box((-1.0,), (1.0,))
@@ -78,6 +78,19 @@ def test_zero_biases_after_others_hide_no_constant_network():
     found = inactivity(theta.at[4].set(-5.0).at[6].set(-1.0))
     assert int(found.constant) == 1
     assert int(found.inactive[1]) >= 1
+
+
+def test_unbounded_inputs_are_decided_on_two_rays(deep):
+    network, thetas, found, images = deep
+    everywhere = jax.jit(jax.vmap(make_inactivity(network, Everything(1), FLOAT32)))(thetas)
+    assert np.array_equal(everywhere.constant, found.constant)
+    certified = (np.asarray(everywhere.inactive) == 3).any(1)
+    assert certified.sum() > 0.97 * (images[-1] == 0).all((1, 2)).sum()
+    # Once there is a bias, rays do not decide.
+    biased = jax.jit(jax.vmap(make_inactivity(network, Everything(1), FLOAT32)))(
+        thetas.at[:, 3].set(1e-3)
+    )
+    assert int(biased.constant.sum()) < 0.3 * int(everywhere.constant.sum())
 
 
 def vector(network, **changes):
