@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -186,10 +187,18 @@ class Sheet:
         """Return lines of a text that are at most so many inches wide, of similar lengths."""
         font = FontProperties(family="DejaVu Sans", size=size)
 
+        @cache
+        def pixels(word: str) -> float:
+            return self.renderer.get_text_width_height_descent(_wide(word), font, False)[0]
+
+        space = pixels("n n") - 2 * pixels("n")
+
         def lines(share: float) -> list[str]:
             def fits(line: str) -> bool:
-                pixels, _, _ = self.renderer.get_text_width_height_descent(_wide(line), font, False)
-                return pixels <= share * width * self.figure.dpi
+                # Measuring is slow, and hundreds of lines are tried: a word is measured once.
+                words = line.split(" ")
+                across = sum(map(pixels, words)) + space * (len(words) - 1)
+                return across <= share * width * self.figure.dpi
 
             return wrap(text, fits)
 
