@@ -156,7 +156,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def require_unforked() -> None:
-    """Check that JAX works in this process: in a fork of one that used it, it waits for ever.
+    """Check that JAX works in this process: in a fork of one that used it, it never ends.
 
     Raises:
         InputError: if it does not.

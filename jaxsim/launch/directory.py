@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -59,6 +60,33 @@ class Directory:
             finished = self.store.finished(experiment.id)
             found += [(experiment, s) for s in self.shards(experiment) if s.name not in finished]
         return found
+
+    def mixed_versions(self) -> str | None:
+        """Return a sentence on experiments whose rest another version of jaxsim would compute.
+
+        Trainings have the same bits, but a version may know a better rule for a risk: those of two
+        versions agree within their errors only.
+        """
+        begun: dict[str, int] = {}
+        for experiment in self.study.experiments:
+            finished = self.store.finished(experiment.id)
+            known = [shard for shard in self.shards(experiment) if shard.name in finished]
+            if known and len(known) < sum(1 for _ in self.shards(experiment)):
+                with contextlib.suppress(InputError):  # said when it is read
+                    version = self.store.facts(known[0]).get("version.jaxsim", "unknown")
+                    begun[version] = begun.get(version, 0) + 1
+        begun.pop(jaxsim_version(), None)
+        if not begun:
+            return None
+        versions = ", ".join(sorted(begun))
+        count = sum(begun.values())
+        begun_by = (
+            f"{count} experiment{'s were' if count > 1 else ' was'} begun by jaxsim {versions}"
+        )
+        return (
+            f"{begun_by} and would be finished by {jaxsim_version()}: their risks are those of two "
+            "versions, equal within their errors only; another directory has all of them from one"
+        )
 
 
 def bind(

@@ -102,6 +102,9 @@ def simulate(
     if repair:
         remove_damaged(directory, progress.say)
     missing = directory.missing()
+    mixed = directory.mixed_versions() if missing else None
+    if mixed is not None:
+        progress.say(f"warning: {mixed}")
     searches, seconds = planned_searches(study), search_seconds(study)
     # A worker that finds nothing to do costs its start.
     workers = min(workers or choose_workers(study, devices), max(len(missing), 1))

@@ -111,8 +111,7 @@ def notes(answer: Answer) -> list[str]:
     lines = [f"warning: {warning}" for warning in answer.warnings]
     lines.append(
         f"intervals: {answer.interval} ({_coverage(answer)}), each for itself, ends rounded "
-        "outward; div.: diverged runs, counted as failed; und.: undecided runs, which widen the "
-        "interval"
+        "outward; diverged runs (div.) count as failed, undecided ones (und.) widen the interval"
     )
     if shows_bounds(done):
         lines.append("every n: lower bound for every number of steps, from inactive neurons")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -22,6 +23,7 @@ from jaxsim.study.limits import require_points, require_range, require_samples
 from jaxsim.study.own_parts import Context
 from jaxsim.study.spec import (
     ExperimentSpec,
+    ProblemSpec,
     StatedOptimumSpec,
     TrainingSpec,
 )
@@ -44,7 +46,7 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
 
 def _experiment(variation: Variation, context: Context) -> Experiment:
     spec = variation.spec
-    problem = build_problem(spec.problem, context)
+    problem = _shared_problem(spec.problem, context)
     network = build_network(spec.network, problem.law.dimension, problem.outputs, context)
     dump = spec.model_dump(mode="json")
     identity = identify(dump, problem, network, context.seed, context.paired, context.base)
@@ -72,6 +74,14 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
         **identity._asdict(),
         spec=dump,
     )
+
+
+def _shared_problem(spec: ProblemSpec, context: Context) -> Problem:
+    """Return the problem of a table, built once."""
+    text = json.dumps(spec.model_dump(mode="json", exclude={"optimum", "risk"}), sort_keys=True)
+    if text not in context.problems:
+        context.problems[text] = build_problem(spec, context)
+    return context.problems[text]
 
 
 def _require_sizes(

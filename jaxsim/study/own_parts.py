@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsim.errors import InputError
+from jaxsim.problem.problem import Problem
 from jaxsim.problem.user_code import guarded, load
 from jaxsim.registry import Registry, build, check_parameters
 
@@ -25,12 +26,15 @@ class Context:
         paired: tables left out of the experiment's identity for random numbers.
         base: directory that relative paths of data files refer to.
         allow_code: whether "module:function" references may be imported.
+        problems: built so far, by the text of their tables: experiments of one problem share it,
+            and with it what is computed once for each.
     """
 
     seed: int
     paired: tuple[str, ...]
     base: Path | None
     allow_code: bool
+    problems: dict[str, Problem] = field(default_factory=dict, compare=False)
 
 
 def named_or_own(registry: Registry, spec: str | dict[str, Any], key: str, context: Context) -> Any:

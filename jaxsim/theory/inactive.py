@@ -20,7 +20,7 @@ What is provable for a training is the same with its rounding errors as a margin
 probability of an event that implies inactivity in the arithmetic of the training.
 
 Gradients of an inactive neuron are exactly zero, so an optimizer that leaves parameters with zero
-gradients alone keeps it inactive for ever: the mechanism of Do, Jentzen and Riekert
+gradients alone keeps it inactive at every later step: the mechanism of Do, Jentzen and Riekert
 (arXiv:2503.01660); Shin and Karniadakis (arXiv:1907.09696) bound the success of training by it.
 """
 

@@ -13,8 +13,9 @@ so the numbers of structurally silent neurons form a Markov chain,
 
     K_l | K_{l-1} ~ Bin(l_l, s_l(K_{l-1})),
 
-and every layer all of whose neurons are inactive makes the network constant for ever. In the
-mirror case, weights >= 0 and a bias in an upper flat piece, a neuron is inactive but not silent.
+and every layer all of whose neurons are inactive keeps the network constant at every later step.
+In the mirror case, weights >= 0 and a bias in an upper flat piece, a neuron is inactive but not
+silent.
 
 A neuron can be inactive in other ways in deeper layers: the laws from layer 2 on are lower bounds,
 in the stochastic order, on the number of inactive neurons. How often a whole layer is inactive in
@@ -101,8 +102,7 @@ def inactive_count_law(
     value = p.value if p.independent else 0.0
     method = p.method if p.independent else "neurons depend on each other: no law of their number"
     pmf = binomial_pmf(layer.fan_out, value)
-    error = layer.fan_out * max(p.error, p.value - p.lower)
-    return CountDistribution(pmf, error, p.exact and p.independent, method)
+    return CountDistribution(pmf, _count_error(layer.fan_out, p), p.exact and p.independent, method)
 
 
 def binomial_pmf(n: int, p: float) -> np.ndarray:
@@ -235,7 +235,7 @@ def structural_count_laws(
     """
     chain = InactiveChain(layers, activation, support, precision)
     first = chain.first_silent
-    error = 2 * chain.hidden[0].fan_out * max(first.error, first.value - first.lower)
+    error = 2 * _count_error(chain.hidden[0].fan_out, first)
     laws = []
     for number, pmf in enumerate(chain.silent_laws(), start=1):
         exact = number == 1 and chain.exact
@@ -244,6 +244,11 @@ def structural_count_laws(
         )
         laws.append(CountDistribution(pmf, error, exact, method))
     return tuple(laws)
+
+
+def _count_error(neurons: int, p: Probability) -> float:
+    """Return the error of P(K >= k) for K ~ Bin(neurons, p): p moves it by at most that factor."""
+    return neurons * max(p.error, p.value - p.lower)
 
 
 def probability_layer_dead(
@@ -273,9 +278,7 @@ def probability_layer_dead(
     found = failure_bound(chain, m, sampling=sampling)
     if not (chain.exact and len(chain.hidden) == 1):
         return found
-    error = m * sum(
-        max(p.error, p.value - p.lower) for p in (chain.first_silent, chain.first_other)
-    )
+    error = sum(_count_error(m, p) for p in (chain.first_silent, chain.first_other))
     return replace(found, error=error, exact=True)
 
 

@@ -10,7 +10,7 @@ import pytest
 from jaxsim import InputError
 from jaxsim.launch import directory as binding
 from jaxsim.launch.directory import Directory, bind, reopen
-from jaxsim.launch.simulate import open_results, remove_damaged, simulate
+from jaxsim.launch.simulate import Progress, open_results, remove_damaged, simulate
 from jaxsim.launch.status import status
 from jaxsim.launch.worker import work
 from jaxsim.results.store import DamagedShard
@@ -132,3 +132,19 @@ def test_binding_again_changes_replicates_and_leaves_one_file(tmp_path):
 def test_a_name_that_no_directory_can_have_gets_a_sentence(tmp_path):
     with pytest.raises(InputError, match="cannot be listed: File name too long"):
         simulate(study(), tmp_path / ("a" * 300))
+
+
+def test_resuming_by_another_version_is_named(tmp_path, monkeypatch):
+    one = study(replicates=16, execution={"width": 16, "shard": 16})
+    directory = simulate(one, tmp_path / "out").store.directory
+    assert bind(one, directory).mixed_versions() is None
+    more = one.replaced(replicates=32)
+    monkeypatch.setattr(binding, "jaxsim_version", lambda: "9.9")
+    assert bind(one, directory).mixed_versions() is None  # nothing is to be computed
+    said = []
+    progress = Progress()
+    monkeypatch.setattr(progress, "say", said.append)
+    simulate(more, directory, progress=progress)
+    (sentence,) = (text for text in said if "two versions" in text)
+    assert "warning: 1 experiment was begun by jaxsim 0." in sentence
+    assert "would be finished by 9.9" in sentence

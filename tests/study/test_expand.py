@@ -172,3 +172,11 @@ def test_a_second_line_of_a_setting_is_refused(text):
 def test_one_value_written_in_two_ways_is_one_experiment(key, values):
     with pytest.raises(InputError, match="are the same"):
         expand(grid={key: values})
+
+
+def test_experiments_of_one_problem_share_it():
+    one = study(grid={"optimizer.learning_rate": [0.1, 0.2], "problem.target": ["x", "x**2"]})
+    problems = [e.problem for e in one.experiments]
+    assert len({id(p) for p in problems}) == 2
+    assert all(p.target.expression.text == (e.spec["problem"]["target"],)
+               for p, e in zip(problems, one.experiments, strict=True))  # fmt: skip

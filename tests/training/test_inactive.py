@@ -1,4 +1,4 @@
-"""Inactive neurons: counted exactly, unmoved in training, certified for ever."""
+"""Inactive neurons: counted exactly, unmoved in training, certified for all steps."""
 
 from itertools import pairwise
 

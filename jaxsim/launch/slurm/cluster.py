@@ -20,7 +20,7 @@ def submit(script: str, dependency: str | None = None) -> str:
     Raises:
         InputError: without Slurm, or with its own words if it rejects the job.
     """
-    # A job whose condition can never be met any more would wait for ever.
+    # A job whose condition can never be met any more would never start.
     more = [f"--dependency={dependency}", "--kill-on-invalid-dep=yes"] if dependency else []
     found = _run(["sbatch", "--parsable", *more], script, _without_overrides(script))
     if found.returncode:

@@ -97,6 +97,9 @@ def launch(
     planned = _planned(study, directory)
     if planned is not None and repair:
         remove_damaged(planned, announce)
+    mixed = None if planned is None else planned.mixed_versions()
+    if mixed is not None:
+        announce(f"warning: {mixed}")
     limit = cluster.largest_array() or DEFAULT_ARRAY
     needed = _needed(planned, settings, announce)
     if needed is None:
