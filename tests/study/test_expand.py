@@ -1,8 +1,10 @@
 import pytest
 
 from jaxsim.errors import InputError
+from jaxsim.problem.targets import ExpressionTarget
 from jaxsim.study.expand import variations
 from jaxsim.study.read import parse_setting, set_key, study_spec
+from tests.studies import study
 
 BASE = {
     "name": "test",
@@ -178,5 +180,6 @@ def test_experiments_of_one_problem_share_it():
     one = study(grid={"optimizer.learning_rate": [0.1, 0.2], "problem.target": ["x", "x**2"]})
     problems = [e.problem for e in one.experiments]
     assert len({id(p) for p in problems}) == 2
-    assert all(p.target.expression.text == (e.spec["problem"]["target"],)
-               for p, e in zip(problems, one.experiments, strict=True))  # fmt: skip
+    for problem, e in zip(problems, one.experiments, strict=True):
+        assert isinstance(problem.target, ExpressionTarget)
+        assert problem.target.expression.text == (e.spec["problem"]["target"],)
