@@ -16,6 +16,9 @@ import scipy  # its parts are imported when they are used
 
 from jaxsim.optimum.data.rounding import SAFE, gamma
 
+_GLANCE = 64
+"""Rows whose equality makes columns worth comparing."""
+
 
 def exact_change(
     table: np.ndarray, freedom: np.ndarray, residual: np.ndarray, error: np.ndarray
@@ -73,8 +76,12 @@ def independent_columns(x: np.ndarray) -> np.ndarray:
     constant = (x == x[:1]).all(0)
     zero = (x == 0).all(0)
     kept = np.zeros(x.shape[1], bool)
-    others = np.flatnonzero(~constant)
-    kept[others[np.unique(x[:, others], axis=1, return_index=True)[1]]] = True
+    first: dict[bytes, list[int]] = {}
+    for column in np.flatnonzero(~constant).tolist():
+        alike = first.setdefault(x[:_GLANCE, column].tobytes(), [])
+        if not any(np.array_equal(x[:, column], x[:, other]) for other in alike):
+            alike.append(column)
+            kept[column] = True
     places = np.flatnonzero(constant & ~zero)
     if len(places):
         kept[places[-1]] = True

@@ -19,6 +19,9 @@ from jaxsim.optimum.data.rounding import UNIT, gamma, sum_above, sum_below
 VALUE_UNITS = 64 * UNIT
 """Relative error of values of losses and duals, with the rounding of residuals."""
 
+_ENOUGH = 40
+"""Slopes per equation that are tried first."""
+
 
 class DualBound(NamedTuple):
     """A lower bound from slopes.
@@ -83,13 +86,19 @@ def dual_below(
     change = np.zeros(len(q))
     proved = True
     if residual.size and (np.abs(residual) + error).any():
-        table = weights[free, None] * rows[free]
-        # Entries of a bounded domain move in proportion to their room.
-        freedom = np.where(np.isfinite(room[free]), np.minimum(room[free], 1.0), 1.0)
-        found = exact_change(table, freedom, residual, error)
-        proved = found is not None and bool((1.001 * found < room[free]).all())
-        if found is not None and proved:
-            change[free] = 1.001 * found
+        # Entries of a bounded domain move in proportion to their room; the freest are enough.
+        freedom = np.where(np.isfinite(room), np.minimum(room, 1.0), 1.0)
+        order = np.flatnonzero(free)
+        order = order[np.argsort(-freedom[order], kind="stable")]
+        proved = False
+        for most in (_ENOUGH * len(columns), len(order)):
+            some = order[:most]
+            found = exact_change(weights[some, None] * rows[some], freedom[some], residual, error)
+            proved = found is not None and bool((1.001 * found < room[some]).all())
+            if found is not None and proved:
+                change[some] = 1.001 * found
+            if proved or most >= len(order):
+                break
     ends = []
     for end in (q - change, q + change):
         value, size = loss.dual(np.clip(end, low, high), y)

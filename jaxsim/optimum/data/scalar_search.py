@@ -17,6 +17,8 @@ from jaxsim.optimum.data.scalar_bounds import dual_below
 from jaxsim.optimum.strategy import Budget
 
 _STEPS = 200
+_GAP = 5e-10
+"""Relative gap that is small enough, once a step no longer halves it."""
 _INWARD = (0.0, 1e-13, 1e-11, 1e-9, 1e-7)
 """How far a dual point is moved inside, or the size of multipliers that are set to 0."""
 
@@ -52,10 +54,13 @@ def minimize(
     else:
         found, over = newton(loss, scaled, weights, y, start, budget)
         slopes = loss.slope(scaled @ found, y)
-    best = _best_slopes(loss, scaled, weights, y, slopes, budget) if dual else slopes
+    if dual:
+        least = float(weights @ loss.value(scaled @ found, y))
+        slopes, also = _best_slopes(loss, scaled, weights, y, slopes, least, budget)
+        over = over and also
     coefficients = np.zeros(x.shape[1])
     coefficients[used] = found / scale[used]
-    return coefficients, best, over
+    return coefficients, slopes, over
 
 
 def newton(
@@ -167,9 +172,23 @@ def _best_slopes(
     weights: np.ndarray,
     y: np.ndarray,
     slopes: np.ndarray,
+    least: float,
     budget: Budget,
-) -> np.ndarray:
-    """Return the dual point with the best proved bound among several near the given slopes."""
+) -> tuple[np.ndarray, bool]:
+    """Return the dual point with the best proved bound among several near the given slopes.
+
+    Args:
+        loss: convex.
+        x: inputs [n, p].
+        weights: [n].
+        y: labels or values [n].
+        slopes: at the last coefficients [n], or a solution of the dual program.
+        least: the risk there; a bound that comes close to it ends the search.
+        budget: of the search.
+
+    Returns:
+        The slopes, and whether the search was not cut short.
+    """
     low, high = loss.domain(y)
     bounded = bool(np.isfinite(low).all())
     inner = _inner(loss, x, weights, y, budget) if bounded and loss.linear else 0.0 * slopes
@@ -180,7 +199,10 @@ def _best_slopes(
         else:
             q = np.where(np.abs(slopes) < inward, 0.0, slopes)
         q = np.clip(q, low, high)
+        before = np.inf
         for _ in range(6):
+            if budget.spent:
+                return best, False
             room = np.minimum(q - low, high - q) if bounded else np.ones(len(q))
             freedom = room if loss.linear else np.where(q == 0, 0.0, loss.freedom(q, y))
             if not bounded:
@@ -189,7 +211,11 @@ def _best_slopes(
             found = dual_below(loss, x, weights, y, None, q)
             if (found.proved, found.value) > rank:
                 best, rank = q, (found.proved, found.value)
-    return best
+            gap = least - found.value if found.proved else np.inf
+            if gap <= _GAP * least and gap > before / 2:
+                return best, True
+            before = gap
+    return best, True
 
 
 def _inner(

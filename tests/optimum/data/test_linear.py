@@ -303,6 +303,24 @@ def test_damaged_shares_are_never_above_the_optimum():
         assert shown > 5
 
 
+def test_out_of_budget_the_best_weights_stay_and_the_search_goes_on():
+    for name, loss, widths in (
+        ("iris", "softmax_cross_entropy", (4, 3)),
+        ("diabetes", "log_cosh", (10, 1)),
+    ):
+        problem, network = data_problem(name, loss), net(*widths)
+        cut = LINEAR.search(problem, network, Budget(0.0))
+        assert cut is not None
+        assert not cut.finished
+        first = LINEAR.verify(problem, network, cut)
+        more = LINEAR.search(problem, network, Budget(60.0), cut)
+        assert more is not None
+        assert more.finished
+        last = LINEAR.verify(problem, network, more)
+        assert last.uppers[0].value < first.uppers[0].value
+        assert last.lowers[0].value > last.uppers[0].value * (1 - 1e-9)
+
+
 def test_what_has_no_dual_problem_is_said():
     assert "finite" in LINEAR.unsupported_reason(make_problem(), net(1, 1))
     law = INPUT_LAWS["points"]((0.0, 1.0))
