@@ -247,6 +247,7 @@ def one_precision(arguments: Sequence[str]) -> None:
             "optimizer": {"name": "adam", "learning_rate": 0.01},
             # Nothing is measured: both precisions compute in the same way.
             "execution": {"matmul_precision": name, "engine": "vmap", "width": 2048},
+            "optimum": {"budget": 0},
         }
     )
     results = simulate(study, f"{folder}/out", workers=1)

@@ -104,6 +104,7 @@ def compiled(grid: dict[str, list[Any]]) -> dict[str, Any]:
             "network": {"hidden": [8]},
             "optimizer": {"name": "adam", "learning_rate": 0.01},
             "execution": {"width": 64},
+            "optimum": {"budget": 0},
             "grid": grid,
         }
     )

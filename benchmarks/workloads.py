@@ -69,6 +69,7 @@ class Workload:
         return Study.from_dict(
             {
                 "name": self.name,
+                "optimum": {"budget": 0},
                 "steps": steps,
                 "checkpoints": min(self.checkpoints, steps),
                 "replicates": replicates,

@@ -60,7 +60,14 @@ def optimum(
 
     if seconds > 0:
         say(f"searching for bounds of inf L, for up to {seconds:.3g} s")
-    answer = find_optima(loaded, output, seconds, say)
+    try:
+        answer = find_optima(loaded, output, seconds, say)
+    except KeyboardInterrupt:
+        kept = (
+            "nothing is kept without -o DIR" if output is None else f"{output} keeps what is done"
+        )
+        say(f"interrupted: {kept}")
+        raise typer.Exit(130) from None
     files = [] if output is None else write_optima(answer, output)
     if output is not None and plots:
         # Matplotlib takes a second to import: not before it is needed.

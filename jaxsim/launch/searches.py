@@ -133,7 +133,7 @@ def run_searches(
     Raises:
         InputError: if certificates cannot be written.
     """
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+    with _on_cpu():
         for place, one in enumerate(searches):
             left = sum(other.weight for other in searches[place:])
             try:
@@ -146,6 +146,18 @@ def run_searches(
                     f"a search for inf L of {one.label} failed ({type(error).__name__}: {error}); "
                     "what was known before stands"
                 )
+
+
+@contextmanager
+def _on_cpu() -> Iterator[None]:
+    """Compute on the host: the accelerator trains, if there is one."""
+    try:
+        device = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves the host out
+        yield
+        return
+    with jax.default_device(device):
+        yield
 
 
 @contextmanager

@@ -9,9 +9,12 @@ from typing import Any
 
 from jaxsim.errors import InputError
 from jaxsim.launch.directory import Directory, reopen
+from jaxsim.launch.searches import planned_searches
 from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.launch import Job, read_jobs
 from jaxsim.launch.tasks import SILENT_AFTER, read_records
+from jaxsim.results.certificates import FOLDER as CERTIFICATES
+from jaxsim.results.files import names_in
 from jaxsim.results.store import DamagedShard, Store
 from jaxsim.training.experiment import Experiment
 
@@ -51,6 +54,8 @@ class Status:
         queue: Slurm's own states, by job; None where Slurm does not tell them.
         devices: finished runs by kind of device.
         verified: whether shards were read in full, not only their ends.
+        searches: of bounds of inf L that the study plans.
+        searched: those that have left certificates.
     """
 
     experiments: list[ExperimentProgress] = field(default_factory=list)
@@ -62,6 +67,8 @@ class Status:
     queue: dict[str, str] | None = None
     devices: dict[str, int] = field(default_factory=dict)
     verified: bool = False
+    searches: int = 0
+    searched: int = 0
 
     @property
     def planned(self) -> int:
@@ -96,6 +103,9 @@ def status(path: str | Path, allow_code: bool = False, verify: bool = False) -> 
             _progress(directory, e, devices, verify) for e in directory.study.experiments
         ]
         found.devices = dict(devices)
+        there = set(names_in(Path(path) / CERTIFICATES))
+        keys = {one.of.key for one in planned_searches(directory.study)} if there else set()
+        found.searches, found.searched = len(keys), len(keys & there)
     if found.jobs:
         try:
             found.queue = cluster.states([job.job for job in found.jobs])

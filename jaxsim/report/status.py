@@ -39,6 +39,11 @@ def sentences(found: Status) -> list[str]:
     if found.experiments:
         share = found.done / found.planned
         lines = [f"{found.done:,} of {found.planned:,} runs are there ({share:.1%})."]
+    if found.searched:
+        lines.append(
+            f"{found.searched:,} of {found.searches:,} problems with their networks have "
+            "certificates of inf L."
+        )
     damaged = sum(e.damaged for e in found.experiments)
     if damaged:
         lines.append(

@@ -65,6 +65,8 @@ class CertificateFiles:
             raise CertificateError(f"it has more than {LARGEST:,} bytes")
         try:
             with np.load(io.BytesIO(unsealed(content)), allow_pickle=False) as file:
+                if sum(part.file_size for part in file.zip.infolist()) > LARGEST:
+                    raise CertificateError(f"it holds more than {LARGEST:,} bytes")
                 arrays = {name: file[name] for name in file.files}
             about = json.loads(str(arrays.pop(_ABOUT)))
             whose, finished = (about["class"], about["strategy"]), about["finished"]

@@ -14,9 +14,11 @@ from jaxsim.launch.directory import bind
 from jaxsim.launch.optimum import find_optima
 from jaxsim.launch.searches import Stoppable, planned_searches, search_seconds, searching
 from jaxsim.launch.simulate import simulate
+from jaxsim.launch.status import status
 from jaxsim.optimum import levels, optimal_risk, solve
 from jaxsim.optimum.parabola import Parabola
 from jaxsim.optimum.solve import InMemory
+from jaxsim.report.status import sentences
 from jaxsim.results.certificates import CertificateFiles
 from jaxsim.results.results import Results
 from jaxsim.risk import make_risk
@@ -228,6 +230,9 @@ def test_workers_share_the_searches_of_a_study(toy, tmp_path, monkeypatch):
         widths.append({m for m, _, _ in toy.calls})
         toy.calls.clear()
     assert not directory.missing()
+    found = status(tmp_path / "out")
+    assert (found.searches, found.searched) == (5, 2)
+    assert "2 of 5 problems with their networks have certificates of inf L." in sentences(found)
     # Widths 1, 2 and 4 are known exactly.
     assert widths == [{5}, {3}]
     for one in planned_searches(directory.study):

@@ -168,6 +168,22 @@ def test_files_hold_numbers_only(toy, tmp_path):
     assert "is damaged" in solve.solution(of(), NOTHING, files).remarks[0]
 
 
+def test_a_certificate_that_would_fill_the_memory_is_not_read(toy, tmp_path, monkeypatch):
+    files = CertificateFiles(tmp_path)
+    path = files.path(of().key, "toy")
+    path.parent.mkdir(parents=True)
+    with open(path, "wb") as file:
+        np.savez_compressed(file, x=np.zeros(10**6))
+    path.write_bytes(sealed(path.read_bytes()))
+    monkeypatch.setattr("jaxsim.results.certificates.LARGEST", 10**5)
+    assert "more than 100,000 bytes" in solve.solution(of(), NOTHING, files).remarks[0]
+    path.write_bytes(bytes(10**6))
+    assert "more than 100,000 bytes" in solve.solution(of(), NOTHING, files).remarks[0]
+    path.unlink()
+    path.mkdir()
+    assert "cannot be read" in solve.solution(of(), NOTHING, files).remarks[0]
+
+
 def test_a_certificate_that_shows_nothing_is_not_kept(toy, tmp_path):
     class Wrong(Toy):
         def search(self, problem, network, budget, begin=None, runs=()):
