@@ -1,7 +1,8 @@
 """Whether a loaded module is what its source says: no older bytecode, nothing put in from outside.
 
 Code is compared with code compiled from the source, constants with the source's literals, names
-with what the source binds. What a module computes when it is imported is not compared.
+with what the source binds, defaults of functions with literals. What else a module computes when it
+is imported is not compared.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class _Source:
         code: all code in it, by qualified name.
         whole: the code of the module.
         bound: how often each name is bound at the top.
-        functions: names bound once, by an undecorated def.
+        functions: names bound once, by an undecorated def, with how many defaults it has and those
+            that are literals, by position or name.
         imports: names bound once, by an import: (module, name in it or "").
         constants: names bound once, to a literal.
         used: names that are read anywhere.
@@ -42,7 +44,7 @@ class _Source:
     whole: CodeType
     code: dict[str, list[CodeType]] = field(default_factory=dict)
     bound: Counter[str] = field(default_factory=Counter)
-    functions: set[str] = field(default_factory=set)
+    functions: dict[str, tuple[int, dict[int | str, Any]]] = field(default_factory=dict)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
     constants: dict[str, Any] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
@@ -95,7 +97,9 @@ def _replaced(name: str, value: Any, module: ModuleType, said: _Source) -> bool:
         return False
     if name in said.functions:
         codes = said.code.get(name, [])
-        return not isinstance(value, FunctionType) or value.__code__ not in codes
+        if not isinstance(value, FunctionType) or value.__code__ not in codes:
+            return True
+        return not _same_defaults(value, *said.functions[name])
     if name in said.imports:
         origin, inner = said.imports[name]
         there = sys.modules.get(origin)
@@ -134,6 +138,29 @@ def _same(value: Any, constant: Any) -> bool:
     return value == constant if isinstance(value, set) else repr(value) == repr(constant)
 
 
+def _defaults(arguments: ast.arguments) -> tuple[int, dict[int | str, Any]]:
+    """Return how many defaults a function has, and those that are literals nobody can change."""
+    named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    every = [*enumerate(arguments.defaults), *((a.arg, d) for a, d in named if d is not None)]
+    known: dict[int | str, Any] = {}
+    for place, node in every:
+        try:
+            value = ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if not isinstance(value, list | dict | set):
+            known[place] = value
+    return len(every), known
+
+
+def _same_defaults(function: FunctionType, count: int, known: dict[int | str, Any]) -> bool:
+    positional, named = function.__defaults__ or (), function.__kwdefaults__ or {}
+    if len(positional) + len(named) != count:
+        return False
+    found = {**dict(enumerate(positional)), **named}
+    return all(k in found and _same(found[k], value) for k, value in known.items())
+
+
 @functools.lru_cache(maxsize=256)
 def _read(source: bytes, name: str) -> _Source:
     tree = ast.parse(source)
@@ -161,7 +188,7 @@ def _read(source: bytes, name: str) -> _Source:
     for statement in _top(tree):
         _bind(statement, said)
     once = {name for name, times in said.bound.items() if times == 1}
-    said.functions &= once
+    said.functions = {k: v for k, v in said.functions.items() if k in once}
     said.imports = {k: v for k, v in said.imports.items() if k in once}
     said.constants = {
         k: v
@@ -195,7 +222,7 @@ def _bind(node: ast.AST, said: _Source) -> None:
     if isinstance(node, _DEFINITIONS):
         said.bound[node.name] += 1
         if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-            said.functions.add(node.name)
+            said.functions[node.name] = _defaults(node.args)
     elif isinstance(node, ast.Import):
         for alias in node.names:
             first = alias.name.partition(".")[0]

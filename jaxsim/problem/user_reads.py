@@ -16,13 +16,19 @@ _ANYWHERE = {
 }  # fmt: skip
 _OF_SOMETHING = {"load", "read"}
 """Of NumPy, JSON or a file; alone, these may be names of the user's own."""
+_CHANGING = {
+    "getpid", "monotonic", "now", "perf_counter", "time_ns", "today", "token_bytes", "urandom",
+    "utcnow", "uuid1", "uuid4",
+}  # fmt: skip
+"""Different in every process."""
 _IMPORTS = ("__import__", "import_module")
 
 
 def uncovered(module_name: str) -> Iterator[str]:
     """Yield where a loaded module, or one of the user's own that it imports, reads anything else.
 
-    Files, settings of the environment, and modules whose names are computed; one place a module.
+    Files, settings of the environment, modules whose names are computed, the clock and random
+    numbers without a seed; one place a module.
 
     Of a module w.py with `W = numpy.load("w.npy")` in line 3 it is "'w' (numpy.load in line 3)".
     """
@@ -43,6 +49,7 @@ def uncovered(module_name: str) -> Iterator[str]:
 
 
 def _reads(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    seeded = any(isinstance(n, ast.Attribute) and n.attr == "seed" for n in ast.walk(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr == "environ":
             yield node.lineno, ast.unparse(node)
@@ -51,10 +58,27 @@ def _reads(tree: ast.AST) -> Iterator[tuple[int, str]]:
         function = node.func
         of_something = isinstance(function, ast.Attribute)
         name = function.attr if of_something else getattr(function, "id", "")
-        reads = name in _ANYWHERE or (
-            of_something and (name in _OF_SOMETHING or name.startswith("read_"))
+        reads = (
+            name in _ANYWHERE
+            or _changes(node, seeded)
+            or (of_something and (name in _OF_SOMETHING or name.startswith("read_")))
         )
         if name in _IMPORTS and node.args and isinstance(node.args[0], ast.Constant):
             continue
         if reads:
             yield node.lineno, ast.unparse(function)[:60]
+
+
+def _changes(call: ast.Call, seeded: bool) -> bool:
+    """Return whether a call gives something else in every process."""
+    text = ast.unparse(call.func)
+    first, _, rest = text.partition(".")
+    name = text.rpartition(".")[2]
+    if text == "time.time" or (rest and name in _CHANGING):
+        return True
+    if name in ("default_rng", "RandomState", "Random", "SeedSequence"):
+        return not call.args and not call.keywords
+    of_numpy = first in ("np", "numpy", "onp") and rest.startswith("random.")
+    if seeded or "(" in text or name == "Generator":  # what a call returns is judged by that call
+        return False
+    return of_numpy or (first == "random" and bool(rest))

@@ -261,6 +261,9 @@ PATCHES = {
     "a name that was not there": "$helper.abs = max",
     "an imported function": "$mine.f = max",
     "an imported module": "$helper.math = functools",
+    "a default": "$helper.f.__defaults__ = (3.0,)",
+    "a default by name": "$helper.f.__kwdefaults__['m'] = 2.0",
+    "one default less": "$helper.f.__defaults__ = None",
 }
 
 
@@ -268,7 +271,8 @@ PATCHES = {
 def test_what_is_put_into_a_module_from_outside_is_refused(patch, write):
     p = write(
         mine="from $helper import f\ndef wave(x):\n    return f(x)\n",
-        helper="import math\nLEVEL = 2.0\ndef f(x):\n    return math.pi * LEVEL * abs(x)\n",
+        helper="import math\nLEVEL = 2.0\n"
+        "def f(x, k=1.0, *, m=1.0):\n    return k * m * math.pi * LEVEL * abs(x)\n",
     )
     before = identity(f"{p}mine:wave")
     names = {p + n: sys.modules[p + n] for n in ("mine", "helper")}
