@@ -184,11 +184,12 @@ def legend(done: list[ExperimentAnswer]) -> list[str]:
     shown = [
         b.evidence for e in done for b in e.exceedance.lower_bounds if b.value > 0
     ] * shows_bounds(done)
+    limits = shows_liminf(done)
     for e in done:
         shown.append(e.exceedance.evidence)
         shown += [
             one for one, value in zip(e.liminf.evidence, e.liminf.value, strict=True) if value > 0
-        ] * shows_liminf(done)
+        ] * limits
         shown += [x for x, n in zip(e.permanent.evidence, e.permanent.count, strict=True) if n]
     for evidence in shown:
         if evidence.mark:
