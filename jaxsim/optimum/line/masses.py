@@ -181,7 +181,7 @@ def _values_at(problem: Problem):
         length = 1 << max(8, (len(x) - 1).bit_length())
         padded = np.concatenate([x, np.repeat(x[-1:], length - len(x))])
         with jax.ensure_compile_time_eval():
-            return np.asarray(target(jnp.asarray(padded)[:, None]), float)[: len(x)]
+            return np.array(target(jnp.asarray(padded)[:, None]), float)[: len(x)]  # writable
 
     return traced
 
