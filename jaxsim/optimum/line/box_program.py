@@ -68,15 +68,7 @@ class Geometry:
             level: of the whole path.
         """
         level = level * (1 + _ROOM)
-        alive = np.zeros(len(self.before), bool)
-        for forward, backward in combinations:
-            for k in range(len(forward) - 1):
-                alive |= forward[k] + backward[k] <= level
-                alive |= forward[k + 1] + backward[k + 1] <= level
-        chosen = np.flatnonzero(alive)
-        if not chosen.size:
-            return chosen, chosen
-        columns = np.stack([self.before, self.after, self.low, self.high])[:, chosen]
+        columns = np.stack([self.before, self.after, self.low, self.high])
         cells, cell_of = np.unique(columns, axis=1, return_inverse=True)
         cell_of = cell_of.ravel()
         before, after = cells[0].astype(int), cells[1].astype(int)
@@ -88,21 +80,19 @@ class Geometry:
         least = np.full(between.shape, np.inf)
         for forward, backward in combinations:
             for k in range(len(forward) - 1):
-                one = np.minimum.reduceat(forward[k][chosen][order], starts)
-                other = np.minimum.reduceat(backward[k + 1][chosen][order], starts)
+                one = np.minimum.reduceat(forward[k][order], starts)
+                other = np.minimum.reduceat(backward[k + 1][order], starts)
                 np.minimum(least, one[:, None] + other[None, :], out=least)
         near = least + between <= level
         stops = np.append(starts, len(order))[1:]
         sizes = stops - starts
         rows, others = [], []
         for cell in range(len(starts)):
-            mine = chosen[order[starts[cell] : stops[cell]]]
+            mine = order[starts[cell] : stops[cell]]
             reached = np.flatnonzero(near[cell])
             if not reached.size:
                 continue
-            theirs = chosen[
-                order[np.concatenate([np.arange(starts[c], stops[c]) for c in reached])]
-            ]
+            theirs = order[np.concatenate([np.arange(starts[c], stops[c]) for c in reached])]
             cost = np.repeat(between[cell, reached], sizes[reached])
             total = np.full((len(mine), len(theirs)), np.inf)
             for forward, backward in combinations:
@@ -191,11 +181,17 @@ def solve(
             forward[flag].append(ahead[flag])
             backward[flag].append(behind[flag])
     backward = [row[::-1] for row in backward]
-    # What was left out costs more than the level; bounds of larger boxes hold as well.
-    for new, old in ((forward, prior.forward), (backward, prior.backward)):
-        for flag in flags:
-            for k in range(knots):
-                np.maximum(new[flag][k], old[flag][k], out=new[flag][k])
+    # Pairs that were left out cost more than the level less the rest by the earlier bounds, and
+    # those hold as well.
+    for flag in flags:
+        for k in range(knots):
+            ahead, behind = prior.forward[flag][k], prior.backward[flag][k]
+            if k > 0:
+                np.minimum(forward[flag][k], level - behind, out=forward[flag][k])
+            if k < knots - 1:
+                np.minimum(backward[flag][k], level - ahead, out=backward[flag][k])
+            np.maximum(forward[flag][k], ahead, out=forward[flag][k])
+            np.maximum(backward[flag][k], behind, out=backward[flag][k])
     through = np.min(
         [forward[flag][k] + backward[flag][k] for flag in flags for k in range(knots)], axis=0
     )

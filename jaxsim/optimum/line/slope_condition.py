@@ -27,40 +27,51 @@ FAMILIES: dict[str, tuple[Family, tuple[int, ...]]] = {
     "continuous": (Continuous(), (0,)),
 }
 """By name, with the groups of their boxes."""
-MOST = {"constant": 12_000, "coupled": 16_000, "continuous": 8_000}
+MOST = {"constant": 6_000, "coupled": 8_000, "continuous": 4_000}
 """Boxes."""
 GOAL = 0.985
+BOX_ARRAYS = ("box_cells", "values", "slopes", *FAMILIES, "level")
 _FIRST_CELLS, _FIRST_LEVELS = 24, 9
 _ROUNDS = 120
 _GROWTH = 1.5
 _FRACTION = 0.4
+_STEP = 0.01
 _STALE = 6
 
 
 class _Search:
-    """One family's boxes, and what they show."""
+    """One family's boxes, and what they show below a threshold."""
 
     def __init__(self, name: str, root: Boxes, condition: _Condition) -> None:
         self.name, self.boxes, self.condition = name, root, condition
         self.family = FAMILIES[name][0]
         self.halvings: list[np.ndarray] = []
         self.paths: Paths | None = None
+        self.threshold = 0.0
         self.evaluated = 0
         # Gain per new box of the last round in either direction, and rounds since then.
         self.gains = {PLACE: np.inf, VALUE: np.inf}
         self.ages = {PLACE: 0, VALUE: 0}
+        self.recent = [np.inf, np.inf]
 
     @property
     def square(self) -> float:
         return 0.0 if self.paths is None else self.paths.square
 
-    def evaluate(self) -> None:
+    @property
+    def promise(self) -> float:
+        """What the last two rounds gained."""
+        return sum(self.recent[-2:])
+
+    def evaluate(self, threshold: float) -> None:
+        """Compute the costs of paths below a threshold, which does not decrease."""
         geometry = self.condition.geometry(self.boxes)
-        knots, level = self.condition.neurons, self.condition.level
-        self.paths = solve(self.family, geometry, knots, level, self.paths)
+        self.threshold = threshold
+        self.paths = solve(self.family, geometry, self.condition.neurons, threshold, self.paths)
         self.evaluated = len(self.boxes)
 
     def halve(self, chosen: np.ndarray, kind: int) -> None:
+        """Halve boxes, which inherit what is known of the whole ones."""
         number = len(self.halvings)
         rows = np.column_stack([np.full(len(chosen), number), chosen, np.full(len(chosen), kind)])
         self.halvings.append(rows)
@@ -69,22 +80,32 @@ class _Search:
 
     def refine(self, goal: float) -> bool:
         """Halve the boxes of good paths in one direction; return whether that was possible."""
+        near = self.square >= self.threshold - 0.3 * (goal - self.square)
+        if self.paths is None or (near and self.threshold < goal):
+            least = self.square
+            if self.paths is None:
+                self.evaluate(goal)
+                least = self.square
+            step = max(_FRACTION * (goal - least), _STEP * goal)
+            self.evaluate(min(least + step, goal))
         assert self.paths is not None
         before, size = self.square, len(self.boxes)
-        kind = max((PLACE, VALUE), key=lambda k: (self.ages[k] >= _STALE, self.gains[k]))
-        threshold = before + _FRACTION * max(goal - before, 0.0)
-        active = np.flatnonzero(self.paths.through <= threshold)
+        kind = max((PLACE, VALUE), key=lambda k: self.ages[k])
+        active = np.flatnonzero(self.paths.through < self.threshold)
         room = MOST[self.name] - size
-        if room < 1 or not active.size:
+        if room < 1:
             return False
-        if len(active) > room:
-            order = np.argsort(self.paths.through[active], kind="stable")
-            active = active[order[:room]]
-        self.halve(active, kind)
-        self.evaluate()
+        if active.size:
+            if len(active) > room:
+                order = np.argsort(self.paths.through[active], kind="stable")
+                active = active[order[:room]]
+            self.halve(active, kind)
+            self.evaluate(self.threshold)
         other = PLACE + VALUE - kind
-        self.gains[kind] = (self.square - before) / max(len(self.boxes) - size, 1)
+        gain = self.square - before
+        self.gains[kind] = gain / max(len(self.boxes) - size, 1)
         self.ages[kind], self.ages[other] = 0, self.ages[other] + 1
+        self.recent.append(gain)
         return True
 
 
@@ -107,23 +128,23 @@ class _Condition:
         return Geometry(self.masses_on(edges), edges, boxes)
 
     def searches(self, arrays: Mapping[str, np.ndarray]) -> dict[str, _Search]:
-        """Return the families' boxes as arrays describe them, evaluated.
+        """Return the families' boxes as arrays describe them, evaluated below the level.
 
         Raises:
             ValueError: for arrays that describe none.
         """
         found = {}
         for name, (_, groups) in FAMILIES.items():
-            levels = arrays["slopes" if name == "coupled" else "values"]
+            levels = np.asarray(arrays["slopes" if name == "coupled" else "values"], float)
             search = _Search(name, lattice(arrays["box_cells"], levels, groups), self)
             for chosen, kind in rounds(arrays.get(name, np.zeros((0, 3)))):
                 if chosen.max() >= len(search.boxes):
                     raise ValueError("its list of halvings names boxes that are not there")
                 if len(search.boxes) > _GROWTH * search.evaluated:
-                    search.evaluate()
+                    search.evaluate(self.level)
                 search.halve(chosen, kind)
             if len(search.boxes) > search.evaluated:
-                search.evaluate()
+                search.evaluate(self.level)
             found[name] = search
         return found
 
@@ -140,10 +161,15 @@ def roots(masses: Masses, grid: np.ndarray) -> dict[str, np.ndarray]:
     size = masses.weight > 0
     f, slope = masses.f[size, 0], masses.slope[size, 0]
     span = max(float(np.ptp(f)), 1e-300)
-    values = np.linspace(f.min() - 0.25 * span, f.max() + 0.25 * span, _FIRST_LEVELS)
     inner = np.abs(slope) <= 8 * max(float(np.median(np.abs(slope))), span / 2)
     steep = max(float(np.abs(slope[inner]).max(initial=0.0)), span / 2)
-    slopes = np.linspace(-2 * steep, 2 * steep, 2 * _FIRST_LEVELS - 1)
+    # Beyond what the target does, intervals become wider.
+    beyond = np.array([0.125, 0.25, 0.5, 1.0, 2.0, 4.0])
+    values = np.linspace(f.min(), f.max(), _FIRST_LEVELS)
+    values = np.concatenate([f.min() - span * beyond[::-1], values, f.max() + span * beyond])
+    slopes = 1.5 * steep * np.linspace(-1, 1, 2 * _FIRST_LEVELS - 3)
+    outer = 1.5 * steep * (1 + beyond[2:])
+    slopes = np.concatenate([-outer[::-1], slopes, outer])
     step = max(1, (len(grid) - 1) // _FIRST_CELLS)
     cells = np.unique(np.append(grid[::step], grid[-1]))
     return {"box_cells": cells, "values": values, "slopes": slopes}
@@ -172,7 +198,7 @@ def search_slope_condition(
     Returns:
         (arrays, bound, whether it ended by itself).
     """
-    condition = _Condition(masses_on, grid, neurons, level)
+    condition = _Condition(masses_on, grid, neurons, float(begin.get("level", [0.0])[0]))
     names = ("box_cells", "values", "slopes")
     arrays = {k: np.asarray(begin[k]) for k in (*names, *FAMILIES) if k in begin}
     if any(name not in arrays for name in names):
@@ -182,7 +208,7 @@ def search_slope_condition(
     first = {name: int(rows[0][-1, 0]) + 1 if len(rows) and len(rows[0]) else 0
              for name, rows in kept.items()}  # fmt: skip
     for search in searches.values():
-        search.halvings = []
+        search.halvings, search.paths = [], None
     exhausted: set[str] = set()
     finished = False
     for _ in range(_ROUNDS):
@@ -191,7 +217,7 @@ def search_slope_condition(
             break
         if budget.spent:
             break
-        name = _next(searches, exhausted)
+        name = _next(searches, exhausted, goal * level)
         if not name:
             finished = True
             break
@@ -200,19 +226,26 @@ def search_slope_condition(
     for name, search in searches.items():
         own = [rows + np.array([first[name], 0, 0]) for rows in search.halvings]
         arrays[name] = np.concatenate([np.zeros((0, 3), np.int64), *kept[name], *own])
-    arrays["level"] = np.array([level])
+    # All that has to be shown again: of two families either is enough.
+    arrays["level"] = np.array([_together(searches)])
+    less = min(("coupled", "continuous"), key=lambda name: searches[name].square)
+    arrays[less] = np.zeros((0, 3), np.int64)
     return arrays, _together(searches), finished
 
 
-def _next(searches: Mapping[str, _Search], exhausted: set[str]) -> str:
+def _next(searches: Mapping[str, _Search], exhausted: set[str], goal: float) -> str:
     """Return the family to refine, "" if no refinement could raise the bound."""
     constant, coupled, continuous = (searches[n] for n in FAMILIES)
     if constant.square <= max(coupled.square, continuous.square):
         return "" if "constant" in exhausted else "constant"
-    # Either is enough; the one that has fewer boxes is cheaper to try.
     open_ones = [s for s in (coupled, continuous) if s.name not in exhausted]
-    open_ones.sort(key=lambda s: len(s.boxes) * (0.5 if s is continuous else 1.0))
-    return open_ones[0].name if open_ones else ""
+    # Either is enough: the one that gained more lately, for what it has left to gain.
+    best = max(
+        open_ones,
+        key=lambda s: s.promise / max(goal - s.square, 1e-300),
+        default=None,
+    )
+    return "" if best is None else best.name
 
 
 def slope_condition_bound(

@@ -13,12 +13,20 @@ from jaxsim.optimum.line.function_class import FunctionClass, function_class
 from jaxsim.optimum.line.masses import Masses, first_grid, line_ends, masses_of
 from jaxsim.optimum.line.one_neuron import one_kink_bound, refine_one_kink
 from jaxsim.optimum.line.segments import segment_costs
+from jaxsim.optimum.line.slope_condition import (
+    BOX_ARRAYS,
+    GOAL,
+    search_slope_condition,
+    slope_condition_bound,
+)
 from jaxsim.optimum.strategy import Budget, CertificateError
 from jaxsim.problem.problem import Problem
 from jaxsim.risk.constants import bayes_risk
 
 Arrays = Mapping[str, np.ndarray]
 FIRST_CELLS = 150
+MOST_PLAIN = 1600
+_MOST_WITH_CONDITION = 1200
 MOST_CELLS = 4000
 """Of a certificate that is read."""
 
@@ -40,22 +48,35 @@ def search_lower(
     if problem.law.finite is not None:
         return arrays, True
     start = begin.get("grid")
-    grid = first_grid(problem, FIRST_CELLS) if start is None else start
+    grid = first_grid(problem, FIRST_CELLS) if start is None else checked_grid(problem, start)
 
     def masses_on(grid: np.ndarray) -> Masses:
         return masses_of(problem, grid)
 
-    finished = True
     if family.neurons == 1:
         one = begin.get("one_grid", grid)
         arrays["one_grid"], _, finished = refine_one_kink(masses_on, one, budget)
         arrays["grid"] = grid
         return arrays, finished
-    part = budget.share(0.5) if family.neurons else budget
-    arrays["grid"], _, finished = refine_free_knots(
-        masses_on, segment_costs, grid, max(family.kinks, 0), part
+    condition = _has_slope_condition(family, network)
+    part = budget.share(0.3) if condition else budget
+    most = _MOST_WITH_CONDITION if condition else MOST_PLAIN
+    arrays["grid"], found, finished = refine_free_knots(
+        masses_on, segment_costs, grid, max(family.kinks, 0), part, most
     )
-    return arrays, finished
+    if not condition or level is None or found.square >= GOAL * level:
+        return arrays, finished
+    base = arrays["box_grid"] = begin.get("box_grid", first_grid(problem, FIRST_CELLS))
+    own = {k: begin[k] for k in BOX_ARRAYS if k in begin}
+    boxes, _, ended = search_slope_condition(
+        masses_on, base, family.neurons, level, budget, own
+    )
+    arrays.update(boxes)
+    return arrays, finished and ended
+
+
+def _has_slope_condition(family: FunctionClass, network: Network) -> bool:
+    return family.neurons > 1 and network.outputs == 1
 
 
 def verify_lower(problem: Problem, network: Network, arrays: Arrays) -> tuple[Bound, ...]:
@@ -76,6 +97,15 @@ def verify_lower(problem: Problem, network: Network, arrays: Arrays) -> tuple[Bo
         fine = masses_of(problem, checked_grid(problem, arrays["one_grid"]))
         square = one_kink_bound(fine).square
         bounds.append(_with_bayes(problem, fine, square, "one ReLU neuron with any kink"))
+    if _has_slope_condition(family, network) and "box_grid" in arrays:
+        base = checked_grid(problem, arrays["box_grid"])
+        square = slope_condition_bound(
+            lambda grid: masses_of(problem, grid), base, family.neurons, arrays
+        )
+        if square is not None:
+            reason = f"the slope condition of {family.neurons} ReLU neurons"
+            # Rounding and doubt of the finest masses, which the boxes' edges cut further.
+            bounds.append(_with_bayes(problem, masses_of(problem, base), square, reason))
     return tuple(bounds)
 
 
