@@ -8,10 +8,10 @@ passes, as the costs show that larger boxes, halved since, had up to a box and f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from jaxsim.optimum.line.boxes import Boxes
 from jaxsim.optimum.line.masses import Masses
 from jaxsim.optimum.line.segments import Segments, appended, segments
 
+Steps = Mapping[str, tuple[tuple[int, int], ...]]
 _CHUNK = 400_000
 _ROOM = 1e-12
 """Relative, by which sums of costs may be off when paths are compared with a level."""
@@ -55,7 +56,14 @@ class Geometry:
         """Return (w, x, S, f, b, c) of the masses start, ..., stop - 1."""
         s = self.segments
         place = start, stop
-        return s.weight[place], s.x[place], s.spread[place], s.f[place], s.slope[place], s.cost[place]
+        return (
+            s.weight[place],
+            s.x[place],
+            s.spread[place],
+            s.f[place],
+            s.slope[place],
+            s.cost[place],
+        )
 
     def neighbours(
         self, combinations: list[tuple[list, list]], level: float
@@ -113,7 +121,7 @@ class Family(Protocol):
         steps: by the name of a cost, the pairs (flag before, flag behind) of pieces that have it.
     """
 
-    steps: Mapping[str, Sequence[tuple[int, int]]]
+    steps: ClassVar[Steps]
 
     def start(self, geometry: Geometry) -> list[np.ndarray]:
         """Return the least costs of what lies before the first knot, by flag [B]."""

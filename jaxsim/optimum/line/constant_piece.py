@@ -14,15 +14,17 @@ of a quadratic function on a rectangle.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
-from jaxsim.optimum.line.box_program import Geometry, distance
+from jaxsim.optimum.line.box_program import Geometry, Steps, distance
 
 
 class ConstantPiece:
     """Continuous functions one of whose pieces is constant; the flag says whether it has come."""
 
-    steps = {"line": ((0, 0), (1, 1)), "constant": ((0, 1),)}
+    steps: ClassVar[Steps] = {"line": ((0, 0), (1, 1)), "constant": ((0, 1),)}
 
     def start(self, geometry: Geometry) -> list[np.ndarray]:
         """Return the least costs of what lies before the first knot, by flag [B]."""
@@ -41,7 +43,7 @@ class ConstantPiece:
 class Continuous:
     """Continuous functions, whatever their slopes."""
 
-    steps = {"line": ((0, 0),)}
+    steps: ClassVar[Steps] = {"line": ((0, 0),)}
 
     def start(self, geometry: Geometry) -> list[np.ndarray]:
         """Return the least costs of what lies before the first knot [B]."""

@@ -1,4 +1,4 @@
-"""Functions with N knots whose slopes obey the condition of ReLU by three pieces or more, from below.
+"""Functions with N knots three or more of whose slopes the condition of ReLU couples, from below.
 
 The nonzero coefficients of sum_k c_k s_k = 0 (see `constant_piece`) alternate, +1, -1, ..., +1, and
 here they are three at least. The pieces need not meet. A state is the cell of a knot, the phase,
@@ -14,9 +14,11 @@ else its slope is a difference of two sums, and lies in an interval. The sum end
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
-from jaxsim.optimum.line.box_program import Geometry, distance
+from jaxsim.optimum.line.box_program import Geometry, Steps, distance
 
 IN, OUT, IN_AGAIN, OUT_AGAIN = range(4)
 GROUPS = (-1 - IN, OUT, IN_AGAIN, OUT_AGAIN)
@@ -30,7 +32,7 @@ for _pair in ((IN, IN), (IN, OUT), (OUT, OUT), (OUT, IN_AGAIN), (IN_AGAIN, IN_AG
 class CoupledSlopes:
     """Functions with three coupled slopes or more, whether they are continuous or not."""
 
-    steps = {"piece": ((0, 0),)}
+    steps: ClassVar[Steps] = {"piece": ((0, 0),)}
 
     def start(self, geometry: Geometry) -> list[np.ndarray]:
         """Return the least costs of what lies before the first knot [B]."""
@@ -77,6 +79,4 @@ def _end(g: Geometry) -> np.ndarray:
     last = cost + spread * distance(slope, -g.most, -g.least) ** 2
     zero = (g.least <= 0) & (g.most >= 0)
     settled = np.where(zero, cost, np.inf)
-    return np.where(
-        g.group == IN_AGAIN, last, np.where(g.group == OUT_AGAIN, settled, np.inf)
-    )
+    return np.where(g.group == IN_AGAIN, last, np.where(g.group == OUT_AGAIN, settled, np.inf))

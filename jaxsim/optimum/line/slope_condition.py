@@ -27,15 +27,14 @@ FAMILIES: dict[str, tuple[Family, tuple[int, ...]]] = {
     "continuous": (Continuous(), (0,)),
 }
 """By name, with the groups of their boxes."""
-MOST = {"constant": 6_000, "coupled": 8_000, "continuous": 4_000}
+MOST = {"constant": 10_000, "coupled": 20_000, "continuous": 4_000}
 """Boxes."""
-GOAL = 0.985
+GOAL = 0.975
 BOX_ARRAYS = ("box_cells", "values", "slopes", *FAMILIES, "level")
 _FIRST_CELLS, _FIRST_LEVELS = 24, 9
+_FRACTION = 0.35
 _ROUNDS = 120
 _GROWTH = 1.5
-_FRACTION = 0.4
-_STEP = 0.01
 _STALE = 6
 
 
@@ -80,17 +79,16 @@ class _Search:
 
     def refine(self, goal: float) -> bool:
         """Halve the boxes of good paths in one direction; return whether that was possible."""
-        near = self.square >= self.threshold - 0.3 * (goal - self.square)
-        if self.paths is None or (near and self.threshold < goal):
-            least = self.square
-            if self.paths is None:
-                self.evaluate(goal)
-                least = self.square
-            step = max(_FRACTION * (goal - least), _STEP * goal)
-            self.evaluate(min(least + step, goal))
+        aim = goal
+        if len(self.boxes) > MOST[self.name] / 2:
+            # What is left of the boxes goes where the bound is held down.
+            aim = self.square + _FRACTION * (goal - self.square)
+        if self.paths is None or aim > self.threshold:
+            self.evaluate(aim)
+        self.threshold = aim
         assert self.paths is not None
         before, size = self.square, len(self.boxes)
-        kind = max((PLACE, VALUE), key=lambda k: self.ages[k])
+        kind = max((PLACE, VALUE), key=lambda k: (self.ages[k] >= _STALE, self.gains[k]))
         active = np.flatnonzero(self.paths.through < self.threshold)
         room = MOST[self.name] - size
         if room < 1:
@@ -212,17 +210,15 @@ def search_slope_condition(
     exhausted: set[str] = set()
     finished = False
     for _ in range(_ROUNDS):
-        if _together(searches) >= goal * level:
-            finished = True
-            break
-        if budget.spent:
+        finished = _together(searches) >= goal * level * (1 - 1e-12)
+        if finished or budget.spent:
             break
         name = _next(searches, exhausted, goal * level)
-        if not name:
-            finished = True
-            break
-        if not searches[name].refine(goal * level):
+        if name and not searches[name].refine(goal * level):
             exhausted.add(name)
+        if not name:
+            break
+    finished = finished or not budget.spent
     for name, search in searches.items():
         own = [rows + np.array([first[name], 0, 0]) for rows in search.halvings]
         arrays[name] = np.concatenate([np.zeros((0, 3), np.int64), *kept[name], *own])

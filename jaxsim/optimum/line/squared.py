@@ -68,9 +68,7 @@ def search_lower(
         return arrays, finished
     base = arrays["box_grid"] = begin.get("box_grid", first_grid(problem, FIRST_CELLS))
     own = {k: begin[k] for k in BOX_ARRAYS if k in begin}
-    boxes, _, ended = search_slope_condition(
-        masses_on, base, family.neurons, level, budget, own
-    )
+    boxes, _, ended = search_slope_condition(masses_on, base, family.neurons, level, budget, own)
     arrays.update(boxes)
     return arrays, finished and ended
 
