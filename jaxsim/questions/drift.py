@@ -1,0 +1,80 @@
+"""Where the parameters go: the mean of Theta_n at the last step, beside the point of least risk.
+
+For studies with few parameters. On a convex risk nothing is inactive and there are no bad minima,
+yet a method may settle around another point than the minimizer: Adam and RMSprop do unless the data
+are symmetrically distributed (Dereich, Do, Jentzen and von Wurstemberger, arXiv:2511.06675).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from jaxsim.questions.data import Data
+from jaxsim.results.polished import Sample
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.polish import Basin
+
+MOST_PARAMETERS = 16
+
+
+class DriftAnswer(Data):
+    """The mean of the parameters at the last step, [P].
+
+    Attributes:
+        runs: replicates 0, 1, ... that it is the mean of.
+        mean: of Theta_n over these runs.
+        lower: lower ends of the intervals of its expectation, Student's, approximate, that hold
+            for all parameters together.
+        upper: upper ends.
+        deviation: standard deviation of Theta_n over the runs.
+        optimum: the point that polishing leads all of these runs to; None if there is no single
+            one.
+        confidence: of the intervals.
+        convex: whether the risk is a convex function of the parameters.
+        sentence: what it says.
+    """
+
+    runs: int
+    mean: list[float]
+    lower: list[float]
+    upper: list[float]
+    deviation: list[float]
+    optimum: list[float] | None
+    confidence: float
+    convex: bool
+    sentence: str
+
+
+def drift_answer(experiment: Experiment, sample: Sample, confidence: float) -> DriftAnswer | None:
+    """Return the mean of Theta_n, None where there is no sample or too many parameters.
+
+    Args:
+        experiment: of the runs.
+        sample: of its runs.
+        confidence: of the intervals, of all parameters together.
+    """
+    done = sample.polished
+    theta = sample.theta[: len(done.risk)]
+    trainable = np.asarray(experiment.network.trainable, bool)
+    runs = len(theta)
+    if runs < 2 or not np.isfinite(theta).all() or theta.shape[1] > MOST_PARAMETERS:
+        return None
+    mean, deviation = theta.mean(0), theta.std(0, ddof=1)
+    tail = (1 - confidence) / 2 / max(int(trainable.sum()), 1)
+    reach = float(stats.t.isf(tail, runs - 1)) * deviation / np.sqrt(runs)
+    ended = done.theta
+    single = (done.basin == Basin.MINIMUM).all() and bool((np.ptp(ended, 0) < 1e-6).all())
+    convex = not experiment.network.hidden and experiment.problem.loss.convex
+    optimum = np.median(ended, 0).tolist() if single else None
+    return DriftAnswer(
+        runs=runs,
+        mean=mean.tolist(),
+        lower=(mean - reach).tolist(),
+        upper=(mean + reach).tolist(),
+        deviation=deviation.tolist(),
+        optimum=optimum,
+        confidence=confidence,
+        convex=convex,
+        sentence="",
+    )

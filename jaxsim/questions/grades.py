@@ -1,0 +1,124 @@
+"""Why a run fails, by evidence: for ever, at a local minimum, while still falling, or not known.
+
+A run that fails at the last step is
+
+    proved      if its inactive neurons keep it above inf L + eps for ever (`permanent`);
+    a minimum   if polishing led to a local minimum, checked numerically, above inf L + eps;
+    falling     if polishing led below inf L + eps, or if its risk fell at each of the last
+                checkpoints and by at least a tenth of its excess over them;
+    diverged    if its risk is infinite or not a number;
+    undecided   otherwise.
+
+The first that applies counts. Only runs of the sample are polished; a minimum of a run is that of
+its basin, and noise may still carry the run out of it.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+
+from jaxsim.estimation import Outcome, outcomes
+from jaxsim.questions.data import Data
+from jaxsim.questions.provable import remaining_risk
+from jaxsim.questions.question import Question, Subject
+from jaxsim.training.polish import Basin
+from jaxsim.training.records import Records
+
+LOOKED_BACK = 4
+"""Checkpoints whose risks make a trend."""
+FALLEN = 0.1
+"""Of the excess at the last of them, what a falling run has lost over them."""
+
+
+class GradesAnswer(Data):
+    """Runs that fail at the last step, by what is known of them, [G].
+
+    Attributes:
+        eps: thresholds.
+        failures: runs that certainly fail; the sum of the following but for `polished`.
+        proved: for ever.
+        minima: at a local minimum after polishing, checked numerically.
+        falling: still falling.
+        diverged: with an infinite or undefined risk.
+        undecided: of which no more is known.
+        polished: failing runs that were polished.
+    """
+
+    eps: list[float]
+    failures: list[int]
+    proved: list[int]
+    minima: list[int]
+    falling: list[int]
+    diverged: list[int]
+    undecided: list[int]
+    polished: list[int]
+
+
+_KINDS = ("failures", "proved", "minima", "falling", "diverged", "undecided", "polished")
+
+
+class Grades(Question):
+    """What is known of the runs that fail."""
+
+    name = "grades"
+
+    def __init__(self, subject: Subject) -> None:
+        """Begin with no runs."""
+        super().__init__(subject)
+        self.remaining = remaining_risk(subject.experiment, subject.levels)
+        self.counts = np.zeros((len(_KINDS), len(subject.eps)), np.int64)
+
+    def add(self, records: Records) -> None:
+        """Grade the runs of a shard."""
+        lower, upper = self.subject.ends
+        last, error = records.risk[:, -1], records.error[:, -1]
+        gone = ~np.isfinite(last)
+        bound = np.append(self.remaining.values, -np.inf)[self.remaining.which(records)]
+        trend = self._falls(records, lower)
+        done = self.subject.polished
+        there = np.full(len(last), np.nan)
+        minimum, was_polished = np.zeros(len(last), bool), np.zeros(len(last), bool)
+        if done is not None:
+            inside = records.replicate < len(done.risk)
+            place = records.replicate[inside]
+            settled = done.basin[place] >= Basin.STATIONARY
+            there[inside] = np.where(settled, done.risk[place], np.nan)
+            minimum[inside] = done.basin[place] == Basin.MINIMUM
+            was_polished |= inside
+        for g, eps in enumerate(self.subject.eps):
+            fails = outcomes(records.risk[:, -1:], records.error[:, -1:], lower, upper, eps)
+            rest = failing = fails[:, 0] == Outcome.FAIL
+            grades = [
+                bound > upper + eps,
+                minimum & (there - error > upper + eps),
+                (there <= lower + eps) | trend,
+                gone,
+                np.ones(len(last), bool),
+            ]
+            counts = [failing.sum()]
+            for grade in grades:
+                counts.append((rest & grade).sum())
+                rest = rest & ~grade
+            self.counts[:, g] += [*counts, (failing & was_polished).sum()]
+
+    def _falls(self, records: Records, lower: float) -> np.ndarray:
+        """Return which runs have fallen over the last checkpoints, [R]."""
+        risk = records.risk[:, -LOOKED_BACK:]
+        if risk.shape[1] < LOOKED_BACK:
+            return np.zeros(len(risk), bool)
+        with np.errstate(invalid="ignore"):
+            margin = records.error[:, -LOOKED_BACK:-1] + records.error[:, 1 - LOOKED_BACK :]
+            each = (risk[:, :-1] - risk[:, 1:] > margin).all(1)
+            excess = risk[:, -1] - (lower if np.isfinite(lower) else 0.0)
+            return each & (risk[:, 0] - risk[:, -1] >= FALLEN * excess)
+
+    def merge(self, other: Self) -> None:
+        """Add the other's counts."""
+        self.counts = self.counts + other.counts
+
+    def finish(self) -> GradesAnswer:
+        """Return the counts."""
+        rows = {name: row.tolist() for name, row in zip(_KINDS, self.counts, strict=True)}
+        return GradesAnswer(eps=self.subject.eps.tolist(), **rows)
