@@ -9,6 +9,7 @@ import typer
 
 from jaxsim import runtime
 from jaxsim.cli.information import doctor, explain, general_options
+from jaxsim.cli.levels import levels
 from jaxsim.cli.optimum import optimum
 from jaxsim.cli.output import open_streams, print_message, reader_left, unwritten
 from jaxsim.cli.results import export, replay, report
@@ -25,6 +26,7 @@ COMMANDS = {
     "show": show,
     "plan": plan,
     "optimum": optimum,
+    "levels": levels,
     "report": report,
     "replay": replay,
     "doctor": doctor,

@@ -16,6 +16,7 @@ from jaxsim.estimation.intervals import (
     upper_bound,
     wilson,
 )
+from jaxsim.estimation.levels import LevelIntervals, level_intervals, level_labels
 from jaxsim.estimation.liminf import liminf_bound
 from jaxsim.estimation.paired import (
     PairedComparison,
@@ -34,6 +35,7 @@ __all__ = [
     "Counts",
     "Estimate",
     "Interval",
+    "LevelIntervals",
     "Outcome",
     "PairedComparison",
     "PairedCounts",
@@ -48,6 +50,8 @@ __all__ = [
     "estimates",
     "holm",
     "interval_of",
+    "level_intervals",
+    "level_labels",
     "liminf_bound",
     "lower_bound",
     "mcnemar",

@@ -92,7 +92,7 @@ def level_intervals(labels: ArrayLike, confidence: float) -> LevelIntervals:
     Example: "two of 200 runs at a rare level"
         >>> found = level_intervals([0] * 50 + [1] + [0] * 100 + [1] + [0] * 48, 0.95)
         >>> found.count.tolist(), f"{found.lower[1]:.1g} {found.upper[1]:.2f} {found.unseen:.3f}"
-        ([198, 2], '2e-05 0.05 0.036')
+        ([198, 2], '1e-05 0.06 0.036')
     """
     beta = (1 - checked_level(confidence, "confidence")) / 2
     label = np.asarray(labels, np.int64)

@@ -25,7 +25,7 @@ from jaxsim.training.experiment import Experiment
 
 LAYOUT_KEYS = ("engine", "width", "lanes", "shard")
 """Keys of [execution] that a new directory settles and that are kept afterwards."""
-OUR_FOLDERS = ("launch", "tasks", "partial", "optimum")
+OUR_FOLDERS = ("launch", "tasks", "partial", "optimum", "polished")
 """Folders of ours that may be there before a study is."""
 
 

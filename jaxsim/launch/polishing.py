@@ -67,8 +67,8 @@ def polish_runs(
     if not waiting or budget.spent:
         return not waiting
     announce(
-        f"polishing {wanted:,} runs of {len(waiting)} experiments on the exact risk, for up to "
-        f"{budget.left:.3g} s"
+        f"polishing {wanted:,} runs of {len(waiting)} experiment{'s' * (len(waiting) > 1)} on the "
+        f"exact risk, for up to {budget.seconds:.3g} s"
     )
     shared: dict[str, Polish] = {}
     left = 0

@@ -23,6 +23,7 @@ from jaxsim.launch.cleanup import remove_stale
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import Directory, bind
 from jaxsim.launch.layout import choose_workers
+from jaxsim.launch.polishing import polish_runs, polish_seconds
 from jaxsim.launch.searches import planned_searches, search_seconds, searching
 from jaxsim.launch.worker import work
 from jaxsim.optimum.strategy import Budget
@@ -134,6 +135,9 @@ def simulate(
                         deadline,
                     )
         offer_best_runs(directory, searches, Budget(seconds), progress.say)
+        if study.spec.levels.runs:
+            budget = Budget(polish_seconds(study))
+            polish_runs(directory, study.spec.levels.runs, budget, progress.say)
     finally:
         progress.stop()
     return open_results(directory)

@@ -20,7 +20,7 @@ from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.parabola import parabola_of
 from jaxsim.optimum.relu_sums import represents
 from jaxsim.problem.problem import Problem
-from jaxsim.risk.constants import bayes_risk
+from jaxsim.risk.constants import bayes_risk, best_constant_risk
 from jaxsim.risk.teacher import TeacherTarget
 
 
@@ -66,7 +66,20 @@ def optimal_risk(
         known = Bracket.of(*ends, reason, bayes.evidence)
     elif parabola is not None:
         known = parabola.bracket(network.hidden[0])
+    elif only_constants(network):
+        best = best_constant_risk(problem)
+        high = best.value + best.error
+        known = known.with_lower(best.lower).with_upper(Bound(high, best.evidence, best.reason))
     return known if given is None else _with_stated(known, given)
+
+
+def only_constants(network: Network) -> bool:
+    """Return whether the family is that of all constants: a bias alone is trained."""
+    if not network.fully_connected or network.hidden or not network.layer_specs:
+        return False
+    (layer,) = network.layer_specs
+    blind = layer.multiplier == 0 or (not layer.train_weights and layer.weights.constant == 0)
+    return blind and layer.biases is not None and layer.train_biases
 
 
 def _with_stated(known: Bracket, given: float | tuple[float, float] | Stated) -> Bracket:

@@ -13,7 +13,10 @@ from pydantic import Field
 from jaxsim.questions.band import BandAnswer
 from jaxsim.questions.data import Data, EvidenceAnswer, OptimumAnswer
 from jaxsim.questions.distribution import DistributionAnswer
+from jaxsim.questions.drift import DriftAnswer
 from jaxsim.questions.exceedance import ExceedanceAnswer
+from jaxsim.questions.grades import GradesAnswer
+from jaxsim.questions.levels import LevelsAnswer
 from jaxsim.questions.liminf import LiminfAnswer
 from jaxsim.questions.pairs import PairsAnswer
 from jaxsim.questions.permanent import PermanentAnswer
@@ -50,6 +53,10 @@ class ExperimentAnswer(Data):
         exceedance: P(L(Theta_n) > inf L + eps), and bounds that need no run.
         permanent: runs certified to fail in all further training.
         liminf: lower bounds of liminf_n P(L(Theta_n) > inf L + eps).
+        grades: why runs fail, by evidence.
+        levels: at which runs end; None unless some were polished.
+        drift: the mean of the parameters at the last step; None unless runs were polished and there
+            are few parameters.
         band: the same probabilities for all eps and n together.
         quantiles: learning curves.
         distribution: of the risk at the last step.
@@ -69,6 +76,9 @@ class ExperimentAnswer(Data):
     exceedance: ExceedanceAnswer
     permanent: PermanentAnswer
     liminf: LiminfAnswer
+    grades: GradesAnswer
+    levels: LevelsAnswer | None = None
+    drift: DriftAnswer | None = None
     band: BandAnswer
     quantiles: QuantilesAnswer
     distribution: DistributionAnswer

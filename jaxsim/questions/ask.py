@@ -26,7 +26,9 @@ from jaxsim.questions.contradictions import (
     withheld_exceedance,
 )
 from jaxsim.questions.data import EvidenceAnswer, OptimumAnswer
+from jaxsim.questions.drift import drift_answer
 from jaxsim.questions.exceedance import Exceedance
+from jaxsim.questions.levels import levels_answer
 from jaxsim.questions.liminf import liminf
 from jaxsim.questions.optimum import Optimum, optima, risk_rules
 from jaxsim.questions.pairs import compare_pairs
@@ -36,9 +38,12 @@ from jaxsim.questions.registry import QUESTIONS
 from jaxsim.questions.spread import spreads
 from jaxsim.questions.warnings import study_warnings
 from jaxsim.results.frame import Axis, axes_of
+from jaxsim.results.polished import PolishedFiles, Sample
 from jaxsim.results.provenance import jaxsim_version
 from jaxsim.results.results import Results
 from jaxsim.risk import RiskRule
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.polish import Polished
 
 
 def analyse(
@@ -162,6 +167,7 @@ def _subjects(
     interval_of(interval)
     rules = risk_rules(results.experiments)
     known = optima(results, rules)
+    files = PolishedFiles(results.store.directory)
     subjects = [
         Subject(
             experiment=e,
@@ -172,6 +178,7 @@ def _subjects(
             interval=interval,
             before=known[e.hypothesis_class].before,
             levels=known[e.hypothesis_class].levels,
+            sample=_sample(results, e, files),
         )
         for e in results.experiments
     ]
@@ -195,6 +202,13 @@ def _answered(
     assert isinstance(certificates, PermanentFailures)
     tests = experiments * len(subject.eps)
     bounds = answers[Exceedance.name].lower_bounds
+    of_sample = {}
+    if subject.sample is not None:
+        one = experiment, subject.sample, subject.confidence
+        of_sample = {
+            "levels": levels_answer(*one, subject.levels, subject.optimum),
+            "drift": drift_answer(*one),
+        }
     own = {
         name: answer for name, answer in answers.items() if name in ExperimentAnswer.model_fields
     }
@@ -212,7 +226,16 @@ def _answered(
         liminf=liminf(certificates.certified(), bounds, runs, subject.confidence, tests),
         others={name: answer for name, answer in answers.items() if name not in own},
         **own,
+        **of_sample,
     )
+
+
+def _sample(results: Results, experiment: Experiment, files: PolishedFiles) -> Sample | None:
+    """Return the polished runs of an experiment that the study still has, None without any."""
+    sample = files.load(experiment)
+    planned = max((s.stop for s in results.planned[experiment.id]), default=0)
+    theta, polished = sample.theta[:planned], [a[:planned] for a in sample.polished]
+    return Sample(theta, Polished(*polished)) if len(polished[0]) else None
 
 
 def _of_other_versions(versions: Counter[str]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from jaxsim.network.parameter_layout import ParameterLayout
 from jaxsim.questions.data import Data
 from jaxsim.results.polished import Sample
 from jaxsim.training.experiment import Experiment
@@ -23,6 +24,7 @@ class DriftAnswer(Data):
 
     Attributes:
         runs: replicates 0, 1, ... that it is the mean of.
+        names: of the parameters, as `network.freeze` has them.
         mean: of Theta_n over these runs.
         lower: lower ends of the intervals of its expectation, Student's, approximate, that hold
             for all parameters together.
@@ -32,10 +34,10 @@ class DriftAnswer(Data):
             one.
         confidence: of the intervals.
         convex: whether the risk is a convex function of the parameters.
-        sentence: what it says.
     """
 
     runs: int
+    names: list[str]
     mean: list[float]
     lower: list[float]
     upper: list[float]
@@ -43,7 +45,6 @@ class DriftAnswer(Data):
     optimum: list[float] | None
     confidence: float
     convex: bool
-    sentence: str
 
 
 def drift_answer(experiment: Experiment, sample: Sample, confidence: float) -> DriftAnswer | None:
@@ -69,6 +70,7 @@ def drift_answer(experiment: Experiment, sample: Sample, confidence: float) -> D
     optimum = np.median(ended, 0).tolist() if single else None
     return DriftAnswer(
         runs=runs,
+        names=parameter_names(experiment),
         mean=mean.tolist(),
         lower=(mean - reach).tolist(),
         upper=(mean + reach).tolist(),
@@ -76,5 +78,19 @@ def drift_answer(experiment: Experiment, sample: Sample, confidence: float) -> D
         optimum=optimum,
         confidence=confidence,
         convex=convex,
-        sentence="",
     )
+
+
+def parameter_names(experiment: Experiment) -> list[str]:
+    """Return a name for each parameter: "output.biases", with an index if there are more."""
+    network = experiment.network
+    if not network.fully_connected:
+        return [f"theta {i + 1}" for i in range(network.size)]
+    names = []
+    for number, place in enumerate(ParameterLayout.of(network.layer_specs).places, start=1):
+        layer = "output" if number > len(network.hidden) else f"layer{number}"
+        for kind, part in (("weights", place.weights), ("biases", place.biases)):
+            count = 0 if part is None else part.stop - part.start
+            whole = f"{layer}.{kind}"
+            names += [whole] if count == 1 else [f"{whole} {k + 1}" for k in range(count)]
+    return names

@@ -4,8 +4,10 @@ A run that fails at the last step is
 
     proved      if its inactive neurons keep it above inf L + eps for ever (`permanent`);
     a minimum   if polishing led to a local minimum, checked numerically, above inf L + eps;
-    falling     if polishing led below inf L + eps, or if its risk fell at each of the last
-                checkpoints and by at least a tenth of its excess over them;
+    falling     if its risk fell at each of the last checkpoints, and by at least a tenth of its
+                excess over them;
+    descends    if polishing led to or below inf L + eps: no minimum holds the run, but noise, the
+                method or too few steps;
     diverged    if its risk is infinite or not a number;
     undecided   otherwise.
 
@@ -41,6 +43,7 @@ class GradesAnswer(Data):
         proved: for ever.
         minima: at a local minimum after polishing, checked numerically.
         falling: still falling.
+        descends: which noise-free descent leads to or below inf L + eps.
         diverged: with an infinite or undefined risk.
         undecided: of which no more is known.
         polished: failing runs that were polished.
@@ -51,12 +54,22 @@ class GradesAnswer(Data):
     proved: list[int]
     minima: list[int]
     falling: list[int]
+    descends: list[int]
     diverged: list[int]
     undecided: list[int]
     polished: list[int]
 
 
-_KINDS = ("failures", "proved", "minima", "falling", "diverged", "undecided", "polished")
+_KINDS = (
+    "failures",
+    "proved",
+    "minima",
+    "falling",
+    "descends",
+    "diverged",
+    "undecided",
+    "polished",
+)
 
 
 class Grades(Question):
@@ -77,7 +90,7 @@ class Grades(Question):
         gone = ~np.isfinite(last)
         bound = np.append(self.remaining.values, -np.inf)[self.remaining.which(records)]
         trend = self._falls(records, lower)
-        done = self.subject.polished
+        done = None if self.subject.sample is None else self.subject.sample.polished
         there = np.full(len(last), np.nan)
         minimum, was_polished = np.zeros(len(last), bool), np.zeros(len(last), bool)
         if done is not None:
@@ -93,7 +106,8 @@ class Grades(Question):
             grades = [
                 bound > upper + eps,
                 minimum & (there - error > upper + eps),
-                (there <= lower + eps) | trend,
+                trend,
+                there <= upper + eps,
                 gone,
                 np.ones(len(last), bool),
             ]

@@ -89,6 +89,7 @@ def levels_answer(
     sample: Sample,
     confidence: float,
     hierarchy: Sequence[Bracket] | None,
+    optimum: Bracket,
 ) -> LevelsAnswer | None:
     """Return the levels of the polished runs of an experiment, None if there are none.
 
@@ -97,6 +98,7 @@ def levels_answer(
         sample: of its runs.
         confidence: of all intervals together.
         hierarchy: brackets of R*(m) for m = 0, 1, ...; None if they are not known.
+        optimum: bracket of the optimal risk itself.
     """
     done = sample.polished
     if not len(done.risk):
@@ -111,6 +113,8 @@ def levels_answer(
         value = float(risk.min())
         ends = (None, None) if width is None else (int(active.min()), int(active.max()))
         equals = _matched(value, hierarchy)
+        if equals is None and _holds(optimum, value):
+            equals = width or 0
         levels.append(
             LevelAnswer(
                 risk=value,
@@ -141,13 +145,18 @@ def levels_answer(
 def _matched(value: float, hierarchy: Sequence[Bracket] | None) -> int | None:
     """Return the least m whose R*(m) the value is, as far as that is known."""
     for m, bracket in enumerate(hierarchy or ()):
-        low, high = bracket.lower.value, bracket.upper.value
-        if not np.isfinite(low + high) or high - low > NARROW * max(abs(low), abs(high)):
-            continue
-        slack = SLACK * max(abs(low), abs(high))
-        if low - slack <= value <= high + slack:
+        if _holds(bracket, value):
             return m
     return None
+
+
+def _holds(bracket: Bracket, value: float) -> bool:
+    """Return whether a bracket is narrow and holds a value."""
+    low, high = bracket.lower.value, bracket.upper.value
+    size = max(abs(low), abs(high))
+    if not np.isfinite(low + high) or high - low > NARROW * size:
+        return False
+    return low - SLACK * size <= value <= high + SLACK * size
 
 
 def _name(equals: int | None, ends: tuple[int | None, int | None], width: int | None) -> str:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from jaxsim.optimum.bracket import Bracket
+from jaxsim.results.polished import Sample
 from jaxsim.risk import RiskRule
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
@@ -34,6 +35,7 @@ class Subject:
         before: bracket of its optimal risk without the study's runs; the experiment's own if None.
         levels: brackets of the optimal risk with m = 0, 1, ... neurons in the first hidden layer;
             None if they are not known.
+        sample: of its runs, polished; None if there is none.
     """
 
     experiment: Experiment
@@ -44,6 +46,7 @@ class Subject:
     interval: str
     before: Bracket | None = None
     levels: tuple[Bracket, ...] | None = None
+    sample: Sample | None = None
 
     @property
     def closed_by_run(self) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from jaxsim.questions.band import SimultaneousBand
 from jaxsim.questions.distribution import Distribution
 from jaxsim.questions.exceedance import Exceedance
+from jaxsim.questions.grades import Grades
 from jaxsim.questions.permanent import PermanentFailures
 from jaxsim.questions.quantiles import Quantiles
 from jaxsim.questions.question import Question
 
 QUESTIONS: dict[str, type[Question]] = {
-    q.name: q for q in (Exceedance, PermanentFailures, SimultaneousBand, Quantiles, Distribution)
+    q.name: q
+    for q in (Exceedance, PermanentFailures, Grades, SimultaneousBand, Quantiles, Distribution)
 }

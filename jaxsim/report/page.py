@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 
 from jaxsim.questions.answer import Answer
+from jaxsim.report.levels import level_rows
 from jaxsim.report.plots.labels import clean
 from jaxsim.report.table import (
     bound_text,
@@ -94,6 +95,7 @@ def write_page(
         warnings=answer.warnings,
         confidence=f"{100 * answer.confidence:.12g} %",
         experiments=_experiments(answer),
+        levels=_levels(answer),
         comparisons=_comparisons(answer),
         bounds=shows_bounds(answer.finished),
         permanent=shows_permanent(answer.finished),
@@ -151,6 +153,12 @@ def _experiments(answer: Answer) -> list[dict[str, Any]]:
             }
         )
     return groups
+
+
+def _levels(answer: Answer) -> list[dict[str, Any]]:
+    """Return the groups of the table of levels."""
+    groups = [{"label": e.label, "rows": level_rows(e)} for e in answer.finished]
+    return [group for group in groups if group["rows"]]
 
 
 def _comparisons(answer: Answer) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer, SpreadAnswer
 from jaxsim.questions.pairs import ComparisonAnswer
+from jaxsim.report.levels import level_sentences
 from jaxsim.report.text import (
     counted,
     estimate_text,
@@ -46,6 +47,7 @@ def sentences(answer: Answer) -> list[str]:
     said += _permanent(done, answer.eps[0]) if done else []
     said += _liminf(done)
     said += _constant(done)
+    said += level_sentences(answer) if not answer.contradictions else []
     said += [text for e in done for text in _others(e)]
     return said
 

@@ -9,10 +9,13 @@ from typing import Any
 import pandas as pd
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
+from jaxsim.report.levels import drift_frame, levels_frame
 from jaxsim.results.files import write_atomically
 from jaxsim.results.text_cells import harmless
 
-TABLES = ("estimates", "quantiles", "comparisons")
+GRADES = ("proved", "minima", "falling", "descends", "undecided")
+"""Of the failing runs, as columns."""
+TABLES = ("estimates", "quantiles", "comparisons", "levels", "drift")
 
 
 def estimates_frame(answer: Answer) -> pd.DataFrame:
@@ -21,7 +24,8 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
     Columns: the fields of `Estimate`, after `experiment` one for each key in which experiments
     differ, `constant`, the runs whose network is constant on the whole support, and at the last
     checkpoint `permanent_failures` with what they rest on, `permanent_evidence`, and `liminf`, the
-    lower bound of the limit of the probability, with `liminf_evidence` and `liminf_reason`.
+    lower bound of the limit of the probability, with `liminf_evidence` and `liminf_reason`, and the
+    failing runs by what is known of them.
     """
     rows = []
     for e in answer.finished:
@@ -34,6 +38,8 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
                 row["liminf"] = e.liminf.value[g] if last else pd.NA
                 row["liminf_evidence"] = e.liminf.evidence[g].kind if last else pd.NA
                 row["liminf_reason"] = e.liminf.reason[g] if last else pd.NA
+                for grade in GRADES:
+                    row[f"failing_{grade}"] = getattr(e.grades, grade)[g] if last else pd.NA
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -93,6 +99,8 @@ def write_tables(answer: Answer, directory: Path) -> list[str]:
         ("estimates", estimates_frame(answer)),
         ("quantiles", quantiles_frame(answer)),
         ("comparisons", comparisons_frame(answer)),
+        ("levels", levels_frame(answer)),
+        ("drift", drift_frame(answer)),
     ):
         if len(frame):
             path = Path(directory) / f"{name}.csv"

@@ -13,6 +13,7 @@ from rich.console import Console
 from jaxsim.errors import shown
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.ask import analyse
+from jaxsim.report.levels import levels_table, shows_levels
 from jaxsim.report.sentences import sentences
 from jaxsim.report.table import notes, print_whole, table
 from jaxsim.report.tables import TABLES, write_tables
@@ -57,6 +58,8 @@ def write_report(
     for sentence in said[: len(answer.contradictions)]:
         _say(console, sentence, "bold red")
     print_whole(table(answer), console)
+    if shows_levels(answer.finished):
+        print_whole(levels_table(answer), console)
     for note in remarks:
         _say(console, note, "dim")
     console.print()

@@ -252,6 +252,21 @@ class OptimumSpec(Section):
     )
 
 
+class LevelsSpec(Section):
+    """[levels]: runs whose parameters are led on to a local minimum of the exact risk."""
+
+    runs: Annotated[int, Field(ge=0, le=10**6)] = Field(
+        default=0,
+        description="of each experiment, polished at the end of `run`; some hundreds show at which "
+        "levels runs end. 0: only by `jaxsim levels`",
+    )
+    budget: Annotated[float, Field(ge=0, le=MOST_SECONDS)] | None = Field(
+        default=None,
+        description="seconds of a `run` for that, after the runs; by default a tenth of the "
+        "estimated time of the study, at least 60",
+    )
+
+
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:&|()\[\]*=@+/-]+$", max_length=200)]
 _Gpus = Annotated[str, Field(pattern=r"^(0|([A-Za-z0-9_.-]+:)?[1-9][0-9]*)$")]
 """What Slurm's own names are made of: nothing that a shell would read as more than a word."""
@@ -350,6 +365,7 @@ class StudySpec(ExperimentSpec):
     )
     execution: ExecutionSpec = Field(default_factory=ExecutionSpec)
     optimum: OptimumSpec = Field(default_factory=OptimumSpec)
+    levels: LevelsSpec = Field(default_factory=LevelsSpec)
     slurm: SlurmSpec = Field(default_factory=SlurmSpec)
     grid: dict[str, list[Any]] = Field(
         default_factory=dict, description='"optimizer.name" = [...]: all combinations are run'
@@ -362,5 +378,14 @@ class StudySpec(ExperimentSpec):
 QUESTIONS = ("title", "epsilon", "confidence", "interval")
 """Keys that a report may ask otherwise than its study does."""
 
-ANALYSIS_KEYS = ("title", "replicates", "epsilon", "confidence", "interval", "optimum", "slurm")
+ANALYSIS_KEYS = (
+    "title",
+    "replicates",
+    "epsilon",
+    "confidence",
+    "interval",
+    "optimum",
+    "levels",
+    "slurm",
+)
 """Keys that may change in a directory with results: they do not touch any run."""

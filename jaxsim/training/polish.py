@@ -8,9 +8,10 @@ gradient: kinks move with theta, which automatic differentiation of a quadrature
 
 Where it ends is checked. A point is *stationary* if the gradient is small, and a *local minimum* if
 the Hessian is positive definite besides on the complement of the directions in which the function
-N_theta does not change to first order: scalings of a neuron, everything about an inactive one. Near
-points where those directions keep their number the set of equal functions is a manifold with these
-tangents, so that such a point is a strict local minimum up to reparametrization. All of this is
+N_theta does not change to first order: scalings of a neuron, all about an inactive one. Where
+those directions keep their number nearby, which is looked at beside the point, the set of equal
+functions is a manifold with these tangents, and the point a strict local minimum up to
+reparametrization. All of this is
 floating-point arithmetic, evidence and no proof. Polishing changes the run: what it finds is the
 level of the basin.
 """
@@ -51,6 +52,8 @@ DEFINITE = 1e-7
 """Eigenvalues are positive beyond this fraction of the largest."""
 SAME = 1e-12
 """Directions change the function beyond this fraction of the largest squared change."""
+BESIDE = 1e-5
+"""How far from a point, relatively, the function's directions are counted once more."""
 POINTS = 512
 """Inputs at which functions are compared."""
 
@@ -154,9 +157,8 @@ def _batched(function: Callable) -> Callable:
         for first in range(0, len(theta), BATCH):
             part = theta[first : first + BATCH]
             padded = np.concatenate([part, np.repeat(part[:1], BATCH - len(part), 0)])
-            here = jax.device_get(compiled(jnp.asarray(padded, jnp.float64)))
-            parts.append(jax.tree.map(lambda a, n=len(part): a[:n], here))
-        return jax.tree.map(lambda *a: np.concatenate(a), *parts)
+            parts.append(jax.device_get(compiled(jnp.asarray(padded, jnp.float64))))
+        return jax.tree.map(lambda *a: np.concatenate(a)[: len(theta)], *parts)
 
     return apply
 
@@ -250,7 +252,7 @@ def _backtracked(
     slope: np.ndarray,
     moving: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (theta, value, gradient, whether it moved) of the first of the halved steps that descends.
+    """Return (theta, value, gradient, whether it moved) of the first halved step that descends.
 
     A decrease below the rounding of the value counts if the slope along the step decreases.
     """
@@ -258,6 +260,8 @@ def _backtracked(
     new_gradient = np.zeros_like(theta)
     waiting, took, part = moving.copy(), np.zeros(len(theta), bool), 1.0
     for _ in range(24):
+        if not waiting.any():
+            break
         chosen = np.flatnonzero(waiting)
         trial = theta[chosen] + part * direction[chosen]
         there, gradient = oracle(trial)
@@ -270,8 +274,6 @@ def _backtracked(
         new_theta[done], new_value[done] = trial[enough], there[enough]
         new_gradient[done] = gradient[enough]
         took[done], waiting[done] = True, False
-        if not waiting.any():
-            break
         part /= 2
     rest = np.flatnonzero(~took)
     if len(rest):
@@ -341,10 +343,14 @@ def _verdict(
         return np.where(small, Basin.STATIONARY, Basin.OPEN).astype(np.int8), norm
     basin = np.full(len(theta), Basin.OPEN)
     hessian = _hessian(oracle, theta, trainable)[:, trainable][:, :, trainable]
-    changes = gram(theta)[:, trainable][:, :, trainable]
-    for place, (h, same) in enumerate(zip(hessian, changes, strict=True)):
+    shift = np.random.default_rng(0).standard_normal(theta.shape[1])
+    beside = theta + BESIDE * (1 + np.abs(theta)) * np.where(trainable, shift, 0.0)
+    changes, nearby = (gram(t)[:, trainable][:, :, trainable] for t in (theta, beside))
+    for place, (h, same, near) in enumerate(zip(hessian, changes, nearby, strict=True)):
         sizes, directions = np.linalg.eigh(same)
         kept = directions[:, sizes > SAME * max(sizes[-1], 1e-300)]
+        others = np.linalg.eigvalsh(near)
+        constant_rank = (others > SAME * max(others[-1], 1e-300)).sum() == kept.shape[1]
         values, vectors = np.linalg.eigh(kept.T @ h @ kept)
         along = vectors.T @ (kept.T @ gradient[place][trainable])
         curved = np.abs(values) > DEFINITE * max(np.abs(h).max(), 1e-300)
@@ -352,6 +358,6 @@ def _verdict(
         rest = np.abs(along[~curved]).sum()
         tolerance = SETTLED * abs(value[place]) + ROUNDED * scale
         if gain <= tolerance and rest <= SMALL * (abs(value[place]) + scale):
-            minimum = curved.all() and (values > 0).all()
+            minimum = curved.all() and (values > 0).all() and constant_rank
             basin[place] = Basin.MINIMUM if minimum else Basin.STATIONARY
     return basin.astype(np.int8), norm

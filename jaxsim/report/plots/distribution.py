@@ -45,6 +45,7 @@ def risk_distribution(answer: Answer) -> Figure | None:
             for eps in (e for e in answer.eps if edges[0] < e < edges[-1]):
                 panel.axvline(eps, color="#888888", lw=0.7, ls=(0, (2, 2)))
             _diverged(panel, one)
+            _levels(panel, one, edges, large=len(done) == 1)
         sheet.name(style.with_steps(done))
         sheet.axes[0].set_xlim(edges[0], edges[-1])
         sheet.axes[0].set_ylim(0, None)
@@ -108,12 +109,30 @@ def _diverged(panel: Axes, one: ExperimentAnswer) -> None:
         )  # fmt: skip
 
 
+def _levels(panel: Axes, one: ExperimentAnswer, edges: np.ndarray, large: bool) -> None:
+    """Draw the levels of the polished runs, named from below where there is room."""
+    free, room = edges[0], (edges[-1] / edges[0]) ** (0.03 if large else 0.06)
+    for level in one.levels.levels if one.levels is not None else ():
+        excess = level.risk - _origin(one)
+        if not edges[0] < excess < edges[-1]:
+            continue
+        panel.axvline(excess, color=style.LEVEL, lw=0.8, zorder=0.5)
+        if excess >= free:
+            panel.text(
+                excess, 0.98, level.name, transform=panel.get_xaxis_transform(), rotation=90,
+                ha="right", va="top", fontsize=7 if large else 5, color=style.LEVEL,
+            )  # fmt: skip
+            free = excess * room
+
+
 def _note(done: Sequence[ExperimentAnswer], edges: np.ndarray, beyond: bool) -> list[str]:
     clauses = []
     if any(_open(e, edges) for e in done):
         clauses.append("measured from the lower end of inf L; grey: where inf L may be above it")
     if any(not np.isfinite(e.optimum.lower.value) for e in done):
         clauses.append("measured from 0 where inf L has no lower end")
+    if any(e.levels is not None for e in done):
+        clauses.append("lines: levels at which polished runs end")
     if beyond:
         clauses.append("the outermost bars hold all runs beyond them")
     return clauses

@@ -30,6 +30,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 OTHERS = "#c8c8c8"
 BOUND = "#7a3b00"
 OPEN = "#e4e4e4"
+LEVEL = "#7a3b00"
 
 PROBABILITY = r"$P(\,L(\Theta_n) > \inf_\theta L + \varepsilon\,)$"
 EXCESS = r"$L(\Theta_n) - \inf_\theta L$"

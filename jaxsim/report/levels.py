@@ -1,0 +1,207 @@
+"""Levels, grades and drift as text: a table, sentences, and rows for CSV files and the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from jaxsim.questions.answer import Answer, ExperimentAnswer
+from jaxsim.questions.drift import DriftAnswer
+from jaxsim.questions.levels import LevelsAnswer
+from jaxsim.report.text import counted, interval_text, joined, number
+
+
+def shows_levels(done: list[ExperimentAnswer]) -> bool:
+    """Return whether any runs were polished."""
+    return any(e.levels is not None for e in done)
+
+
+def level_rows(e: ExperimentAnswer) -> list[dict[str, str]]:
+    """Return the levels of an experiment as text, then what is at none of them."""
+    answer = e.levels
+    if answer is None:
+        return []
+    rows = [
+        {
+            "risk": f"{one.risk:.9g}",
+            "count": f"{one.count:,}",
+            "P": "{} [{}, {}]".format(*interval_text(one.estimate, one.lower, one.upper)),
+            "minima": f"{one.minima:,}",
+            "name": one.name,
+        }
+        for one in answer.levels
+    ]
+    if answer.unsettled:
+        share = answer.unsettled / answer.runs
+        ends = interval_text(share, answer.unsettled_lower, answer.unsettled_upper)
+        rows.append(
+            {
+                "risk": "-",
+                "count": f"{answer.unsettled:,}",
+                "P": "{} [{}, {}]".format(*ends),
+                "minima": "0",
+                "name": "at no level",
+            }
+        )
+    limit = interval_text(0.0, 0.0, answer.unseen)[2]
+    rows.append(
+        {
+            "risk": "-",
+            "count": "0",
+            "P": f"at most {limit}",
+            "minima": "0",
+            "name": "levels not seen",
+        }
+    )
+    return rows
+
+
+def levels_table(answer: Answer) -> Table:
+    """Return the table of the levels of all experiments."""
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    shown.title = Text("levels at which runs end, after polishing")
+    shown.title_justify = "left"
+    shown.add_column("experiment", overflow="fold", min_width=10)
+    heading = f"P (simultaneous {100 * answer.confidence:.12g} %)"
+    for name in ("risk", "runs", heading, "minima"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("level", overflow="fold")
+    for e in answer.finished:
+        for k, row in enumerate(level_rows(e)):
+            shown.add_row(*(Text(cell) for cell in (e.label if k == 0 else "", *row.values())))
+    return shown
+
+
+def level_sentences(answer: Answer) -> list[str]:
+    """Return sentences on grades, levels and drift."""
+    done = answer.finished
+    said = _grades(done)
+    for e in done:
+        if e.levels is not None and len(done) <= 3:
+            said.append(_levels(e, e.levels, len(done) > 1))
+    said += [_drift(e, e.drift) for e in done if e.drift is not None and e.drift.optimum]
+    convex = [e for e in done if e.drift is not None and e.drift.convex]
+    if convex:
+        said.append(
+            "The risk is a convex function of the parameters and no neuron is inactive: whatever "
+            "stays above the optimal risk is the method's doing (the second mechanism)."
+        )
+    return said
+
+
+def _grades(done: list[ExperimentAnswer]) -> list[str]:
+    """Return a sentence on why runs fail at the least eps, all experiments together."""
+    totals = {
+        name: sum(getattr(e.grades, name)[0] for e in done)
+        for name in (
+            "failures",
+            "proved",
+            "minima",
+            "falling",
+            "descends",
+            "diverged",
+            "undecided",
+            "polished",
+        )
+    }
+    if not totals["failures"] or not totals["polished"]:
+        return []
+    parts = [
+        f"{totals['proved']:,} fail for ever, certified",
+        f"{totals['minima']:,} lie at a local minimum after polishing, checked numerically",
+        f"{totals['falling']:,} are still falling",
+        f"{totals['descends']:,} are held by no minimum (noise-free descent leads on to less)",
+    ]
+    parts += [f"{totals['diverged']:,} diverged"] * bool(totals["diverged"])
+    parts.append(f"of {totals['undecided']:,} no more is known")
+    eps = number(done[0].grades.eps[0])
+    return [
+        f"Of the {counted(totals['failures'], 'run')} that exceed the optimal risk by more than "
+        f"{eps}, {joined(parts)} ({totals['polished']:,} were polished)."
+    ]
+
+
+def _levels(e: ExperimentAnswer, answer: LevelsAnswer, named: bool) -> str:
+    """Return a sentence on the levels of an experiment."""
+    listed = []
+    for one in answer.levels[:8]:
+        share, low, high = interval_text(one.estimate, one.lower, one.upper)
+        listed.append(f"{one.risk:.6g} ({one.name}) with probability {share} ({low} to {high})")
+    more = len(answer.levels) - len(listed)
+    listed += [f"{more:,} more"] * bool(more)
+    whose = f" of {e.label}" if named else ""
+    limit = interval_text(0.0, 0.0, answer.unseen)[2]
+    levels = f"{counted(len(answer.levels), 'level')}: {joined(listed)}" if listed else "no level"
+    return (
+        f"After polishing {counted(answer.runs, 'run')}{whose} end at {levels}; levels that none "
+        f"of them reached have probability at most {limit} (all together with confidence "
+        f"{100 * answer.confidence:.12g} %, {answer.evidence.clause})."
+    )
+
+
+def _drift(e: ExperimentAnswer, drift: DriftAnswer) -> str:
+    """Return a sentence on where the parameters go."""
+    assert drift.optimum is not None
+    optimum, lower, upper = (np.array(a) for a in (drift.optimum, drift.lower, drift.upper))
+    outside = (optimum < lower) | (optimum > upper)
+    parts = []
+    for i in np.flatnonzero((np.array(drift.deviation) > 0) | outside)[:4]:
+        mean, low, high = interval_text(drift.mean[i], drift.lower[i], drift.upper[i])
+        name = drift.names[i]
+        parts.append(
+            f"{name} is {mean} ({low} to {high}), where the minimizer has {optimum[i]:.6g}"
+        )
+    verdict = "drifts away from the minimizer" if outside.any() else "stays at the minimizer"
+    return (
+        f"{e.label}, mean over {counted(drift.runs, 'run')} after {counted(e.steps, 'step')}: "
+        f"{joined(parts) if parts else 'nothing moved'}; as far as {100 * drift.confidence:.12g} % "
+        f"intervals tell, it {verdict}."
+    )
+
+
+def levels_frame(answer: Answer) -> pd.DataFrame:
+    """Return one row per experiment and level, and rows for runs at none and levels not seen."""
+    rows: list[dict[str, Any]] = []
+    for e in answer.finished:
+        found = e.levels
+        if found is None:
+            continue
+        common = {"experiment": e.label, "step": e.steps, "runs": found.runs}
+        for one in found.levels:
+            rows.append(common | one.model_dump() | {"confidence": found.confidence})
+        for name, count, low, high in (
+            ("at no level", found.unsettled, found.unsettled_lower, found.unsettled_upper),
+            ("levels not seen", 0, 0.0, found.unseen),
+        ):
+            row = {"name": name, "count": count, "estimate": count / found.runs}
+            rows.append(
+                common | row | {"lower": low, "upper": high, "confidence": found.confidence}
+            )
+    return pd.DataFrame(rows)
+
+
+def drift_frame(answer: Answer) -> pd.DataFrame:
+    """Return one row per experiment and parameter: mean at the last step and minimizer."""
+    return pd.DataFrame(
+        [
+            {
+                "experiment": e.label,
+                "step": e.steps,
+                "parameter": e.drift.names[i],
+                "runs": e.drift.runs,
+                "mean": mean,
+                "lower": e.drift.lower[i],
+                "upper": e.drift.upper[i],
+                "deviation": e.drift.deviation[i],
+                "minimizer": e.drift.optimum[i] if e.drift.optimum else None,
+                "confidence": e.drift.confidence,
+            }
+            for e in answer.finished
+            if e.drift is not None
+            for i, mean in enumerate(e.drift.mean)
+        ]
+    )
