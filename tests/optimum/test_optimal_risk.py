@@ -314,3 +314,17 @@ def test_what_is_stated_wrongly_is_refused_in_one_sentence(given, why):
     assert why in str(refused.value)
     value = study(problem__target="sin(x)", problem__optimum={"value": 0.1}).experiments[0].optimum
     assert value.lower.value == value.upper.value == 0.1
+
+
+def test_a_bias_alone_has_the_best_constants_risk():
+    """E(b - Y)^2 is least at the mean: the variance, 0.09 for Bernoulli(0.1)."""
+    law = {"law": "points", "points": [0.0, 1.0], "weights": [0.9, 0.1]}
+    changes = {"problem": {"input": law, "target": "x"}, "network__hidden": []}
+    alone = {"network__weights": "zero", "network__freeze": ["output.weights"]}
+    bias = study(**changes, **alone).experiments[0].optimum
+    assert bias.lower.value == pytest.approx(0.09, rel=1e-12)
+    assert bias.width < 1e-12
+    assert bias.evidence.proved
+    # A weight that is trained, or frozen at a random value, makes a better fit possible.
+    for other in ({}, {"network__freeze": ["output.weights"]}):
+        assert study(**changes, **other).experiments[0].optimum.lower.value == 0

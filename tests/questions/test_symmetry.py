@@ -1,0 +1,84 @@
+"""The second mechanism: a convex risk, nothing inactive, and no convergence all the same."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxsim import analyse, simulate
+from jaxsim.launch.directory import reopen
+from jaxsim.launch.polishing import polish_runs
+from jaxsim.optimum.strategy import Budget
+from jaxsim.report.levels import level_sentences
+from jaxsim.study.catalogue import ready_table
+from jaxsim.study.study import Study
+
+RUNS = 192
+
+
+def some_of(labels: list[str], **changes) -> Study:
+    """Return the ready study with some of its experiments."""
+    tables = ready_table("symmetry") | {"execution": {"width": 64}} | changes
+    tables["experiment"] = [e for e in tables["experiment"] if e["label"] in labels]
+    return Study.from_dict(tables)
+
+
+def numpy_excess(label: str, runs: int, seed: int) -> np.ndarray:
+    """Return (b - p)^2 of runs that NumPy trains for 12,000 steps."""
+    rng = np.random.default_rng(seed)
+    p = 0.5 if "symmetric" in label else 0.1
+    b, m, v = np.zeros(runs), np.zeros(runs), np.zeros(runs)
+    for n in range(1, 12_001):
+        g = 2 * (b - (rng.random(runs) < p))
+        if label.startswith("sgd"):
+            b = b - 1e-3 * g
+            continue
+        v = 0.9 * v + 0.1 * g**2
+        if label.startswith("rmsprop"):
+            b = b - 1e-3 * g / np.sqrt(v + 1e-8)
+        else:
+            m = 0.9 * m + 0.1 * g
+            b = b - 1e-3 * m / (1 - 0.9**n) / (np.sqrt(v / (1 - 0.9**n)) + 1e-8)
+    return (b - p) ** 2
+
+
+def test_a_method_drifts_to_another_point_and_the_answer_says_why(tmp_path):
+    """Thirty times the learning rate, so that a thirtieth of the steps shows it."""
+    small = some_of(["rmsprop, decay 0.9"], replicates=64, steps=400, checkpoints=4)
+    small = small.replaced(experiment=[], optimizer={"name": "rmsprop", "learning_rate": 0.03})
+    results = simulate(small, tmp_path / "out")
+    assert polish_runs(reopen(tmp_path / "out"), 64, Budget(600.0))
+    answer = analyse(results, [1e-3])
+    (e,) = answer.experiments
+    assert e.optimum.lower.value == pytest.approx(0.09, rel=1e-12)
+    assert e.optimum.width < 1e-12
+    assert e.optimum.lower.evidence.proved
+    assert e.exceedance.estimates[0][-1].undecided == 0
+    assert e.drift is not None
+    assert e.drift.convex
+    assert e.drift.names == ["output.weights", "output.biases"]
+    assert e.drift.optimum == pytest.approx([0.0, 0.1], abs=1e-9)
+    assert e.drift.upper[1] < 0.08, "the mean is below the minimizer"
+    assert e.levels is not None
+    assert [one.name for one in e.levels.levels] == ["optimum"]
+    said = level_sentences(answer)
+    assert any("it drifts away from the minimizer" in s for s in said)
+    assert any("convex function of the parameters and no neuron is inactive" in s for s in said)
+
+
+@pytest.mark.slow
+def test_the_ready_study_agrees_with_numpy(tmp_path):
+    """P(excess > 1e-3): .70 for RMSprop, .35 for Adam, .002 for SGD; .05 for symmetric data."""
+    expected = {
+        "sgd": (0.0, 0.03),
+        "rmsprop, decay 0.9": (0.55, 0.85),
+        "adam, b2 0.9": (0.2, 0.5),
+        "adam, b2 0.9, symmetric": (0.0, 0.15),
+    }
+    chosen = some_of(list(expected), replicates=RUNS)
+    for e in analyse(simulate(chosen, tmp_path / "out"), [1e-3]).experiments:
+        one = e.exceedance.estimates[0][-1]
+        low, high = expected[e.label]
+        assert low <= one.estimate <= high
+        there = int((numpy_excess(e.label, RUNS, 1) > 1e-3).sum())
+        table = [[one.failures, RUNS - one.failures], [there, RUNS - there]]
+        assert stats.fisher_exact(table)[1] > 1e-6
