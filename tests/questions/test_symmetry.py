@@ -42,11 +42,11 @@ def numpy_excess(label: str, runs: int, seed: int) -> np.ndarray:
 
 
 def test_a_method_drifts_to_another_point_and_the_answer_says_why(tmp_path):
-    """Thirty times the learning rate, so that a thirtieth of the steps shows it."""
-    small = some_of(["rmsprop, decay 0.9"], replicates=64, steps=400, checkpoints=4)
-    small = small.replaced(experiment=[], optimizer={"name": "rmsprop", "learning_rate": 0.03})
+    """Ten times the learning rate, so that a tenth of the steps shows it."""
+    small = some_of(["rmsprop, decay 0.9"], replicates=192, steps=1200, checkpoints=4)
+    small = small.replaced(experiment=[], optimizer={"name": "rmsprop", "learning_rate": 0.01})
     results = simulate(small, tmp_path / "out")
-    assert polish_runs(reopen(tmp_path / "out"), 64, Budget(600.0))
+    assert polish_runs(reopen(tmp_path / "out"), RUNS, Budget(600.0))
     answer = analyse(results, [1e-3])
     (e,) = answer.experiments
     assert e.optimum.lower.value == pytest.approx(0.09, rel=1e-12)
@@ -57,7 +57,7 @@ def test_a_method_drifts_to_another_point_and_the_answer_says_why(tmp_path):
     assert e.drift.convex
     assert e.drift.names == ["output.weights", "output.biases"]
     assert e.drift.optimum == pytest.approx([0.0, 0.1], abs=1e-9)
-    assert e.drift.upper[1] < 0.08, "the mean is below the minimizer"
+    assert e.drift.upper[1] < 0.09, "the mean is below the minimizer"
     assert e.levels is not None
     assert [one.name for one in e.levels.levels] == ["optimum"]
     said = level_sentences(answer)
