@@ -38,7 +38,7 @@ class LevelIntervals(NamedTuple):
     """Probabilities of L levels, in the order of their labels; everything holds together.
 
     Attributes:
-        count: runs at each level, int64 [L].
+        counts: runs at each level, int64 [L].
         lower: lower ends, float64 [L].
         upper: upper ends, float64 [L].
         elsewhere: runs at no level.
@@ -47,7 +47,7 @@ class LevelIntervals(NamedTuple):
         unseen: upper limit of the mass of all levels that no run is at.
     """
 
-    count: np.ndarray
+    counts: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
     elsewhere: int
@@ -91,7 +91,7 @@ def level_intervals(labels: ArrayLike, confidence: float) -> LevelIntervals:
 
     Example: "two of 200 runs at a rare level"
         >>> found = level_intervals([0] * 50 + [1] + [0] * 100 + [1] + [0] * 48, 0.95)
-        >>> found.count.tolist(), f"{found.lower[1]:.1g} {found.upper[1]:.2f} {found.unseen:.3f}"
+        >>> found.counts.tolist(), f"{found.lower[1]:.1g} {found.upper[1]:.2f} {found.unseen:.3f}"
         ([198, 2], '1e-05 0.06 0.036')
     """
     beta = (1 - checked_level(confidence, "confidence")) / 2
@@ -114,7 +114,7 @@ def level_intervals(labels: ArrayLike, confidence: float) -> LevelIntervals:
     elsewhere = ends.pop(NONE, (0, 0.0, unseen))
     found = [ends[name] for name in sorted(ends)]
     return LevelIntervals(
-        count=np.array([f[0] for f in found], np.int64),
+        counts=np.array([f[0] for f in found], np.int64),
         lower=np.array([f[1] for f in found], np.float64),
         upper=np.array([f[2] for f in found], np.float64),
         elsewhere=elsewhere[0],

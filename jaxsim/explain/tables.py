@@ -116,7 +116,7 @@ def estimate_columns() -> dict[str, str]:
         ),
         "liminf_evidence": "what it rests on, in the same words.",
         "liminf_reason": "how it is known.",
-        "failing_proved": "failing runs that fail for ever, certified; at the last step only.",
+        "failing_permanent": "failing runs that fail for ever, certified; at the last step only.",
         "failing_minima": "failing runs at a local minimum after polishing, checked numerically.",
         "failing_falling": "failing runs that are still falling.",
         "failing_descends": "failing runs that noise-free descent leads to or below inf L + eps.",

@@ -2,8 +2,8 @@
 
 A run that fails at the last step is
 
-    proved      if its inactive neurons keep it above inf L + eps for ever (`permanent`);
-    a minimum   if polishing led to a local minimum, checked numerically, above inf L + eps;
+    permanent   if its inactive neurons keep it above inf L + eps for ever (`permanent`);
+    minimum     if polishing led to a local minimum, checked numerically, above inf L + eps;
     falling     if its risk fell at each of the last checkpoints, and by at least a tenth of its
                 excess over them;
     descends    if polishing led to or below inf L + eps: no minimum holds the run, but noise, the
@@ -40,7 +40,7 @@ class GradesAnswer(Data):
     Attributes:
         eps: thresholds.
         failures: runs that certainly fail; the sum of the following but for `polished`.
-        proved: for ever.
+        permanent: for ever, certified.
         minima: at a local minimum after polishing, checked numerically.
         falling: still falling.
         descends: which noise-free descent leads to or below inf L + eps.
@@ -51,7 +51,7 @@ class GradesAnswer(Data):
 
     eps: list[float]
     failures: list[int]
-    proved: list[int]
+    permanent: list[int]
     minima: list[int]
     falling: list[int]
     descends: list[int]
@@ -62,7 +62,7 @@ class GradesAnswer(Data):
 
 _KINDS = (
     "failures",
-    "proved",
+    "permanent",
     "minima",
     "falling",
     "descends",

@@ -107,7 +107,7 @@ def levels_answer(
     found = level_intervals(labels, confidence)
     width = experiment.network.hidden[0] if experiment.network.hidden else None
     levels = []
-    for label in range(len(found.count)):
+    for label in range(len(found.counts)):
         at = labels == label
         risk, active = done.risk[at], done.active[at]
         value = float(risk.min())
@@ -119,8 +119,8 @@ def levels_answer(
             LevelAnswer(
                 risk=value,
                 spread=float(risk.max()) - value,
-                count=int(found.count[label]),
-                estimate=int(found.count[label]) / len(labels),
+                count=int(found.counts[label]),
+                estimate=int(found.counts[label]) / len(labels),
                 lower=float(found.lower[label]),
                 upper=float(found.upper[label]),
                 minima=int((done.basin[at] == Basin.MINIMUM).sum()),

@@ -39,11 +39,11 @@ class Certified(NamedTuple):
     """Runs certified to exceed inf L + eps in all further training.
 
     Attributes:
-        count: how many.
+        runs: how many.
         evidence: what their certificates rest on.
     """
 
-    count: int
+    runs: int
     evidence: Evidence
 
 
@@ -102,7 +102,7 @@ class PermanentFailures(Question):
         return PermanentAnswer(
             eps=self.subject.eps.tolist(),
             runs=self.runs,
-            count=[one.count for one in certified],
+            count=[one.runs for one in certified],
             evidence=[EvidenceAnswer.of(one.evidence) for one in certified],
             dead_layer=self.dead_layer,
             dead_neurons=self.dead_neurons.tolist(),

@@ -99,7 +99,7 @@ def _grades(done: list[ExperimentAnswer]) -> list[str]:
         name: sum(getattr(e.grades, name)[0] for e in done)
         for name in (
             "failures",
-            "proved",
+            "permanent",
             "minima",
             "falling",
             "descends",
@@ -111,7 +111,7 @@ def _grades(done: list[ExperimentAnswer]) -> list[str]:
     if not totals["failures"] or not totals["polished"]:
         return []
     parts = [
-        f"{totals['proved']:,} fail for ever, certified",
+        f"{totals['permanent']:,} fail for ever, certified",
         f"{totals['minima']:,} lie at a local minimum after polishing, checked numerically",
         f"{totals['falling']:,} are still falling",
         f"{totals['descends']:,} are held by no minimum (noise-free descent leads on to less)",

@@ -13,7 +13,7 @@ from jaxsim.report.levels import drift_frame, levels_frame
 from jaxsim.results.files import write_atomically
 from jaxsim.results.text_cells import harmless
 
-GRADES = ("proved", "minima", "falling", "descends", "undecided")
+GRADES = ("permanent", "minima", "falling", "descends", "undecided")
 """Of the failing runs, as columns."""
 TABLES = ("estimates", "quantiles", "comparisons", "levels", "drift")
 

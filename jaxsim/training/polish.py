@@ -113,7 +113,7 @@ def make_polish(
 
     def polish(theta: np.ndarray, stopped: Callable[[], bool]) -> Polished | None:
         theta = np.array(theta, np.float64)
-        finite = np.isfinite(theta).all(1)
+        finite = np.asarray(np.isfinite(theta).all(1))
         if finite.any():
             finite[finite] &= np.isfinite(risk_and_gradient(theta[finite])[0])
         basin = np.zeros(len(theta), np.int8)

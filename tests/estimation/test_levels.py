@@ -20,7 +20,7 @@ def test_runs_at_one_level_differ_by_rounding_only():
 def test_a_level_has_the_exact_interval_of_the_runs_after_the_one_that_discovered_it():
     labels = np.array([0] * 10 + [1] + [0, 1, 0] * 9 + [-1, 0])
     found = level_intervals(labels, 0.9)
-    assert found.count.tolist() == [29, 10]
+    assert found.counts.tolist() == [29, 10]
     assert found.elsewhere == 1
     for k, (label, first) in enumerate([(0, 0), (1, 10)], start=1):
         later = labels[first + 1 :]
@@ -51,5 +51,5 @@ def test_few_runs_say_little_and_nothing_wrong():
     one = level_intervals([0], 0.95)
     assert (one.lower.tolist(), one.upper.tolist(), one.unseen) == ([0.0], [1.0], 1.0)
     none = level_intervals([], 0.95)
-    assert (none.count.tolist(), none.elsewhere, none.unseen) == ([], 0, 1.0)
+    assert (none.counts.tolist(), none.elsewhere, none.unseen) == ([], 0, 1.0)
     assert level_intervals([-1, -1, -1, -1], 0.95).elsewhere == 4

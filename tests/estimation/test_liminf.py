@@ -18,7 +18,7 @@ def certified(dead_by: float) -> float:
     return float(stats.binom.sf(1, NEURONS, dead_by))
 
 
-LIMIT = certified(1 - np.prod(1 - DYING))
+LIMIT = certified(1 - float(np.prod(1 - DYING)))
 """lim_n P(failure): a run with two dead neurons fails for ever, others fail now and then."""
 
 
@@ -43,14 +43,14 @@ def test_it_never_decreases_with_the_steps_and_comes_near_the_limit(counts):
     assert (np.diff(bounds, axis=0) >= 0).all()
     assert bounds[0].mean() < bounds[-1].mean() < LIMIT
     many = 10**6
-    near = liminf_bound(int(many * certified(1 - np.prod(1 - DYING[:60]))), many, CONFIDENCE)
+    near = liminf_bound(int(many * certified(1 - float(np.prod(1 - DYING[:60])))), many, CONFIDENCE)
     assert LIMIT - 0.002 < near < LIMIT
 
 
 def test_the_simulated_chain_has_the_limit_that_is_computed(counts):
     """The count of the last step is binomial with the closed form's probability."""
     total, runs = counts[-1].sum(), RUNS * REPETITIONS
-    p = certified(1 - np.prod(1 - DYING[: STEPS[-1]]))
+    p = certified(1 - float(np.prod(1 - DYING[: STEPS[-1]])))
     assert stats.binomtest(int(total), runs, p).pvalue > 1e-6
 
 

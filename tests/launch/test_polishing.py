@@ -137,15 +137,18 @@ def test_grades_split_the_failing_runs(answer, sample, frame):
     for g, eps in enumerate(EPS):
         fails = (last.risk - last.error > upper + eps).to_numpy()
         grades = e.grades
-        total = [grades.proved, grades.minima, grades.falling, grades.descends, grades.undecided]
+        total = [grades.permanent, grades.minima, grades.falling, grades.descends, grades.undecided]
         assert sum(row[g] for row in total) == grades.failures[g] == fails.sum()
-        assert grades.proved[g] == e.permanent.count[g]
+        assert grades.permanent[g] == e.permanent.count[g]
         assert grades.polished[g] == fails[:RUNS].sum()
         held = (sample.polished.basin == Basin.MINIMUM) & (sample.polished.risk > upper + eps)
         assert 0 < grades.minima[g] <= (held & fails[:RUNS]).sum()
         assert grades.descends[g] <= (fails[:RUNS] & ~held).sum()
     row = estimates_frame(answer).iloc[-1]
-    assert (row.failing_proved, row.failing_minima) == (e.grades.proved[1], e.grades.minima[1])
+    assert (row.failing_permanent, row.failing_minima) == (
+        e.grades.permanent[1],
+        e.grades.minima[1],
+    )
 
 
 def test_levels_are_named_by_the_neurons_that_are_left(answer, sample):
@@ -161,7 +164,7 @@ def test_levels_are_named_by_the_neurons_that_are_left(answer, sample):
         assert one.lower <= one.estimate <= one.upper
     rows = levels_frame(answer)
     assert rows.name.tolist()[-2:] == ["at no level", "levels not seen"]
-    assert rows["count"].sum() == RUNS
+    assert int(rows["count"].to_numpy(int).sum()) == RUNS
     said = level_sentences(answer)
     assert any("2 of 3 neurons left" in s and "confidence 95 %" in s for s in said)
     assert any("fail for ever, certified" in s for s in said)
