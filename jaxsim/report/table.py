@@ -12,7 +12,15 @@ from jaxsim.estimation import interval_of
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.data import EvidenceAnswer
 from jaxsim.report.sentences import NOTEWORTHY
-from jaxsim.report.text import counted, estimate_text, joined, lower_text, number, optimum_text
+from jaxsim.report.text import (
+    MOST_DRAWN,
+    counted,
+    estimate_text,
+    joined,
+    lower_text,
+    number,
+    optimum_text,
+)
 
 
 def bound_text(value: float, evidence: EvidenceAnswer) -> str:
@@ -123,6 +131,8 @@ def notes(answer: Answer) -> list[str]:
             "liminf: lower bound of liminf P(L(Theta_n) > inf L + eps) as n grows, from permanent "
             f"runs, one-sided, {level} each"
         )
+    if len(done) > MOST_DRAWN:
+        lines.append(f"figures show the first {MOST_DRAWN:,} of {len(done):,} experiments")
     lines += legend(done)
     lines += [f"constant: {text}" for text in constant_texts(done)]
     said: list[Callable[[ExperimentAnswer], str]] = [_optimum, _risk]

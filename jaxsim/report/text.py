@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # words alone need no statistics: half a second of imports
     from jaxsim.estimation import Estimate
 
+MOST_DRAWN = 100
+"""Experiments in figures: of more, with a panel each, no image format holds them all."""
+
 
 def decimals(half_width: float) -> int:
     """Return the decimals that show two digits of an interval's half width."""

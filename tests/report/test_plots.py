@@ -23,6 +23,8 @@ from jaxsim.questions.data import EvidenceAnswer
 from jaxsim.report.plots import FIGURES, draw_all
 from jaxsim.report.plots.labels import MOST, clean, short_names
 from jaxsim.report.plots.style import BOUND, save, styled
+from jaxsim.report.table import notes
+from jaxsim.report.text import MOST_DRAWN
 from tests.report.answers import (
     ALIKE,
     HOSTILE,
@@ -369,3 +371,18 @@ def test_texts_of_panels_are_no_mathematics(answer):
     assert [panel.get_title() for panel in figure.axes] == ["$x$", "a_b^c"]
     assert not any(panel.title.get_parse_math() for panel in figure.axes)
     assert isinstance(figure.axes[0].title, Text)
+
+
+def test_figures_of_very_many_experiments_show_the_first_and_say_so(answer, tmp_path, monkeypatch):
+    # A panel each would be higher than PNG allows.
+    many = with_experiments(answer, [str(k) for k in range(MOST_DRAWN + 5)])
+    drawn_of: list[Answer] = []
+    monkeypatch.setattr(
+        "jaxsim.report.plots.FIGURES", {name: lambda a: drawn_of.append(a) for name in FIGURES}
+    )
+    draw_all(many, tmp_path)
+    assert len(drawn_of) == len(FIGURES)
+    assert all([e.label for e in a.experiments] == [str(k) for k in range(MOST_DRAWN)]
+               for a in drawn_of)  # fmt: skip
+    assert f"figures show the first {MOST_DRAWN} of {MOST_DRAWN + 5} experiments" in notes(many)
+    assert not any("figures show" in line for line in notes(answer))

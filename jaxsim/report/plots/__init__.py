@@ -10,6 +10,7 @@ from jaxsim.report.plots.against_n import against_n
 from jaxsim.report.plots.distribution import risk_distribution
 from jaxsim.report.plots.learning_curves import learning_curves
 from jaxsim.report.plots.style import save
+from jaxsim.report.text import MOST_DRAWN
 
 FIGURES = {
     "exceedance_vs_eps": against_eps,
@@ -23,8 +24,10 @@ FIGURES = {
 def draw_all(answer: Answer, directory: Path) -> list[Path]:
     """Draw every figure as PNG and SVG into `directory`/plots and return the files.
 
-    Experiments without a finished run are left out.
+    Experiments without a finished run are left out, and all but the first `MOST_DRAWN`.
     """
+    if len(answer.finished) > MOST_DRAWN:
+        answer = answer.model_copy(update={"experiments": answer.finished[:MOST_DRAWN]})
     written: list[Path] = []
     for name, draw in FIGURES.items():
         figure = draw(answer)
