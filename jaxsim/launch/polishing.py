@@ -21,7 +21,7 @@ from jaxsim.optimum.strategy import Budget
 from jaxsim.results.polished import PolishedFiles, Sample
 from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
-from jaxsim.training.polish import BATCH, Polished, make_polish
+from jaxsim.training.polish import Polished, batch_of, make_polish
 
 RUNS = 256
 """Runs of each experiment that are polished unless told otherwise."""
@@ -74,9 +74,9 @@ def polish_runs(
     left = 0
     for place, (experiment, most) in enumerate(waiting):
         part = budget.share(1 / (len(waiting) - place))
-        polish = shared.get(experiment.evaluation_key)
-        if polish is None:
-            polish = shared[experiment.evaluation_key] = make_polish(experiment)
+        key = experiment.evaluation_key + experiment.hypothesis_class
+        polish = shared.get(key) or make_polish(experiment)
+        shared[key] = polish
         done = _polish_experiment(directory, experiment, polish, most, files, part)
         left += most - done
     if left:
@@ -117,7 +117,7 @@ def _polish_experiment(
             theta = final_parameters(directory, experiment, first)[done - first :]
             sample = Sample(np.concatenate([sample.theta, theta[: most - done]]), sample.polished)
             files.save(experiment, sample)
-        part = sample.theta[done : done + BATCH]
+        part = sample.theta[done : done + batch_of(experiment)]
         found = polish(part, lambda: budget.spent)
         if found is None:
             break

@@ -33,12 +33,12 @@ from jaxsim.risk import make_risk
 from jaxsim.training.evaluate import make_evaluate
 from jaxsim.training.experiment import Experiment
 
-BATCH = 64
-"""Parameter vectors of one compiled call."""
+LARGEST_BATCH, BATCH_SIZE = 64, 2**14
+"""Parameter vectors of one compiled call, at most; and parameters of them together."""
 MEMORY = 12
 """Pairs of steps and gradient differences that L-BFGS keeps."""
 FIRST_STEPS, NEWTON_STEPS = 300, 40
-MOST_FOR_NEWTON = 96
+MOST_FOR_NEWTON = 200
 """Parameters: a Hessian takes twice as many gradients."""
 REACH = 0.1
 """Longest step, relative to 1 + |theta|: a basin is not to be left."""
@@ -98,14 +98,14 @@ def make_polish(
     Args:
         experiment: whose risk it is.
     """
-    network = experiment.network
+    network, batch = experiment.network, batch_of(experiment)
     rule = make_risk(experiment.problem, network, experiment.risk)
     trainable = np.asarray(network.trainable, bool)
-    oracle = _batched(jax.value_and_grad(rule.population_loss))
+    oracle = _batched(jax.value_and_grad(rule.population_loss), batch)
     scale = abs(float(oracle(np.zeros((1, network.size)))[0][0]))
     scale = scale if np.isfinite(scale) else 0.0
-    observe = _batched(make_evaluate(experiment).observe)
-    gram = _batched(_gram(experiment))
+    observe = _batched(make_evaluate(experiment).observe, batch)
+    gram = _batched(_gram(experiment), batch)
 
     def risk_and_gradient(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         value, gradient = oracle(theta)
@@ -148,15 +148,20 @@ def within(seconds: float) -> Callable[[], bool]:
     return lambda: time.monotonic() >= end
 
 
-def _batched(function: Callable) -> Callable:
+def batch_of(experiment: Experiment) -> int:
+    """Return how many runs of an experiment are polished together."""
+    return max(4, min(LARGEST_BATCH, BATCH_SIZE // experiment.network.size))
+
+
+def _batched(function: Callable, batch: int) -> Callable:
     """Return a function of many parameter vectors [R, P] that compiles for one batch only."""
     compiled = jax.jit(jax.vmap(function))
 
     def apply(theta: np.ndarray):
         parts = []
-        for first in range(0, len(theta), BATCH):
-            part = theta[first : first + BATCH]
-            padded = np.concatenate([part, np.repeat(part[:1], BATCH - len(part), 0)])
+        for first in range(0, len(theta), batch):
+            part = theta[first : first + batch]
+            padded = np.concatenate([part, np.repeat(part[:1], batch - len(part), 0)])
             parts.append(jax.device_get(compiled(jnp.asarray(padded, jnp.float64))))
         return jax.tree.map(lambda *a: np.concatenate(a)[: len(theta)], *parts)
 

@@ -1,5 +1,6 @@
 """Polished samples in a directory: the runs' own parameters, kept, continued, and answered."""
 
+import sys
 from dataclasses import replace
 
 import jax
@@ -7,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsim import analyse, simulate
+from jaxsim import analyse, cli, simulate
 from jaxsim.launch import polishing
 from jaxsim.launch.directory import reopen
 from jaxsim.launch.polishing import polish_runs
 from jaxsim.launch.simulate import open_results
 from jaxsim.optimum.strategy import Budget
 from jaxsim.report.levels import drift_frame, level_sentences, levels_frame
+from jaxsim.report.plots.distribution import risk_distribution
 from jaxsim.report.tables import estimates_frame
 from jaxsim.results.polished import PolishedFiles, no_sample
 from jaxsim.training.evaluate import make_evaluate
@@ -87,7 +89,7 @@ def test_what_is_cut_short_goes_on_to_the_same_bits(directory, sample, monkeypat
 
     monkeypatch.setattr(polishing, "final_parameters", once)
     budget = Budget(600.0)
-    monkeypatch.setattr(polishing, "BATCH", 8)
+    monkeypatch.setattr(polishing, "batch_of", lambda experiment: 8)
     make = polishing.make_polish
 
     def interrupted(experiment):
@@ -179,3 +181,32 @@ def test_parameters_are_averaged_where_there_are_few(answer, sample):
     assert drift.optimum is None, "these runs have several minima"
     assert not drift.convex
     assert len(drift_frame(answer)) == 10
+
+
+def test_levels_are_drawn_and_named(answer):
+    figure = risk_distribution(answer)
+    assert figure is not None
+    names = {text.get_text() for text in figure.axes[0].texts}
+    assert {"1 of 3 neurons left", "a constant"} <= names
+
+
+def run_command(monkeypatch, capsys, *arguments: object) -> tuple[object, str, str]:
+    """Return how a command ends, and what it prints as answer and as message."""
+    monkeypatch.setattr(sys, "argv", ["jaxsim", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    shown = capsys.readouterr()
+    return ended.value.code, shown.out, shown.err
+
+
+def test_the_command_polishes_and_answers_again(directory, sample, monkeypatch, capsys):
+    place = directory.store.directory
+    call = monkeypatch, capsys, "levels", place
+    code, shown, said = run_command(*call, "--runs", RUNS, "--no-plots")
+    assert not code, said
+    assert "levels at which runs end, after polishing" in shown
+    assert "2 of 3 neurons left" in (place / "levels.csv").read_text()
+    assert "At which levels do runs end?" in (place / "report.html").read_text()
+    code, _, said = run_command(*call, "--budget", "-1")
+    assert code == 2
+    assert "--budget -1.0 is not accepted" in said

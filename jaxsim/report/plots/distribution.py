@@ -110,19 +110,21 @@ def _diverged(panel: Axes, one: ExperimentAnswer) -> None:
 
 
 def _levels(panel: Axes, one: ExperimentAnswer, edges: np.ndarray, large: bool) -> None:
-    """Draw the levels of the polished runs, named from below where there is room."""
-    free, room = edges[0], (edges[-1] / edges[0]) ** (0.03 if large else 0.06)
-    for level in one.levels.levels if one.levels is not None else ():
+    """Draw the levels of the polished runs; name them where there is room, frequent ones first."""
+    room = (edges[-1] / edges[0]) ** (0.03 if large else 0.06)
+    levels = one.levels.levels if one.levels is not None else []
+    named: list[float] = []
+    for level in sorted(levels, key=lambda level: -level.count):
         excess = level.risk - _origin(one)
         if not edges[0] < excess < edges[-1]:
             continue
         panel.axvline(excess, color=style.LEVEL, lw=0.8, zorder=0.5)
-        if excess >= free:
+        if all(excess > room * other or other > room * excess for other in named):
             panel.text(
                 excess, 0.98, level.name, transform=panel.get_xaxis_transform(), rotation=90,
                 ha="right", va="top", fontsize=7 if large else 5, color=style.LEVEL,
             )  # fmt: skip
-            free = excess * room
+            named.append(excess)
 
 
 def _note(done: Sequence[ExperimentAnswer], edges: np.ndarray, beyond: bool) -> list[str]:
