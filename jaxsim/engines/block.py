@@ -184,4 +184,5 @@ def _records(
         dead_layer=np.asarray(dead_layer, np.int16),
         dead_neurons=np.asarray(dead_neurons, np.int32),
         constant=np.stack([o.constant for o in observed], axis=1).astype(np.int8),
+        error_rate=np.stack([o.error_rate for o in observed], axis=1),
     )

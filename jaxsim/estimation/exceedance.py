@@ -33,7 +33,7 @@ class Estimate:
     Attributes:
         experiment: label.
         step: number n of training steps.
-        eps: threshold above the optimal risk.
+        eps: threshold of the event: above the optimal risk, or of risk or error rate.
         runs: replicates.
         failures: replicates that certainly fail, diverged ones included.
         undecided: replicates of which it is not known.
@@ -54,6 +54,7 @@ class Estimate:
         lower_bound: on the probability, for every n, from inactive neurons at initialization.
         lower_bound_evidence: what it rests on, in the same words.
         lower_bound_reason: how it is known.
+        event: what the probability is of: "above_optimum", or another kind of event.
     """
 
     experiment: str
@@ -77,6 +78,7 @@ class Estimate:
     lower_bound: float
     lower_bound_evidence: str
     lower_bound_reason: str
+    event: str = "above_optimum"
 
 
 class LowerBoundLike(Protocol):
@@ -109,6 +111,8 @@ def estimates(
     optimum: Bracket,
     risk: Evidence = PROVED,
     lower_bounds: Sequence[LowerBoundLike] | None = None,
+    event: str = "above_optimum",
+    reference: Evidence | None = None,
 ) -> tuple[tuple[Estimate, ...], ...]:
     """Return the estimates for G thresholds and T checkpoints, [G][T].
 
@@ -122,6 +126,8 @@ def estimates(
         optimum: the bracket that the counts rest on.
         risk: evidence of the errors of the risks.
         lower_bounds: on the probabilities, without any run, [G]; None if there are none.
+        event: kind of the event.
+        reference: evidence of what thresholds are added to; None for that of the optimum.
 
     Raises:
         InputError: for an unknown interval, a bad confidence, or lengths that do not agree.
@@ -151,7 +157,7 @@ def estimates(
     lower = method.function(counts.failures, counts.runs, confidence)[0]
     upper = method.function(counts.possible, counts.runs, confidence)[1]
     runs = max(counts.runs, 1)
-    evidence = risk & optimum.evidence
+    evidence = risk & (optimum.evidence if reference is None else reference)
     bounds = lower_bounds or [None] * len(threshold)
 
     def one(g: int, t: int) -> Estimate:
@@ -179,6 +185,7 @@ def estimates(
             lower_bound=0.0 if bound is None else float(bound.value),
             lower_bound_evidence="proved" if bound is None else bound.evidence.word,
             lower_bound_reason="none is known" if bound is None else bound.reason,
+            event=event,
         )
 
     return tuple(tuple(one(g, t) for t in range(shape[1])) for g in range(shape[0]))

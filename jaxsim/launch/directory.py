@@ -215,6 +215,8 @@ def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[s
         there = {current_name(e[key]) for e in manifest["experiments"]}
         if wanted != "auto" and there != {wanted}:
             differences.append(f"execution.{key}: {sorted(there)} there, {wanted} asked for")
+    if not differences:
+        differences += _error_rates(manifest["study"], study)
     if not differences and any(e.id not in recorded for e in study.experiments):
         differences += _spellings(manifest["study"], study.spec.model_dump(mode="json"))
     if not differences and any(e.id not in recorded for e in study.experiments):
@@ -236,6 +238,22 @@ def resolved(study: dict[str, Any]) -> dict[str, Any]:
         return study_spec(study).model_dump(mode="json")
     except InputError:
         return study
+
+
+def _error_rates(there: dict[str, Any], study: Study) -> Iterator[str]:
+    """Yield a line if a directory lacks error rates that the events need, or has them in vain."""
+    try:
+        known = any(event.of_error_rate for event in study_spec(there).asked)
+    except InputError:
+        return
+    needed = any(event.of_error_rate for event in study.spec.asked)
+    if needed and not known:
+        yield "error rates, which these events need, are not recorded there"
+    if known and not needed:
+        yield (
+            "error rates are recorded there, which these events do not need (ask for them with "
+            "`jaxsim report --set`)"
+        )
 
 
 def _layout(recorded: dict[str, Any]) -> Layout:

@@ -11,9 +11,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from jaxsim.questions.band import BandAnswer
-from jaxsim.questions.data import Data, EvidenceAnswer, OptimumAnswer
+from jaxsim.questions.data import Data, EventAnswer, EvidenceAnswer, OptimumAnswer
 from jaxsim.questions.distribution import DistributionAnswer
 from jaxsim.questions.drift import DriftAnswer
+from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.questions.exceedance import ExceedanceAnswer
 from jaxsim.questions.grades import GradesAnswer
 from jaxsim.questions.levels import LevelsAnswer
@@ -57,7 +58,8 @@ class ExperimentAnswer(Data):
         levels: at which runs end; None unless some were polished.
         drift: the mean of the parameters at the last step; None unless runs were polished and there
             are few parameters.
-        band: the same probabilities for all eps and n together.
+        band: the same probabilities for all thresholds and n together, of the first kind of events.
+        bands: those of the other kinds.
         quantiles: learning curves.
         distribution: of the risk at the last step.
         others: answers of further questions by their names.
@@ -80,6 +82,7 @@ class ExperimentAnswer(Data):
     levels: LevelsAnswer | None = None
     drift: DriftAnswer | None = None
     band: BandAnswer
+    bands: list[BandAnswer] = Field(default_factory=list)
     quantiles: QuantilesAnswer
     distribution: DistributionAnswer
     others: dict[str, Any] = Field(default_factory=dict)
@@ -90,7 +93,8 @@ class SpreadAnswer(Data):
 
     Attributes:
         steps: n.
-        eps: threshold above the optimal risk.
+        eps: threshold of the event: above the optimal risk, or of risk or error rate.
+        event: its kind.
         experiments: labels.
         lowest: labels of those with the least estimate.
         lowest_estimate: failures / runs of these.
@@ -105,6 +109,7 @@ class SpreadAnswer(Data):
 
     steps: int
     eps: float
+    event: str = ABOVE_OPTIMUM
     experiments: list[str]
     lowest: list[str]
     lowest_estimate: float
@@ -115,6 +120,11 @@ class SpreadAnswer(Data):
     confidence: float
     separated: bool
 
+    @property
+    def asked(self) -> Event:
+        """The event."""
+        return Event(self.event, self.eps)
+
 
 class Answer(Data):
     """What is known of a study.
@@ -123,7 +133,9 @@ class Answer(Data):
         format: version of this model.
         name: of the study.
         title: of the study.
-        eps: thresholds above the optimal risk, increasing, [G].
+        eps: thresholds above the optimal risk among the events, increasing.
+        events: what it means that a run fails, [G]: all lists with an entry per event are in this
+            order, whose first ones are those of `eps`.
         confidence: of every interval.
         interval: name of the pointwise interval's method.
         contradictions: sentences; if there are any, nothing in the answer is called proved.
@@ -139,6 +151,7 @@ class Answer(Data):
     name: str
     title: str
     eps: list[float]
+    events: list[EventAnswer] = Field(default_factory=list)
     confidence: float
     interval: str
     contradictions: list[str]
@@ -148,6 +161,11 @@ class Answer(Data):
     spreads: list[SpreadAnswer]
     device_kinds: dict[str, int]
     jaxsim: str
+
+    @property
+    def asked(self) -> list[Event]:
+        """All events, [G]."""
+        return [one.event for one in self.events] or [Event(ABOVE_OPTIMUM, e) for e in self.eps]
 
     @property
     def finished(self) -> list[ExperimentAnswer]:

@@ -8,7 +8,7 @@ third compares them in pairs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -25,14 +25,16 @@ from jaxsim.questions.contradictions import (
     withheld,
     withheld_exceedance,
 )
-from jaxsim.questions.data import EvidenceAnswer, OptimumAnswer
+from jaxsim.questions.data import EventAnswer, EvidenceAnswer, OptimumAnswer
 from jaxsim.questions.drift import drift_answer
+from jaxsim.questions.events import ABOVE_OPTIMUM, Asked, events_of
 from jaxsim.questions.exceedance import Exceedance
 from jaxsim.questions.levels import levels_answer
 from jaxsim.questions.liminf import liminf
 from jaxsim.questions.optimum import Optimum, optima, risk_rules
 from jaxsim.questions.pairs import compare_pairs
 from jaxsim.questions.permanent import PermanentFailures
+from jaxsim.questions.quantities import not_recorded
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
 from jaxsim.questions.spread import spreads
@@ -48,7 +50,7 @@ from jaxsim.training.polish import Polished
 
 def analyse(
     results: Results,
-    eps: float | Sequence[float],
+    eps: Asked,
     confidence: float = 0.95,
     interval: str = "clopper-pearson",
     name: str = "",
@@ -59,7 +61,8 @@ def analyse(
 
     Args:
         results: of the study.
-        eps: thresholds above the optimal risk, non-negative.
+        eps: thresholds above the optimal risk, non-negative, or a table of events as in a study:
+            {"risk_above": 0.1}.
         confidence: of every interval; simultaneous for the band.
         interval: the pointwise method, a name of `jaxsim.estimation.INTERVALS`.
         name: of the study.
@@ -83,8 +86,7 @@ def analyse(
     found = contradictions(asked, brackets)
     if found:
         answered = [withheld(e) for e in answered]
-    values = thresholds(eps)
-    pairs = compare_pairs(results, brackets, values, confidence)
+    pairs = compare_pairs(results, subjects, confidence)
     kinds, versions = Counter[str](), Counter[str]()
     for (kind, version), runs in results.provenance("device_kind", "version.jaxsim").items():
         kinds[kind] += runs
@@ -92,7 +94,8 @@ def analyse(
     return Answer(
         name=name,
         title=title,
-        eps=values.tolist(),
+        eps=subjects[0].eps.tolist() if subjects else [],
+        events=[EventAnswer.of(event) for event in (subjects[0].asked if subjects else ())],
         confidence=confidence,
         interval=interval,
         contradictions=found,
@@ -107,14 +110,16 @@ def analyse(
 
 def exceedance(
     results: Results,
-    eps: float | Sequence[float],
+    eps: Asked,
     confidence: float = 0.95,
     interval: str = "clopper-pearson",
 ) -> list[Estimate]:
     """Estimate P(L(Theta_n) > inf L + eps) at the last checkpoint of every experiment.
 
+    In place of thresholds eps may be a table of other events: {"risk_above": 0.1}.
+
     Returns:
-        One estimate per experiment and eps, with its interval and method.
+        One estimate per experiment and event, with its interval and method.
 
     Raises:
         InputError: as `analyse`.
@@ -134,35 +139,20 @@ def exceedance(
     return [row[-1] for answer in answered for row in answer.estimates]
 
 
-def thresholds(eps: float | Sequence[float]) -> np.ndarray:
-    """Return checked thresholds, increasing, [G].
-
-    Raises:
-        InputError: if they are not numbers >= 0.
-    """
-    given = np.atleast_1d(np.asarray(eps)) if _numbers(eps) else np.empty(0)
-    if given.ndim != 1 or not given.size or not (np.isfinite(given) & (given >= 0)).all():
-        raise InputError(f"epsilon = {eps!r} is not accepted: it should be numbers >= 0")
-    return np.unique(given.astype(np.float64))
-
-
-def _numbers(eps: object) -> bool:
-    """Return whether a value is made of real numbers."""
-    try:
-        return np.asarray(eps).dtype.kind in "iuf"
-    except ValueError:
-        return False
-
-
 def _subjects(
-    results: Results, eps: float | Sequence[float], confidence: float, interval: str
+    results: Results, eps: Asked, confidence: float, interval: str
 ) -> tuple[list[Subject], dict[str, Optimum]]:
     if not isinstance(results, Results):
         raise InputError(
             f"results = {results!r} is not accepted: it should be what `jaxsim.simulate` returns"
         )
     runtime.require_unforked()
-    values = thresholds(eps)
+    events = events_of(eps)
+    for experiment in results.experiments:
+        for event in events:
+            if event.of_error_rate and not experiment.error_rate:
+                raise not_recorded(event)
+    above = [event.threshold for event in events if event.kind == ABOVE_OPTIMUM]
     checked_level(confidence, "confidence")
     interval_of(interval)
     rules = risk_rules(results.experiments)
@@ -173,12 +163,13 @@ def _subjects(
             experiment=e,
             optimum=known[e.hypothesis_class].bracket,
             risk=rules[e.evaluation_key],
-            eps=values,
+            eps=np.array(above),
             confidence=confidence,
             interval=interval,
             before=known[e.hypothesis_class].before,
             levels=known[e.hypothesis_class].levels,
             sample=_sample(results, e, files),
+            events=events,
         )
         for e in results.experiments
     ]

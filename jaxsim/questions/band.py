@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-from jaxsim.estimation import Counts, band, classify
+from jaxsim.estimation import Counts, band
 from jaxsim.questions.data import Data
+from jaxsim.questions.events import ABOVE_OPTIMUM, ERROR_RATE_ABOVE, NOT_ALL_RIGHT
+from jaxsim.questions.quantities import Quantity, quantities
 from jaxsim.questions.question import Question, Subject
 from jaxsim.risk.constants import best_constant_risk
 from jaxsim.training.experiment import Experiment
@@ -23,6 +25,7 @@ class BandAnswer(Data):
     right one, since the probability does not increase in eps.
 
     Attributes:
+        event: kind of the events whose probabilities these are.
         eps: thresholds, increasing, [M].
         estimate: failures / runs, [M][T].
         estimate_upper: (failures + undecided) / runs, [M][T].
@@ -32,6 +35,7 @@ class BandAnswer(Data):
         method: how they were made.
     """
 
+    event: str = ABOVE_OPTIMUM
     eps: list[float]
     estimate: list[list[float]]
     estimate_upper: list[list[float]]
@@ -42,40 +46,71 @@ class BandAnswer(Data):
 
 
 class SimultaneousBand(Question):
-    """Exceedance probabilities on a fine grid of eps."""
+    """Failure probabilities on a fine grid of thresholds, for the first kind of events."""
 
     name = "band"
+    kinds = slice(0, 1)
 
     def __init__(self, subject: Subject) -> None:
         """Begin with no runs."""
         super().__init__(subject)
-        self.grid = thresholds(subject.experiment, subject.eps)
-        self.counts = Counts.zero(len(self.grid), len(subject.checkpoints))
+        every = quantities(subject)
+        rates = any(q.kind == ERROR_RATE_ABOVE for q in every)
+        found = [q for q in every if not (rates and q.kind == NOT_ALL_RIGHT)]
+        self.quantities = found[self.kinds]
+        self.grids = [_grid(quantity) for quantity in self.quantities]
+        self.counts = [Counts.zero(len(grid), len(subject.checkpoints)) for grid in self.grids]
 
     def add(self, records: Records) -> None:
         """Count the runs of a shard."""
-        ends = self.subject.ends
-        self.counts = self.counts + classify(records.risk, records.error, *ends, self.grid)
+        for place, (quantity, grid) in enumerate(zip(self.quantities, self.grids, strict=True)):
+            self.counts[place] = self.counts[place] + quantity.counts(records, grid)
 
     def merge(self, other: Self) -> None:
         """Add the other's counts."""
-        self.counts = self.counts + other.counts
+        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
 
-    def finish(self) -> BandAnswer:
+    def finish(self) -> Any:
         """Return the band."""
-        found = band(self.counts, self.grid, self.subject.confidence)
-        runs = max(self.counts.runs, 1)
-        shape = self.counts.failures.shape
-        most = np.asarray(self.counts.possible / runs if self.counts.runs else np.ones(shape))
+        return self.bands()[0]
+
+    def bands(self) -> list[BandAnswer]:
+        """Return a band for each kind of events."""
+        rows = zip(self.quantities, self.grids, self.counts, strict=True)
+        return [self._band(*row) for row in rows]
+
+    def _band(self, quantity: Quantity, grid: np.ndarray, counts: Counts) -> BandAnswer:
+        found = band(counts, grid, self.subject.confidence)
+        runs = max(counts.runs, 1)
+        shape = counts.failures.shape
+        most = np.asarray(counts.possible / runs if counts.runs else np.ones(shape))
         return BandAnswer(
-            eps=self.grid.tolist(),
-            estimate=(self.counts.failures / runs).tolist(),
+            event=ERROR_RATE_ABOVE if quantity.of_error_rate else quantity.kind,
+            eps=grid.tolist(),
+            estimate=(counts.failures / runs).tolist(),
             estimate_upper=most.tolist(),
             lower=found.lower.tolist(),
             upper=found.upper.tolist(),
             confidence=found.confidence,
             method=found.method,
         )
+
+
+class OtherBands(SimultaneousBand):
+    """The same for the further kinds of events, each kind for itself."""
+
+    name = "bands"
+    kinds = slice(1, None)
+
+    def finish(self) -> Any:
+        """Return the bands."""
+        return self.bands()
+
+
+def _grid(quantity: Quantity) -> np.ndarray:
+    if quantity.of_error_rate:
+        return np.union1d([0.0, *np.geomspace(1e-3, 1.0, GRID)], quantity.thresholds)
+    return thresholds(quantity.experiment, quantity.thresholds)
 
 
 def thresholds(experiment: Experiment, eps: np.ndarray) -> np.ndarray:

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from jaxsim.estimation import clopper_pearson
+from jaxsim.estimation import Estimate, clopper_pearson
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.answer import ExperimentAnswer
 from jaxsim.questions.data import CONTRADICTED, EvidenceAnswer
+from jaxsim.questions.events import Event
 from jaxsim.questions.exceedance import ExceedanceAnswer
 from jaxsim.questions.permanent import PermanentAnswer
 
@@ -61,7 +62,7 @@ def _of(e: Found, doubt: float) -> Iterator[str]:
             _, most = clopper_pearson(possible, one.runs, 1 - 2 * doubt)
             if bound.value > most:
                 yield (
-                    f"{e.label}: at eps = {one.eps:.12g} the failure probability is at least "
+                    f"{e.label}: at {named(one)} the failure probability is at least "
                     f"{bound.value:.3g} for every n ({bound.reason}), but only {possible:,} of "
                     f"{one.runs:,} runs fail or may fail after {one.step:,} steps"
                 )
@@ -69,10 +70,15 @@ def _of(e: Found, doubt: float) -> Iterator[str]:
         last = row[-1]
         if permanent > last.failures + last.undecided:
             yield (
-                f"{e.label}: at eps = {last.eps:.12g} {permanent:,} runs are certified to fail in "
+                f"{e.label}: at {named(last)} {permanent:,} runs are certified to fail in "
                 f"all further training, but only {last.failures + last.undecided:,} fail or may "
                 "fail at the last step"
             )
+
+
+def named(one: Estimate) -> str:
+    """Return how sentences call the event of an estimate."""
+    return Event(one.event, one.eps).short
 
 
 def withheld(e: ExperimentAnswer) -> ExperimentAnswer:
@@ -115,6 +121,7 @@ def withheld_exceedance(answer: ExceedanceAnswer) -> ExceedanceAnswer:
             b.model_copy(update={"evidence": _doubted(b.evidence)}) for b in answer.lower_bounds
         ],
         evidence=_doubted(answer.evidence),
+        by_event=[_doubted(one) for one in answer.by_event],
     )
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from jaxsim.evidence import Bound, Evidence, estimated
 from jaxsim.optimum.bracket import Bracket
+from jaxsim.questions.events import Event
 
 
 class Data(BaseModel):
@@ -67,6 +68,30 @@ class BoundAnswer(Data):
         return cls(
             value=bound.value, evidence=EvidenceAnswer.of(bound.evidence), reason=bound.reason
         )
+
+
+class EventAnswer(Data):
+    """What it means that a run fails.
+
+    Attributes:
+        kind: "above_optimum", "risk_above", "error_rate_above" or "not_all_right".
+        threshold: above the optimal risk, or of risk or error rate.
+        text: the event as a clause.
+    """
+
+    kind: str
+    threshold: float
+    text: str
+
+    @classmethod
+    def of(cls, event: Event) -> EventAnswer:
+        """Return an event as data."""
+        return cls(kind=event.kind, threshold=event.threshold, text=event.clause())
+
+    @property
+    def event(self) -> Event:
+        """The event itself."""
+        return Event(self.kind, self.threshold)
 
 
 class OptimumAnswer(Data):

@@ -38,7 +38,7 @@ class GradesAnswer(Data):
     """Runs that fail at the last step, by what is known of them, [G].
 
     Attributes:
-        eps: thresholds.
+        eps: thresholds above the optimal risk; other events have no grades.
         failures: runs that certainly fail; the sum of the following but for `polished`.
         permanent: for ever, certified.
         minima: at a local minimum after polishing, checked numerically.

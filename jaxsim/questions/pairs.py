@@ -19,8 +19,10 @@ from jaxsim.estimation import (
     holm,
     outcomes,
 )
-from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.data import Data
+from jaxsim.questions.events import ABOVE_OPTIMUM, Event
+from jaxsim.questions.quantities import Quantity, quantities
+from jaxsim.questions.question import Subject
 from jaxsim.results.results import Results
 from jaxsim.results.store import Shard
 from jaxsim.training.experiment import Experiment
@@ -40,7 +42,8 @@ class ComparisonAnswer(Data):
         second: label.
         shared: what the two have in common: "initializations and mini-batches", ...
         step: the last checkpoint.
-        eps: threshold above the optimal risk.
+        eps: threshold of the event: above the optimal risk, or of risk or error rate.
+        event: its kind.
         pairs: replicates that both have.
         result: difference of the failure probabilities, first minus second, with its interval.
         simultaneous_lower: lower end of an interval that holds for all comparisons together.
@@ -54,6 +57,7 @@ class ComparisonAnswer(Data):
     shared: str
     step: int
     eps: float
+    event: str = ABOVE_OPTIMUM
     pairs: int
     result: PairedComparison
     simultaneous_lower: float
@@ -61,12 +65,17 @@ class ComparisonAnswer(Data):
     p_holm: float
     differ: bool
 
+    @property
+    def asked(self) -> Event:
+        """The event."""
+        return Event(self.event, self.eps)
+
 
 class PairsAnswer(Data):
     """All paired comparisons of a study.
 
     Attributes:
-        comparisons: pair by pair, for every eps.
+        comparisons: pair by pair, for every event.
         not_compared: sentences on what shares random numbers and is not among them.
     """
 
@@ -74,18 +83,17 @@ class PairsAnswer(Data):
     not_compared: list[str]
 
 
-def compare_pairs(
-    results: Results, brackets: Mapping[str, Bracket], eps: np.ndarray, confidence: float
-) -> PairsAnswer:
+def compare_pairs(results: Results, subjects: Sequence[Subject], confidence: float) -> PairsAnswer:
     """Compare all pairs of experiments that draw the same random numbers.
 
     Args:
         results: of the study.
-        brackets: of the optimal risk, by hypothesis class.
-        eps: thresholds, [G].
+        subjects: its experiments, all asked for the same events, [G].
         confidence: of each interval, for itself, and of the tests together.
     """
-    found: list[tuple[Experiment, Experiment, float, PairedCounts]] = []
+    found: list[tuple[Experiment, Experiment, Event, PairedCounts]] = []
+    decide = {s.experiment.id: quantities(s) for s in subjects}
+    events = subjects[0].asked if subjects else ()
     gaps: list[str] = []
     for group in _groups(results.experiments):
         if len(group) > LARGEST_GROUP:
@@ -95,12 +103,12 @@ def compare_pairs(
             )
         lost = []
         for members, pairs in _blocks(group):
-            tables = _tables(results, members, brackets, eps)
+            tables = _tables(results, members, decide)
             for i, j in pairs:
-                for g, threshold in enumerate(eps):
+                for g, event in enumerate(events):
                     counts = _counts(tables[g], i, j)
                     if counts.runs:
-                        found.append((members[i], members[j], float(threshold), counts))
+                        found.append((members[i], members[j], event, counts))
                     elif g == 0:
                         lost.append(f"{members[i].label} and {members[j].label}")
         if lost:
@@ -133,7 +141,7 @@ def _blocks(
 
 
 def _compared(
-    found: Sequence[tuple[Experiment, Experiment, float, PairedCounts]], confidence: float
+    found: Sequence[tuple[Experiment, Experiment, Event, PairedCounts]], confidence: float
 ) -> list[ComparisonAnswer]:
     if not found:
         return []
@@ -143,7 +151,7 @@ def _compared(
     together = compare_all(tables, 1 - alpha / len(found))
     adjusted = holm([result.p_exact for result in plain])
     rows = []
-    for (a, b, threshold, counts), result, wide, p in zip(
+    for (a, b, event, counts), result, wide, p in zip(
         found, plain, together, adjusted, strict=True
     ):
         rows.append(
@@ -152,7 +160,8 @@ def _compared(
                 second=b.label,
                 shared=shared(a, b),
                 step=a.steps,
-                eps=threshold,
+                eps=event.threshold,
+                event=event.kind,
                 pairs=counts.runs,
                 result=result,
                 simultaneous_lower=wide.lower,
@@ -195,29 +204,44 @@ def _groups(experiments: Sequence[Experiment]) -> Iterator[list[Experiment]]:
 
 
 def _tables(
-    results: Results, group: Sequence[Experiment], brackets: Mapping[str, Bracket], eps: np.ndarray
+    results: Results,
+    group: Sequence[Experiment],
+    decide: Mapping[str, Sequence[Quantity]],
 ) -> np.ndarray:
-    """Return, per eps, how often experiment i had outcome p where j had q: [G, 3, 3, E, E]."""
-    tables = np.zeros((len(eps), 3, 3, len(group), len(group)), np.int64)
+    """Return, per event, how often experiment i had outcome p where j had q: [G, 3, 3, E, E].
+
+    Args:
+        results: of the study.
+        group: experiments that share random numbers.
+        decide: what decides the events, by the experiments' ids.
+    """
+    events = sum(len(q.events) for q in decide[group[0].id])
+    tables = np.zeros((events, 3, 3, len(group), len(group)), np.int64)
     readers = [_Reader(results, experiment) for experiment in group]
     stop = max((reader.stop for reader in readers), default=0)
     for begin in range(0, stop, CHUNK):
         width = min(CHUNK, stop - begin)
-        known = np.full((len(eps), len(group), width), -1, np.int8)
+        known = np.full((events, len(group), width), -1, np.int8)
         for place, (reader, experiment) in enumerate(zip(readers, group, strict=True)):
-            bracket = brackets[experiment.hypothesis_class]
-            ends = bracket.lower.value, bracket.upper.value
             for index, records in reader.within(begin, begin + width):
-                last = records.risk[:, -1:], records.error[:, -1:]
-                for g, threshold in enumerate(eps):
-                    known[g, place, index] = outcomes(*last, *ends, float(threshold))[:, 0]
-        for g in range(len(eps)):
+                known[:, place, index] = _outcomes(decide[experiment.id], records)
+        for g in range(events):
             # Products of 0s and 1s are counts, exact in float64.
             masks = [(known[g] == outcome).astype(np.float64) for outcome in Outcome]
             for p in Outcome:
                 for q in Outcome:
                     tables[g, p, q] += (masks[p] @ masks[q].T).astype(np.int64)
     return tables
+
+
+def _outcomes(decide: Sequence[Quantity], records: Records) -> np.ndarray:
+    """Return the outcomes of runs at the last step for every event, [G, R]."""
+    rows = []
+    for quantity in decide:
+        value, error = (array[:, -1:] for array in quantity.values(records))
+        for threshold in quantity.thresholds:
+            rows.append(outcomes(value, error, *quantity.ends, float(threshold))[:, 0])
+    return np.stack(rows)
 
 
 class _Reader:

@@ -1,4 +1,4 @@
-"""Permanent failures: runs that exceed inf L + eps in all further training, whatever is drawn."""
+"""Permanent failures: runs that fail in all further training, whatever is drawn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from jaxsim.evidence import PROVED, Evidence, weakest
 from jaxsim.questions.data import Data, EvidenceAnswer
 from jaxsim.questions.provable import remaining_risk
+from jaxsim.questions.quantities import quantities
 from jaxsim.questions.question import Question, Subject
 from jaxsim.training.records import Records
 
@@ -17,9 +18,9 @@ class PermanentAnswer(Data):
     """Permanent failures of an experiment.
 
     Attributes:
-        eps: thresholds, [G].
+        eps: thresholds of the events, [G].
         runs: of the experiment.
-        count: runs certified to exceed inf L + eps in all further training, [G].
+        count: runs certified to fail in all further training, to exceed inf L + eps, say, [G].
         evidence: what their certificates rest on, [G].
         dead_layer: runs with a hidden layer certified to stay wholly inactive.
         dead_neurons: runs with 0, 1, ... first-layer neurons certified to stay inactive.
@@ -55,18 +56,24 @@ class PermanentFailures(Question):
     def __init__(self, subject: Subject) -> None:
         """Begin with no runs."""
         super().__init__(subject)
-        self.remaining = remaining_risk(subject.experiment, subject.levels)
+        self.quantities = quantities(subject)
+        self.remaining = [
+            remaining_risk(subject.experiment, subject.levels, q) for q in self.quantities
+        ]
+        widest = len(self.remaining[0].bounds)
         # Runs by the bound that their certificate gives; the last entry: none.
-        self.by_bound = np.zeros(len(self.remaining.bounds) + 1, np.int64)
-        self.dead_neurons = np.zeros(len(self.remaining.bounds) - 1, np.int64)
+        self.by_bound = np.zeros((len(self.quantities), widest + 1), np.int64)
+        self.dead_neurons = np.zeros(widest - 1, np.int64)
         self.constant = np.zeros(len(subject.checkpoints), np.int64)
         self.widths = np.array(subject.experiment.network.hidden, int)
         self.dead_layer = self.runs = 0
 
     def add(self, records: Records) -> None:
         """Count the certificates of a shard."""
-        which = self.remaining.which(records)
-        self.by_bound += np.bincount(which % len(self.by_bound), minlength=len(self.by_bound))
+        places = self.by_bound.shape[1]
+        for place, remaining in enumerate(self.remaining):
+            which = remaining.which(records)
+            self.by_bound[place] += np.bincount(which % places, minlength=places)
         neurons = np.minimum(records.dead_neurons, len(self.dead_neurons) - 1)
         self.dead_neurons += np.bincount(neurons, minlength=len(self.dead_neurons))
         self.dead_layer += int((records.dead_layer > 0).sum())
@@ -84,23 +91,24 @@ class PermanentFailures(Question):
         self.runs += other.runs
 
     def certified(self) -> list[Certified]:
-        """Return how many runs fail for ever, for every eps, [G]."""
-        upper = self.subject.optimum.upper
+        """Return how many runs fail for ever, for every event, [G]."""
         found = []
-        for eps in self.subject.eps:
-            exceeds = self.remaining.values > upper.value + eps
-            used = exceeds & (self.by_bound[:-1] > 0)
-            bounds = [b for b, u in zip(self.remaining.bounds, used, strict=True) if u]
-            rests_on = [upper.evidence, *(b.evidence for b in bounds)] if bounds else [PROVED]
-            count = int(self.by_bound[:-1][used].sum())
-            found.append(Certified(count, weakest(rests_on)))
+        for quantity, remaining, runs in zip(
+            self.quantities, self.remaining, self.by_bound[:, :-1], strict=True
+        ):
+            upper = quantity.reference.upper
+            for threshold in quantity.thresholds:
+                used = (remaining.values > upper.value + threshold) & (runs > 0)
+                bounds = [b for b, u in zip(remaining.bounds, used, strict=True) if u]
+                rests_on = [upper.evidence, *(b.evidence for b in bounds)] if bounds else [PROVED]
+                found.append(Certified(int(runs[used].sum()), weakest(rests_on)))
         return found
 
     def finish(self) -> PermanentAnswer:
-        """Return the counts for every eps."""
+        """Return the counts for every event."""
         certified = self.certified()
         return PermanentAnswer(
-            eps=self.subject.eps.tolist(),
+            eps=[event.threshold for event in self.subject.asked],
             runs=self.runs,
             count=[one.runs for one in certified],
             evidence=[EvidenceAnswer.of(one.evidence) for one in certified],

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from jaxsim.optimum.bracket import Bracket
+from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.results.polished import Sample
 from jaxsim.risk import RiskRule
 from jaxsim.training.experiment import Experiment
@@ -29,13 +30,14 @@ class Subject:
         experiment: what was simulated.
         optimum: bracket of its optimal risk, closed from above by the best run.
         risk: how its true risk was computed.
-        eps: thresholds above the optimal risk, increasing, [G].
+        eps: thresholds above the optimal risk among the events, increasing.
         confidence: of every interval.
         interval: name of the pointwise interval's method.
         before: bracket of its optimal risk without the study's runs; the experiment's own if None.
         levels: brackets of the optimal risk with m = 0, 1, ... neurons in the first hidden layer;
             None if they are not known.
         sample: of its runs, polished; None if there is none.
+        events: all that is asked; if empty, whether the risk exceeds inf L by more than each eps.
     """
 
     experiment: Experiment
@@ -47,6 +49,12 @@ class Subject:
     before: Bracket | None = None
     levels: tuple[Bracket, ...] | None = None
     sample: Sample | None = None
+    events: tuple[Event, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Event, ...]:
+        """All events that are asked about, [G]."""
+        return self.events or tuple(Event(ABOVE_OPTIMUM, float(e)) for e in self.eps)
 
     @property
     def closed_by_run(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxsim.questions.band import SimultaneousBand
+from jaxsim.questions.band import OtherBands, SimultaneousBand
 from jaxsim.questions.distribution import Distribution
 from jaxsim.questions.exceedance import Exceedance
 from jaxsim.questions.grades import Grades
@@ -12,5 +12,13 @@ from jaxsim.questions.question import Question
 
 QUESTIONS: dict[str, type[Question]] = {
     q.name: q
-    for q in (Exceedance, PermanentFailures, Grades, SimultaneousBand, Quantiles, Distribution)
+    for q in (
+        Exceedance,
+        PermanentFailures,
+        Grades,
+        SimultaneousBand,
+        OtherBands,
+        Quantiles,
+        Distribution,
+    )
 }

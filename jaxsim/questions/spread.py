@@ -14,7 +14,7 @@ from jaxsim.estimation import clopper_pearson
 from jaxsim.questions.answer import ExperimentAnswer, SpreadAnswer
 from jaxsim.questions.pairs import ComparisonAnswer, PairsAnswer
 
-Compared = Mapping[tuple[frozenset[str], float, int], ComparisonAnswer]
+Compared = Mapping[tuple[frozenset[str], str, float, int], ComparisonAnswer]
 
 
 def spreads(
@@ -28,7 +28,8 @@ def spreads(
         confidence: of the intervals of all experiments of a spread together.
     """
     compared = {
-        (frozenset((one.first, one.second)), one.eps, one.step): one for one in pairs.comparisons
+        (frozenset((one.first, one.second)), one.event, one.eps, one.step): one
+        for one in pairs.comparisons
     }
     groups: dict[int, list[ExperimentAnswer]] = {}
     for e in experiments:
@@ -57,12 +58,14 @@ def _spread(
     first = next(i for i, one in enumerate(last) if one.experiment == lowest[0])
     final = next(i for i, one in enumerate(last) if one.experiment == highest[0])
     apart = bool(lower[final] > upper[first])
-    pair = compared.get((frozenset((lowest[0], highest[0])), last[0].eps, last[0].step))
+    names = frozenset((lowest[0], highest[0]))
+    pair = compared.get((names, last[0].event, last[0].eps, last[0].step))
     if pair is not None and pair.differ:
         apart = highest[0] == (pair.first if pair.result.difference > 0 else pair.second)
     return SpreadAnswer(
         steps=last[0].step,
         eps=last[0].eps,
+        event=last[0].event,
         experiments=[one.experiment for one in last],
         lowest=lowest,
         lowest_estimate=least,

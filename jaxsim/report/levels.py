@@ -95,6 +95,8 @@ def level_sentences(answer: Answer) -> list[str]:
 
 def _grades(done: list[ExperimentAnswer]) -> list[str]:
     """Return a sentence on why runs fail at the least eps, all experiments together."""
+    if not all(e.grades.eps for e in done):
+        return []  # no event is about the optimal risk
     totals = {
         name: sum(getattr(e.grades, name)[0] for e in done)
         for name in (

@@ -11,10 +11,13 @@ from typing import Any
 import jinja2
 
 from jaxsim.questions.answer import Answer
+from jaxsim.questions.events import ABOVE_OPTIMUM
 from jaxsim.report.levels import level_rows
 from jaxsim.report.plots.labels import clean
 from jaxsim.report.table import (
     bound_text,
+    event_heading,
+    event_text,
     permanent_text,
     shows_bounds,
     shows_liminf,
@@ -23,7 +26,6 @@ from jaxsim.report.table import (
 from jaxsim.report.text import (
     estimate_text,
     interval_text,
-    number,
     optimum_text,
 )
 from jaxsim.results.files import write_atomically
@@ -34,6 +36,16 @@ FIGURES = (
         "exceedance_vs_eps",
         "How far from the optimum?",
         "The probability that the true risk exceeds the optimal risk by more than eps.",
+    ),
+    (
+        "exceedance_vs_risk",
+        "How large does the risk stay?",
+        "The probability that the true risk exceeds a value.",
+    ),
+    (
+        "exceedance_vs_error_rate",
+        "How many are wrong?",
+        "The probability that the error rate exceeds a value.",
     ),
     (
         "exceedance_vs_n",
@@ -97,6 +109,8 @@ def write_page(
         experiments=_experiments(answer),
         levels=_levels(answer),
         comparisons=_comparisons(answer),
+        heading=event_heading(answer),
+        events=[event.clause() for event in answer.asked if event.kind != ABOVE_OPTIMUM],
         bounds=shows_bounds(answer.finished),
         permanent=shows_permanent(answer.finished),
         liminf=shows_liminf(answer.finished),
@@ -132,11 +146,11 @@ def _experiments(answer: Answer) -> list[dict[str, Any]]:
             estimate, *ends = estimate_text(one)
             rows.append(
                 {
-                    "eps": number(one.eps),
+                    "event": event_text(answer, g),
                     "runs": f"{one.runs:,}",
                     "failures": f"{one.failures:,}",
                     "estimate": estimate,
-                    "interval": " to ".join(ends) + e.exceedance.evidence.mark,
+                    "interval": " to ".join(ends) + e.exceedance.evidence_of(g).mark,
                     "bound": bound_text(bound.value, bound.evidence),
                     "permanent": permanent_text(e, g),
                     "liminf": bound_text(e.liminf.value[g], e.liminf.evidence[g]),
@@ -170,7 +184,7 @@ def _comparisons(answer: Answer) -> list[dict[str, str]]:
             {
                 "first": one.first,
                 "second": one.second,
-                "eps": number(one.eps),
+                "event": event_text(answer, answer.asked.index(one.asked)),
                 "b": f"{result.counts.only_first:,}",
                 "c": f"{result.counts.only_second:,}",
                 "difference": difference,

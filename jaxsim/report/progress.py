@@ -16,6 +16,7 @@ from jaxsim.estimation import RiskHistogram, clopper_pearson
 from jaxsim.launch.directory import Directory
 from jaxsim.launch.simulate import Progress as Observer
 from jaxsim.launch.throughput import Throughput, work_of
+from jaxsim.questions.events import ABOVE_OPTIMUM
 from jaxsim.report.text import duration, number, probability
 from jaxsim.results.store import Shard
 from jaxsim.study.spec import StudySpec
@@ -30,14 +31,18 @@ class ConsoleProgress(Observer):
     """A live display on a terminal, a plain line every ten seconds elsewhere.
 
     The running estimates count risks above the best risk seen so far plus the middle eps of the
-    study, with pointwise Clopper-Pearson intervals: a preview, labelled so.
+    study, or its first event of another kind, with pointwise Clopper-Pearson intervals: a preview,
+    labelled so.
     """
 
     def __init__(self, console: Console, spec: StudySpec) -> None:
         self.console = console
         self.spec = spec
-        eps = sorted(spec.epsilon)
-        self.eps = eps[len(eps) // 2]
+        alike = [event for event in spec.asked if event.kind == spec.asked[0].kind]
+        self.event = alike[len(alike) // 2]
+        self.above_best = self.event.kind == ABOVE_OPTIMUM
+        excess = f"risk > best + {number(self.event.threshold)}"
+        self.preview = f"preview of P({excess if self.above_best else self.event.short})"
         self.live: Live | None = None
         self.last = 0.0
 
@@ -75,7 +80,10 @@ class ConsoleProgress(Observer):
         self.work_left -= runs * work_of(experiment)
         self.throughput.add(runs * work_of(experiment), elapsed)
         self.runs.add(runs, elapsed)
-        self.risks.setdefault(experiment.id, RiskHistogram()).add(records.risk[:, -1])
+        last = records.risk[:, -1]
+        if self.event.of_error_rate:
+            last = np.where(np.isfinite(last), records.error_rate[:, -1, 0], np.nan)
+        self.risks.setdefault(experiment.id, RiskHistogram()).add(last)
         best = np.nanmin(records.risk) if np.isfinite(records.risk).any() else np.inf
         self.known[experiment.hypothesis_class] = min(
             self.known[experiment.hypothesis_class], float(best)
@@ -88,7 +96,7 @@ class ConsoleProgress(Observer):
             shown = "; ".join(f"{label} {text}" for label, text in self._estimates())
             self.say(
                 f"{self.total - self.missing + self.done:,} of {self.total:,} runs, "
-                f"{self._note()}; preview of P(risk > best + {number(self.eps)}): {shown}"
+                f"{self._note()}; {self.preview}: {shown}"
             )
 
     def stop(self) -> None:
@@ -106,7 +114,8 @@ class ConsoleProgress(Observer):
     def _estimates(self) -> list[tuple[str, str]]:
         rows = []
         for name, risks in itertools.islice(self.risks.items(), SHOWN):
-            failures, _ = risks.count_above(self.known[self.classes[name]] + self.eps)
+            best = self.known[self.classes[name]] if self.above_best else 0.0
+            failures, _ = risks.count_above(best + self.event.threshold)
             low, high = clopper_pearson(failures, risks.total, self.spec.confidence)
             text = probability(failures / risks.total, float(low), float(high))
             rows.append((self.labels[name], text))
@@ -118,7 +127,7 @@ class ConsoleProgress(Observer):
         if self.risks:
             inner = Table(
                 "experiment",
-                f"preview of P(risk > best + {number(self.eps)})",
+                self.preview,
                 box=None,
                 pad_edge=False,
             )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer, SpreadAnswer
+from jaxsim.questions.data import EvidenceAnswer
+from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.questions.pairs import ComparisonAnswer
 from jaxsim.report.levels import level_sentences
 from jaxsim.report.text import (
@@ -27,12 +29,16 @@ def sentences(answer: Answer) -> list[str]:
     """Return contradictions, failure probabilities, comparisons and what holds for every n."""
     done = answer.finished
     said = [f"Contradiction: {sentence}." for sentence in answer.contradictions]
-    estimates = {(e.label, one[-1].eps): one[-1] for e in done for one in e.exceedance.estimates}
-    by_label = {e.label: e for e in done}
+    rows = {
+        (e.label, row[-1].event, row[-1].eps): (row[-1], e.exceedance.evidence_of(g))
+        for e in done
+        for g, row in enumerate(e.exceedance.estimates)
+    }
     for spread in answer.spreads[:MOST]:
-        condition = given([by_label[label] for label in spread.experiments if label in by_label])
+        of = [rows[label, spread.event, spread.eps] for label in spread.experiments]
+        condition = given([evidence for _, evidence in of])
         if len(spread.experiments) == 1:
-            one = estimates[spread.experiments[0], spread.eps]
+            one = of[0][0]
             value = "{} ({} to {})".format(*estimate_text(one))
             whose = f" of {one.experiment}" if len(done) > 1 else ""
             sentence = f"{_opening(spread, whose)} with probability {value}."
@@ -41,10 +47,11 @@ def sentences(answer: Answer) -> list[str]:
         said.append(conditional(condition, sentence))
     if len(answer.spreads) > MOST:
         said.append(f"answer.json has {len(answer.spreads) - MOST:,} more of these lines.")
-    said += [conditional(given(done), sentence) for sentence in _compared(answer)]
+    every = given([e.exceedance.evidence for e in done])
+    said += [conditional(every, sentence) for sentence in _compared(answer)]
     said += [f"Not compared: {sentence}." for sentence in answer.pairs.not_compared]
     said += _every_n(done)
-    said += _permanent(done, answer.eps[0]) if done else []
+    said += _permanent(done, answer.asked[0]) if done else []
     said += _liminf(done)
     said += _constant(done)
     said += level_sentences(answer) if not answer.contradictions else []
@@ -53,10 +60,7 @@ def sentences(answer: Answer) -> list[str]:
 
 
 def _opening(spread: SpreadAnswer, whose: str = "") -> str:
-    steps = counted(spread.steps, "step")
-    return (
-        f"After {steps} the risk{whose} exceeds the optimal risk by more than {number(spread.eps)}"
-    )
+    return f"After {counted(spread.steps, 'step')} {spread.asked.clause(whose)}"
 
 
 def _apart(spread: SpreadAnswer) -> str:
@@ -101,11 +105,11 @@ def _compared(answer: Answer) -> list[str]:
     said = []
     for what, group in by_shared.items():
         clauses = []
-        for eps in sorted({one.eps for one in group}):
-            alike = [one for one in group if one.eps == eps]
+        for event in dict.fromkeys(one.asked for one in group):
+            alike = [one for one in group if one.asked == event]
             differ = [one for one in alike if one.differ]
             clause = f"{len(differ):,} of {len(alike):,} pairs differ"
-            clauses.append(f"{clause} at eps = {number(eps)}{_largest(differ)}")
+            clauses.append(f"{clause} at {event.short}{_largest(differ)}")
         total = len(answer.pairs.comparisons)
         said.append(
             f"On the same {what} {'; '.join(clauses)} (McNemar's test, Holm's level {alpha:.3g} "
@@ -146,12 +150,12 @@ def _every_n(done: list[ExperimentAnswer]) -> list[str]:
     if bound.rests_on_runs:
         how = "for every number of steps, since the best run's risk is no less than inf L"
     return [
-        f"{bound.evidence.adverb}, {how}: the risk of {whose} exceeds the optimal risk by more "
-        f"than {number(bound.eps)} with probability at least {lower_text(value)} ({bound.reason})."
+        f"{bound.evidence.adverb}, {how}: {bound.asked.clause(f' of {whose}')} with probability at "
+        f"least {lower_text(value)} ({bound.reason})."
     ]
 
 
-def _permanent(done: list[ExperimentAnswer], eps: float) -> list[str]:
+def _permanent(done: list[ExperimentAnswer], event: Event) -> list[str]:
     """Return a sentence on the runs that are certified to fail in all further training."""
     ranked = sorted(done, key=lambda e: (e.permanent.count[0] / e.runs, e.label))
     least, most = ranked[0], ranked[-1]
@@ -169,9 +173,12 @@ def _permanent(done: list[ExperimentAnswer], eps: float) -> list[str]:
     evidence = [e.permanent.evidence[0] for e in done if e.permanent.count[0]]
     clauses = dict.fromkeys(one.clause for one in evidence if one.clause)
     reserved = f" ({'; '.join(clauses)})" if clauses else ""
+    what = f"to fail ({event.clause()})"
+    if event.kind == ABOVE_OPTIMUM:
+        what = f"to exceed the optimal risk by more than {number(event.threshold)}"
     return [
-        f"Permanent failures: {counts} are certified{reserved} to exceed the optimal risk by more "
-        f"than {number(eps)} in all further training, whatever mini-batches would follow."
+        f"Permanent failures: {counts} are certified{reserved} {what} in all further training, "
+        "whatever mini-batches would follow."
     ]
 
 
@@ -219,11 +226,11 @@ def _constant(done: list[ExperimentAnswer]) -> list[str]:
     return [f"Constant networks: {counts} end with a network that is constant for all inputs."]
 
 
-def given(experiments: list[ExperimentAnswer]) -> str:
+def given(every: Iterable[EvidenceAnswer]) -> str:
     """Return what the study states that decides which runs fail: "given that ...", or nothing."""
     clauses: dict[str, None] = {}
-    for e in experiments:
-        parts = e.exceedance.evidence.clause.split("; ")
+    for evidence in every:
+        parts = evidence.clause.split("; ")
         clauses |= dict.fromkeys(part for part in parts if part.startswith("given that "))
     return " and ".join(clauses)
 

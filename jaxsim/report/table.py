@@ -11,6 +11,7 @@ from rich.text import Text
 from jaxsim.estimation import interval_of
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.data import EvidenceAnswer
+from jaxsim.questions.events import ABOVE_OPTIMUM
 from jaxsim.report.sentences import NOTEWORTHY
 from jaxsim.report.text import (
     MOST_DRAWN,
@@ -50,7 +51,7 @@ def shows_liminf(done: list[ExperimentAnswer]) -> bool:
 
 
 def table(answer: Answer) -> Table:
-    """Return the table: one row per experiment and eps, at the last checkpoint.
+    """Return the table: one row per experiment and event, at the last checkpoint.
 
     Step and runs are columns only if they differ between experiments, bounds and permanent failures
     only if there are any: the table fits 80 characters.
@@ -75,7 +76,7 @@ def table(answer: Answer) -> Table:
     shown.add_column("experiment", overflow="fold", min_width=10)
     heading = f"P ({100 * answer.confidence:.12g} % interval)"
     optional = ["every n"] * bounds + ["permanent"] * permanent + ["liminf"] * limit
-    for name in [*varying, "eps", "failed", heading, *optional, "div.", "und."]:
+    for name in [*varying, event_heading(answer), "failed", heading, *optional, "div.", "und."]:
         shown.add_column(name, justify="right", no_wrap=True)
     for e in done:
         for g, row in enumerate(e.exceedance.estimates):
@@ -83,9 +84,9 @@ def table(answer: Answer) -> Table:
             cells = [
                 e.label if g == 0 else "",
                 *[f"{columns[name](e):,}" if g == 0 else "" for name in varying],
-                number(one.eps),
+                event_text(answer, g),
                 f"{one.failures:,}",
-                "{} [{}, {}]".format(*estimate_text(one)) + e.exceedance.evidence.mark,
+                "{} [{}, {}]".format(*estimate_text(one)) + e.exceedance.evidence_of(g).mark,
                 *[bound_text(bound.value, bound.evidence)] * bounds,
                 *[permanent_text(e, g)] * permanent,
                 *[bound_text(e.liminf.value[g], e.liminf.evidence[g])] * limit,
@@ -94,6 +95,17 @@ def table(answer: Answer) -> Table:
             ]
             shown.add_row(*(Text(cell) for cell in cells))
     return shown
+
+
+def event_heading(answer: Answer) -> str:
+    """Return the heading of the column of events."""
+    return "event" if any(event.kind != ABOVE_OPTIMUM for event in answer.asked) else "eps"
+
+
+def event_text(answer: Answer, g: int) -> str:
+    """Return what stands in the column of events."""
+    event = answer.asked[g]
+    return event.short if event_heading(answer) == "event" else number(event.threshold)
 
 
 def permanent_text(e: ExperimentAnswer, g: int) -> str:
@@ -196,7 +208,7 @@ def legend(done: list[ExperimentAnswer]) -> list[str]:
     ] * shows_bounds(done)
     limits = shows_liminf(done)
     for e in done:
-        shown.append(e.exceedance.evidence)
+        shown += e.exceedance.by_event or [e.exceedance.evidence]
         shown += [
             one for one, value in zip(e.liminf.evidence, e.liminf.value, strict=True) if value > 0
         ] * limits

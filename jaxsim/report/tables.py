@@ -19,7 +19,7 @@ TABLES = ("estimates", "quantiles", "comparisons", "levels", "drift")
 
 
 def estimates_frame(answer: Answer) -> pd.DataFrame:
-    """Return one row per experiment, eps and checkpoint.
+    """Return one row per experiment, event and checkpoint.
 
     Columns: the fields of `Estimate`, after `experiment` one for each key in which experiments
     differ, `constant`, the runs whose network is constant on the whole support, and at the last
@@ -75,7 +75,7 @@ def comparisons_frame(answer: Answer) -> pd.DataFrame:
         result = asdict(one.result)
         counts = result.pop("counts")
         names = {"first": one.first, "second": one.second, "shared": one.shared}
-        names |= {"step": one.step, "eps": one.eps, "pairs": one.pairs}
+        names |= {"step": one.step, "event": one.event, "eps": one.eps, "pairs": one.pairs}
         ends = {
             "simultaneous_lower": one.simultaneous_lower,
             "simultaneous_upper": one.simultaneous_upper,

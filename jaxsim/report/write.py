@@ -43,7 +43,7 @@ def write_report(
     spec = study.spec
     answer = analyse(
         results,
-        spec.epsilon,
+        spec.asking,
         spec.confidence,
         spec.interval,
         spec.name,
@@ -101,7 +101,14 @@ def write_views(
 
 FIGURE_FILES = tuple(
     f"{name}.{kind}"
-    for name in ("exceedance_vs_eps", "exceedance_vs_n", "risk_distribution", "learning_curves")
+    for name in (
+        "exceedance_vs_eps",
+        "exceedance_vs_risk",
+        "exceedance_vs_error_rate",
+        "exceedance_vs_n",
+        "risk_distribution",
+        "learning_curves",
+    )
     for kind in ("png", "svg")
 )
 """What `draw_all` may write."""

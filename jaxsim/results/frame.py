@@ -27,6 +27,9 @@ COLUMNS = {
     "n": "number of training steps at this checkpoint",
     "risk": "true risk L(Theta_n); infinity for a diverged run, which is a failure at every eps",
     "error": "error of the risk: a bound or an estimate, see the report; 0 for a diverged run",
+    "error_rate": "probability that the network's class is wrong (0-1 risk), over the same law as "
+    "the risk; 1 for a diverged run; a column only where events of the study ask for it",
+    "error_rate_error": "bound on the error of the error rate",
     "inactive_1": "first-layer neurons that are inactive on the whole support, certified",
     "inactive_L_at_least": "the same for hidden layer L >= 2, where it is a lower bound",
     "constant": "1 if the network is constant on the whole support at this checkpoint, 0 if it is "
@@ -78,6 +81,10 @@ def frame(
         "risk": np.where(known, records.risk, np.inf).ravel(),
         "error": np.where(known, records.error, 0.0).ravel(),
     }
+    if records.error_rate.shape[2]:
+        rate, slack = np.moveaxis(records.error_rate, 2, 0)
+        columns["error_rate"] = np.where(known, rate, 1.0).ravel()
+        columns["error_rate_error"] = np.where(known, slack, 0.0).ravel()
     own = records.inactive.shape[2]
     for layer in range(own if layers is None else layers):
         name = inactive_column(layer + 1)

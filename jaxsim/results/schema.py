@@ -14,13 +14,16 @@ STORED = {"dead_layer": "permanent", "dead_neurons": "certified"}
 _FIELDS: dict[str, str] = {column: name for name, column in STORED.items()}
 
 
-def arrow_schema(checkpoints: int, layers: int, optional: bool = True) -> pa.Schema:
+def arrow_schema(
+    checkpoints: int, layers: int, optional: bool = True, error_rate: bool = False
+) -> pa.Schema:
     """Return the schema of shards with K+1 checkpoints and L hidden layers.
 
     Args:
         checkpoints: K+1.
         layers: L.
         optional: whether the columns are there that shards of earlier versions lack.
+        error_rate: whether error rates were recorded, each followed by its error.
     """
     per_checkpoint = pa.list_(pa.float64(), checkpoints)
     fields = [
@@ -36,6 +39,8 @@ def arrow_schema(checkpoints: int, layers: int, optional: bool = True) -> pa.Sch
     ]
     if optional:
         fields.append(("constant", pa.list_(pa.int8(), checkpoints)))
+    if error_rate:
+        fields.append(("error_rate", pa.list_(pa.float64(), 2 * checkpoints)))
     # Parquet has no lists of length zero: without hidden layers there is no such column.
     return pa.schema([f for f in fields if layers or f[0] != "inactive"])
 
@@ -46,12 +51,14 @@ OTHER_COLUMNS = "its columns are not those of this experiment"
 def has_schema(schema: pa.Schema, checkpoints: int, layers: int) -> bool:
     """Return whether a table's columns are those of such an experiment."""
     plain = schema.remove_metadata()
-    return any(plain.equals(arrow_schema(checkpoints, layers, new)) for new in (True, False))
+    forms = (True, False), (True, True), (False, False)
+    return any(plain.equals(arrow_schema(checkpoints, layers, *form)) for form in forms)
 
 
 def to_arrow(records: Records, metadata: dict[str, str]) -> pa.Table:
     """Return the records as a table with the metadata attached to its schema."""
-    schema = arrow_schema(records.risk.shape[1], records.inactive.shape[2])
+    rates = records.error_rate.shape[2] > 0
+    schema = arrow_schema(records.risk.shape[1], records.inactive.shape[2], error_rate=rates)
     columns = []
     for field in schema:
         values = np.ascontiguousarray(
@@ -77,12 +84,14 @@ def from_arrow(table: pa.Table, checkpoints: int, layers: int) -> Records:
     values = {
         "inactive": np.zeros((rows, checkpoints, 0), np.int32),
         "constant": np.full((rows, checkpoints), -1, np.int8),
+        "error_rate": np.zeros((rows, checkpoints, 0)),
     }
+    shapes = {"inactive": (rows, checkpoints, layers), "error_rate": (rows, checkpoints, 2)}
     for field in table.schema:
         name = _FIELDS.get(str(field.name), str(field.name))
         column = table.column(field.name).combine_chunks()
         if pa.types.is_fixed_size_list(field.type):
-            shape = (rows, checkpoints, layers) if field.name == "inactive" else (rows, checkpoints)
+            shape = shapes.get(name, (rows, checkpoints))
             values[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(shape)
         else:
             values[name] = column.to_numpy(zero_copy_only=False)

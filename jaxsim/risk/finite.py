@@ -73,7 +73,7 @@ def weighted_loss(
         return value, w @ jnp.where(jnp.isnan(bounds), jnp.inf, bounds), *size
 
     more = () if y_error is None else (jnp.asarray(y_error, theta.dtype),)
-    value, bound, *size = _chunked(part, points, y, weights, theta.dtype, *more)
+    value, bound, *size = chunked(part, points, y, weights, theta.dtype, *more)
     return value, bound + rounding_of_sum(len(points), size[0] if size else value, theta.dtype)
 
 
@@ -90,7 +90,7 @@ def mean_loss(
     def part(x: Array, target: Array, w: Array) -> tuple[Array]:
         return (w @ averaged.function(network.apply(theta, x), target),)
 
-    return _chunked(part, points, y, weights, theta.dtype)[0]
+    return chunked(part, points, y, weights, theta.dtype)[0]
 
 
 def loss_with_error(
@@ -129,7 +129,7 @@ def rounding_of_sum(terms: int, value: Array, dtype: Any) -> Array:
     return (16 + min(terms, 2 * CHUNK)) * jnp.finfo(dtype).eps * jnp.abs(value)
 
 
-def _chunked(
+def chunked(
     part: Any, points: Any, y: Any, weights: Any, dtype: Any, *more: Array
 ) -> tuple[Array, ...]:
     """Add up part(x, y, w, ...) over chunks of the points."""

@@ -35,7 +35,7 @@ from jaxsim.risk.integrand import Integrand, integrand
 from jaxsim.risk.rule import RiskOptions, RiskRule
 from jaxsim.risk.strata import Strata, Stratum, stratify
 
-_MISSED = 14.0
+MISSED = 14.0
 """-log(1e-6): N points miss a mass of 14 / N with probability 1e-6."""
 
 
@@ -173,7 +173,7 @@ def _unseen(
     if not leaves:
         return None
     masses = np.array(
-        [min(f.mass, _MISSED * s.cell.mass / (s.points * replicates)) for f, s in leaves]
+        [min(f.mass, MISSED * s.cell.mass / (s.points * replicates)) for f, s in leaves]
     )
     ends = np.array([(f.least, f.most) for f, _ in leaves])  # [leaves, 2, outputs]
     cells = np.stack([f.low for f, _ in leaves], 1), np.stack([f.high for f, _ in leaves], 1)

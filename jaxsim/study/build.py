@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from jaxsim.network.network import Network
 from jaxsim.optimizer import optimizer
 from jaxsim.optimum.optimal_risk import Stated, optimal_risk
 from jaxsim.problem.problem import Problem
+from jaxsim.questions.events import NOT_ALL_RIGHT, Event
 from jaxsim.risk import RiskOptions
 from jaxsim.study.build_network import build_network
 from jaxsim.study.build_problem import build_problem
@@ -47,9 +49,13 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
 def _experiment(variation: Variation, context: Context) -> Experiment:
     spec = variation.spec
     problem = _shared_problem(spec.problem, context)
+    require_askable(context.events, problem)
+    error_rate = any(event.of_error_rate for event in context.events)
     network = build_network(spec.network, problem.law.dimension, problem.outputs, context)
     dump = spec.model_dump(mode="json")
-    identity = identify(dump, problem, network, context.seed, context.paired, context.base)
+    identity = identify(
+        dump, problem, network, context.seed, context.paired, context.base, error_rate
+    )
     risk = RiskOptions(**spec.problem.risk.model_dump(), seed=context.seed)
     training_set = _training_set(spec.training, problem)
     batch_size = _batch_size(spec.training, training_set)
@@ -73,6 +79,7 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
         seed=context.seed,
         **identity._asdict(),
         spec=dump,
+        error_rate=error_rate,
     )
 
 
@@ -82,6 +89,26 @@ def _shared_problem(spec: ProblemSpec, context: Context) -> Problem:
     if text not in context.problems:
         context.problems[text] = build_problem(spec, context)
     return context.problems[text]
+
+
+def require_askable(events: Sequence[Event], problem: Problem) -> None:
+    """Check that a problem has what the events are about.
+
+    Raises:
+        InputError: for the error rate of a regression, or all points of a law that has more than
+            can be looked at.
+    """
+    for event in events:
+        if event.of_error_rate and problem.loss.kind == "regression":
+            raise InputError(
+                f"events.{event.kind} is not accepted with the loss {problem.loss.name!r}, which "
+                "is one of regression; accepted: a loss of classification, or events.risk_above"
+            )
+        if event.kind == NOT_ALL_RIGHT and problem.law.finite is None:
+            raise InputError(
+                "events.not_all_right is not accepted for an input law with infinitely many "
+                "points; accepted: a data set or points, or events.error_rate_above"
+            )
 
 
 def _require_sizes(

@@ -39,6 +39,7 @@ def identify(
     seed: int,
     paired: tuple[str, ...],
     base: Path | None,
+    error_rate: bool = False,
 ) -> Identity:
     """Return the identity of the experiment with the given resolved tables.
 
@@ -49,6 +50,8 @@ def identify(
         seed: of the study.
         paired: tables left out of what the random numbers derive from.
         base: directory that relative paths refer to.
+        error_rate: whether error rates are recorded beside the risks: files and compiled
+            evaluations of their own, the same runs.
     """
     tables = copy.deepcopy(dump)
     for section in ("problem", "network"):
@@ -56,12 +59,13 @@ def identify(
         if content:
             tables[section]["content"] = content
     shape = (network.inputs, network.outputs)
+    more = ["error rate"] if error_rate else []
     return Identity(
         key_words=identity_words(_random(tables, paired)),
-        id="".join(f"{word:08x}" for word in identity_words(canonical([seed, tables]))),
+        id="".join(f"{word:08x}" for word in identity_words(canonical([seed, tables, *more]))),
         initialization_key=canonical([tables["network"], *shape, tables["precision"]]),
         training_key=_program(tables, problem, seed),
-        evaluation_key=_evaluation(tables, problem, network, seed),
+        evaluation_key=_evaluation(tables, problem, network, [seed], more),
         hypothesis_class=_family(tables, network),
         optimum_key=_optimum(tables),
     )
@@ -111,14 +115,16 @@ def _drawn(problem: Problem) -> bool:
     return problem.law.density_1d is None and problem.law.finite is None
 
 
-def _evaluation(tables: dict[str, Any], problem: Problem, network: Network, seed: int) -> str:
+def _evaluation(
+    tables: dict[str, Any], problem: Problem, network: Network, seed: list[int], more: list[str]
+) -> str:
     """A compiled evaluation depends neither on laws of initialization nor on optimizers.
 
     On the seed it depends where risks may be averages over random points.
     """
     kept = {k: v for k, v in tables["problem"].items() if k != "optimum"}
     parts = [kept, _architecture(tables, network), tables["precision"]]
-    return canonical([*parts, seed] if _drawn(problem) else parts)
+    return canonical([*parts, *(seed if _drawn(problem) else []), *more])
 
 
 def _family(tables: dict[str, Any], network: Network) -> str:

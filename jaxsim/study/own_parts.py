@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxsim.errors import InputError
 from jaxsim.problem.problem import Problem
 from jaxsim.problem.user_code import guarded, load
+from jaxsim.questions.events import Event
 from jaxsim.registry import Registry, build, check_parameters
 
 
@@ -26,6 +27,7 @@ class Context:
         paired: tables left out of the experiment's identity for random numbers.
         base: directory that relative paths of data files refer to.
         allow_code: whether "module:function" references may be imported.
+        events: whose probabilities the study asks for.
         problems: built so far, by the text of their tables: experiments of one problem share it,
             and with it what is computed once for each.
     """
@@ -34,6 +36,7 @@ class Context:
     paired: tuple[str, ...]
     base: Path | None
     allow_code: bool
+    events: tuple[Event, ...] = ()
     problems: dict[str, Problem] = field(default_factory=dict, compare=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +110,34 @@ def check(table: Mapping[str, Any], model: type[BaseModel] = StudySpec, where: s
 
 def study_spec(table: Mapping[str, Any], settings: Sequence[str] = ()) -> StudySpec:
     """Return the checked study of a table with `key=value` settings applied."""
-    table = table_of(table)
-    for text in checked_settings(settings):
-        set_key(table, *parse_setting(text))
-    return check(plain(table))
+    return check(changed(table, map(parse_setting, checked_settings(settings))))
+
+
+ASKING = ("epsilon", "events")
+"""Keys of which a study has one: the events that its runs are asked for."""
+
+
+def changed(table: Mapping[str, Any], settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a study's table with keys set; `events` replace its `epsilon`, and the reverse.
+
+    Raises:
+        InputError: if both are set, or as `set_key`.
+    """
+    found, asking = table_of(table), set()
+    for key, value in settings:
+        top = key.split(".")[0]
+        if top in ASKING and top not in asking:
+            asking.add(top)
+            if found.get(top) is None and len(asking) == 1:
+                found.pop(next(other for other in ASKING if other != top), None)
+        set_key(found, key, value)
+    found = plain(found)
+    if all(found.get(key) is not None for key in ASKING):
+        raise InputError(
+            f"events = {found['events']!r} is not accepted beside epsilon = {found['epsilon']!r}: "
+            "give the latter as events.above_optimum"
+        )
+    return found
 
 
 def checked_settings(settings: Any) -> Sequence[str]:

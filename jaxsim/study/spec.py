@@ -14,12 +14,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    field_validator,
     model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from jaxsim.engines.registry import ENGINES, current_name
+from jaxsim.questions.events import Asked, Event, events_of
 
 Table = dict[str, Any]
 NameOrTable = str | Table
@@ -267,6 +269,33 @@ class LevelsSpec(Section):
     )
 
 
+_Levels = (
+    Annotated[float, Field()] | Annotated[list[float], Field(min_length=1, max_length=1000)] | None
+)
+
+
+class EventsSpec(Section):
+    """[events]: what it means that a run fails, in place of `epsilon`; no run depends on it."""
+
+    above_optimum: _Levels = Field(
+        default=None, description="eps: the risk exceeds inf L by more; what `epsilon` says"
+    )
+    risk_above: _Levels = Field(default=None, description="c: the risk exceeds it")
+    error_rate_above: _Levels = Field(
+        default=None,
+        description="c: the error rate (0-1 risk) of a classification exceeds it; 0.1 is an "
+        "accuracy below 0.9",
+    )
+    not_all_right: bool | None = Field(
+        default=None, description="true: some point is classified wrongly"
+    )
+
+    @model_serializer(mode="wrap")
+    def _stated(self, handler: Any) -> dict[str, Any]:
+        """Leave out what is not asked."""
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:&|()\[\]*=@+/-]+$", max_length=200)]
 _Gpus = Annotated[str, Field(pattern=r"^(0|([A-Za-z0-9_.-]+:)?[1-9][0-9]*)$")]
 """What Slurm's own names are made of: nothing that a shell would read as more than a word."""
@@ -351,6 +380,12 @@ class StudySpec(ExperimentSpec):
         max_length=1000,
         description="thresholds: P(L(Theta_n) > inf L + epsilon) is estimated for each",
     )
+    events: EventsSpec | None = Field(
+        default=None,
+        description="other events whose probabilities are estimated, in place of epsilon: "
+        "{ above_optimum = 0.1 }, { risk_above = 0.1 }, { error_rate_above = 0.1 }, "
+        "{ not_all_right = true }, one table or a list of them",
+    )
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.95, description="level of every interval"
     )
@@ -374,14 +409,56 @@ class StudySpec(ExperimentSpec):
         default_factory=list, description="[[experiment]]: explicit variations; `label` names them"
     )
 
+    @field_validator("events", mode="before")
+    @classmethod
+    def _one_table(cls, value: Any) -> Any:
+        """Return a list of events as one table."""
+        if not isinstance(value, list):
+            return value
+        joined: dict[str, Any] = {}
+        for table in value:
+            if not isinstance(table, dict):
+                raise PydanticCustomError("no_event", "a list of events should hold tables")
+            for kind, levels in table.items():
+                before = joined.get(kind)
+                both = isinstance(levels, bool) or before is None
+                joined[kind] = levels if both else [*_listed(before), *_listed(levels)]
+        return joined
 
-QUESTIONS = ("title", "epsilon", "confidence", "interval")
+    @model_serializer(mode="wrap")
+    def _as_asked(self, handler: Any) -> dict[str, Any]:
+        """Leave out `events` where they are not stated, and the `epsilon` that they replace."""
+        found = handler(self)
+        found.pop("events" if found.get("events") is None else "epsilon", None)
+        return found
+
+    @property
+    def asking(self) -> Asked:
+        """What `jaxsim.analyse` is asked: thresholds above the optimal risk or a table."""
+        return self.epsilon if self.events is None else self.events.model_dump()
+
+    @property
+    def asked(self) -> tuple[Event, ...]:
+        """The events whose probabilities are asked for.
+
+        Raises:
+            InputError: for thresholds that are not accepted.
+        """
+        return events_of(self.asking)
+
+
+def _listed(levels: Any) -> list[Any]:
+    return list(levels) if isinstance(levels, list) else [levels]
+
+
+QUESTIONS = ("title", "epsilon", "events", "confidence", "interval")
 """Keys that a report may ask otherwise than its study does."""
 
 ANALYSIS_KEYS = (
     "title",
     "replicates",
     "epsilon",
+    "events",
     "confidence",
     "interval",
     "optimum",

@@ -13,17 +13,16 @@ from jaxsim.arguments import flag
 from jaxsim.arguments import path as path_of
 from jaxsim.errors import InputError
 from jaxsim.questions.warnings import study_warnings
-from jaxsim.study.build import build_experiment
+from jaxsim.study.build import build_experiment, require_askable
 from jaxsim.study.catalogue import READY, ready_table
 from jaxsim.study.expand import variations
 from jaxsim.study.own_parts import Context
-from jaxsim.study.plain import plain
 from jaxsim.study.read import (
+    changed,
     check,
     checked_settings,
     parse_setting,
     read_table,
-    set_key,
     study_spec,
 )
 from jaxsim.study.spec import QUESTIONS, StudySpec
@@ -110,9 +109,7 @@ class Study:
     def replaced(self, **values: Any) -> Study:
         """Return the study with top-level keys replaced, e.g. `replicates=100`."""
         table = self.spec.model_dump(mode="json", exclude_unset=True)
-        for key, value in values.items():
-            set_key(table, key, value)
-        return self._build(check(plain(table)), self.allow_code, self.base)
+        return self._build(check(changed(table, values.items())), self.allow_code, self.base)
 
     def with_questions(self, settings: Sequence[str]) -> Study:
         """Return the study with `key=value` settings that only ask something else of its runs.
@@ -128,12 +125,15 @@ class Study:
                     f"is asked of them; accepted: {', '.join(sorted(QUESTIONS))}"
                 )
         table = self.spec.model_dump(mode="json", exclude_unset=True)
-        return replace(self, spec=study_spec(table, settings))
+        spec = study_spec(table, settings)
+        for experiment in self.experiments:
+            require_askable(spec.asked, experiment.problem)
+        return replace(self, spec=spec)
 
     @classmethod
     def _build(cls, spec: StudySpec, allow_code: bool, base: Path | None) -> Study:
         runtime.require_device()
-        context = Context(spec.seed, tuple(spec.paired), base, allow_code)
+        context = Context(spec.seed, tuple(spec.paired), base, allow_code, spec.asked)
         built = [build_experiment(v, context) for v in variations(spec)]
         return cls(spec, tuple(built), base, allow_code)
 

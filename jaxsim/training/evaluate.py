@@ -11,6 +11,7 @@ from jax import Array
 
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.risk import make_risk
+from jaxsim.risk.error_rate import make_error_rate
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.inactive import make_inactivity
 
@@ -24,12 +25,15 @@ class Observation(NamedTuple):
         inactive: certified inactive neurons per hidden layer, int32 [L].
         constant: 1 if the network is constant on the support, 0 if it is not known to be, -1 where
             that is not looked at; int8.
+        error_rate: probability of a wrong class and a bound on its error, [2]; [0] if it is not
+            recorded.
     """
 
     risk: Array
     error: Array
     inactive: Array
     constant: Array
+    error_rate: Array
 
 
 class Evaluate(NamedTuple):
@@ -60,16 +64,28 @@ def make_evaluate(experiment: Experiment, forward_passes: ForwardPasses | None =
         forward_passes,
     )
 
+    wrong = None
+    if experiment.error_rate:
+        wrong = make_error_rate(
+            experiment.problem, experiment.network, experiment.risk, forward_passes
+        )
+
     def observe(theta: Array) -> Observation:
         theta = theta.astype(jnp.float64)
         value, error = risk.evaluate(theta)
         finite = jnp.isfinite(theta).all() & jnp.isfinite(value)
         neurons = inactivity(theta)
+        rate = jnp.zeros(0)
+        if wrong is not None:
+            rate = jnp.where(
+                finite, jnp.stack(wrong.evaluate(theta, neurons.constant == 1)), jnp.nan
+            )
         return Observation(
             risk=jnp.where(finite, value, jnp.nan),
             error=jnp.where(finite, error, jnp.nan),
             inactive=neurons.inactive,
             constant=jnp.where(finite, neurons.constant, jnp.minimum(neurons.constant, 0)),
+            error_rate=rate,
         )
 
     def gradient_norm(theta: Array) -> Array:

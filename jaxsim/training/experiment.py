@@ -68,6 +68,7 @@ class Experiment:
         optimum_key: what the optimal risk depends on besides the layers' shapes, whatever the study
             states of it.
         spec: the resolved tables of the study file, for reports.
+        error_rate: whether the error rate is recorded beside the risk.
     """
 
     label: str
@@ -90,6 +91,7 @@ class Experiment:
     hypothesis_class: str
     optimum_key: str
     spec: dict[str, Any] = field(repr=False, default_factory=dict)
+    error_rate: bool = False
 
     @property
     def samples_per_step(self) -> int:

@@ -42,6 +42,8 @@ class Records(NamedTuple):
         dead_neurons: first-layer neurons certified to stay inactive in all further training, [R].
         constant: whether the network is constant on the support at the checkpoints: 1, 0 if it is
             not known to be, -1 if that was not looked at, int8 [R, K+1].
+        error_rate: probability of a wrong class at the checkpoints and a bound on its error,
+            float64 [R, K+1, 2], not a number once diverged; [R, K+1, 0] if it was not recorded.
     """
 
     replicate: np.ndarray
@@ -54,3 +56,4 @@ class Records(NamedTuple):
     dead_layer: np.ndarray
     dead_neurons: np.ndarray
     constant: np.ndarray
+    error_rate: np.ndarray = np.zeros((0, 0, 0))

@@ -55,8 +55,8 @@ def test_a_bound_above_what_runs_show_is_named(finished, monkeypatch, tmp_path):
 def test_more_certified_runs_than_failures_are_named(finished, monkeypatch):
     real = provable.remaining_risk
 
-    def too_high(experiment, levels):
-        found = real(experiment, levels)
+    def too_high(*arguments):
+        found = real(*arguments)
         bounds = tuple(Bound(9.0, reason="wrong") for _ in found.bounds)
         return provable.RemainingRisk(bounds, 0 * found.values + 9.0)
 

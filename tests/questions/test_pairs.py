@@ -12,7 +12,6 @@ from jaxsim.launch.directory import bind
 from jaxsim.launch.simulate import open_results
 from jaxsim.launch.worker import work
 from jaxsim.questions import pairs as module
-from jaxsim.questions.pairs import compare_pairs
 from jaxsim.report.sentences import sentences
 from tests.studies import TWO, made_up, study
 
@@ -187,7 +186,7 @@ def test_experiments_of_other_lengths_are_said_not_to_be_compared(tmp_path):
 
 def test_experiments_with_their_own_random_numbers_are_not_compared(tmp_path):
     results = made_up(study(grid=TWO, replicates=16), tmp_path / "own")
-    found = compare_pairs(results, {}, np.array(EPS), 0.95)
+    found = analyse(results, EPS).pairs
     assert found.comparisons == []
     assert found.not_compared == []
     assert isinstance(results.to_pandas(), pd.DataFrame)

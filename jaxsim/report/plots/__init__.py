@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxsim.questions.answer import Answer
-from jaxsim.report.plots.against_eps import against_eps
+from jaxsim.report.plots.against_eps import against_eps, against_error_rate, against_risk
 from jaxsim.report.plots.against_n import against_n
 from jaxsim.report.plots.distribution import risk_distribution
 from jaxsim.report.plots.learning_curves import learning_curves
@@ -14,6 +14,8 @@ from jaxsim.report.text import MOST_DRAWN
 
 FIGURES = {
     "exceedance_vs_eps": against_eps,
+    "exceedance_vs_risk": against_risk,
+    "exceedance_vs_error_rate": against_error_rate,
     "exceedance_vs_n": against_n,
     "risk_distribution": risk_distribution,
     "learning_curves": learning_curves,

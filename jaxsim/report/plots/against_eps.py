@@ -1,4 +1,4 @@
-"""The probability of exceedance against eps, with its simultaneous band."""
+"""The probability of exceedance against eps, or another threshold, with its simultaneous band."""
 
 from __future__ import annotations
 
@@ -9,12 +9,38 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
+from jaxsim.questions.events import ABOVE_OPTIMUM, ERROR_RATE_ABOVE, RISK_ABOVE
+from jaxsim.questions.exceedance import LowerBoundAnswer
 from jaxsim.report.plots import style
 from jaxsim.report.plots.bounds import bounds_note, shown_bounds
 from jaxsim.report.plots.sheet import Sheet
 
+AXES = {
+    ABOVE_OPTIMUM: (style.EPS, style.PROBABILITY),
+    RISK_ABOVE: (r"$c$", r"$P(\,L(\Theta_n) > c\,)$"),
+    ERROR_RATE_ABOVE: (r"error rate $c$", r"$P(\,$error rate$\, > c\,)$"),
+}
+"""Kind of events of a band -> names of the axes."""
 FEW = 12
 """Experiments whose curves can be told apart behind another one."""
+
+
+def against_risk(answer: Answer) -> Figure | None:
+    """Draw the probability of a risk above c against c, where more than that is asked."""
+    return _further(answer, RISK_ABOVE)
+
+
+def against_error_rate(answer: Answer) -> Figure | None:
+    """Draw the probability of an error rate above c against c, where more than that is asked."""
+    return _further(answer, ERROR_RATE_ABOVE)
+
+
+def _further(answer: Answer, kind: str) -> Figure | None:
+    done = [
+        e.model_copy(update={"band": band}) for e in answer.finished for band in e.bands
+        if band.event == kind
+    ]  # fmt: skip
+    return against_eps(answer.model_copy(update={"experiments": done})) if done else None
 
 
 def against_eps(answer: Answer) -> Figure | None:
@@ -50,7 +76,7 @@ def against_eps(answer: Answer) -> Figure | None:
         note = [f"band: {100 * answer.confidence:.12g}\u00a0% confidence for all ε and n together"]
         if any(_undecided(e) for e in done):
             note.append("line: runs that certainly fail; darker: undecided runs above it")
-        drawn = [b for e in done for b in shown_bounds(e) if b.eps > 0]
+        drawn = [b for e in done for b in _shown(e)]
         note += bounds_note(drawn, "filled triangles", "hollow triangles")
         if len(done) > 1:
             if every is not None:
@@ -58,7 +84,7 @@ def against_eps(answer: Answer) -> Figure | None:
             elif len(done) <= FEW:
                 note.append("grey: the other experiments")
         what = f"failure probability {style.after(done)}"
-        figure = style.dress(sheet, answer, what, note, style.EPS, style.PROBABILITY)
+        figure = style.dress(sheet, answer, what, note, *AXES[done[0].band.event])
     return figure
 
 
@@ -133,10 +159,14 @@ def _others(
 
 
 def _bounds(panel: Axes, one: ExperimentAnswer) -> None:
-    for b in shown_bounds(one):
-        if b.eps > 0:
-            face = style.BOUND if b.evidence.proved else "white"
-            panel.plot(b.eps, b.value, "^", color=style.BOUND, mfc=face, ms=4.5, zorder=5)
+    for b in _shown(one):
+        face = style.BOUND if b.evidence.proved else "white"
+        panel.plot(b.eps, b.value, "^", color=style.BOUND, mfc=face, ms=4.5, zorder=5)
+
+
+def _shown(one: ExperimentAnswer) -> list[LowerBoundAnswer]:
+    """Return the bounds that have a place on the axis of the band."""
+    return [b for b in shown_bounds(one) if b.eps > 0 and b.event == one.band.event]
 
 
 def _range(done: Sequence[ExperimentAnswer]) -> tuple[float, float]:
@@ -154,6 +184,6 @@ def _range(done: Sequence[ExperimentAnswer]) -> tuple[float, float]:
     falling = [f for f in falling if f.size]
     if falling:
         high = min(high, 4 * max(f[-1] for f in falling))
-    marked = [b.eps for e in done for b in shown_bounds(e) if b.eps > 0]
+    marked = [b.eps for e in done for b in _shown(e)]
     low, high = min([low, *(eps / 2 for eps in marked)]), max([high, *(2 * eps for eps in marked)])
     return low, max(high, 10 * low)

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from jaxsim.estimation import Estimate
 from jaxsim.questions.answer import Answer, ExperimentAnswer
+from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.report.plots import style
 from jaxsim.report.plots.bounds import bounds_note, shown_bounds
 from jaxsim.report.plots.sheet import Sheet
@@ -22,7 +23,7 @@ RARE = 0.05
 
 
 def against_n(answer: Answer) -> Figure | None:
-    """Draw P against n, one panel per eps of the study, with pointwise intervals.
+    """Draw P against n, one panel per event of the study, with pointwise intervals.
 
     Lines are failures / runs; undecided runs are a darker band above, up to
     (failures + undecided) / runs.
@@ -31,8 +32,8 @@ def against_n(answer: Answer) -> Figure | None:
     if not done:
         return None
     with style.styled():
-        size = (6.4, 3.6) if len(answer.eps) == 1 else (3.1, 2.7)
-        sheet = Sheet(len(answer.eps), *size)
+        size = (6.4, 3.6) if len(answer.asked) == 1 else (3.1, 2.7)
+        sheet = Sheet(len(answer.asked), *size)
         rare = _top(done) < RARE
         style.step_axis(sheet.axes[0], max((e.checkpoints for e in done), key=lambda c: c[-1]))
         if rare:
@@ -46,7 +47,7 @@ def against_n(answer: Answer) -> Figure | None:
             for place, one in enumerate(done):
                 _course(panel, one, g, place, rare)
             _bounds(panel, done, g)
-        sheet.name([rf"{style.EPS} = {number(eps)}" for eps in answer.eps], mathematics=True)
+        sheet.name([_named(event) for event in answer.asked], mathematics=True)
         handles = [Line2D([], [], lw=1.3, ms=3.2, **style.look(k)) for k in range(len(done))]
         figure = style.dress(
             sheet,
@@ -54,11 +55,22 @@ def against_n(answer: Answer) -> Figure | None:
             "does the failure probability go to 0?",
             _note(answer, done, rare),
             style.STEPS,
-            style.PROBABILITY,
+            _probability(answer),
             handles,
             style.names(done),
         )
     return figure
+
+
+def _named(event: Event) -> str:
+    if event.kind == ABOVE_OPTIMUM:
+        return rf"{style.EPS} = {number(event.threshold)}"
+    return event.short
+
+
+def _probability(answer: Answer) -> str:
+    alike = all(event.kind == ABOVE_OPTIMUM for event in answer.asked)
+    return style.PROBABILITY if alike else "failure probability"
 
 
 def _later(row: Sequence[Estimate]) -> Sequence[Estimate]:

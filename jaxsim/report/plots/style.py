@@ -103,7 +103,7 @@ def dress(
     said = counted(runs[-1], "run") if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,} runs"
     if len(answer.finished) > 1:
         said += " per experiment"
-    condition = given(answer.finished)
+    condition = given([e.exceedance.evidence for e in answer.finished])
     note = [*note, condition] if condition else note
     around = Around(
         title=clean(answer.title or answer.name),

@@ -1,0 +1,160 @@
+"""The events whose probabilities are asked for: what it means that a run fails.
+
+    above_optimum = eps      L(Theta_n) > inf L + eps
+    risk_above = c           L(Theta_n) > c
+    error_rate_above = c     R(Theta_n) > c,  R the 0-1 risk: the probability of a wrong class
+    not_all_right = true     R(Theta_n) > 0
+
+Each is a threshold above a reference value: inf L, or 0. Kinds of events come in the order above,
+thresholds of a kind increase; so do all lists of answers that have an entry for each event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxsim.errors import InputError, unknown
+
+ABOVE_OPTIMUM = "above_optimum"
+RISK_ABOVE = "risk_above"
+ERROR_RATE_ABOVE = "error_rate_above"
+NOT_ALL_RIGHT = "not_all_right"
+KINDS = (ABOVE_OPTIMUM, RISK_ABOVE, ERROR_RATE_ABOVE, NOT_ALL_RIGHT)
+
+
+@dataclass(frozen=True)
+class Event:
+    """What is asked of a run at a checkpoint.
+
+    Attributes:
+        kind: one of `KINDS`.
+        threshold: above the optimal risk, or of risk or error rate; 0 for "not all right".
+    """
+
+    kind: str
+    threshold: float
+
+    @property
+    def of_error_rate(self) -> bool:
+        """Whether the error rate decides it, and not the risk."""
+        return self.kind in (ERROR_RATE_ABOVE, NOT_ALL_RIGHT)
+
+    @property
+    def short(self) -> str:
+        """How tables and figures call it.
+
+        Example:
+            >>> Event("above_optimum", 0.1).short, Event("error_rate_above", 0.1).short
+            ('eps = 0.1', 'error rate > 0.1')
+        """
+        number = f"{self.threshold:.12g}"
+        return {
+            ABOVE_OPTIMUM: f"eps = {number}",
+            RISK_ABOVE: f"risk > {number}",
+            ERROR_RATE_ABOVE: f"error rate > {number}",
+            NOT_ALL_RIGHT: "not all right",
+        }[self.kind]
+
+    def clause(self, whose: str = "") -> str:
+        """Return it as a clause, `whose` after its subject.
+
+        Example:
+            >>> Event("above_optimum", 0.1).clause(" of adam")
+            'the risk of adam exceeds the optimal risk by more than 0.1'
+            >>> Event("not_all_right", 0.0).clause(" of adam")
+            'not all points are classified rightly by the networks of adam'
+        """
+        number = f"{self.threshold:.12g}"
+        if self.kind == ABOVE_OPTIMUM:
+            return f"the risk{whose} exceeds the optimal risk by more than {number}"
+        if self.kind == RISK_ABOVE:
+            return f"the risk{whose} exceeds {number}"
+        if self.kind == ERROR_RATE_ABOVE:
+            return f"the error rate{whose} exceeds {number}"
+        by = f" by the networks{whose}" if whose else ""
+        return f"not all points are classified rightly{by}"
+
+    def goal(self) -> str:
+        """Return what a run that does not fail reaches, after "a run with"."""
+        number = f"{self.threshold:.12g}"
+        return {
+            ABOVE_OPTIMUM: f"a risk within {number} of the optimal risk",
+            RISK_ABOVE: f"a risk of at most {number}",
+            ERROR_RATE_ABOVE: f"an error rate of at most {number}",
+            NOT_ALL_RIGHT: "all points right",
+        }[self.kind]
+
+
+Asked = float | Sequence[float] | Mapping[str, Any]
+"""Thresholds above the optimal risk, or a table of events as in a study."""
+
+
+def events_of(asked: Asked) -> tuple[Event, ...]:
+    """Return the events that are asked for, each once and in order.
+
+    Raises:
+        InputError: for thresholds that are no numbers, an unknown event, or none.
+
+    Example:
+        >>> [event.short for event in events_of({"not_all_right": True, "risk_above": [0.2, 0.1]})]
+        ['risk > 0.1', 'risk > 0.2', 'not all right']
+    """
+    if not isinstance(asked, Mapping):
+        return tuple(Event(ABOVE_OPTIMUM, float(e)) for e in thresholds(asked))
+    for kind in asked:
+        if kind not in KINDS:
+            raise unknown("events", kind, KINDS)
+    found: list[Event] = []
+    for kind in KINDS:
+        value = asked.get(kind)
+        if value is None or (kind == NOT_ALL_RIGHT and value is False):
+            continue
+        if kind == NOT_ALL_RIGHT:
+            if value is not True:
+                raise InputError(f"events.{kind} = {value!r} is not accepted: it should be true")
+            found.append(Event(kind, 0.0))
+        else:
+            found += [Event(kind, float(c)) for c in _levels(kind, value)]
+    if not found:
+        raise InputError(
+            f"events = {dict(asked)!r} asks for nothing; accepted: at least one of "
+            f"{', '.join(KINDS)}"
+        )
+    return tuple(found)
+
+
+def thresholds(eps: Any) -> np.ndarray:
+    """Return checked thresholds above the optimal risk, increasing, [G].
+
+    Raises:
+        InputError: if they are not numbers >= 0.
+    """
+    return _levels(ABOVE_OPTIMUM, eps, "epsilon")
+
+
+_ACCEPTED = {
+    ABOVE_OPTIMUM: ("numbers >= 0", lambda c: c >= 0),
+    RISK_ABOVE: ("finite numbers", lambda c: c == c),
+    ERROR_RATE_ABOVE: ("numbers from 0 to below 1", lambda c: (c >= 0) & (c < 1)),
+}
+
+
+def _levels(kind: str, value: Any, key: str | None = None) -> np.ndarray:
+    accepted, inside = _ACCEPTED[kind]
+    given = np.atleast_1d(np.asarray(value)) if _numbers(value) else np.empty(0)
+    if given.ndim != 1 or not given.size or not (np.isfinite(given) & inside(given)).all():
+        key = key or f"events.{kind}"
+        raise InputError(f"{key} = {value!r} is not accepted: it should be {accepted}")
+    return np.unique(given.astype(np.float64))
+
+
+def _numbers(value: object) -> bool:
+    """Return whether a value is made of real numbers."""
+    try:
+        return np.asarray(value).dtype.kind in "iuf"
+    except ValueError:
+        return False

@@ -1,0 +1,235 @@
+"""Events beside P(L > inf L + eps), against counts from the trained parameters by plain NumPy."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxsim import analyse, exceedance, simulate
+from jaxsim.engines.block import advance_to_end
+from jaxsim.engines.registry import ExecutionConfig, make_engine
+from jaxsim.errors import InputError
+from jaxsim.estimation import clopper_pearson
+from jaxsim.questions.events import Event, events_of
+from jaxsim.study.study import Study
+
+RUNS = 64
+EVENTS = {
+    "above_optimum": 0.05,
+    "risk_above": [0.4, 0.2],
+    "error_rate_above": [0.1, 0.2],
+    "not_all_right": True,
+}
+
+
+def rows(seed=0, count=30):
+    """Return three overlapping classes in the plane."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(count) % 3
+    return np.column_stack([rng.normal(size=(count, 2)) * 0.6 + np.eye(3)[y, :2] * 2, y])
+
+
+def table(path, **more):
+    np.savetxt(path, rows(), delimiter=",", header="a,b,label", comments="", fmt="%.6f")
+    return {
+        "name": "own",
+        "replicates": RUNS,
+        "steps": 40,
+        "checkpoints": [10],
+        "events": EVENTS,
+        "paired": ["optimizer"],
+        "problem": {"data": {"path": path.name}, "loss": "softmax_cross_entropy"},
+        "network": {"hidden": [3]},
+        "optimizer": {"name": "adam", "learning_rate": 0.1},
+        "grid": {"optimizer.learning_rate": [0.1, 0.02]},
+        "training": {"batch_size": 8},
+        "execution": {"engine": "vmap", "width": RUNS},
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("events")
+    return Study.from_dict(table(folder / "own.csv"), base=folder)
+
+
+@pytest.fixture(scope="module")
+def results(study, tmp_path_factory):
+    return simulate(study, tmp_path_factory.mktemp("out") / "own")
+
+
+@pytest.fixture(scope="module")
+def answer(results):
+    return analyse(results, EVENTS)
+
+
+def exported(experiment):
+    """Return the parameters of all runs after the last step, by layers."""
+    engine = make_engine(experiment, ExecutionConfig("vmap", RUNS, 1))
+    thetas = np.asarray(engine.theta(advance_to_end(engine, experiment, 0, RUNS)), np.float64)
+    return [
+        [(np.asarray(w), np.asarray(b)) for w, b in experiment.network.layers(t)] for t in thetas
+    ]
+
+
+def outputs(layers, x):
+    for w, b in layers[:-1]:
+        x = np.maximum(x @ w + b, 0)
+    return x @ layers[-1][0] + layers[-1][1]
+
+
+def by_hand(experiment, x, y):
+    """Return (risk, error rate) of every run from its parameters, [R] each."""
+    found = []
+    for layers in exported(experiment):
+        p = outputs(layers, x)
+        log_shares = p - np.log(np.exp(p).sum(1, keepdims=True))
+        wrong = int((p.argmax(1) != y).sum())
+        found.append((-log_shares[np.arange(len(y)), y].mean(), wrong / len(y)))
+    return np.array(found).T
+
+
+@pytest.fixture(scope="module")
+def counted(study):
+    data = rows()
+    x, y = np.round(data[:, :2], 6), data[:, 2].astype(int)
+    x = (x - x.mean(0)) / x.std(0)
+    return [by_hand(experiment, x, y) for experiment in study.experiments]
+
+
+def test_failures_are_those_counted_from_exported_parameters(answer, counted):
+    for one, (risk, rate) in zip(answer.experiments, counted, strict=True):
+        last = [row[-1] for row in one.exceedance.estimates]
+        known = [int((risk > c).sum()) for c in (0.2, 0.4)]
+        known += [int((rate > c).sum()) for c in (0.1, 0.2)]
+        known.append(int((rate > 0).sum()))
+        assert [e.failures for e in last[1:]] == known
+        assert {e.undecided for e in last[1:]} == {0}
+        assert [(e.event, e.eps) for e in last] == [
+            ("above_optimum", 0.05),
+            ("risk_above", 0.2),
+            ("risk_above", 0.4),
+            ("error_rate_above", 0.1),
+            ("error_rate_above", 0.2),
+            ("not_all_right", 0.0),
+        ]
+        for estimate in last[1:]:
+            low, high = clopper_pearson(estimate.failures, RUNS, 0.95)
+            assert (estimate.lower, estimate.upper) == (low, high)
+            assert estimate.rigorous, "what is known of inf L has no part in it"
+    assert 0 < sum(known[2:4]) < 2 * RUNS, "the thresholds tell runs apart"
+
+
+def test_a_share_that_equals_the_threshold_does_not_exceed_it(results, counted):
+    # 3 wrong rows of 30 are an accuracy of .9, whatever 1 / 30 is in binary.
+    rates = np.concatenate([rate for _, rate in counted])
+    assert (rates == 3 / 30).any()
+    frame = results.to_pandas()
+    last = frame[frame.n == 40]
+    assert last.error_rate.tolist() == rates.tolist()
+    assert (last.error_rate_error == 0).all()
+
+
+def test_pairs_count_the_same_events(answer, counted):
+    (first, second) = (rate > 0.1 for _, rate in counted)
+    (one,) = [c for c in answer.pairs.comparisons if c.asked == Event("error_rate_above", 0.1)]
+    assert one.result.counts.only_first == int((first & ~second).sum())
+    assert one.result.counts.only_second == int((second & ~first).sum())
+
+
+def test_bands_of_every_kind_hold_the_estimates(answer):
+    for e in answer.experiments:
+        kinds = [b.event for b in (e.band, *e.bands)]
+        assert kinds == ["above_optimum", "risk_above", "error_rate_above"]
+        for band in e.bands:
+            for row in e.exceedance.estimates:
+                if row[0].event == band.event:
+                    place = band.eps.index(row[0].eps)
+                    assert band.estimate[place] == [one.estimate for one in row]
+                    assert band.lower[place][-1] <= row[-1].estimate <= band.upper[place][-1]
+
+
+def test_error_rates_are_recorded_only_where_an_event_needs_them(study, tmp_path):
+    plain = study.with_settings(["epsilon=[0.1]"])
+    assert plain.spec.events is None
+    for mine, theirs in zip(study.experiments, plain.experiments, strict=True):
+        assert mine.key_words == theirs.key_words, "the runs are the same"
+        assert mine.id != theirs.id
+        assert mine.error_rate
+        assert not theirs.error_rate
+    risks_only = study.with_settings(["events={ risk_above = 0.2 }"])
+    assert [e.id for e in risks_only.experiments] == [e.id for e in plain.experiments]
+
+
+def test_what_needs_only_the_risk_can_be_asked_later(study, results, tmp_path):
+    later = study.with_settings(["epsilon=[0.1]", "replicates=16", "execution.width=16"])
+    found = simulate(later, tmp_path / "later")
+    (risk, *_) = exceedance(found, {"risk_above": 0.3})
+    assert risk.failures == int((found.to_pandas().query("n == 40").risk[:16] > 0.3).sum())
+    with pytest.raises(InputError, match="were not recorded; accepted: events of the risk"):
+        analyse(found, {"error_rate_above": 0.1})
+    with pytest.raises(InputError, match="error rates, which these events need, are not recorded"):
+        simulate(later.with_settings(["events.not_all_right=true"]), tmp_path / "later")
+    assert (
+        json.loads((tmp_path / "later" / "study.json").read_text())["study"].get("events") is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "sentence"),
+    [
+        ({"accuracy_below": 0.9}, "events = 'accuracy_below' is not known"),
+        ({}, "events = {} asks for nothing"),
+        ({"not_all_right": False}, "asks for nothing"),
+        (
+            {"error_rate_above": 1.0},
+            "events.error_rate_above = 1.0 is not accepted: it should be num",
+        ),
+        ({"above_optimum": -1.0}, "events.above_optimum = -1.0 is not accepted"),
+        ({"risk_above": "much"}, "events.risk_above = 'much' is not accepted"),
+    ],
+)
+def test_bad_events_get_one_sentence(events, sentence):
+    with pytest.raises(InputError) as error:
+        events_of(events)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["events={ wrong_above = 1 }"], "events.wrong_above = 1 is not a key; accepted: above_op"),
+        (["events.risk_above='x'"], "events.risk_above = 'x' is not accepted"),
+        (["events={}"], "events = {} asks for nothing"),
+        (["events.error_rate_above=2"], "events.error_rate_above = 2"),
+        (["epsilon=[1]", "events.risk_above=1"], "is not accepted beside epsilon = [1]"),
+        (["problem.loss=squared"], "one of regression"),
+    ],
+)
+def test_bad_settings_get_one_sentence(study, settings, sentence):
+    with pytest.raises(InputError) as error:
+        study.with_settings(settings)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_error_rates_of_regressions_and_all_points_of_a_density_are_refused():
+    one = {"input": {"law": "uniform"}, "target": "x**2"}
+    spec = table_of(one)
+    with pytest.raises(InputError, match="error_rate_above is not accepted with the loss"):
+        Study.from_dict({**spec, "events": {"error_rate_above": 0.1}})
+    spec["problem"] = {"input": {"law": "uniform"}, "target": "x > 0", "loss": "logistic"}
+    with pytest.raises(InputError, match="infinitely many points"):
+        Study.from_dict({**spec, "events": [{"not_all_right": True}]})
+    listed = Study.from_dict({**spec, "events": [{"risk_above": 1}, {"risk_above": [0.5]}]})
+    assert listed.spec.asked == (Event("risk_above", 0.5), Event("risk_above", 1.0))
+
+
+def table_of(problem):
+    return {
+        "name": "one",
+        "problem": problem,
+        "network": {"hidden": [2]},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    }
