@@ -3,6 +3,9 @@
 By name those bundled with scikit-learn, which need no download; by path your own .npz file with the
 arrays x [n, d] and y, or .csv file with a header whose last column, or column named "label", is y.
 Columns of x are scaled, by default to mean 0 and standard deviation 1; constant ones become 0.
+
+Rows can be held out: a share of them, or a file of their own. Then trainings draw from the training
+rows alone, which also fix the scales, and the risk is over the rows that `risk_over` names.
 """
 
 from __future__ import annotations
@@ -13,16 +16,18 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from jaxsim.errors import InputError, unknown
 from jaxsim.registry import check_parameters
 
 Scale = Literal["standardize", "unit", "none"]
 Task = Literal["auto", "classes", "regression"]
+Over = Literal["test", "train", "all"]
 
 LARGEST_BYTES = 2**31
 """Memory that the arrays of a file may take."""
@@ -52,6 +57,9 @@ class DataSet:
         y: classes 0, 1, ... as int32 [n], or values as float64 [n, 1].
         classes: number of classes; None for values.
         warnings: sentences on what may not be meant.
+        held_out: which rows are held out, ascending [t]; None if none are. Rows of a file of their
+            own stand after the training rows.
+        risk_over: the rows that the risk is over: "test", "train" or "all".
     """
 
     name: str
@@ -59,6 +67,36 @@ class DataSet:
     y: NDArray[Any]
     classes: int | None
     warnings: tuple[str, ...] = ()
+    held_out: NDArray[np.int64] | None = None
+    risk_over: Over = "all"
+
+    @property
+    def trained(self) -> NDArray[np.int64]:
+        """Rows that trainings draw from, ascending."""
+        every = np.arange(len(self.x))
+        return every if self.held_out is None else np.setdiff1d(every, self.held_out)
+
+    @property
+    def judged(self) -> NDArray[np.int64]:
+        """Rows that the risk is over, ascending."""
+        if self.held_out is None or self.risk_over == "all":
+            return np.arange(len(self.x))
+        return self.held_out if self.risk_over == "test" else self.trained
+
+    @property
+    def over(self) -> str:
+        """Which rows the risk is over, in words.
+
+        Example:
+            >>> load_dataset("iris", "problem.data", None).over
+            'all 150 rows, those trained on included'
+        """
+        count = f"{len(self.judged):,}"
+        if self.held_out is None:
+            return f"all {count} rows, those trained on included"
+        if self.risk_over == "all":
+            return f"all {count} rows, {len(self.held_out):,} of them held out"
+        return f"the {count} {'held-out' if self.risk_over == 'test' else 'training'} rows"
 
 
 def load_dataset(spec: str | Mapping[str, Any], key: str, base: Path | None) -> DataSet:
@@ -69,7 +107,10 @@ def load_dataset(spec: str | Mapping[str, Any], key: str, base: Path | None) -> 
             scale: "standardize" (mean 0, standard deviation 1), "unit" (to [0, 1]) or "none";
             task: "classes" or "regression"; "auto" decides;
             target_scale: the same for the values of a regression, "none" by default;
-            label: the column of a .csv file that is y.
+            label: the column of a .csv file that is y;
+            test: rows that are held out: { fraction = 0.2, seed = 0, stratified = true }, or
+            { path = "test.csv" } of the same columns;
+            risk_over: "test" (the default with `test`), "train" or "all" rows.
         key: where it stands in the study, for error messages.
         base: directory that relative paths refer to; None for the current one.
 
@@ -98,10 +139,66 @@ def load_dataset(spec: str | Mapping[str, Any], key: str, base: Path | None) -> 
     checked = check_parameters(factory, table, key, "name" if "name" in table else "path")
     if "path" in checked and base is not None:
         checked["path"] = str(base / checked["path"])
+    if checked.get("test") is not None:
+        checked["test"] = _held(checked["test"], f"{key}.test", base)
+    elif checked.get("risk_over") is not None:
+        raise InputError(
+            f"{key}.risk_over = {checked['risk_over']!r} is not accepted without {key}.test: no "
+            "row is held out"
+        )
     try:
         return factory(**checked)
     except InputError as error:
         raise error.at(key) from None
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of the rows that is held out, the same for equal seeds.
+
+    Attributes:
+        fraction: of the rows, rounded to whole ones.
+        seed: of the choice.
+        stratified: whether each class has its share of them.
+    """
+
+    fraction: float
+    seed: int = 0
+    stratified: bool = False
+
+
+def _share(
+    fraction: float,
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0,
+    stratified: bool = False,
+) -> Share:
+    """Return a share of the rows."""
+    if not 0 < fraction < 1:
+        raise InputError(f"fraction = {fraction} is not accepted: it should be between 0 and 1")
+    return Share(fraction, seed, stratified)
+
+
+def _own_rows(path: str) -> Path:
+    """Return a file whose rows are held out."""
+    return Path(path)
+
+
+Held = Share | Path
+
+
+def _held(table: dict[str, Any], key: str, base: Path | None) -> Held:
+    """Return what is held out.
+
+    Raises:
+        InputError: for a table that says something else.
+    """
+    factory = _own_rows if "path" in table else _share
+    checked = check_parameters(factory, table, key, "path" if "path" in table else "fraction")
+    try:
+        found = factory(**checked)
+    except InputError as error:
+        raise error.at(key) from None
+    return base / found if isinstance(found, Path) and base is not None else found
 
 
 def factory_of(table: Mapping[str, Any]) -> Callable[..., DataSet]:
@@ -114,6 +211,8 @@ def _bundled(
     scale: Scale = "standardize",
     task: Task = "auto",
     target_scale: Scale = "none",
+    test: dict[str, Any] | None = None,
+    risk_over: Over | None = None,
 ) -> DataSet:
     """Return a data set that comes with scikit-learn."""
     # Imported here: it takes a second, and few studies need it.
@@ -122,7 +221,14 @@ def _bundled(
     x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     if task == "auto":
         task = "classes" if BUNDLED[name] else "regression"
-    return _prepare(name, np.asarray(x, float), np.asarray(y), scale, task, target_scale)
+    x, y = np.asarray(x, float), np.asarray(y)
+    held: Any = test  # what `_held` made of it
+    if isinstance(held, Path):
+        raise InputError(
+            f"test = {{ path = {str(held)!r} }} is not accepted beside a data set by name; "
+            "accepted: { fraction = 0.2 }"
+        )
+    return _prepare(name, x, y, scale, task, target_scale, _chosen(name, y, held), risk_over)
 
 
 def _file(
@@ -131,9 +237,83 @@ def _file(
     task: Task = "auto",
     target_scale: Scale = "none",
     label: str | None = None,
+    test: dict[str, Any] | None = None,
+    risk_over: Over | None = None,
 ) -> DataSet:
     """Return the data set in a user's file."""
     file = Path(path)
+    held: Any = test  # what `_held` made of it
+    header, x, y = _read(file, path, label)
+    if isinstance(held, Path):
+        columns, more_x, more_y = _read(held, str(held), label)
+        if columns != header or more_x.shape[1:] != x.shape[1:]:
+            raise InputError(
+                f"test = {{ path = {str(held)!r} }} has other columns than {file.name}; accepted: "
+                f"the same {x.shape[1]:,} columns of x in the same order"
+            )
+        chosen = _appended(held.name, file.name, y, more_y, len(more_x))
+        x = np.concatenate([x, more_x])
+        y = np.concatenate([y, more_y])
+    else:
+        chosen = _chosen(file.name, y, held)
+    found = _prepare(file.name, x, y, scale, task, target_scale, chosen, risk_over)
+    return replace(found, warnings=(*_index_columns(file.name, header, x), *found.warnings))
+
+
+def _appended(name: str, first: str, y: np.ndarray, more: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of the rows of a second file after those of the first.
+
+    Raises:
+        InputError: if there are none, or their labels are of another kind.
+    """
+    if not count:
+        raise InputError(f"test: {name} has no rows; accepted: at least one")
+    if (y.dtype.kind == "U") != (more.dtype.kind == "U") or y.shape[1:] != more.shape[1:]:
+        raise InputError(f"test: the labels of {name} are of another kind than those of {first}")
+    return np.arange(len(y), len(y) + count)
+
+
+def _chosen(name: str, y: np.ndarray, held: Share | None) -> np.ndarray | None:
+    """Return which rows are held out, ascending.
+
+    Raises:
+        InputError: if these are none or all, or if there are no classes to stratify by.
+    """
+    if held is None:
+        return None
+    # Raw bits of PCG64, whose stream NumPy keeps, so that a seed means the same rows for ever.
+    order = np.argsort(np.random.PCG64(held.seed).random_raw(len(y)), kind="stable")
+    count = math.floor(held.fraction * len(y) + 0.5)
+    if not 0 < count < len(y):
+        raise InputError(
+            f"test.fraction = {held.fraction} of the {len(y):,} rows of {name} leaves "
+            f"{'no row for the test' if not count else 'no row for training'}; accepted: a "
+            "fraction that leaves rows for both"
+        )
+    if not held.stratified:
+        return np.sort(order[:count])
+    if not _looks_like_classes(y):
+        raise InputError(
+            f"test.stratified = true is not accepted for {name}, whose labels are no classes"
+        )
+    labels, sizes = np.unique(y, return_inverse=True, return_counts=True)[1:]
+    # Largest remainders: whole rows of each class, together as many as asked for.
+    shares = count * sizes / len(y)
+    each = np.floor(shares).astype(int)
+    each[np.argsort(each - shares, kind="stable")[: count - each.sum()]] += 1
+    rank = np.empty(len(y), int)
+    for label in range(len(sizes)):
+        mine = order[labels[order] == label]
+        rank[mine] = np.arange(len(mine))
+    return np.flatnonzero(rank < each[labels])
+
+
+def _read(file: Path, path: str, label: str | None) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return (names of the inputs, x, y) of a file.
+
+    Raises:
+        InputError: if it is missing or malformed.
+    """
     try:
         there = file.is_file()
     except OSError as error:  # a name that no file can have
@@ -146,12 +326,8 @@ def _file(
     if file.suffix == ".npz":
         if label is not None:
             raise InputError(f"label = {label!r} is not accepted for an .npz file, whose y is 'y'")
-        x, y = _read_npz(file)
-        header = []
-    else:
-        header, x, y = _read_csv(file, label)
-    found = _prepare(file.name, x, y, scale, task, target_scale)
-    return replace(found, warnings=(*_index_columns(file.name, header, x), *found.warnings))
+        return [], *_read_npz(file)
+    return _read_csv(file, label)
 
 
 def _index_columns(name: str, header: list[str], x: np.ndarray) -> Iterator[str]:
@@ -292,7 +468,14 @@ def _number(text: str) -> float | None:
 
 
 def _prepare(
-    name: str, x: np.ndarray, y: np.ndarray, scale: Scale, task: Task, target_scale: Scale
+    name: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    scale: Scale,
+    task: Task,
+    target_scale: Scale,
+    held_out: np.ndarray | None,
+    risk_over: Over | None,
 ) -> DataSet:
     """Return a data set after checks, with scaled columns and labels of the task."""
     if len(x) != len(y):
@@ -302,22 +485,29 @@ def _prepare(
     if not x.shape[1]:
         raise InputError(f"{name} has no columns of x; accepted: at least one")
     _finite(name, "x", x)
-    x = _scaled(x, scale)
+    rows = np.ones(len(x), bool)
+    if held_out is not None:
+        rows[held_out] = False
+    x = _scaled(x, scale, rows)
+    _finite(name, "x, scaled as the training rows are,", x)
+    over: Over = (risk_over or "test") if held_out is not None else "all"
     if y.dtype.kind in "biuf":
         _finite(name, "y", y)
-    if task == "classes" or (task == "auto" and _looks_like_classes(y)):
+    if task == "classes" or (task == "auto" and _looks_like_classes(y[rows])):
         if target_scale != "none":
             raise InputError(
                 f"target_scale = {target_scale!r} is not accepted for classes: it should be 'none'"
             )
-        labels, classes = _classes(name, y)
-        return DataSet(name, x, labels, classes)
+        labels, classes = _classes(name, y, rows)
+        return DataSet(name, x, labels, classes, (), held_out, over)
     if y.dtype.kind not in "biuf":
         raise InputError(f"task = 'regression' is not accepted: the labels of {name} are texts")
     values = y.astype(np.float64)
     values = values[:, None] if values.ndim == 1 else values.reshape(len(values), -1)
-    scaled = _scaled(values, target_scale)
-    return DataSet(name, x, scaled, None, tuple(_unscaled(scale, target_scale, scaled)))
+    scaled = _scaled(values, target_scale, rows)
+    _finite(name, "y, scaled as the training rows are,", scaled)
+    warnings = tuple(_unscaled(scale, target_scale, scaled[rows]))
+    return DataSet(name, x, scaled, None, warnings, held_out, over)
 
 
 def _unscaled(scale: Scale, target_scale: Scale, values: np.ndarray) -> Iterator[str]:
@@ -345,22 +535,28 @@ def _finite(name: str, what: str, array: np.ndarray) -> None:
         )
 
 
-def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
-    """Return columns scaled; constant ones become 0."""
+def _scaled(values: np.ndarray, scale: Scale, rows: np.ndarray) -> np.ndarray:
+    """Return columns scaled as some rows ask for; those that are constant there become 0."""
     if scale == "none":
         return values
-    # By a power of 2 first, which is exact: spans and sums of the largest numbers overflow.
-    values = values * np.where(np.abs(values).max(0) > _SAFE, 2.0**-64, 1.0)
-    low, high = values.min(0), values.max(0)
-    varies = high > low
-    if scale == "unit":
-        width = np.where(varies, high - low, 1.0)
-        return (values - low) / width
-    centred = np.where(varies, values - values.mean(0), 0.0)
-    # By the largest entry first: squares of large numbers overflow, those of small ones vanish.
-    size = np.where(varies, np.abs(centred).max(0), 1.0)
-    centred = centred / size
-    return centred / np.where(varies, centred.std(0), 1.0)
+
+    def own(array: np.ndarray) -> np.ndarray:
+        # Not a copy of all rows: sums round by the order in memory.
+        return array if rows.all() else array[rows]
+
+    with np.errstate(over="ignore"):
+        # By a power of 2 first, which is exact: spans and sums of the largest numbers overflow.
+        values = values * np.where(np.abs(own(values)).max(0) > _SAFE, 2.0**-64, 1.0)
+        low, high = own(values).min(0), own(values).max(0)
+        varies = high > low
+        if scale == "unit":
+            width = np.where(varies, high - low, 1.0)
+            return np.where(varies, (values - low) / width, 0.0)
+        centred = np.where(varies, values - own(values).mean(0), 0.0)
+        # By the largest entry first: squares of large numbers overflow, those of small ones vanish.
+        size = np.where(varies, np.abs(own(centred)).max(0), 1.0)
+        centred = centred / size
+        return centred / np.where(varies, own(centred).std(0), 1.0)
 
 
 def _looks_like_classes(y: np.ndarray) -> bool:
@@ -372,8 +568,12 @@ def _looks_like_classes(y: np.ndarray) -> bool:
     return bool((y == np.round(y)).all()) and len(np.unique(y)) <= min(MOST_CLASSES, len(y) - 1)
 
 
-def _classes(name: str, y: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the labels 0, 1, ... [n] in the order of the given ones, and how many there are."""
+def _classes(name: str, y: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the labels 0, 1, ... [n] in the order of the given ones, and how many there are.
+
+    Raises:
+        InputError: for what are no classes, or a class that no training row has.
+    """
     if y.ndim != 1:
         raise InputError(f"{name}: y has the shape {y.shape}; accepted for classes: [n]")
     if y.dtype.kind == "f" and not (y == np.round(y)).all():
@@ -382,4 +582,10 @@ def _classes(name: str, y: np.ndarray) -> tuple[np.ndarray, int]:
     found, labels = np.unique(y, return_inverse=True)
     if len(found) < 2:
         raise InputError(f"{name} has one class only ({found[0]}); accepted: at least two")
+    missing = np.setdiff1d(labels, labels[rows])
+    if len(missing):
+        raise InputError(
+            f"{name}: no training row has the class {found[missing[0]]}; accepted: held-out rows "
+            "whose classes the training rows have, too"
+        )
     return labels.astype(np.int32), len(found)

@@ -188,10 +188,18 @@ def uniform_index(key: Array, n: int, count: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class PointsLaw:
-    """The law of finitely many points [n, d] with positive weights [n] of sum 1."""
+    """The law of finitely many points [n, d] with positive weights [n] of sum 1.
+
+    Attributes:
+        points: [n, d].
+        weights: [n].
+        others: points of probability 0 that the support has besides, [m, d]: what is inactive or
+            constant on the support is so there, too.
+    """
 
     points: np.ndarray
     weights: np.ndarray
+    others: np.ndarray | None = None
     unit_dimension = 1
     density_1d = None
 
@@ -202,8 +210,10 @@ class PointsLaw:
 
     @property
     def support(self) -> Points:
-        """The points."""
-        return Points(self.points)
+        """The points, and the others."""
+        if self.others is None:
+            return Points(self.points)
+        return Points(np.concatenate([self.points, self.others]))
 
     @property
     def finite(self) -> tuple[np.ndarray, np.ndarray]:

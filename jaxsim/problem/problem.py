@@ -34,6 +34,9 @@ class Problem:
         loss: (prediction, y) -> [batch] (see `losses`).
         noise: added to the target's values, independently in every output (see `noise`).
         warnings: sentences that a reader of its risks should know, on the data first.
+        over: which rows of a data set its risks are over, in words; empty for a law.
+        training: what mini-batches are drawn from where that is another law, that of the training
+            rows of a data set with held-out rows.
 
     Raises:
         InputError: if the parts do not fit together.
@@ -44,6 +47,8 @@ class Problem:
     loss: Loss
     noise: Noise
     warnings: tuple[str, ...] = ()
+    over: str = ""
+    training: Problem | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -121,6 +126,11 @@ class Problem:
                     f"problem.target = {rows[place][0]} at x = ({point}) is not accepted with the "
                     f"loss {self.loss.name!r}: it should be {what} for all inputs"
                 )
+
+    @property
+    def trained_on(self) -> Problem:
+        """The law that mini-batches are drawn from: this one unless rows are held out."""
+        return self if self.training is None else self.training
 
     @property
     def outputs(self) -> int:

@@ -31,10 +31,17 @@ class RiskAnswer(Data):
     Attributes:
         description: one sentence.
         evidence: of its stated error.
+        over: which rows of a data set it is over, in words; empty for a law.
     """
 
     description: str
     evidence: EvidenceAnswer
+    over: str = ""
+
+    @property
+    def rows(self) -> str:
+        """The rows in few words: "all 150 rows" without what else is said of them."""
+        return self.over.split(", ")[0]
 
 
 class ExperimentAnswer(Data):

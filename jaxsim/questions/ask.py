@@ -191,7 +191,7 @@ def _answered(
     answers = {name: question.finish() for name, question in questions.items()}
     certificates = questions[PermanentFailures.name]
     assert isinstance(certificates, PermanentFailures)
-    tests = experiments * len(subject.eps)
+    tests = experiments * len(subject.asked)
     bounds = answers[Exceedance.name].lower_bounds
     of_sample = {}
     if subject.sample is not None:
@@ -212,7 +212,7 @@ def _answered(
         runs=runs,
         planned=sum(s.stop - s.first for s in results.planned[experiment.id]),
         diverged=diverged,
-        risk=_risk(subject.risk),
+        risk=_risk(subject.risk, experiment.problem.over),
         optimum=OptimumAnswer.of(subject.optimum, _not_searched(subject)),
         liminf=liminf(certificates.certified(), bounds, runs, subject.confidence, tests),
         others={name: answer for name, answer in answers.items() if name not in own},
@@ -249,5 +249,6 @@ def _of_certificates(known: Iterable[Optimum]) -> list[str]:
     return list(dict.fromkeys(remark for one in known for remark in one.remarks))
 
 
-def _risk(rule: RiskRule) -> RiskAnswer:
-    return RiskAnswer(description=rule.description, evidence=EvidenceAnswer.of(rule.evidence))
+def _risk(rule: RiskRule, over: str) -> RiskAnswer:
+    evidence = EvidenceAnswer.of(rule.evidence)
+    return RiskAnswer(description=rule.description, evidence=evidence, over=over)

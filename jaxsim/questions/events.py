@@ -59,15 +59,23 @@ class Event:
             NOT_ALL_RIGHT: "not all right",
         }[self.kind]
 
-    def clause(self, whose: str = "") -> str:
-        """Return it as a clause, `whose` after its subject.
+    def clause(self, whose: str = "", rows: str = "") -> str:
+        """Return it as a clause.
+
+        Args:
+            whose: stands after its subject: " of adam".
+            rows: of a data set that it is about: "the 30 held-out rows".
 
         Example:
             >>> Event("above_optimum", 0.1).clause(" of adam")
             'the risk of adam exceeds the optimal risk by more than 0.1'
-            >>> Event("not_all_right", 0.0).clause(" of adam")
-            'not all points are classified rightly by the networks of adam'
+            >>> Event("risk_above", 0.1).clause(" of adam", "the 30 held-out rows")
+            'the risk of adam over the 30 held-out rows exceeds 0.1'
+            >>> Event("not_all_right", 0.0).clause(" of adam", "the 30 held-out rows")
+            'not all of the 30 held-out rows are classified rightly by the networks of adam'
         """
+        by = f" by the networks{whose}" if whose else ""
+        whose += f" over {rows}" if rows else ""
         number = f"{self.threshold:.12g}"
         if self.kind == ABOVE_OPTIMUM:
             return f"the risk{whose} exceeds the optimal risk by more than {number}"
@@ -75,8 +83,8 @@ class Event:
             return f"the risk{whose} exceeds {number}"
         if self.kind == ERROR_RATE_ABOVE:
             return f"the error rate{whose} exceeds {number}"
-        by = f" by the networks{whose}" if whose else ""
-        return f"not all points are classified rightly{by}"
+        which = f"all of {rows}".replace("all of all", "all") if rows else "all points"
+        return f"not {which} are classified rightly{by}"
 
     def goal(self) -> str:
         """Return what a run that does not fail reaches, after "a run with"."""

@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from jaxsim.estimation import liminf_bound
 from jaxsim.evidence import confidence as with_confidence
 from jaxsim.questions.data import Data, EvidenceAnswer
+from jaxsim.questions.events import ABOVE_OPTIMUM
 from jaxsim.questions.exceedance import LowerBoundAnswer
 from jaxsim.questions.permanent import Certified
 
 
 class LiminfAnswer(Data):
-    """Lower bounds of liminf_n P(L(Theta_n) > inf L + eps).
+    """Lower bounds of liminf_n P(L(Theta_n) > inf L + eps), or of another event.
 
     Attributes:
-        eps: thresholds, [G].
+        eps: thresholds of the events, [G].
         value: the bounds, each for itself, [G].
         simultaneous: bounds that hold for all experiments and eps of the study together, [G].
         evidence: what they rest on, [G]: the confidence of the sample, unless no run is needed.
         reason: how they are known, [G].
-        certified: runs certified to exceed inf L + eps in all further training, [G].
+        certified: runs certified to fail in all further training, [G].
         runs: of the experiment.
         confidence: of what rests on runs.
     """
@@ -68,8 +69,7 @@ def liminf(
         value.append(from_runs)
         evidence.append(EvidenceAnswer.of(rests_on & sampled))
         reason.append(
-            f"{count:,} of {runs:,} runs are certified to exceed inf L + eps in all further "
-            "training"
+            f"{count:,} of {runs:,} runs are certified to {_fail(bound)} in all further training"
         )
     return LiminfAnswer(
         eps=[bound.eps for bound in every_n],
@@ -81,3 +81,9 @@ def liminf(
         runs=runs,
         confidence=confidence,
     )
+
+
+def _fail(bound: LowerBoundAnswer) -> str:
+    if bound.event == ABOVE_OPTIMUM:
+        return "exceed inf L + eps"
+    return f"fail ({bound.asked.short})"

@@ -192,7 +192,10 @@ def shared(a: Experiment, b: Experiment) -> str:
 def _drawn(experiment: Experiment) -> dict:
     """Return the part of a problem that samples depend on."""
     problem = experiment.spec.get("problem", {})
-    return {k: v for k, v in problem.items() if k not in ("loss", "risk", "optimum")}
+    drawn = {k: v for k, v in problem.items() if k not in ("loss", "risk", "optimum")}
+    if isinstance(drawn.get("data"), dict):
+        drawn["data"] = {k: v for k, v in drawn["data"].items() if k != "risk_over"}
+    return drawn
 
 
 def _groups(experiments: Sequence[Experiment]) -> Iterator[list[Experiment]]:

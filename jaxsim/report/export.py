@@ -111,11 +111,12 @@ def _rows(results: Results, path: Path, file_format: str) -> None:
     """Write the rows of all shards; columns of the deepest network, missing ones empty."""
     layers = max((len(e.network.hidden) for e in results.experiments), default=0)
     axes = axes_of(results.experiments)
+    over = any(e.problem.over for e in results.experiments)
     writer = None
     with open(path, "wb") as file:
         for experiment, own in zip(results.experiments, axes, strict=True):
             for records in results.chunks(experiment):
-                rows = frame(experiment, records, own, layers)
+                rows = frame(experiment, records, own, layers, over)
                 if file_format == "parquet":
                     _settle(rows, axes)
                 if file_format == "csv":

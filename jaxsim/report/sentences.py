@@ -34,16 +34,18 @@ def sentences(answer: Answer) -> list[str]:
         for e in done
         for g, row in enumerate(e.exceedance.estimates)
     }
+    rows_of = {e.label: e.risk.rows for e in done}
     for spread in answer.spreads[:MOST]:
+        over = common_rows(rows_of[label] for label in spread.experiments)
         of = [rows[label, spread.event, spread.eps] for label in spread.experiments]
         condition = given([evidence for _, evidence in of])
         if len(spread.experiments) == 1:
             one = of[0][0]
             value = "{} ({} to {})".format(*estimate_text(one))
             whose = f" of {one.experiment}" if len(done) > 1 else ""
-            sentence = f"{_opening(spread, whose)} with probability {value}."
+            sentence = f"{_opening(spread, over, whose)} with probability {value}."
         else:
-            sentence = _apart(spread)
+            sentence = _apart(spread, over)
         said.append(conditional(condition, sentence))
     if len(answer.spreads) > MOST:
         said.append(f"answer.json has {len(answer.spreads) - MOST:,} more of these lines.")
@@ -59,22 +61,29 @@ def sentences(answer: Answer) -> list[str]:
     return said
 
 
-def _opening(spread: SpreadAnswer, whose: str = "") -> str:
-    return f"After {counted(spread.steps, 'step')} {spread.asked.clause(whose)}"
+def common_rows(rows: Iterable[str]) -> str:
+    """Return the rows of a data set that all experiments' risks are over, if these are the same."""
+    found = set(rows)
+    return found.pop() if len(found) == 1 else ""
 
 
-def _apart(spread: SpreadAnswer) -> str:
+def _opening(spread: SpreadAnswer, over: str, whose: str = "") -> str:
+    return f"After {counted(spread.steps, 'step')} {spread.asked.clause(whose, over)}"
+
+
+def _apart(spread: SpreadAnswer, over: str) -> str:
     """Return the sentence on several experiments, which ranks them only where runs do."""
     count = len(spread.experiments)
     every = "both" if count == 2 else f"all {count:,}"
     least, low, high = interval_text(spread.lowest_estimate, spread.lower, spread.upper)
     most = interval_text(spread.highest_estimate, spread.lower, spread.upper)[0]
+    opening = _opening(spread, over)
     level = f"simultaneous {100 * spread.confidence:.12g} % intervals from {low} to {high}"
     if spread.lowest_estimate == spread.highest_estimate:
-        return f"{_opening(spread)} with probability {least} in {every} experiments ({level})."
+        return f"{opening} with probability {least} in {every} experiments ({level})."
     if spread.lowest == spread.highest:
         return (
-            f"{_opening(spread)} with probability {least} to {most} in {every} experiments "
+            f"{opening} with probability {least} to {most} in {every} experiments "
             f"({level}): undecided runs leave it open."
         )
     names = _some(spread.lowest), _some(spread.highest)
@@ -85,9 +94,7 @@ def _apart(spread: SpreadAnswer) -> str:
         verdict = "these runs do not tell them apart"
     else:
         verdict = f"these runs do not tell {spread.lowest[0]} and {spread.highest[0]} apart"
-    return (
-        f"{_opening(spread)} with probability {ends} in {count:,} experiments ({level}); {verdict}."
-    )
+    return f"{opening} with probability {ends} in {count:,} experiments ({level}); {verdict}."
 
 
 def _some(labels: list[str]) -> str:
@@ -150,8 +157,9 @@ def _every_n(done: list[ExperimentAnswer]) -> list[str]:
     if bound.rests_on_runs:
         how = "for every number of steps, since the best run's risk is no less than inf L"
     return [
-        f"{bound.evidence.adverb}, {how}: {bound.asked.clause(f' of {whose}')} with probability at "
-        f"least {lower_text(value)} ({bound.reason})."
+        f"{bound.evidence.adverb}, {how}: "
+        f"{bound.asked.clause(f' of {whose}', e.risk.rows)} with probability at least "
+        f"{lower_text(value)} ({bound.reason})."
     ]
 
 
@@ -173,9 +181,11 @@ def _permanent(done: list[ExperimentAnswer], event: Event) -> list[str]:
     evidence = [e.permanent.evidence[0] for e in done if e.permanent.count[0]]
     clauses = dict.fromkeys(one.clause for one in evidence if one.clause)
     reserved = f" ({'; '.join(clauses)})" if clauses else ""
-    what = f"to fail ({event.clause()})"
+    rows = common_rows(e.risk.rows for e in done)
+    what = f"to fail ({event.clause(rows=rows)})"
     if event.kind == ABOVE_OPTIMUM:
-        what = f"to exceed the optimal risk by more than {number(event.threshold)}"
+        over = f" over {rows}" if rows else ""
+        what = f"to exceed the optimal risk{over} by more than {number(event.threshold)}"
     return [
         f"Permanent failures: {counts} are certified{reserved} {what} in all further training, "
         "whatever mini-batches would follow."
@@ -201,8 +211,8 @@ def _liminf(done: list[ExperimentAnswer]) -> list[str]:
     rests_on = e.permanent.evidence[g].clause
     reserved = f"; {rests_on}" if rests_on else ""
     return [
-        f"However long is trained: the limit (liminf) of the probability that the risk{whose} "
-        f"exceeds the optimal risk by more than {number(e.liminf.eps[g])} is at least "
+        "However long is trained: the limit (liminf) of the probability that "
+        f"{e.exceedance.lower_bounds[g].asked.clause(whose, e.risk.rows)} is at least "
         f"{lower_text(value)}, since {e.liminf.certified[g]:,} of {counted(e.runs, 'run')} "
         f"fail for ever (simultaneous confidence {100 * e.liminf.confidence:.12g} %{reserved})."
     ]

@@ -12,7 +12,7 @@ from jaxsim.estimation import interval_of
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.data import EvidenceAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM
-from jaxsim.report.sentences import NOTEWORTHY
+from jaxsim.report.sentences import NOTEWORTHY, common_rows
 from jaxsim.report.text import (
     MOST_DRAWN,
     counted,
@@ -67,8 +67,12 @@ def table(answer: Answer) -> Table:
     titles = {"n": "n = {:,}", "runs": "{:,} runs of each experiment"}
     if alike.get("runs") == 1:
         titles["runs"] = "one run of each experiment"
-    if alike:
-        shown.title = Text(", ".join(titles[n].format(value) for n, value in alike.items()))
+    said = [titles[n].format(value) for n, value in alike.items()]
+    rows = common_rows(e.risk.rows for e in done)
+    if rows:
+        said.append(f"risk over {rows}")
+    if said:
+        shown.title = Text(", ".join(said))
         shown.title_justify = "left"
     varying = [name for name in columns if name not in alike]
     bounds, permanent = shows_bounds(done), shows_permanent(done)
@@ -221,7 +225,8 @@ def legend(done: list[ExperimentAnswer]) -> list[str]:
 
 def _optimum(e: ExperimentAnswer) -> str:
     bracket = optimum_text(e.optimum.lower.value, e.optimum.upper.value)
-    said = f"inf L {'in' if e.optimum.width else '='} {bracket} ({e.optimum.reason})"
+    over = f" over {e.risk.rows}" if e.risk.over else ""
+    said = f"inf L{over} {'in' if e.optimum.width else '='} {bracket} ({e.optimum.reason})"
     return f"{said}; {e.optimum.not_searched}" if e.optimum.not_searched else said
 
 

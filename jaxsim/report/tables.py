@@ -11,6 +11,7 @@ import pandas as pd
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.levels import drift_frame, levels_frame
 from jaxsim.results.files import write_atomically
+from jaxsim.results.frame import LAW
 from jaxsim.results.text_cells import harmless
 
 GRADES = ("permanent", "minima", "falling", "descends", "undecided")
@@ -22,16 +23,17 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
     """Return one row per experiment, event and checkpoint.
 
     Columns: the fields of `Estimate`, after `experiment` one for each key in which experiments
-    differ, `constant`, the runs whose network is constant on the whole support, and at the last
-    checkpoint `permanent_failures` with what they rest on, `permanent_evidence`, and `liminf`, the
-    lower bound of the limit of the probability, with `liminf_evidence` and `liminf_reason`, and the
-    failing runs by what is known of them.
+    differ, `risk_over`, the rows of a data set that the risk is over, `constant`, the runs whose
+    network is constant on the whole support, and at the last checkpoint `permanent_failures` with
+    what they rest on, `permanent_evidence`, and `liminf`, the lower bound of the limit of the
+    probability, with `liminf_evidence` and `liminf_reason`, and the failing runs by what is
+    known of them.
     """
     rows = []
     for e in answer.finished:
         for g, course in enumerate(e.exceedance.estimates):
             for one, constant in zip(course, e.permanent.constant, strict=True):
-                row = _named(e, asdict(one)) | {"constant": constant}
+                row = _named(e, asdict(one)) | {"risk_over": _over(e), "constant": constant}
                 last = one is course[-1]
                 row["permanent_failures"] = e.permanent.count[g] if last else pd.NA
                 row["permanent_evidence"] = e.permanent.evidence[g].kind if last else pd.NA
@@ -60,6 +62,7 @@ def quantiles_frame(answer: Answer) -> pd.DataFrame:
             "upper": e.quantiles.upper[q][t],
             "confidence": e.quantiles.confidence,
             "method": e.quantiles.method,
+            "risk_over": _over(e),
         }
         for e in answer.finished
         for t, step in enumerate(e.checkpoints)
@@ -84,6 +87,10 @@ def comparisons_frame(answer: Answer) -> pd.DataFrame:
         }
         rows.append(names | counts | result | ends)
     return pd.DataFrame(rows)
+
+
+def _over(e: ExperimentAnswer) -> str:
+    return e.risk.over or LAW
 
 
 def _named(e: ExperimentAnswer, row: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from jaxsim.training.records import Records, Status
 
 Axis = str | int | float | bool | None
 
+LAW = "the law of X"
+"""What a risk is over that is not one over rows of a data set."""
+
 COLUMNS = {
     "experiment": "label of the experiment",
     "replicate": "index of the training run; part of its identity",
@@ -26,6 +29,7 @@ COLUMNS = {
     "diverged_step": "first step found to be infinite or not a number; -1 if none",
     "n": "number of training steps at this checkpoint",
     "risk": "true risk L(Theta_n); infinity for a diverged run, which is a failure at every eps",
+    "risk_over": "rows of the data set that the risk is over; no column without a data set",
     "error": "error of the risk: a bound or an estimate, see the report; 0 for a diverged run",
     "error_rate": "probability that the network's class is wrong (0-1 risk), over the same law as "
     "the risk; 1 for a diverged run; a column only where events of the study ask for it",
@@ -50,6 +54,7 @@ def frame(
     records: Records,
     axes: Mapping[str, Axis] | None = None,
     layers: int | None = None,
+    over: bool = False,
 ) -> pd.DataFrame:
     """Return one row per replicate and checkpoint of some records, with the columns of `COLUMNS`.
 
@@ -58,6 +63,7 @@ def frame(
         records: R replicates.
         axes: its values of the keys in which experiments differ (`axes_of`).
         layers: hidden layers that get a column, those that it lacks empty; None for its own.
+        over: whether there is a column `risk_over` even without a data set.
     """
     rows, checkpoints = records.risk.shape
 
@@ -81,6 +87,8 @@ def frame(
         "risk": np.where(known, records.risk, np.inf).ravel(),
         "error": np.where(known, records.error, 0.0).ravel(),
     }
+    if over or experiment.problem.over:
+        columns["risk_over"] = np.repeat(experiment.problem.over or LAW, rows * checkpoints)
     if records.error_rate.shape[2]:
         rate, slack = np.moveaxis(records.error_rate, 2, 0)
         columns["error_rate"] = np.where(known, rate, 1.0).ravel()

@@ -68,8 +68,9 @@ class Results:
         memory; use `chunks` for large studies.
         """
         layers = max((len(e.network.hidden) for e in self.experiments), default=0)
+        over = any(e.problem.over for e in self.experiments)
         frames = [
-            frame(experiment, records, axes, layers)
+            frame(experiment, records, axes, layers, over)
             for experiment, axes in zip(self.experiments, axes_of(self.experiments), strict=True)
             for records in self.chunks(experiment)
         ]

@@ -45,7 +45,7 @@ def finite_rule(
         population_loss,
         exact=averaged.exact,
         evidence=averaged.evidence,
-        description=f"exact sum over the {len(points)} points of the input law"
+        description=f"exact sum over {problem.over or f'the {len(points)} points of the input law'}"
         + ("" if averaged.exact else "; quadrature over the noise"),
     )
 

@@ -57,11 +57,12 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
         dump, problem, network, context.seed, context.paired, context.base, error_rate
     )
     risk = RiskOptions(**spec.problem.risk.model_dump(), seed=context.seed)
-    training_set = _training_set(spec.training, problem)
+    training_set = _training_set(spec.training, problem.trained_on)
     batch_size = _batch_size(spec.training, training_set)
     _require_remainder(training_set, batch_size)
     _require_sizes(problem, network, batch_size, training_set, risk)
     require_range(problem, spec.precision)
+    require_range(problem.trained_on, spec.precision)
     if "content" in identity.initialization_key or problem.loss.name == "function":
         _require_gradient(problem, network)
     return Experiment(

@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from jaxsim.errors import InputError
+from jaxsim.problem.datasets import DataSet, load_dataset
 from jaxsim.problem.expression import parse_expression
 from jaxsim.problem.input_laws import INPUT_LAWS, PointsLaw
-from jaxsim.problem.losses import LOSSES
-from jaxsim.problem.noise import NOISES
+from jaxsim.problem.losses import LOSSES, Loss
+from jaxsim.problem.noise import NOISES, Noise
 from jaxsim.problem.problem import Problem
 from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget
 from jaxsim.registry import build, call
@@ -45,23 +46,35 @@ def build_problem(spec: ProblemSpec, context: Context) -> Problem:
     loss = named_or_own(LOSSES, spec.loss, "problem.loss", context)
     noise = build(NOISES, spec.noise, "problem.noise", tag="law")
     if spec.data is not None:
-        from jaxsim.problem.datasets import load_dataset
-
         for key in ("input", "target"):
             if getattr(spec, key) is not None:
                 raise InputError(
                     f"problem.{key} = {getattr(spec, key)!r} is not accepted beside problem.data: "
                     "the data give both inputs and labels"
                 )
-        data = load_dataset(spec.data, "problem.data", context.base)
-        law = PointsLaw(data.x, np.full(len(data.x), 1 / len(data.x)))
-        return Problem(law, LabelTarget(data.y, data.classes), loss, noise, data.warnings)
+        return _of_data(load_dataset(spec.data, "problem.data", context.base), loss, noise)
     if spec.input is None:
         raise InputError("problem.input is missing; give a law of X, or problem.data")
     if spec.target is None:
         raise InputError('problem.target is missing; give an expression such as "x**2"')
     law = build(INPUT_LAWS, spec.input, "problem.input", tag="law")
     return Problem(law, _target(spec.target, law.dimension, context), loss, noise)
+
+
+def _of_data(data: DataSet, loss: Loss, noise: Noise) -> Problem:
+    """Return the problem of a data set: its risk over some rows, its trainings on others."""
+
+    def over(rows: np.ndarray, others: np.ndarray | None) -> tuple[PointsLaw, LabelTarget]:
+        law = PointsLaw(data.x[rows], np.full(len(rows), 1 / len(rows)), others)
+        return law, LabelTarget(data.y[rows], data.classes)
+
+    judged, trained = data.judged, data.trained
+    if np.array_equal(judged, trained):
+        return Problem(*over(judged, None), loss, noise, data.warnings, data.over)
+    # What is inactive or constant must be so for both: gradients see the one, risks the other.
+    rest = data.x[np.setdiff1d(trained, judged)]
+    training = Problem(*over(trained, None), loss, noise)
+    return Problem(*over(judged, rest), loss, noise, data.warnings, data.over, training)
 
 
 def _target(spec: str | list[str] | dict[str, Any], dimension: int, context: Context) -> Any:

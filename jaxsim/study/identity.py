@@ -61,7 +61,7 @@ def identify(
     shape = (network.inputs, network.outputs)
     more = ["error rate"] if error_rate else []
     return Identity(
-        key_words=identity_words(_random(tables, paired)),
+        key_words=identity_words(_random(tables, paired, base)),
         id="".join(f"{word:08x}" for word in identity_words(canonical([seed, tables, *more]))),
         initialization_key=canonical([tables["network"], *shape, tables["precision"]]),
         training_key=_program(tables, problem, seed),
@@ -87,9 +87,18 @@ def _content(table: Any, base: Path | None) -> Iterator[str]:
             yield from _content(value, base)
 
 
-def _random(tables: dict[str, Any], paired: tuple[str, ...]) -> str:
-    """How long it runs, where it is observed and how its risk is computed do not change a run."""
+def _random(tables: dict[str, Any], paired: tuple[str, ...], base: Path | None) -> str:
+    """How long it runs, where it is observed and how its risk is computed do not change a run.
+
+    Nor do rows that are held out in a file of their own.
+    """
     problem = {k: v for k, v in tables["problem"].items() if k not in ("risk", "optimum")}
+    if isinstance(problem["data"], dict):
+        data = {k: v for k, v in problem["data"].items() if k != "risk_over"}
+        problem["data"] = data
+        if isinstance(data.get("test"), dict) and "path" in data["test"]:
+            del data["test"]
+            problem["content"] = list(_content({**problem, "content": None}, base))
     kept = {k: tables[k] for k in ("network", "optimizer", "training", "precision")}
     kept["problem"] = problem
     return canonical({k: v for k, v in kept.items() if k not in paired})

@@ -31,7 +31,7 @@ def resolved(tables: Mapping[str, Any]) -> dict[str, Any]:
 
     Example:
         >>> resolved({"problem": {"noise": {"law": "normal", "std": 0.1}, "data": "iris"}})["problem"]
-        {'noise': {'law': 'normal', 'std': 0.1}, 'data': {'name': 'iris', 'scale': 'standardize', 'task': 'auto', 'target_scale': 'none'}}
+        {'noise': {'law': 'normal', 'std': 0.1}, 'data': {'name': 'iris', 'scale': 'standardize', 'task': 'auto', 'target_scale': 'none', 'test': None, 'risk_over': None}}
     """  # noqa: E501
     found = copy.deepcopy(dict(tables))
     problem = found.get("problem", {})
@@ -71,7 +71,13 @@ def _with_defaults(factory: Callable[..., Any], table: dict[str, Any]) -> dict[s
 
 def _data(spec: Any) -> Any:
     table = {"name": spec} if isinstance(spec, str) else spec
-    return _with_defaults(datasets.factory_of(table), table) if isinstance(table, dict) else spec
+    if not isinstance(table, dict):
+        return spec
+    test = table.get("test")
+    if isinstance(test, dict):
+        shares: dict[str, Any] = {} if "path" in test else {"seed": 0, "stratified": False}
+        table = {**table, "test": {**shares, **test}, "risk_over": table.get("risk_over", "test")}
+    return _with_defaults(datasets.factory_of(table), table)
 
 
 def _target(table: dict[str, Any]) -> dict[str, Any]:

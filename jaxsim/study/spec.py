@@ -80,7 +80,11 @@ class ProblemSpec(Section):
         default=None, description='law of X, e.g. { law = "uniform", ... }'
     )
     data: NameOrTable | None = Field(
-        default=None, description="a data set in place of input and target, by name or as a table"
+        default=None,
+        description="a data set in place of input and target, by name or as a table of name or "
+        "path, scale, target_scale, task, label; test = { fraction = 0.2, seed = 0, stratified = "
+        'true } or { path = "test.csv" } holds rows out, risk_over = "test", "train" or "all" '
+        "says which rows the risk is over",
     )
     target: str | Annotated[list[str], Field(max_length=1000)] | Table | None = Field(
         default=None, description="an expression in x, x1, x2, ...; one per output; or a table"

@@ -55,10 +55,10 @@ def make_batches(experiment: Experiment) -> Batches:
     """Return the mini-batches of an experiment (not for batch_size = "population")."""
     if experiment.training_set is not None:
         return _from_training_set(experiment, experiment.training_set)
-    law, noise = experiment.problem.law, experiment.problem.noise
+    law, noise = experiment.drawn_from.law, experiment.drawn_from.noise
     if law.finite is not None and noise.kind == "none":
         return _from_points(experiment)
-    problem, size, dtype = experiment.problem, experiment.batch_size, experiment.dtype
+    problem, size, dtype = experiment.drawn_from, experiment.batch_size, experiment.dtype
     assert isinstance(size, int)
 
     def draw(shared: Any, carried: Any, key: Array, n: Array) -> tuple[Any, Array, Array]:
@@ -85,7 +85,7 @@ def _from_table(
 
 def _from_points(experiment: Experiment) -> Batches:
     """Fresh draws from finitely many points without noise."""
-    problem, size, dtype = experiment.problem, experiment.batch_size, experiment.dtype
+    problem, size, dtype = experiment.drawn_from, experiment.batch_size, experiment.dtype
     assert isinstance(size, int)
     law = finite_law(problem.law)
     assert law is not None
@@ -101,7 +101,7 @@ def _from_points(experiment: Experiment) -> Batches:
 
 
 def _from_training_set(experiment: Experiment, chosen: TrainingSet) -> Batches:
-    problem, dtype, size = experiment.problem, experiment.dtype, chosen.size
+    problem, dtype, size = experiment.drawn_from, experiment.dtype, chosen.size
     batch = experiment.samples_per_step
     epochs = batch < size and not chosen.replacement
     keep = epochs and chosen.partial == "keep"

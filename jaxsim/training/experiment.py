@@ -49,7 +49,8 @@ class Experiment:
         problem: law of (X, Y), loss and true risk.
         network: N_theta with the law of Theta_0.
         optimizer: the recursion Theta_n = Theta_{n-1} - Phi_n(G_1, ..., G_n).
-        batch_size: samples per step; "population" for the exact gradient of the true risk, "full"
+        batch_size: samples per step; "population" for the exact gradient of the true risk (with
+            held-out rows, of the risk over the training rows), "full"
             for all samples of the training set.
         training_set: None for fresh mini-batches from the law of (X, Y).
         steps: last step n.
@@ -92,6 +93,11 @@ class Experiment:
     optimum_key: str
     spec: dict[str, Any] = field(repr=False, default_factory=dict)
     error_rate: bool = False
+
+    @property
+    def drawn_from(self) -> Problem:
+        """The law that trainings see: without held-out rows that of the risk."""
+        return self.problem.trained_on
 
     @property
     def samples_per_step(self) -> int:

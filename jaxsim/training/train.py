@@ -169,7 +169,7 @@ def make_transformation(experiment: Experiment) -> Callable[[Array], optax.Gradi
 
 def _gradient_oracle(experiment: Experiment) -> tuple[Callable, Callable, Callable]:
     """Return ((state, shared, n) -> (data, loss, gradient), shared data, replicate's data)."""
-    network, problem = experiment.network, experiment.problem
+    network, problem = experiment.network, experiment.drawn_from
     if experiment.batch_size == "population":
         risk = make_risk(problem, network, experiment.risk)
 

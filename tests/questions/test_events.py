@@ -163,10 +163,10 @@ def test_error_rates_are_recorded_only_where_an_event_needs_them(study, tmp_path
 
 
 def test_what_needs_only_the_risk_can_be_asked_later(study, results, tmp_path):
-    later = study.with_settings(["epsilon=[0.1]", "replicates=16", "execution.width=16"])
+    later = study.with_settings(["epsilon=[0.1]"])
     found = simulate(later, tmp_path / "later")
     (risk, *_) = exceedance(found, {"risk_above": 0.3})
-    assert risk.failures == int((found.to_pandas().query("n == 40").risk[:16] > 0.3).sum())
+    assert risk.failures == int((found.to_pandas().query("n == 40").risk[:RUNS] > 0.3).sum())
     with pytest.raises(InputError, match="were not recorded; accepted: events of the risk"):
         analyse(found, {"error_rate_above": 0.1})
     with pytest.raises(InputError, match="error rates, which these events need, are not recorded"):
@@ -204,7 +204,6 @@ def test_bad_events_get_one_sentence(events, sentence):
         (["events={}"], "events = {} asks for nothing"),
         (["events.error_rate_above=2"], "events.error_rate_above = 2"),
         (["epsilon=[1]", "events.risk_above=1"], "is not accepted beside epsilon = [1]"),
-        (["problem.loss=squared"], "one of regression"),
     ],
 )
 def test_bad_settings_get_one_sentence(study, settings, sentence):

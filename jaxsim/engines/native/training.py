@@ -264,5 +264,5 @@ def _transposition(vector: int) -> list[str]:
 def _sample_of_y(experiment: Experiment) -> jax.ShapeDtypeStruct:
     """Return shape and dtype of one y."""
     key = jax.random.key(0)
-    _, y = jax.eval_shape(lambda k: experiment.problem.sample(k, 1, experiment.dtype), key)
+    _, y = jax.eval_shape(lambda k: experiment.drawn_from.sample(k, 1, experiment.dtype), key)
     return jax.ShapeDtypeStruct(y.shape[1:], y.dtype)

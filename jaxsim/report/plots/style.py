@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.plots.labels import clean, short_names
 from jaxsim.report.plots.sheet import Around, Sheet
-from jaxsim.report.sentences import given
+from jaxsim.report.sentences import common_rows, given
 from jaxsim.report.text import counted
 from jaxsim.results.files import write_atomically
 
@@ -105,6 +105,8 @@ def dress(
         said += " per experiment"
     condition = given([e.exceedance.evidence for e in answer.finished])
     note = [*note, condition] if condition else note
+    rows = common_rows(e.risk.rows for e in answer.finished)
+    note = [f"risk over {rows}", *note] if rows else note
     around = Around(
         title=clean(answer.title or answer.name),
         what=what,
