@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from jaxsim.errors import InputError
 from jaxsim.estimation.counts import Counts
 from jaxsim.estimation.intervals import Interval, interval_of
+from jaxsim.estimation.restarts import restarts
 from jaxsim.evidence import PROVED, Evidence
 from jaxsim.optimum.bracket import Bracket
 
@@ -55,6 +56,10 @@ class Estimate:
         lower_bound_evidence: what it rests on, in the same words.
         lower_bound_reason: how it is known.
         event: what the probability is of: "above_optimum", or another kind of event.
+        restarts: independent runs of which at least one does not fail with probability 0.99 if the
+            failure probability is `estimate_upper`; None if that is 1.
+        restarts_lower: the same for `lower`.
+        restarts_upper: the same for `upper`.
     """
 
     experiment: str
@@ -79,6 +84,9 @@ class Estimate:
     lower_bound_evidence: str
     lower_bound_reason: str
     event: str = "above_optimum"
+    restarts: int | None = None
+    restarts_lower: int | None = None
+    restarts_upper: int | None = None
 
 
 class LowerBoundLike(Protocol):
@@ -163,6 +171,7 @@ def estimates(
     def one(g: int, t: int) -> Estimate:
         bound = bounds[g]
         failures, undecided = int(counts.failures[g, t]), int(counts.undecided[g, t])
+        most = (failures + undecided) / runs if counts.runs else 1.0
         return Estimate(
             experiment=experiment,
             step=int(step[t]),
@@ -172,7 +181,7 @@ def estimates(
             undecided=undecided,
             diverged=int(counts.diverged[t]),
             estimate=failures / runs,
-            estimate_upper=(failures + undecided) / runs if counts.runs else 1.0,
+            estimate_upper=most,
             lower=float(lower[g, t]),
             upper=float(upper[g, t]),
             confidence=float(confidence),
@@ -186,6 +195,9 @@ def estimates(
             lower_bound_evidence="proved" if bound is None else bound.evidence.word,
             lower_bound_reason="none is known" if bound is None else bound.reason,
             event=event,
+            restarts=restarts(most),
+            restarts_lower=restarts(float(lower[g, t])),
+            restarts_upper=restarts(float(upper[g, t])),
         )
 
     return tuple(tuple(one(g, t) for t in range(shape[1])) for g in range(shape[0]))

@@ -105,9 +105,10 @@ def estimate_columns() -> dict[str, str]:
         "experiment": of.pop("experiment"),
         **AXES,
         **of,
+        "risk_over": "rows of a data set that the risk is over, or the law of X.",
         "constant": "runs whose network is constant on the whole support at this step.",
         "permanent_failures": (
-            "runs certified to exceed inf L + eps in all further training; at the last step only."
+            "runs certified to fail in all further training; at the last step only."
         ),
         "permanent_evidence": "what these certificates rest on, in the same words.",
         "liminf": (
@@ -136,6 +137,7 @@ def quantile_columns() -> dict[str, str]:
         "upper": "upper end.",
         "confidence": "of the interval.",
         "method": "how the interval is made.",
+        "risk_over": "rows of a data set that the risk is over, or the law of X.",
     }
 
 

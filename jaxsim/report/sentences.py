@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from jaxsim.estimation import Estimate
+from jaxsim.estimation.restarts import CERTAINTY
 from jaxsim.questions.answer import Answer, ExperimentAnswer, SpreadAnswer
 from jaxsim.questions.data import EvidenceAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM, Event
@@ -17,6 +19,7 @@ from jaxsim.report.text import (
     lower_text,
     number,
     probability,
+    restarts_text,
 )
 
 MOST = 12
@@ -49,6 +52,7 @@ def sentences(answer: Answer) -> list[str]:
         said.append(conditional(condition, sentence))
     if len(answer.spreads) > MOST:
         said.append(f"answer.json has {len(answer.spreads) - MOST:,} more of these lines.")
+    said += _restarts(answer, {key: one for key, (one, _) in rows.items()})
     every = given([e.exceedance.evidence for e in done])
     said += [conditional(every, sentence) for sentence in _compared(answer)]
     said += [f"Not compared: {sentence}." for sentence in answer.pairs.not_compared]
@@ -59,6 +63,29 @@ def sentences(answer: Answer) -> list[str]:
     said += level_sentences(answer) if not answer.contradictions else []
     said += [text for e in done for text in _others(e)]
     return said
+
+
+def _restarts(answer: Answer, last: Mapping[tuple[str, str, float], Estimate]) -> list[str]:
+    """Return a sentence on how many runs make one success nearly certain."""
+    clauses = []
+    for spread in answer.spreads[:MOST]:
+        labels = spread.lowest[0], spread.highest[0]
+        ends = [last[label, spread.event, spread.eps] for label in labels]
+        texts = [f"{restarts_text(one)} of {one.experiment}" for one in ends]
+        if len(spread.experiments) == 1:
+            texts = [restarts_text(ends[0])]
+        steps = f" after {counted(spread.steps, 'step')}" if len(_steps(answer)) > 1 else ""
+        clauses.append(f"{' to '.join(dict.fromkeys(texts))} at {spread.asked.short}{steps}")
+    if not clauses:
+        return []
+    return [
+        f"Restarts until one run does not fail, with {100 * CERTAINTY:.12g} % certainty: "
+        f"{'; '.join(clauses)}."
+    ]
+
+
+def _steps(answer: Answer) -> set[int]:
+    return {spread.steps for spread in answer.spreads}
 
 
 def common_rows(rows: Iterable[str]) -> str:

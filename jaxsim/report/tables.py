@@ -40,8 +40,9 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
                 row["liminf"] = e.liminf.value[g] if last else pd.NA
                 row["liminf_evidence"] = e.liminf.evidence[g].kind if last else pd.NA
                 row["liminf_reason"] = e.liminf.reason[g] if last else pd.NA
+                graded = last and g < len(e.grades.eps)  # events of inf L, which come first
                 for grade in GRADES:
-                    row[f"failing_{grade}"] = getattr(e.grades, grade)[g] if last else pd.NA
+                    row[f"failing_{grade}"] = getattr(e.grades, grade)[g] if graded else pd.NA
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -78,7 +79,7 @@ def comparisons_frame(answer: Answer) -> pd.DataFrame:
         result = asdict(one.result)
         counts = result.pop("counts")
         names = {"first": one.first, "second": one.second, "shared": one.shared}
-        names |= {"step": one.step, "event": one.event, "eps": one.eps, "pairs": one.pairs}
+        names |= {"step": one.step, "eps": one.eps, "event": one.event, "pairs": one.pairs}
         ends = {
             "simultaneous_lower": one.simultaneous_lower,
             "simultaneous_upper": one.simultaneous_upper,

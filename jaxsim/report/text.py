@@ -56,6 +56,18 @@ def estimate_text(one: Estimate) -> tuple[str, str, str]:
     return middle, low, high
 
 
+def restarts_text(one: Estimate) -> str:
+    """Return how many runs are enough, with the range that belongs to the interval.
+
+    Example: "5 runs (4 to 7)", "no number known (at least 300)".
+    """
+    low, high = one.restarts_lower, one.restarts_upper
+    count = "no number known" if one.restarts is None else counted(one.restarts, "run")
+    if low is None:
+        return count
+    return f"{count} ({f'at least {low:,}' if high is None else f'{low:,} to {high:,}'})"
+
+
 def _outward(value: float, d: int, side: int) -> float:
     """Round to d decimals, down (side = -1) or up (side = 1); a hair inside, 0.25 stays 0.25."""
     if not math.isfinite(value):
