@@ -166,6 +166,7 @@ def _records(
     diverged: np.ndarray,
 ) -> Records:
     risk = np.stack([o.risk for o in observed], axis=1)
+    rates = np.stack([o.error_rate for o in observed], axis=1)
     broken = ~np.isfinite(risk)
     # Between two checkpoints a run may leave the finite numbers without a bad mini-batch loss:
     # then the first checkpoint that shows it is the step.
@@ -184,5 +185,5 @@ def _records(
         dead_layer=np.asarray(dead_layer, np.int16),
         dead_neurons=np.asarray(dead_neurons, np.int32),
         constant=np.stack([o.constant for o in observed], axis=1).astype(np.int8),
-        error_rate=np.stack([o.error_rate for o in observed], axis=1),
+        error_rate=rates if rates.shape[2] else np.zeros((len(risk), 0, 2)),
     )

@@ -62,7 +62,7 @@ class Quantity:
         """
         if not self.of_error_rate:
             return records.risk, records.error
-        if not records.error_rate.shape[2]:
+        if not records.error_rate.shape[1]:
             raise not_recorded(self.events[0])
         # A diverged run is one whose risk is not finite, whatever its outputs would say.
         rate, error = np.moveaxis(records.error_rate, 2, 0)

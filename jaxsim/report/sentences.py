@@ -37,10 +37,10 @@ def sentences(answer: Answer) -> list[str]:
         for e in done
         for g, row in enumerate(e.exceedance.estimates)
     }
-    rows_of = {e.label: e.risk.rows for e in done}
     for spread in answer.spreads[:MOST]:
-        over = common_rows(rows_of[label] for label in spread.experiments)
-        of = [rows[label, spread.event, spread.eps] for label in spread.experiments]
+        over = common_rows(e.risk.rows for e in done if e.label in spread.experiments)
+        keys = [(label, spread.event, spread.eps) for label in spread.experiments]
+        of = [rows[key] for key in keys if key in rows]
         condition = given([evidence for _, evidence in of])
         if len(spread.experiments) == 1:
             one = of[0][0]
@@ -70,7 +70,8 @@ def _restarts(answer: Answer, last: Mapping[tuple[str, str, float], Estimate]) -
     clauses = []
     for spread in answer.spreads[:MOST]:
         labels = spread.lowest[0], spread.highest[0]
-        ends = [last[label, spread.event, spread.eps] for label in labels]
+        keys = [(label, spread.event, spread.eps) for label in labels]
+        ends = [last[key] for key in keys if key in last]
         texts = [f"{restarts_text(one)} of {one.experiment}" for one in ends]
         if len(spread.experiments) == 1:
             texts = [restarts_text(ends[0])]

@@ -89,7 +89,7 @@ def frame(
     }
     if over or experiment.problem.over:
         columns["risk_over"] = np.repeat(experiment.problem.over or LAW, rows * checkpoints)
-    if records.error_rate.shape[2]:
+    if records.error_rate.shape[1]:
         rate, slack = np.moveaxis(records.error_rate, 2, 0)
         columns["error_rate"] = np.where(known, rate, 1.0).ravel()
         columns["error_rate_error"] = np.where(known, slack, 0.0).ravel()

@@ -57,7 +57,7 @@ def has_schema(schema: pa.Schema, checkpoints: int, layers: int) -> bool:
 
 def to_arrow(records: Records, metadata: dict[str, str]) -> pa.Table:
     """Return the records as a table with the metadata attached to its schema."""
-    rates = records.error_rate.shape[2] > 0
+    rates = records.error_rate.shape[1] > 0
     schema = arrow_schema(records.risk.shape[1], records.inactive.shape[2], error_rate=rates)
     columns = []
     for field in schema:
@@ -84,7 +84,7 @@ def from_arrow(table: pa.Table, checkpoints: int, layers: int) -> Records:
     values = {
         "inactive": np.zeros((rows, checkpoints, 0), np.int32),
         "constant": np.full((rows, checkpoints), -1, np.int8),
-        "error_rate": np.zeros((rows, checkpoints, 0)),
+        "error_rate": np.zeros((rows, 0, 2)),
     }
     shapes = {"inactive": (rows, checkpoints, layers), "error_rate": (rows, checkpoints, 2)}
     for field in table.schema:

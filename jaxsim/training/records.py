@@ -43,7 +43,7 @@ class Records(NamedTuple):
         constant: whether the network is constant on the support at the checkpoints: 1, 0 if it is
             not known to be, -1 if that was not looked at, int8 [R, K+1].
         error_rate: probability of a wrong class at the checkpoints and a bound on its error,
-            float64 [R, K+1, 2], not a number once diverged; [R, K+1, 0] if it was not recorded.
+            float64 [R, K+1, 2], not a number once diverged; [R, 0, 2] if it was not recorded.
     """
 
     replicate: np.ndarray
@@ -56,4 +56,4 @@ class Records(NamedTuple):
     dead_layer: np.ndarray
     dead_neurons: np.ndarray
     constant: np.ndarray
-    error_rate: np.ndarray = np.zeros((0, 0, 0))
+    error_rate: np.ndarray = np.zeros((0, 0, 2))

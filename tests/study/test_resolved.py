@@ -25,6 +25,7 @@ def test_defaults_of_data_laws_methods_and_schedules():
     shown = resolved(Study.from_dict(tree).spec.model_dump(mode="json"))
     assert shown["problem"]["data"] == {
         "name": "diabetes", "scale": "standardize", "task": "auto", "target_scale": "none",
+        "test": None, "risk_over": None,
     }  # fmt: skip
     assert shown["problem"]["loss"] == {"name": "huber", "delta": 1.0}
     assert shown["network"]["activation"] == {"name": "leaky_relu", "negative_slope": 0.01}
