@@ -14,13 +14,13 @@ from jaxsim.report.text import MOST_DRAWN
 
 FIGURES = {
     "exceedance_vs_eps": against_eps,
-    "exceedance_vs_risk": against_risk,
-    "exceedance_vs_error_rate": against_error_rate,
     "exceedance_vs_n": against_n,
     "risk_distribution": risk_distribution,
     "learning_curves": learning_curves,
 }
 """Name of the file -> function that draws it."""
+FURTHER = {"exceedance_vs_risk": against_risk, "exceedance_vs_error_rate": against_error_rate}
+"""The same, where several kinds of events are asked for."""
 
 
 def draw_all(answer: Answer, directory: Path) -> list[Path]:
@@ -31,7 +31,7 @@ def draw_all(answer: Answer, directory: Path) -> list[Path]:
     if len(answer.finished) > MOST_DRAWN:
         answer = answer.model_copy(update={"experiments": answer.finished[:MOST_DRAWN]})
     written: list[Path] = []
-    for name, draw in FIGURES.items():
+    for name, draw in {**FIGURES, **FURTHER}.items():
         figure = draw(answer)
         if figure is not None:
             written += save(figure, Path(directory) / "plots" / name)
