@@ -145,7 +145,11 @@ def test_every_column_is_described(heading, file, finished):
             return "problem.target, optimizer.name, ..."
         return re.sub(r"inactive_\d+_at_least", "inactive_L_at_least", column)
 
-    assert set(map(general, columns)) == set(of)
+    missing = set(of) - set(map(general, columns))
+    assert set(map(general, columns)) <= set(of)
+    # Of studies with a data set, or with events of error rates.
+    allowed = {"risk_over", "error_rate", "error_rate_error"}
+    assert missing <= (set() if file.endswith("s.csv") and file != "results.csv" else allowed)
 
 
 def test_every_key_of_the_answer_is_described(finished):

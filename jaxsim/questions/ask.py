@@ -74,8 +74,9 @@ def analyse(
         InputError: for a bad eps, confidence or interval, or a damaged shard.
     """
     name, title = text("name", name), text("title", title)
-    given = study_warnings(results.experiments) if warnings is None else texts("warnings", warnings)
+    stated = None if warnings is None else texts("warnings", warnings)
     subjects, known = _subjects(results, eps, confidence, interval)
+    given = study_warnings(results.experiments) if stated is None else stated
     brackets = {name: one.bracket for name, one in known.items()}
     axes = axes_of(results.experiments)
     answered = [
