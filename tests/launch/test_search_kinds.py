@@ -2,7 +2,9 @@
 
 import pytest
 
+from jaxsim import analyse
 from jaxsim.launch.optimum import find_optima
+from jaxsim.launch.simulate import simulate
 from tests.studies import slow_but, study
 
 TEACHER = {"teacher": {"hidden": [5]}, "seed": 1}
@@ -46,3 +48,26 @@ def test_every_kind_of_study_is_searched_without_a_failure(changes):
     assert all(lower <= upper for lower, upper in ends)
     assert [lower for lower, _ in ends] == sorted((low for low, _ in ends), reverse=True)
     assert [upper for _, upper in ends] == sorted((high for _, high in ends), reverse=True)
+
+
+RUNS = {"replicates": 64, "steps": 400, "checkpoints": 8, "optimum": {"budget": 10}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"problem__target": "abs(x)", "network__hidden": [1]},
+        {"problem__target": "sin(pi*x)"},
+        {"network__activation": "leaky_relu"},
+        {"network__hidden": [2, 2]},
+        {"problem__input": {"law": "normal"}},
+    ],
+    ids=str,
+)
+def test_no_run_is_below_a_lower_end(changes, tmp_path):
+    answer = analyse(simulate(study(**RUNS, **changes), tmp_path, devices=1), [0.001, 0.01])
+    assert not answer.contradictions
+    (experiment,) = answer.experiments
+    assert experiment.optimum.lower.value > 0
+    assert experiment.optimum.lower.reason != "risks are not negative"
