@@ -240,13 +240,16 @@ class Pairs:
 
     @cached_property
     def _by_b(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        order = np.argsort(self.b, kind="stable")
-        starts = np.flatnonzero(np.diff(self.b[order], prepend=-1))
-        return order, starts, self.b[order][starts]
+        # Of 16 bits NumPy sorts in linear time.
+        short = self.b.max(initial=0) < 2**16
+        order = np.argsort(self.b.astype(np.uint16) if short else self.b, kind="stable")
+        ordered = self.b[order]
+        starts = _changes(ordered)
+        return order, starts, ordered[starts]
 
     @cached_property
     def _by_a(self) -> tuple[np.ndarray, np.ndarray]:
-        starts = np.flatnonzero(np.diff(self.a, prepend=-1))
+        starts = _changes(self.a)
         return starts, self.a[starts]
 
     def forward(self, costs: np.ndarray) -> np.ndarray:
@@ -264,6 +267,13 @@ class Pairs:
             starts, boxes = self._by_a
             result[boxes] = np.minimum.reduceat(costs[self.b] + self.cost, starts)
         return result
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """Return where runs of equal values begin."""
+    if not len(values):
+        return np.zeros(0, int)
+    return np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
 
 
 def chunks(total: int) -> list[slice]:

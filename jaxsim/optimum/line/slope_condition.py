@@ -27,12 +27,12 @@ FAMILIES: dict[str, tuple[Family, tuple[int, ...]]] = {
     "continuous": (Continuous(), (0,)),
 }
 """By name, with the groups of their boxes."""
-MOST = {"constant": 10_000, "coupled": 20_000, "continuous": 4_000}
+MOST = {"constant": 10_000, "coupled": 24_000, "continuous": 4_000}
 """Boxes."""
 GOAL = 0.975
 BOX_ARRAYS = ("box_cells", "values", "slopes", *FAMILIES, "level")
 _FIRST_CELLS, _FIRST_LEVELS = 24, 9
-_FRACTION = 0.35
+_FRACTION = 0.55
 _ROUNDS = 120
 _GROWTH = 1.5
 _STALE = 6

@@ -15,6 +15,7 @@ from jaxsim.network.network import Network
 from jaxsim.optimum.line.explicit import excess_at, search_parameters, upper_bound
 from jaxsim.optimum.line.masses import line_ends
 from jaxsim.optimum.line.nodes import BINARY_LOSSES, RESIDUAL_LOSSES
+from jaxsim.optimum.line.other_losses import search_dual, verify_dual
 from jaxsim.optimum.line.squared import search_lower, verify_lower
 from jaxsim.optimum.strategy import Bounds, Budget, Certificate, CertificateError
 from jaxsim.problem.problem import Problem
@@ -71,10 +72,11 @@ class FreeKnots:
         level = None
         if "theta" in arrays:
             level = excess_at(problem, network, arrays["theta"])
-        finished = True
         if problem.loss.name == "squared":
             found, finished = search_lower(problem, network, level, budget, arrays)
-            arrays.update(found)
+        else:
+            found, finished = search_dual(problem, network, budget, arrays)
+        arrays.update(found)
         return Certificate(self.name, arrays, finished and complete)
 
     def verify(self, problem: Problem, network: Network, certificate: Certificate) -> Bounds:
@@ -84,7 +86,7 @@ class FreeKnots:
             raise CertificateError(reason)
         arrays = certificate.arrays
         squared = problem.loss.name == "squared"
-        lowers = verify_lower(problem, network, arrays) if squared else ()
+        lowers = (verify_lower if squared else verify_dual)(problem, network, arrays)
         theta = arrays.get("theta")
         if theta is None:
             return Bounds(lowers)
