@@ -29,7 +29,7 @@ from jaxsim.estimation.intervals import lower_limit, upper_limit
 GAP = 1e-8
 """Values belong to one level if they differ by less, relatively,"""
 ROUNDING = 1e-12
-"""or by less than this fraction of the largest of all."""
+"""or by less than this fraction of their scale."""
 NONE = -1
 """Label of a run that is at no level."""
 
@@ -56,12 +56,13 @@ class LevelIntervals(NamedTuple):
     unseen: float
 
 
-def level_labels(risk: ArrayLike, settled: ArrayLike) -> np.ndarray:
+def level_labels(risk: ArrayLike, settled: ArrayLike, scale: float = 0.0) -> np.ndarray:
     """Return the level of every run, 0 for the least, `NONE` for runs that are not settled, [R].
 
     Args:
         risk: of the runs, [R].
         settled: whether a run has reached a level, bool [R].
+        scale: of the risks, such as the best constant's; at least the largest of those settled.
 
     Example:
         >>> level_labels([0.5, 0.25, 0.25 + 1e-12, 0.3], [True, True, True, False]).tolist()
@@ -74,7 +75,7 @@ def level_labels(risk: ArrayLike, settled: ArrayLike) -> np.ndarray:
         return labels
     chosen = chosen[np.argsort(value[chosen], kind="stable")]
     ordered = value[chosen]
-    apart = GAP * np.abs(ordered[:-1]) + ROUNDING * np.abs(ordered).max()
+    apart = GAP * np.abs(ordered[:-1]) + ROUNDING * max(scale, np.abs(ordered).max())
     labels[chosen] = np.concatenate([[0], np.cumsum(np.diff(ordered) > apart)])
     return labels
 

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxsim.estimation import level_intervals, level_labels
+from jaxsim.estimation.levels import ROUNDING
 from jaxsim.evidence import estimated
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.data import Data, EvidenceAnswer
 from jaxsim.results.polished import Sample
+from jaxsim.risk.constants import best_constant_risk
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.polish import Basin
 
@@ -103,7 +105,9 @@ def levels_answer(
     done = sample.polished
     if not len(done.risk):
         return None
-    labels = level_labels(done.risk, done.basin >= Basin.STATIONARY)
+    constant = best_constant_risk(experiment.problem, experiment.risk).value
+    scale = constant if np.isfinite(constant) else 0.0
+    labels = level_labels(done.risk, done.basin >= Basin.STATIONARY, scale)
     found = level_intervals(labels, confidence)
     width = experiment.network.hidden[0] if experiment.network.hidden else None
     levels = []
@@ -113,7 +117,8 @@ def levels_answer(
         value = float(risk.min())
         ends = (None, None) if width is None else (int(active.min()), int(active.max()))
         equals = _matched(value, hierarchy)
-        if equals is None and _holds(optimum, value):
+        least = optimum.lower.value + SLACK * abs(value) + ROUNDING * scale
+        if value <= least or (equals is None and _holds(optimum, value)):
             equals = width or 0
         levels.append(
             LevelAnswer(

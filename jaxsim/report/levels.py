@@ -112,18 +112,19 @@ def _grades(done: list[ExperimentAnswer]) -> list[str]:
     }
     if not totals["failures"] or not totals["polished"]:
         return []
-    parts = [
-        f"{totals['permanent']:,} fail for ever, certified",
-        f"{totals['minima']:,} lie at a local minimum after polishing, checked numerically",
-        f"{totals['falling']:,} are still falling",
-        f"{totals['descends']:,} are held by no minimum (noise-free descent leads on to less)",
-    ]
-    parts += [f"{totals['diverged']:,} diverged"] * bool(totals["diverged"])
-    parts.append(f"of {totals['undecided']:,} no more is known")
+    kinds = {
+        "permanent": "for ever, certified",
+        "minima": "at a local minimum after polishing, checked numerically",
+        "falling": "still falling",
+        "descends": "held by no minimum, since noise-free descent leads on to success",
+        "diverged": "diverged",
+        "undecided": "of which no more is known",
+    }
+    parts = [f"{totals[kind]:,} {text}" for kind, text in kinds.items() if totals[kind]]
     eps = number(done[0].grades.eps[0])
     return [
-        f"Of the {counted(totals['failures'], 'run')} that exceed the optimal risk by more than "
-        f"{eps}, {joined(parts)} ({totals['polished']:,} were polished)."
+        f"Why runs exceed the optimal risk by more than {eps}: of {totals['failures']:,}, "
+        f"{joined(parts)} ({totals['polished']:,} were polished)."
     ]
 
 

@@ -53,3 +53,10 @@ def test_few_runs_say_little_and_nothing_wrong():
     none = level_intervals([], 0.95)
     assert (none.counts.tolist(), none.elsewhere, none.unseen) == ([], 0, 1.0)
     assert level_intervals([-1, -1, -1, -1], 0.95).elsewhere == 4
+
+
+def test_risks_of_the_size_of_rounding_are_one_level():
+    """Descent towards an infimum of 0 that is not attained ends anywhere near it."""
+    risk = [2.4e-15, 2.9e-15, 4e-15]
+    assert level_labels(risk, [True] * 3).tolist() == [0, 1, 2]
+    assert level_labels(risk, [True] * 3, scale=2.3).tolist() == [0, 0, 0]
