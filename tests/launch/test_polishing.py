@@ -210,3 +210,19 @@ def test_the_command_polishes_and_answers_again(directory, sample, monkeypatch, 
     code, _, said = run_command(*call, "--budget", "-1")
     assert code == 2
     assert "--budget -1.0 is not accepted" in said
+
+
+def test_a_polished_run_closes_the_bracket_from_above(directory, answer, sample):
+    """It is an explicit network: here none is below R*(2), so that one is made up."""
+    experiment, files = directory.study.experiments[0], PolishedFiles(directory.store.directory)
+    assert sample.polished.risk.min() >= answer.experiments[0].optimum.upper.value * (1 - 1e-12)
+    risk = sample.polished.risk.copy()
+    risk[5] = 0.00065
+    try:
+        files.save(experiment, sample._replace(polished=sample.polished._replace(risk=risk)))
+        (e,) = analyse(open_results(directory), EPS).experiments
+    finally:
+        files.save(experiment, sample)
+    assert e.optimum.upper.value == pytest.approx(0.00065, rel=1e-9)
+    assert e.optimum.upper.reason == "best risk found, 0.00065, by small after polishing"
+    assert e.optimum.upper.evidence.proved
