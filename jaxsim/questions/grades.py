@@ -11,8 +11,9 @@ A run that fails at the last step is
     diverged    if its risk is infinite or not a number;
     undecided   otherwise.
 
-The first that applies counts. Only runs of the sample are polished; a minimum of a run is that of
-its basin, and noise may still carry the run out of it.
+The first that applies counts. Where a risk above c is asked for, c stands for inf L + eps. Only
+runs of the sample are polished; a minimum of a run is that of its basin, and noise may still carry
+the run out of it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 
 from jaxsim.estimation import Outcome, outcomes
 from jaxsim.questions.data import Data
+from jaxsim.questions.events import ABOVE_OPTIMUM
 from jaxsim.questions.provable import remaining_risk
 from jaxsim.questions.question import Question, Subject
 from jaxsim.training.polish import Basin
@@ -38,7 +40,7 @@ class GradesAnswer(Data):
     """Runs that fail at the last step, by what is known of them, [G].
 
     Attributes:
-        eps: thresholds above the optimal risk; other events have no grades.
+        eps: thresholds above the optimal risk, then of the risk; error rates have no grades.
         failures: runs that certainly fail; the sum of the following but for `polished`.
         permanent: for ever, certified.
         minima: at a local minimum after polishing, checked numerically.
@@ -81,7 +83,8 @@ class Grades(Question):
         """Begin with no runs."""
         super().__init__(subject)
         self.remaining = remaining_risk(subject.experiment, subject.levels)
-        self.counts = np.zeros((len(_KINDS), len(subject.eps)), np.int64)
+        self.events = [event for event in subject.asked if not event.of_error_rate]
+        self.counts = np.zeros((len(_KINDS), len(self.events)), np.int64)
 
     def add(self, records: Records) -> None:
         """Grade the runs of a shard."""
@@ -100,14 +103,16 @@ class Grades(Question):
             there[inside] = np.where(settled, done.risk[place], np.nan)
             minimum[inside] = done.basin[place] == Basin.MINIMUM
             was_polished |= inside
-        for g, eps in enumerate(self.subject.eps):
-            fails = outcomes(records.risk[:, -1:], records.error[:, -1:], lower, upper, eps)
+        for g, event in enumerate(self.events):
+            eps = event.threshold
+            low, high = (lower, upper) if event.kind == ABOVE_OPTIMUM else (0.0, 0.0)
+            fails = outcomes(records.risk[:, -1:], records.error[:, -1:], low, high, eps)
             rest = failing = fails[:, 0] == Outcome.FAIL
             grades = [
-                bound > upper + eps,
-                minimum & (there - error > upper + eps),
+                bound > high + eps,
+                minimum & (there - error > high + eps),
                 trend,
-                there <= upper + eps,
+                there <= high + eps,
                 gone,
                 np.ones(len(last), bool),
             ]
@@ -135,4 +140,4 @@ class Grades(Question):
     def finish(self) -> GradesAnswer:
         """Return the counts."""
         rows = {name: row.tolist() for name, row in zip(_KINDS, self.counts, strict=True)}
-        return GradesAnswer(eps=self.subject.eps.tolist(), **rows)
+        return GradesAnswer(eps=[event.threshold for event in self.events], **rows)

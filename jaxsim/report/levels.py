@@ -12,7 +12,7 @@ from rich.text import Text
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.drift import DriftAnswer
 from jaxsim.questions.levels import LevelsAnswer
-from jaxsim.report.text import counted, interval_text, joined, number
+from jaxsim.report.text import counted, interval_text, joined
 
 
 def shows_levels(done: list[ExperimentAnswer]) -> bool:
@@ -79,7 +79,7 @@ def levels_table(answer: Answer) -> Table:
 def level_sentences(answer: Answer) -> list[str]:
     """Return sentences on grades, levels and drift."""
     done = answer.finished
-    said = _grades(done)
+    said = _grades(done, answer.asked[0].clause())
     for e in done:
         if e.levels is not None and len(done) <= 3:
             said.append(_levels(e, e.levels, len(done) > 1))
@@ -93,10 +93,10 @@ def level_sentences(answer: Answer) -> list[str]:
     return said
 
 
-def _grades(done: list[ExperimentAnswer]) -> list[str]:
-    """Return a sentence on why runs fail at the least eps, all experiments together."""
+def _grades(done: list[ExperimentAnswer], event: str) -> list[str]:
+    """Return a sentence on why runs fail, at the first event, all experiments together."""
     if not all(e.grades.eps for e in done):
-        return []  # no event is about the optimal risk
+        return []  # no event is about the risk
     totals = {
         name: sum(getattr(e.grades, name)[0] for e in done)
         for name in (
@@ -121,10 +121,9 @@ def _grades(done: list[ExperimentAnswer]) -> list[str]:
         "undecided": "of which no more is known",
     }
     parts = [f"{totals[kind]:,} {text}" for kind, text in kinds.items() if totals[kind]]
-    eps = number(done[0].grades.eps[0])
     return [
-        f"Why runs exceed the optimal risk by more than {eps}: of {totals['failures']:,}, "
-        f"{joined(parts)} ({totals['polished']:,} were polished)."
+        f"Why {event}: of {counted(totals['failures'], 'such run')}, {joined(parts)} "
+        f"({totals['polished']:,} were polished)."
     ]
 
 

@@ -40,7 +40,7 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
                 row["liminf"] = e.liminf.value[g] if last else pd.NA
                 row["liminf_evidence"] = e.liminf.evidence[g].kind if last else pd.NA
                 row["liminf_reason"] = e.liminf.reason[g] if last else pd.NA
-                graded = last and g < len(e.grades.eps)  # events of inf L, which come first
+                graded = last and g < len(e.grades.eps)  # events of the risk, which come first
                 for grade in GRADES:
                     row[f"failing_{grade}"] = getattr(e.grades, grade)[g] if graded else pd.NA
                 rows.append(row)

@@ -226,3 +226,14 @@ def test_a_polished_run_closes_the_bracket_from_above(directory, answer, sample)
     assert e.optimum.upper.value == pytest.approx(0.00065, rel=1e-9)
     assert e.optimum.upper.reason == "best risk found, 0.00065, by small after polishing"
     assert e.optimum.upper.evidence.proved
+
+
+def test_events_of_the_risk_are_graded_and_error_rates_are_not(directory, sample, frame):
+    other = analyse(open_results(directory), {"risk_above": 0.01})
+    (e,) = other.experiments
+    fails = frame[frame.n == 60].risk.to_numpy() > 0.01
+    held = (sample.polished.basin == Basin.MINIMUM) & (sample.polished.risk > 0.01)
+    assert e.grades.failures == [int(fails.sum())]
+    assert e.grades.permanent == e.permanent.count
+    assert e.grades.permanent[0] + e.grades.minima[0] >= int((held & fails[:RUNS]).sum())
+    assert any(s.startswith("Why the risk exceeds 0.01: of ") for s in level_sentences(other))
