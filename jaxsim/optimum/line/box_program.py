@@ -28,12 +28,11 @@ _ROOM = 1e-12
 class Geometry:
     """Boxes on the masses of a problem: which masses lie between them, and their moments."""
 
-    def __init__(self, masses: Masses, edges: np.ndarray | None, boxes: Boxes) -> None:
-        """Take masses whose cells have the given edges; None for points."""
+    def __init__(self, masses: Masses, edges: np.ndarray, boxes: Boxes) -> None:
+        """Take masses whose cells have the given edges, or that are points there."""
         self.boxes = boxes
-        if edges is None:
-            places = masses.centre + masses.half * masses.x
-            left = right = places
+        if len(edges) == len(masses.weight):
+            left = right = edges
             self.masses = masses
         else:
             wanted = np.unique(np.concatenate([edges[[0, -1]], boxes.low, boxes.high]))

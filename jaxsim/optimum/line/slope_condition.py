@@ -118,10 +118,13 @@ class _Condition:
         level: float,
     ) -> None:
         self.masses_on, self.grid = masses_on, grid
+        self.finite = len(masses_on(grid).weight) == len(grid)
         self.neurons, self.level = neurons, level
 
     def geometry(self, boxes: Boxes) -> Geometry:
-        """Return boxes on masses whose edges hold those of the boxes."""
+        """Return boxes on masses whose edges hold those of the boxes, or on points."""
+        if self.finite:
+            return Geometry(self.masses_on(self.grid), self.grid, boxes)
         edges = np.unique(np.concatenate([self.grid, boxes.low, boxes.high]))
         return Geometry(self.masses_on(edges), edges, boxes)
 
@@ -158,6 +161,8 @@ def roots(masses: Masses, grid: np.ndarray) -> dict[str, np.ndarray]:
     """Return the lattices from which the boxes of all families come."""
     size = masses.weight > 0
     f, slope = masses.f[size, 0], masses.slope[size, 0]
+    if not masses.spread.any():
+        slope = np.diff(f) / np.diff(masses.x[size])
     span = max(float(np.ptp(f)), 1e-300)
     inner = np.abs(slope) <= 8 * max(float(np.median(np.abs(slope))), span / 2)
     steep = max(float(np.abs(slope[inner]).max(initial=0.0)), span / 2)
@@ -185,8 +190,8 @@ def search_slope_condition(
     """Halve boxes until the bound is near a level.
 
     Args:
-        masses_on: grid -> masses.
-        grid: with the target's breakpoints, from one end of the inputs to the other.
+        masses_on: grid -> masses; the same points for any grid.
+        grid: with the target's breakpoints, from one end of the inputs to the other; the points.
         neurons: N >= 1.
         level: least squares that a network attains, about.
         budget: looked at between rounds.

@@ -26,6 +26,7 @@ from jaxsim.risk.constants import bayes_risk
 Arrays = Mapping[str, np.ndarray]
 FIRST_CELLS = 150
 MOST_PLAIN = 1600
+_LEAST_POINTS, _MOST_POINTS = 3, 2000
 _MOST_WITH_CONDITION = 1200
 MOST_CELLS = 4000
 """Of a certificate that is read."""
@@ -46,7 +47,7 @@ def search_lower(
     family = function_class(network)
     arrays: dict[str, np.ndarray] = {}
     if problem.law.finite is not None:
-        return arrays, True
+        return _search_points(problem, network, family, level, budget, begin)
     start = begin.get("grid")
     grid = first_grid(problem, FIRST_CELLS) if start is None else checked_grid(problem, start)
 
@@ -71,6 +72,33 @@ def search_lower(
     boxes, _, ended = search_slope_condition(masses_on, base, family.neurons, level, budget, own)
     arrays.update(boxes)
     return arrays, finished and ended
+
+
+def _search_points(
+    problem: Problem,
+    network: Network,
+    family: FunctionClass,
+    level: float | None,
+    budget: Budget,
+    begin: Arrays,
+) -> tuple[dict[str, np.ndarray], bool]:
+    """Return boxes for the slope condition; free knots need no partition of points."""
+    masses = masses_of(problem, None)
+    few = not _LEAST_POINTS <= len(masses.weight) <= _MOST_POINTS
+    if few or level is None or not family.neurons or network.outputs != 1:
+        return {}, True
+    if _plain(masses, family) >= GOAL * level or level <= masses.negligible:
+        return {}, True
+    boxes, _, finished = search_slope_condition(
+        lambda _: masses, distinct_inputs(problem), family.neurons, level, budget, begin
+    )
+    return boxes, finished
+
+
+def distinct_inputs(problem: Problem) -> np.ndarray:
+    """Return the distinct inputs of a law of finitely many, increasing."""
+    assert problem.law.finite is not None
+    return np.unique(problem.law.finite[0][:, 0])
 
 
 def _has_slope_condition(family: FunctionClass, network: Network) -> bool:
@@ -101,10 +129,20 @@ def verify_lower(problem: Problem, network: Network, arrays: Arrays) -> tuple[Bo
             lambda grid: masses_of(problem, grid), base, family.neurons, arrays
         )
         if square is not None:
-            reason = f"the slope condition of {family.neurons} ReLU neurons"
+            reason = _condition_reason(family)
             # Rounding and doubt of the finest masses, which the boxes' edges cut further.
             bounds.append(_with_bayes(problem, masses_of(problem, base), square, reason))
+    if grid is None and family.neurons and network.outputs == 1 and len(masses.weight) > 1:
+        inputs = distinct_inputs(problem)
+        square = slope_condition_bound(lambda _: masses, inputs, family.neurons, arrays)
+        if square is not None:
+            bounds.append(_with_bayes(problem, masses, square, _condition_reason(family)))
     return tuple(bounds)
+
+
+def _condition_reason(family: FunctionClass) -> str:
+    neurons = "1 ReLU neuron" if family.neurons == 1 else f"{family.neurons} ReLU neurons"
+    return f"the slope condition of {neurons}"
 
 
 def _plain(masses: Masses, family: FunctionClass) -> float:

@@ -7,6 +7,9 @@ from jaxsim.optimum.line.boxes import PLACE, VALUE, lattice, rounds
 from jaxsim.optimum.line.masses import first_grid, masses_of
 from jaxsim.optimum.line.slope_condition import search_slope_condition, slope_condition_bound
 from jaxsim.optimum.strategy import Budget, CertificateError
+from jaxsim.problem.input_laws import points
+from jaxsim.problem.problem import Problem
+from jaxsim.problem.targets import LabelTarget
 from tests.risk.cases import make_problem
 
 # The least risks of networks with 1, 2, ... neurons, from many searches.
@@ -110,3 +113,25 @@ def test_halved_boxes_cover_what_the_whole_ones_did():
     inside &= (boxes.least <= y[:, None]) & (y[:, None] < boxes.most)
     assert (inside.sum(1) == 1).all()
     assert rounds(np.array([[0, 3, 1], [0, 5, 1], [1, 2, 0]]))[1][1] == 0
+
+
+def test_points_are_bounded_closely_and_from_below():
+    """Against all kinks between points, on a fine grid, and both orientations."""
+    x = np.linspace(-1, 1, 15)
+    y = np.abs(x) + 0.1 * np.sin(9 * x)
+    base = make_problem()
+    problem = Problem(points(tuple(x)), LabelTarget(y), base.loss, base.noise)
+    masses = masses_of(problem, None)
+    best = min(
+        np.linalg.lstsq(
+            np.column_stack([np.ones_like(x), np.maximum(side * (x - t), 0)]), y, rcond=None
+        )[1].sum()
+        for t in np.linspace(-1, 1, 2001)[1:-1]
+        for side in (-1, 1)
+        if (side * (x - t) > 0).sum() > 1
+    ) / len(x)
+    _, found, _ = search_slope_condition(lambda _: masses, x, 1, best, Budget(20), {})
+    assert 0.9 * best < found <= best
+    arrays, inflated, _ = search_slope_condition(lambda _: masses, x, 1, 2 * best, Budget(2), {})
+    assert inflated <= best * (1 + 1e-9)
+    assert slope_condition_bound(lambda _: masses, x, 1, arrays) == pytest.approx(inflated)
