@@ -82,7 +82,8 @@ def with_thresholds(answer: Answer, count: int) -> Answer:
         limit = {k: cycled(getattr(e.liminf, k)) for k in _BY_EPS}
         update = {"exceedance": found, "liminf": e.liminf.model_copy(update=limit)}
         chosen.append(e.model_copy(update=update))
-    return answer.model_copy(update={"experiments": chosen, "eps": cycled(answer.eps)})
+    update = {"experiments": chosen, "eps": cycled(answer.eps), "events": cycled(answer.events)}
+    return answer.model_copy(update=update)
 
 
 _BY_EPS = ("eps", "value", "simultaneous", "evidence", "reason", "certified")
