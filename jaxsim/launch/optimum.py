@@ -127,6 +127,7 @@ def _hierarchy(
         experiments=[e.label for e in group],
         widths=rows,
         remarks=list(dict.fromkeys(remarks)),
+        over=widest.problem.over,
     )
 
 

@@ -59,11 +59,19 @@ def polish_runs(
     """
     files = PolishedFiles(directory.store.directory)
     wanted = min(runs, directory.study.spec.replicates)
-    waiting = []
+    waiting, held = [], []
     for experiment in directory.study.experiments:
+        if experiment.problem.training is not None:
+            held.append(experiment)
+            continue
         most = min(wanted, _finished(directory, experiment))
         if len(files.load(experiment).polished.risk) < most:
             waiting.append((experiment, most))
+    if held:
+        announce(
+            f"{len(held)} experiment{'s are' if len(held) > 1 else ' is'} not polished: trainings "
+            f"minimize the risk over the training rows, not that over {held[0].problem.over}"
+        )
     if not waiting or budget.spent:
         return not waiting
     announce(

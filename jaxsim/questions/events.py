@@ -76,13 +76,13 @@ class Event:
         """
         by = f" by the networks{whose}" if whose else ""
         whose += f" over {rows}" if rows else ""
-        number = f"{self.threshold:.12g}"
+        number, accuracy = f"{self.threshold:.12g}", 1 - self.threshold
         if self.kind == ABOVE_OPTIMUM:
             return f"the risk{whose} exceeds the optimal risk by more than {number}"
         if self.kind == RISK_ABOVE:
             return f"the risk{whose} exceeds {number}"
         if self.kind == ERROR_RATE_ABOVE:
-            return f"the error rate{whose} exceeds {number}"
+            return f"the error rate{whose} exceeds {number} (accuracy below {accuracy:.12g})"
         which = f"all of {rows}".replace("all of all", "all") if rows else "all points"
         return f"not {which} are classified rightly{by}"
 

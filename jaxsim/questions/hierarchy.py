@@ -30,11 +30,13 @@ class HierarchyAnswer(Data):
         experiments: labels of the experiments that it is for.
         widths: m = 0, 1, ... up to the widest experiment's, ascending.
         remarks: sentences on certificates that are not used.
+        over: which rows of a data set the risk is over, in words; empty for a law.
     """
 
     experiments: list[str]
     widths: list[WidthAnswer]
     remarks: list[str]
+    over: str = ""
 
 
 class OptimaAnswer(Data):

@@ -109,6 +109,7 @@ def notes(one: HierarchyAnswer, budget: float) -> list[str]:
                 marked.setdefault(bound.evidence.mark, {})[bound.evidence.clause] = None
     lines = [f"{mark}: no proof ({'; '.join(clauses)})" for mark, clauses in sorted(marked.items())]
     lines += dict.fromkeys(r.optimum.not_searched for r in one.widths if r.optimum.not_searched)
+    lines += [f"inf L is that of the risk over {one.over}"] * bool(one.over)
     lines += one.remarks
     open_rows = [row for row in one.widths if row.unfinished]
     if open_rows:

@@ -6,14 +6,22 @@ The risk is over rows that are held out of trainings and scales.
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from jaxsim import analyse, exceedance, simulate
+from jaxsim.cli import app
 from jaxsim.engines.block import advance_to_end
 from jaxsim.engines.registry import ExecutionConfig, make_engine
 from jaxsim.errors import InputError
 from jaxsim.estimation import clopper_pearson
+from jaxsim.estimation.restarts import restarts
 from jaxsim.questions.events import Event, events_of
+from jaxsim.questions.provable import lower_bounds_of, remaining_risk
+from jaxsim.questions.quantities import quantities
+from jaxsim.questions.question import Subject
+from jaxsim.risk import make_risk
 from jaxsim.study.study import Study
 
 RUNS = 64
@@ -182,6 +190,66 @@ def test_what_needs_only_the_risk_can_be_asked_later(study, results, tmp_path):
     assert (
         json.loads((tmp_path / "later" / "study.json").read_text())["study"].get("events") is None
     )
+
+
+def test_the_command_line_asks_finished_runs_and_names_the_events(results, answer, counted):
+    directory = results.store.directory
+    asked = "events={ error_rate_above = 0.1, not_all_right = true, risk_above = 0.2 }"
+    done = CliRunner().invoke(app, ["report", str(directory), "--set", asked, "--no-plots"])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "risk over the 30 held-out rows" in said
+    assert (
+        "After 40 steps the error rate over the 30 held-out rows exceeds 0.1 (accuracy below 0.9)"
+        in said
+    )
+    assert "not all of the 30 held-out rows are classified rightly with probability" in said
+    assert "the risk over the 30 held-out rows exceeds 0.2 with probability" in said
+    assert "inf L over the 30 held-out rows" in said
+    (folder,) = (directory / "reports").iterdir()
+    table = pd.read_csv(folder / "estimates.csv").query("step == 40")
+    assert set(table.risk_over) == {"the 30 held-out rows"}
+    rates = table[table.event == "error_rate_above"]
+    assert rates.failures.tolist() == [int((rate > 0.1).sum()) for _, rate in counted]
+    for row in rates.itertuples():
+        assert row.restarts == restarts(row.failures / RUNS)
+        assert row.restarts_lower == restarts(row.lower)
+    page = (folder / "report.html").read_text()
+    assert "error rate &gt; 0.1" in page
+    assert "risk over the 30 held-out rows" in page
+    found = json.loads((folder / "answer.json").read_text())
+    assert [e["kind"] for e in found["events"]] == [
+        "risk_above",
+        "error_rate_above",
+        "not_all_right",
+    ]
+    wrong = CliRunner().invoke(app, ["report", str(directory), "--set", "events.wrong=1"])
+    assert isinstance(wrong.exception, InputError)
+
+
+def test_constant_networks_bound_error_rates_for_every_n_and_for_ever():
+    # One neuron without bias on positive inputs: inactive where its weight is negative.
+    data = {"law": "points", "points": [[1.0], [2.0], [3.0], [4.0], [5.0]]}
+    spec = table_of({"input": data, "target": "x > 3.5", "loss": "logistic"})
+    spec["network"] = {"hidden": [1]}
+    (experiment,) = Study.from_dict({**spec, "events": EVENTS}).experiments
+    subject = Subject(
+        experiment=experiment,
+        optimum=experiment.optimum,
+        risk=make_risk(experiment.problem, experiment.network),
+        eps=np.array([0.05]),
+        confidence=0.95,
+        interval="clopper-pearson",
+        events=events_of({"error_rate_above": [0.1, 0.5], "not_all_right": True}),
+    )
+    rates, right = quantities(subject)
+    bounds = lower_bounds_of(experiment, rates), lower_bounds_of(experiment, right)
+    assert [b.value for b in bounds[0]] == [pytest.approx(0.5), 0.0], "2 of 5 are wrong at least"
+    assert bounds[1][0].value == pytest.approx(0.5)
+    assert bounds[0][0].evidence.proved
+    remaining = remaining_risk(experiment, None, rates)
+    assert remaining.values[-1] == 0.4
+    assert (remaining.values[:-1] == -np.inf).all()
 
 
 @pytest.mark.parametrize(
