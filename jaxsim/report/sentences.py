@@ -73,7 +73,7 @@ def _restarts(answer: Answer, last: Mapping[tuple[str, str, float], Estimate]) -
         keys = [(label, spread.event, spread.eps) for label in labels]
         ends = [last[key] for key in keys if key in last]
         texts = [f"{restarts_text(one)} of {one.experiment}" for one in ends]
-        if len(spread.experiments) == 1:
+        if len(set(texts)) == 1:  # of one experiment, or alike in all
             texts = [restarts_text(ends[0])]
         steps = f" after {counted(spread.steps, 'step')}" if len(_steps(answer)) > 1 else ""
         clauses.append(f"{' to '.join(dict.fromkeys(texts))} at {spread.asked.short}{steps}")

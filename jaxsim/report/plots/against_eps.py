@@ -25,33 +25,39 @@ FEW = 12
 """Experiments whose curves can be told apart behind another one."""
 
 
+def against_eps(answer: Answer) -> Figure | None:
+    """Draw P against eps at the last checkpoint, one panel per experiment."""
+    return _against(answer, ABOVE_OPTIMUM)
+
+
 def against_risk(answer: Answer) -> Figure | None:
-    """Draw the probability of a risk above c against c, where more than that is asked."""
-    return _further(answer, RISK_ABOVE)
+    """Draw the probability of a risk above c against c, where that is asked."""
+    return _against(answer, RISK_ABOVE)
 
 
 def against_error_rate(answer: Answer) -> Figure | None:
-    """Draw the probability of an error rate above c against c, where more than that is asked."""
-    return _further(answer, ERROR_RATE_ABOVE)
+    """Draw the probability of an error rate above c against c, where that is asked."""
+    return _against(answer, ERROR_RATE_ABOVE)
 
 
-def _further(answer: Answer, kind: str) -> Figure | None:
+def _against(answer: Answer, kind: str) -> Figure | None:
+    """Draw the bands of one kind of events."""
     done = [
-        e.model_copy(update={"band": band}) for e in answer.finished for band in e.bands
+        e.model_copy(update={"band": band})
+        for e in answer.finished
+        for band in (e.band, *e.bands)
         if band.event == kind
-    ]  # fmt: skip
-    return against_eps(answer.model_copy(update={"experiments": done})) if done else None
+    ]
+    return _drawn(answer.model_copy(update={"experiments": done})) if done else None
 
 
-def against_eps(answer: Answer) -> Figure | None:
-    """Draw P against eps at the last checkpoint, one panel per experiment.
+def _drawn(answer: Answer) -> Figure | None:
+    """Draw P against the thresholds of `band` at the last checkpoint, one panel per experiment.
 
     The curve is the share of runs that fail: known at the thresholds, and drawn at the value of the
     left one between two of them, as P does not increase in eps. It cannot leave the band.
     """
     done = answer.finished
-    if not done:
-        return None
     with style.styled():
         sheet = Sheet(len(done), *((5.4, 3.2) if len(done) == 1 else (2.7, 1.8)))
         sheet.axes[0].set_xscale("log")
@@ -73,7 +79,10 @@ def against_eps(answer: Answer) -> Figure | None:
         sheet.name(style.with_steps(done))
         sheet.axes[0].set_xlim(low, high)
         sheet.axes[0].set_ylim(-0.03, 1.03)
-        note = [f"band: {100 * answer.confidence:.12g}\u00a0% confidence for all ε and n together"]
+        what = "ε" if done[0].band.event == ABOVE_OPTIMUM else "thresholds"
+        note = [
+            f"band: {100 * answer.confidence:.12g}\u00a0% confidence for all {what} and n together"
+        ]
         if any(_undecided(e) for e in done):
             note.append("line: runs that certainly fail; darker: undecided runs above it")
         drawn = [b for e in done for b in _shown(e)]
