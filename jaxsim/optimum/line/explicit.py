@@ -90,8 +90,15 @@ def _ranked(problem: Problem, network: Network, candidates: list) -> list[np.nda
 
 
 def _rows(problem: Problem, network: Network) -> list[np.ndarray]:
-    """Return kinks to start from: those of the best discontinuous fits with N and N - 1 knots."""
+    """Return kinks to start from.
+
+    The target's own, once and twice (a neuron for either side), and those of the best discontinuous
+    fits with N and N - 1 knots.
+    """
     width = network.hidden[0]
+    ends = line_ends(problem)
+    assert ends is not None
+    own = np.asarray(problem.target.pieces(*ends).breakpoints) if ends[0] < ends[1] else np.zeros(0)
     if problem.loss.kind != "regression" or width > _KNOTS:
         return []
     grid = search_grid(problem, _CELLS)
@@ -99,7 +106,7 @@ def _rows(problem: Problem, network: Network) -> list[np.ndarray]:
     cost = segment_costs(masses)
     # Knots lie at grid points, or behind points.
     places = grid if grid is not None else masses.centre + masses.half * masses.x
-    rows = []
+    rows = [row for row in (own, np.repeat(own, 2)) if 0 < len(row) <= width]
     for kinks in {width, max(width - 1, 1)}:
         knots = knot_bound(masses, cost, kinks).knots
         rows.append(places[np.minimum(knots, len(places) - 1)])

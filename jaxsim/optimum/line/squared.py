@@ -26,6 +26,7 @@ from jaxsim.risk.constants import bayes_risk
 Arrays = Mapping[str, np.ndarray]
 FIRST_CELLS = 150
 MOST_PLAIN = 1600
+_ZERO = 1e-7
 _LEAST_POINTS, _MOST_POINTS = 3, 2000
 _MOST_WITH_CONDITION = 1200
 MOST_CELLS = 4000
@@ -65,7 +66,11 @@ def search_lower(
     arrays["grid"], found, finished = refine_free_knots(
         masses_on, segment_costs, grid, max(family.kinks, 0), part, most
     )
-    if not condition or level is None or found.square >= GOAL * level:
+    norm = masses_of(problem, grid).norm
+    # Steps are approached, not attained: whatever a network leaves of them is no level.
+    if not condition or level is None or level <= _ZERO * norm**2:
+        return arrays, finished
+    if found.square >= GOAL * level:
         return arrays, finished
     base = arrays["box_grid"] = begin.get("box_grid", first_grid(problem, FIRST_CELLS))
     own = {k: begin[k] for k in BOX_ARRAYS if k in begin}

@@ -54,6 +54,14 @@ def test_parabola_of_two_neurons():
     assert 0.99 * exact < lower <= exact <= upper < exact * (1 + 1e-6)
 
 
+def test_a_target_of_the_class_is_found():
+    lower, upper, certificate = bracket(
+        make_problem("abs(x - 0.25) - relu(x)"), make_network(1, 3, 1)
+    )
+    assert 0 <= lower <= upper < 1e-25
+    assert certificate.finished
+
+
 def test_constants_of_dead_layers():
     bias = Layer(1, 1, normal(), normal(), 0.0)
     network = fully_connected((bias,), relu())
