@@ -31,7 +31,7 @@ def test_one_threshold_may_be_a_number(eps, results):
 
 
 @pytest.mark.parametrize(
-    "eps", [None, "0.1", [], [[0.1]], [None], ["0.1"], {0.1: 1}, -1.0, [np.nan], True, [10**400],
+    "eps", [None, "0.1", [], [[0.1]], [None], ["0.1"], -1.0, [np.nan], True, [10**400],
             print, np.array(["a"])],
     ids=repr,
 )  # fmt: skip
@@ -39,6 +39,13 @@ def test_one_threshold_may_be_a_number(eps, results):
 def test_wrong_thresholds(function, eps, results):
     with pytest.raises(InputError, match="epsilon"):
         function(results, eps)
+
+
+@pytest.mark.parametrize("events", [{0.1: 1}, {"accuracy_below": 0.9}, {}], ids=repr)
+@pytest.mark.parametrize("function", [exceedance, analyse])
+def test_wrong_events(function, events, results):
+    with pytest.raises(InputError, match="event"):
+        function(results, events)
 
 
 @pytest.mark.parametrize("confidence", ["0.95", None, 0, 1.0, 95, [0.95], float("nan")], ids=repr)
