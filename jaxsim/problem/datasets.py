@@ -10,32 +10,25 @@ rows alone, which also fix the scales, and the risk is over the rows that `risk_
 
 from __future__ import annotations
 
-import csv
-import math
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from jaxsim.errors import InputError, unknown
+from jaxsim.problem.data_files import index_columns, read_file
+from jaxsim.problem.held_out import appended_rows, chosen_rows, held_rows, looks_like_classes
 from jaxsim.registry import check_parameters
 
 Scale = Literal["standardize", "unit", "none"]
 Task = Literal["auto", "classes", "regression"]
 Over = Literal["test", "train", "all"]
 
-LARGEST_BYTES = 2**31
-"""Memory that the arrays of a file may take."""
-_INDEX_NAMES = ("", "index", "id", "row", "unnamed: 0")
 _SAFE = 2.0**900
 """Beyond it sums of a column may overflow."""
-MOST_CLASSES = 50
-"""Whole numbers with at most so many different values are classes unless the task is stated."""
 
 BUNDLED: dict[str, bool] = {
     "breast_cancer": True,
@@ -140,7 +133,7 @@ def load_dataset(spec: str | Mapping[str, Any], key: str, base: Path | None) -> 
     if "path" in checked and base is not None:
         checked["path"] = str(base / checked["path"])
     if checked.get("test") is not None:
-        checked["test"] = _held(checked["test"], f"{key}.test", base)
+        checked["test"] = held_rows(checked["test"], f"{key}.test", base)
     elif checked.get("risk_over") is not None:
         raise InputError(
             f"{key}.risk_over = {checked['risk_over']!r} is not accepted without {key}.test: no "
@@ -150,55 +143,6 @@ def load_dataset(spec: str | Mapping[str, Any], key: str, base: Path | None) -> 
         return factory(**checked)
     except InputError as error:
         raise error.at(key) from None
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of the rows that is held out, the same for equal seeds.
-
-    Attributes:
-        fraction: of the rows, rounded to whole ones.
-        seed: of the choice.
-        stratified: whether each class has its share of them.
-    """
-
-    fraction: float
-    seed: int = 0
-    stratified: bool = False
-
-
-def _share(
-    fraction: float,
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0,
-    stratified: bool = False,
-) -> Share:
-    """Return a share of the rows."""
-    if not 0 < fraction < 1:
-        raise InputError(f"fraction = {fraction} is not accepted: it should be between 0 and 1")
-    return Share(fraction, seed, stratified)
-
-
-def _own_rows(path: str) -> Path:
-    """Return a file whose rows are held out."""
-    return Path(path)
-
-
-Held = Share | Path
-
-
-def _held(table: dict[str, Any], key: str, base: Path | None) -> Held:
-    """Return what is held out.
-
-    Raises:
-        InputError: for a table that says something else.
-    """
-    factory = _own_rows if "path" in table else _share
-    checked = check_parameters(factory, table, key, "path" if "path" in table else "fraction")
-    try:
-        found = factory(**checked)
-    except InputError as error:
-        raise error.at(key) from None
-    return base / found if isinstance(found, Path) and base is not None else found
 
 
 def factory_of(table: Mapping[str, Any]) -> Callable[..., DataSet]:
@@ -222,13 +166,13 @@ def _bundled(
     if task == "auto":
         task = "classes" if BUNDLED[name] else "regression"
     x, y = np.asarray(x, float), np.asarray(y)
-    held: Any = test  # what `_held` made of it
+    held: Any = test  # what `held_rows` made of it
     if isinstance(held, Path):
         raise InputError(
             f"test = {{ path = {str(held)!r} }} is not accepted beside a data set by name; "
             "accepted: { fraction = 0.2 }"
         )
-    return _prepare(name, x, y, scale, task, target_scale, _chosen(name, y, held), risk_over)
+    return _prepare(name, x, y, scale, task, target_scale, chosen_rows(name, y, held), risk_over)
 
 
 def _file(
@@ -242,229 +186,22 @@ def _file(
 ) -> DataSet:
     """Return the data set in a user's file."""
     file = Path(path)
-    held: Any = test  # what `_held` made of it
-    header, x, y = _read(file, path, label)
+    held: Any = test  # what `held_rows` made of it
+    header, x, y = read_file(file, path, label)
     if isinstance(held, Path):
-        columns, more_x, more_y = _read(held, str(held), label)
+        columns, more_x, more_y = read_file(held, str(held), label)
         if columns != header or more_x.shape[1:] != x.shape[1:]:
             raise InputError(
                 f"test = {{ path = {str(held)!r} }} has other columns than {file.name}; accepted: "
                 f"the same {x.shape[1]:,} columns of x in the same order"
             )
-        chosen = _appended(held.name, file.name, y, more_y, len(more_x))
+        chosen = appended_rows(held.name, file.name, y, more_y, len(more_x))
         x = np.concatenate([x, more_x])
         y = np.concatenate([y, more_y])
     else:
-        chosen = _chosen(file.name, y, held)
+        chosen = chosen_rows(file.name, y, held)
     found = _prepare(file.name, x, y, scale, task, target_scale, chosen, risk_over)
-    return replace(found, warnings=(*_index_columns(file.name, header, x), *found.warnings))
-
-
-def _appended(name: str, first: str, y: np.ndarray, more: np.ndarray, count: int) -> np.ndarray:
-    """Return the places of the rows of a second file after those of the first.
-
-    Raises:
-        InputError: if there are none, or their labels are of another kind.
-    """
-    if not count:
-        raise InputError(f"test: {name} has no rows; accepted: at least one")
-    if (y.dtype.kind == "U") != (more.dtype.kind == "U") or y.shape[1:] != more.shape[1:]:
-        raise InputError(f"test: the labels of {name} are of another kind than those of {first}")
-    return np.arange(len(y), len(y) + count)
-
-
-def _chosen(name: str, y: np.ndarray, held: Share | None) -> np.ndarray | None:
-    """Return which rows are held out, ascending.
-
-    Raises:
-        InputError: if these are none or all, or if there are no classes to stratify by.
-    """
-    if held is None:
-        return None
-    # Raw bits of PCG64, whose stream NumPy keeps, so that a seed means the same rows for ever.
-    order = np.argsort(np.random.PCG64(held.seed).random_raw(len(y)), kind="stable")
-    count = math.floor(held.fraction * len(y) + 0.5)
-    if not 0 < count < len(y):
-        raise InputError(
-            f"test.fraction = {held.fraction} of the {len(y):,} rows of {name} leaves "
-            f"{'no row for the test' if not count else 'no row for training'}; accepted: a "
-            "fraction that leaves rows for both"
-        )
-    if not held.stratified:
-        return np.sort(order[:count])
-    if not _looks_like_classes(y):
-        raise InputError(
-            f"test.stratified = true is not accepted for {name}, whose labels are no classes"
-        )
-    labels, sizes = np.unique(y, return_inverse=True, return_counts=True)[1:]
-    # Largest remainders: whole rows of each class, together as many as asked for.
-    shares = count * sizes / len(y)
-    each = np.floor(shares).astype(int)
-    each[np.argsort(each - shares, kind="stable")[: count - each.sum()]] += 1
-    rank = np.empty(len(y), int)
-    for label in range(len(sizes)):
-        mine = order[labels[order] == label]
-        rank[mine] = np.arange(len(mine))
-    return np.flatnonzero(rank < each[labels])
-
-
-def _read(file: Path, path: str, label: str | None) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return (names of the inputs, x, y) of a file.
-
-    Raises:
-        InputError: if it is missing or malformed.
-    """
-    try:
-        there = file.is_file()
-    except OSError as error:  # a name that no file can have
-        shown = path if len(path) <= 80 else f"{path[:80]}..."
-        raise InputError(f"path = {shown!r} cannot be read: {error.strerror}") from None
-    if not there:
-        raise InputError(f"path = {path!r}: there is no such file")
-    if file.suffix not in (".csv", ".npz"):
-        raise InputError(f"path = {path!r} is not accepted: it should end with .csv or .npz")
-    if file.suffix == ".npz":
-        if label is not None:
-            raise InputError(f"label = {label!r} is not accepted for an .npz file, whose y is 'y'")
-        return [], *_read_npz(file)
-    return _read_csv(file, label)
-
-
-def _index_columns(name: str, header: list[str], x: np.ndarray) -> Iterator[str]:
-    """Yield a sentence for every column of the inputs that numbers the rows."""
-    for number, column in enumerate(header):
-        with np.errstate(over="ignore"):
-            steps = np.diff(x[:, number])
-        counting = len(steps) > 0 and bool((steps == 1).all()) and x[0, number] in (0, 1)
-        if not column or (counting and column.lower() in _INDEX_NAMES):
-            said = f"named {column!r}" if column else "without a name"
-            what = ", which numbers the rows," if counting else ""
-            yield (
-                f"the column {number + 1} of {name}, {said}{what or ','} is read as an input; "
-                "remove it from the file if it is an index"
-            )
-
-
-def _read_npz(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        _require_room(file)
-        with np.load(file, allow_pickle=False) as arrays:
-            missing = [name for name in ("x", "y") if name not in arrays]
-            if missing:
-                raise InputError(
-                    f"{file.name} has no array {missing[0]!r}; it has "
-                    f"{', '.join(arrays.files) or 'none'}, accepted: x [n, d] and y [n]"
-                )
-            x, y = arrays["x"], arrays["y"]
-    except InputError:
-        raise
-    except Exception as error:  # zip, header or object arrays: whatever numpy raises
-        raise InputError(f"{file.name} cannot be read as .npz: {error}") from None
-    for name, array in (("x", x), ("y", y)):
-        if array.dtype.kind not in "biuf":
-            raise InputError(f"{file.name}: {name} has the type {array.dtype}; accepted: numbers")
-    if x.ndim == 0 or y.ndim == 0:
-        raise InputError(f"{file.name}: x or y is a single number; accepted: x [n, d] and y [n]")
-    x = x.reshape(len(x), math.prod(x.shape[1:])).astype(np.float64)
-    return x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-
-
-def _require_room(file: Path) -> None:
-    """Check what the headers of a compressed file ask for, before it is unpacked.
-
-    Raises:
-        InputError: if it is too much.
-    """
-    with zipfile.ZipFile(file) as archive:
-        asked = sum(entry.file_size for entry in archive.infolist())
-        for entry in archive.infolist():
-            if entry.filename in ("x.npy", "y.npy"):
-                with archive.open(entry) as stream:
-                    version = np.lib.format.read_magic(stream)
-                    reader = (
-                        getattr(np.lib.format, f"read_array_header_{version[0]}_0", None)
-                        or np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, kind = reader(stream)
-                    asked = max(asked, 8 * math.prod(shape), kind.itemsize * math.prod(shape))
-    if asked > LARGEST_BYTES:
-        raise InputError(
-            f"{file.name} asks for {asked:,} bytes of memory; accepted: up to {LARGEST_BYTES:,}"
-        )
-
-
-def _read_csv(file: Path, label: str | None) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return (names of the inputs, x, y) of a file; y holds texts if no label is a number."""
-    size = file.stat().st_size
-    if size > LARGEST_BYTES // 8:  # Python's texts and numbers take several times as much
-        raise InputError(
-            f"{file.name} has {size:,} bytes; accepted: up to {LARGEST_BYTES // 8:,}, and more as "
-            ".npz"
-        )
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            rows = [(reader.line_num, row) for row in reader if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file.name} cannot be read as .csv: {error}") from None
-    if not rows:
-        raise InputError(f"{file.name} is empty; accepted: a header and one row per sample")
-    header = [name.strip() for name in rows[0][1]]
-    if len(header) < 2:
-        raise InputError(f"{file.name} has one column; accepted: at least one input and a label")
-    if all(_number(name) is not None for name in header):
-        raise InputError(f"{file.name} has no header; accepted: names of the columns in line 1")
-    target = _label_column(file, header, label)
-    for line, row in rows[1:]:
-        if len(row) != len(header):
-            raise InputError(
-                f"{file.name}, line {line} has {len(row)} cells; accepted: {len(header)}, as many "
-                "as the header"
-            )
-    texts = [row[target].strip() for _, row in rows[1:]]
-    named = bool(texts) and all(t and _number(t) is None for t in texts)
-    inputs = [i for i in range(len(header)) if i != target]
-    x = [[_cell(file, line, row, header, i) for i in inputs] for line, row in rows[1:]]
-    if named:
-        y = np.array(texts)
-    else:
-        y = np.array([_cell(file, line, row, header, target) for line, row in rows[1:]])
-    names = [header[i] for i in inputs]
-    return names, np.array(x, float).reshape(len(rows) - 1, len(inputs)), y
-
-
-def _label_column(file: Path, header: list[str], label: str | None) -> int:
-    if label is None and "label" not in header:
-        return len(header) - 1
-    label = "label" if label is None else label
-    if header.count(label) > 1:
-        raise InputError(
-            f"label = {label!r} is the name of {header.count(label)} columns of {file.name}; "
-            "accepted: the name of one"
-        )
-    if label not in header:
-        raise InputError(
-            f"label = {label!r} is no column of {file.name}; accepted: {', '.join(header)}"
-        )
-    return header.index(label)
-
-
-def _cell(file: Path, line: int, row: list[str], header: list[str], column: int) -> float:
-    value = _number(row[column])
-    if value is None:
-        raise InputError(
-            f"{file.name}, line {line}, column {column + 1} ({header[column]}): "
-            f"{row[column][:40]!r} is not a number"
-        )
-    return value
-
-
-def _number(text: str) -> float | None:
-    """Return the number that a cell holds; Python alone reads 1_0 as 10."""
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
+    return replace(found, warnings=(*index_columns(file.name, header, x), *found.warnings))
 
 
 def _prepare(
@@ -493,7 +230,7 @@ def _prepare(
     over: Over = (risk_over or "test") if held_out is not None else "all"
     if y.dtype.kind in "biuf":
         _finite(name, "y", y)
-    if task == "classes" or (task == "auto" and _looks_like_classes(y[rows])):
+    if task == "classes" or (task == "auto" and looks_like_classes(y[rows])):
         if target_scale != "none":
             raise InputError(
                 f"target_scale = {target_scale!r} is not accepted for classes: it should be 'none'"
@@ -557,15 +294,6 @@ def _scaled(values: np.ndarray, scale: Scale, rows: np.ndarray) -> np.ndarray:
         size = np.where(varies, np.abs(own(centred)).max(0), 1.0)
         centred = centred / size
         return centred / np.where(varies, own(centred).std(0), 1.0)
-
-
-def _looks_like_classes(y: np.ndarray) -> bool:
-    """Return whether labels are texts, truth values, or whole numbers with few different values."""
-    if y.ndim != 1:
-        return False
-    if y.dtype.kind in "Ub":
-        return True
-    return bool((y == np.round(y)).all()) and len(np.unique(y)) <= min(MOST_CLASSES, len(y) - 1)
 
 
 def _classes(name: str, y: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, int]:
