@@ -29,7 +29,7 @@ from jaxsim.study.study import Study
 
 PART = 20.0
 """A study's searches take one of so many parts of its own time,"""
-LEAST_SECONDS = 10.0
+LEAST_SECONDS = 3.0
 """and at least so long, for each process that works on it."""
 OWN_WEIGHT = 4.0
 """What the class of an experiment gets of the time, when a narrower one gets 1."""

@@ -104,7 +104,7 @@ def born_dead_on_rays(widths: Sequence[int], rays: int) -> tuple[float, float]:
         dead += both * none + one * share
         one = both * fewer + one * (1 - share)
         both *= 1 - none - fewer
-    return dead, upper
+    return float(dead), upper
 
 
 def born_dead_two_hidden(width: int) -> float:

@@ -28,7 +28,7 @@ def mean_lower_bound(draws: np.ndarray, doubt: float) -> float:
 
     Example:
         >>> round(mean_lower_bound(np.full(1000, 1e-30), 0.01) / 1e-30, 3)
-        0.998
+        0.993
     """
     mean = float(draws.mean())
     if not mean > 0:

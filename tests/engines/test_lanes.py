@@ -69,7 +69,7 @@ def agree(engine, steps=90, rtol=1e-9, certified=False, **changes):
             assert np.array_equal(one, other)
 
 
-@for_both("name", METHODS, ("sgd", "nadamax"), ("adadelta", "adam"))
+@for_both("name", METHODS, ("nadamax",), ("adadelta",))
 def test_all_eleven_optimizers(engine, name):
     available(engine)
     rate = RATES.get(name, 0.02)
@@ -84,10 +84,7 @@ def test_certificates_of_all_eleven_optimizers(engine, name):
     agree(engine, certified=True, optimizer=optimizer, network__hidden=[4, 3])
 
 
-KINDS = ("relu", "relu_power", "gelu", "sine")
-
-
-@for_both("name", NAMES, ("tanh", "gelu"), KINDS)
+@for_both("name", NAMES, ("tanh",), ("relu_power", "gelu"))
 def test_all_activations(engine, name):
     available(engine)
     agree(engine, network={"hidden": [4], "activation": name}, steps=40)
@@ -124,7 +121,7 @@ CHANGES = [
 COMMON = [CHANGES[5], CHANGES[-3]]
 
 
-@for_both("changes", RARE + CHANGES, CHANGES[3:4] + CHANGES[-1:], COMMON, lambda c: str(c)[:60])
+@for_both("changes", RARE + CHANGES, CHANGES[-1:], COMMON, lambda c: str(c)[:60])
 def test_problems_networks_and_training_sets(engine, changes):
     available(engine)
     agree(engine, steps=45, **changes)

@@ -169,6 +169,15 @@ def test_gradients_agree_with_differences():
     gradient = jax.jit(jax.grad(rule.population_loss))(theta)
     expected = finite_difference(jax.jit(lambda t: rule.evaluate(t)[0]), theta)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.slow
+def test_gradients_in_float32_are_those_in_float64():
+    network, teacher = shallow(2, 3, True), shallow(2, 2, True)
+    target = TeacherTarget(teacher, jnp.asarray(draw(teacher, 1)))
+    rule = make_risk(make_problem(target, law=INPUT_LAWS["normal"](dimension=2)), network)
+    theta = draw(network, 2)
+    gradient = jax.jit(jax.grad(rule.population_loss))(theta)
     single = jax.jit(jax.grad(rule.population_loss))(jnp.asarray(theta, jnp.float32))
     assert single.dtype == jnp.float32
     np.testing.assert_allclose(single, gradient, rtol=1e-3, atol=1e-4)

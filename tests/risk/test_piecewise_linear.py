@@ -59,7 +59,8 @@ EXACT = [
 
 
 @pytest.mark.parametrize(
-    ("name", "widths", "parameters", "text", "target", "breaks", "loss", "rho", "levels"), EXACT
+    ("name", "widths", "parameters", "text", "target", "breaks", "loss", "rho", "levels"),
+    [pytest.param(*case, marks=[pytest.mark.slow] * (case in EXACT[3:5])) for case in EXACT],
 )
 def test_polynomial_pieces_are_integrated_to_rounding(
     name, widths, parameters, text, target, breaks, loss, rho, levels

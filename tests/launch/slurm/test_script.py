@@ -156,6 +156,7 @@ def task(tmp_path, seconds, container="/x.sif", python=sys.executable, before=""
 LONG = {"steps": 5_000_000, "checkpoints": [1]}
 
 
+@pytest.mark.slow
 def test_a_task_in_a_container_is_put_back_by_its_script(tmp_path):
     # 70 seconds are left, 60 of them are the grace period.
     script = task(tmp_path, 70, **LONG)
