@@ -35,14 +35,14 @@ def optimum_figure(answer: OptimaAnswer, study: Study) -> Figure:
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(chosen), 2, squeeze=False)
         for one, (left, right) in zip(chosen, axes, strict=True):
-            _functions(left, one, study)
+            _functions(left, one, study, alone=len(answer.hierarchies) == 1)
             _brackets(right, one)
         figure.suptitle(clean(answer.title or answer.name), fontsize=10.5)
     return figure
 
 
-def _functions(panel: Axes, one: HierarchyAnswer, study: Study) -> None:
-    label = clean("; ".join(one.experiments))
+def _functions(panel: Axes, one: HierarchyAnswer, study: Study, alone: bool) -> None:
+    label = "target and best network" if alone else clean("; ".join(one.experiments))
     panel.set_title(label if len(label) < 60 else f"{label[:57]}...", fontsize=9)
     experiment = next(
         e
@@ -102,12 +102,14 @@ def _brackets(panel: Axes, one: HierarchyAnswer) -> None:
     high = np.where(np.isfinite(upper), np.maximum(upper, floor), top)
     panel.vlines(places, low, high, color=style.COLOURS[0], lw=4, alpha=0.35)
     proved = np.array([row.optimum.lower.evidence.proved for row in one.widths])
-    for chosen, marker in ((proved, "^"), (~proved, "2")):
-        panel.plot(np.array(places)[chosen], low[chosen], marker, color=style.COLOURS[0], ms=5)
+    for chosen, filled in ((proved, style.COLOURS[0]), (~proved, "white")):
+        panel.plot(np.array(places)[chosen], low[chosen], "^", color=style.COLOURS[0],
+                   mfc=filled, ms=5)  # fmt: skip
     there = np.isfinite(upper)
     panel.plot(np.array(places)[there], high[there], "v", color=style.COLOURS[1], ms=5)
     panel.set_ylim(bottom=floor if floor > 0 else None)
     panel.set_xlabel("neurons in the first hidden layer")
     panel.set_ylabel(r"$\inf_\theta L$")
-    panel.set_title("lower (up) and upper (down) ends", fontsize=9)
+    unproved = "" if proved.all() else ", open: no proof"
+    panel.set_title(f"lower ends (up{unproved}) and upper ends (down)", fontsize=9)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
