@@ -337,6 +337,7 @@ def test_a_broken_manifest_is_named(finished, monkeypatch, capsys):
     require_sentence(*call(monkeypatch, capsys, "report", finished), "study.json", "cannot be read")
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(tmp_path):
     """On a real file system of 64 KiB if it can be mounted."""
     mount = tmp_path / "small"

@@ -18,7 +18,7 @@ def needs_torch(name):
     return PEERS[name][1]
 
 
-LONG = [("digits", "jit(vmap(scan))"), ("digits", "torch sequential")]
+LONG = [("digits", p) for p in ("jit(vmap(scan))", "torch sequential", "torch baddbmm")]
 """The fixed data set and the small workload have the same peers."""
 
 

@@ -84,7 +84,7 @@ def test_certificates_of_all_eleven_optimizers(engine, name):
     agree(engine, certified=True, optimizer=optimizer, network__hidden=[4, 3])
 
 
-@for_both("name", NAMES, ("tanh",), ("relu_power", "gelu"))
+@for_both("name", NAMES, ("tanh",), ("gelu",))
 def test_all_activations(engine, name):
     available(engine)
     agree(engine, network={"hidden": [4], "activation": name}, steps=40)
@@ -118,7 +118,7 @@ CHANGES = [
 ]
 
 
-COMMON = [CHANGES[5], CHANGES[-3]]
+COMMON = [CHANGES[5]]
 
 
 @for_both("changes", RARE + CHANGES, CHANGES[-1:], COMMON, lambda c: str(c)[:60])
@@ -138,7 +138,8 @@ def test_diverging_members_are_found_at_the_same_step(engine):
     assert np.array_equal(np.isfinite(theta), np.isfinite(again))
 
 
-@pytest.mark.parametrize("engine", slow_but(("native",), ("native", "lanes")), indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["native", "lanes"], indirect=True)
 def test_float32_agrees_for_a_few_steps_and_in_distribution(tmp_path, engine):
     execution = {"engine": engine, "width": 16, "lanes": 8}
     one = simulate(study(replicates=320), tmp_path / "vmap")

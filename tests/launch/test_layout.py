@@ -175,6 +175,7 @@ def test_the_reference_is_kept_unless_the_other_is_clearly_faster(own_cache, mon
     assert found.config.engine == "vmap"
 
 
+@pytest.mark.slow
 def test_measuring_for_pinned_processes_happens_in_one(own_cache, monkeypatch):
     monkeypatch.setattr(layout, "LONG_SECONDS", 0.0)
     asked = study(execution=AUTO, replicates=64)

@@ -40,7 +40,13 @@ LOSS_CASES = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "rho"), LOSS_CASES)
+@pytest.mark.parametrize(
+    ("loss", "rho"),
+    [
+        pytest.param(*case, marks=[pytest.mark.slow] * (case in LOSS_CASES[4:]))
+        for case in LOSS_CASES
+    ],
+)
 def test_averages_agree_with_brute_force(loss, rho):
     _, values = averaged(loss, ("normal", {"std": 0.5}))
     truth = by_brute_force(rho, stats.norm(0, 0.5).pdf, 5)
