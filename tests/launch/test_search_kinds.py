@@ -9,12 +9,12 @@ from tests.studies import slow_but, study
 
 TEACHER = {"teacher": {"hidden": [5]}, "seed": 1}
 QUICK = [
-    {"problem__target": TEACHER, "network__hidden": [1]},
     {"network__activation": "tanh"},
     {"problem__input": {"law": "uniform", "dimension": 2}, "problem__target": "x1*x2"},
 ]
 KINDS = [
     *QUICK,
+    {"problem__target": TEACHER, "network__hidden": [1]},
     {"network__hidden": []},
     {"network__hidden": [2, 2, 2]},
     {"problem__target": ["x", "x**2"]},
