@@ -11,6 +11,7 @@ With `--prepare` it settles engines and widths of a study that `jaxsim launch` l
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import signal
 import sys
@@ -27,7 +28,13 @@ from jaxsim.launch.deadline import TIME_LIMIT, Deadline
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.layout import choose_layouts
 from jaxsim.launch.request import read_request, unpack
-from jaxsim.launch.searches import Stoppable, planned_searches, search_seconds, searching
+from jaxsim.launch.searches import (
+    Stoppable,
+    planned_searches,
+    search_seconds,
+    searching,
+    wait_seconds,
+)
 from jaxsim.launch.slurm import allocation
 from jaxsim.launch.tasks import TaskRecord
 from jaxsim.launch.worker import Task, work
@@ -101,8 +108,10 @@ def serve(options: argparse.Namespace) -> int:
         searches = planned_searches(study) if options.search != 0 else []
         seconds = search_seconds(study) if options.search is None else options.search
         own = searches[options.index :: options.of]
-        with searching(own, files, seconds, deadline, _say):
-            work(directory, share(directory.missing(), options.index, options.of), devices,
+        due = share(directory.missing(), options.index, options.of)
+        wait = wait_seconds(study) if due else math.inf
+        with searching(own, files, seconds, deadline, _say, wait=wait):
+            work(directory, due, devices,
                  observe, deadline)  # fmt: skip
         missing = bool(directory.missing())
         if task and not missing:

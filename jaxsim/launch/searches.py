@@ -8,7 +8,9 @@ to the strategies as starting points.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,8 +31,10 @@ from jaxsim.study.study import Study
 
 PART = 20.0
 """A study's searches take one of so many parts of its own time,"""
-LEAST_SECONDS = 3.0
+LEAST_SECONDS = 10.0
 """and at least so long, for each process that works on it."""
+LEAST_WAIT = 3.0
+"""When the runs are done before, a search is waited for until so many seconds after its start."""
 OWN_WEIGHT = 4.0
 """What the class of an experiment gets of the time, when a narrower one gets 1."""
 
@@ -84,6 +88,15 @@ def search_seconds(study: Study) -> float:
     """Return the seconds that a process has for its searches."""
     stated = study.spec.optimum.budget
     return max(LEAST_SECONDS, core_seconds(study) / PART) if stated is None else stated
+
+
+def wait_seconds(study: Study) -> float:
+    """Return after how many seconds searches end if the runs beside them are done by then.
+
+    A budget that the study states is spent in any case.
+    """
+    stated = study.spec.optimum.budget
+    return max(LEAST_WAIT, core_seconds(study) / PART) if stated is None else stated
 
 
 def checked_seconds(budget: float) -> float:
@@ -168,6 +181,7 @@ def searching(
     deadline: Deadline,
     announce: Callable[[str], None] = lambda text: None,
     after: Callable[[], None] = lambda: None,
+    wait: float = math.inf,
 ) -> Iterator[None]:
     """Run searches in a thread beside what is done inside; leave when both are done.
 
@@ -178,6 +192,7 @@ def searching(
         deadline: of the process.
         announce: told what goes wrong.
         after: called when what is inside is done and a search still goes on.
+        wait: seconds after which the searches end if what is inside is done by then.
 
     Raises:
         InputError: if certificates cannot be written.
@@ -186,10 +201,14 @@ def searching(
         yield
         return
     failures: list[BaseException] = []
+    began, done = time.monotonic(), threading.Event()
+
+    def stopped() -> bool:
+        return deadline.passed() or (done.is_set() and time.monotonic() - began >= wait)
 
     def run() -> None:
         try:
-            run_searches(searches, certificates, Stoppable(seconds, deadline.passed), announce)
+            run_searches(searches, certificates, Stoppable(seconds, stopped), announce)
         except BaseException as error:
             failures.append(error)
 
@@ -197,7 +216,8 @@ def searching(
     thread.start()
     try:
         yield
-        if thread.is_alive():
+        done.set()
+        if thread.is_alive() and not stopped():
             after()
         while thread.is_alive():
             thread.join(timeout=0.2)

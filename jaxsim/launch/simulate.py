@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import Directory, bind
 from jaxsim.launch.layout import choose_workers
 from jaxsim.launch.polishing import polish_runs, polish_seconds
-from jaxsim.launch.searches import planned_searches, search_seconds, searching
+from jaxsim.launch.searches import planned_searches, search_seconds, searching, wait_seconds
 from jaxsim.launch.worker import work
 from jaxsim.optimum.strategy import Budget
 from jaxsim.results.certificates import CertificateFiles
@@ -121,9 +122,11 @@ def simulate(
             deadline, files = Deadline(), CertificateFiles(directory.store.directory)
 
             def still() -> None:
-                progress.say(f"searching for bounds of inf L, for up to {seconds:.3g} s in all")
+                progress.say(f"searching for bounds of inf L, for up to {limit:.3g} s in all")
 
-            with searching(searches, files, seconds, deadline, progress.say, still):
+            wait = wait_seconds(study) if missing else math.inf
+            limit = min(seconds, wait)
+            with searching(searches, files, seconds, deadline, progress.say, still, wait):
                 if missing:
                     work(
                         directory,

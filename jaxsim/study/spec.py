@@ -254,7 +254,7 @@ class OptimumSpec(Section):
     budget: Annotated[float, Field(ge=0, le=MOST_SECONDS)] | None = Field(
         default=None,
         description="seconds of a `run` for searches of bounds, beside the runs; 0 for none; by "
-        "default a twentieth of the estimated time of the study, at least 3",
+        "default a twentieth of the estimated time of the study, at least 10 while runs go on",
     )
 
 

@@ -1,6 +1,7 @@
 """Searches for bounds of inf L as tasks of a study: beside its runs, resumed, verified, shared."""
 
 import signal
+import time
 
 import jax.numpy as jnp
 import numpy as np
@@ -177,6 +178,26 @@ def test_the_default_budget_is_a_part_of_the_study_and_at_least_seconds(monkeypa
     assert search_seconds(small) == 10.0
     assert search_seconds(large) == pytest.approx(10**8 * 1000 * 4e-7 / 20, rel=0.5)
     assert search_seconds(study(optimum={"budget": 3})) == 3
+
+
+@pytest.mark.parametrize("wait", [0.3, 1e9])
+def test_searches_end_with_the_runs_beside_them_after_a_while(wait, monkeypatch):
+    """A search that looks at its budget only; the runs take a tenth of a second."""
+    ended = []
+
+    def endless(_, __, budget, ___):
+        while not budget.spent:
+            time.sleep(0.01)
+        ended.append(time.monotonic())
+
+    monkeypatch.setattr(searches, "run_searches", endless)
+    planned, began = planned_searches(study(**TINY)), time.monotonic()
+    with searching(planned, InMemory(), 0.8, Deadline(), wait=wait):
+        time.sleep(0.1)
+    assert ended[0] - began >= min(wait, 0.8) - 0.05
+    assert (ended[0] - began < 0.75) == (wait < 1) or ended[0] - began > 2  # a machine that hangs
+    assert searches.wait_seconds(study(**TINY, optimum={})) == searches.LEAST_WAIT
+    assert searches.wait_seconds(study(optimum={"budget": 30})) == 30
 
 
 @pytest.mark.parametrize("budget", [-1.0, "long", float("inf"), [3]])
