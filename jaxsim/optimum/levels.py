@@ -88,7 +88,9 @@ def levels(
             shown = solution(narrow, known, certificates, below)
             known = shown.added_to(known)
             remarks += shown.remarks
-            if shown.unfinished and shown.bounds.lowers + shown.bounds.uppers:
+            # Beside a closed form a search only narrows what is known.
+            anything = shown.bounds.lowers + shown.bounds.uppers
+            if shown.unfinished and anything and parabola is None:
                 remarks.append(CUT_SHORT)
         found.append(known)
     return Levels(monotone([*found, own]), tuple(dict.fromkeys(remarks)))
