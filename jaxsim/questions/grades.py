@@ -62,7 +62,7 @@ class GradesAnswer(Data):
     polished: list[int]
 
 
-_KINDS = (
+KINDS = (
     "failures",
     "permanent",
     "minima",
@@ -84,7 +84,7 @@ class Grades(Question):
         super().__init__(subject)
         self.remaining = remaining_risk(subject.experiment, subject.levels)
         self.events = [event for event in subject.asked if not event.of_error_rate]
-        self.counts = np.zeros((len(_KINDS), len(self.events)), np.int64)
+        self.counts = np.zeros((len(KINDS), len(self.events)), np.int64)
 
     def add(self, records: Records) -> None:
         """Grade the runs of a shard."""
@@ -139,5 +139,5 @@ class Grades(Question):
 
     def finish(self) -> GradesAnswer:
         """Return the counts."""
-        rows = {name: row.tolist() for name, row in zip(_KINDS, self.counts, strict=True)}
+        rows = {name: row.tolist() for name, row in zip(KINDS, self.counts, strict=True)}
         return GradesAnswer(eps=[event.threshold for event in self.events], **rows)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.drift import DriftAnswer
+from jaxsim.questions.grades import KINDS
 from jaxsim.questions.levels import LevelsAnswer
 from jaxsim.report.text import counted, interval_text, joined
 
@@ -97,19 +98,7 @@ def _grades(done: list[ExperimentAnswer], event: str) -> list[str]:
     """Return a sentence on why runs fail, at the first event, all experiments together."""
     if not all(e.grades.eps for e in done):
         return []  # no event is about the risk
-    totals = {
-        name: sum(getattr(e.grades, name)[0] for e in done)
-        for name in (
-            "failures",
-            "permanent",
-            "minima",
-            "falling",
-            "descends",
-            "diverged",
-            "undecided",
-            "polished",
-        )
-    }
+    totals = {name: sum(getattr(e.grades, name)[0] for e in done) for name in KINDS}
     if not totals["failures"] or not totals["polished"]:
         return []
     kinds = {

@@ -251,18 +251,6 @@ def make_inactivity(
     return inactivity
 
 
-def make_inactive(
-    network: Network,
-    support: Support,
-    dtype: jnp.dtype,
-    pieces: int | None = None,
-    forward_passes: ForwardPasses | None = None,
-) -> Callable[[Array], Array]:
-    """Return theta [P] (float64) -> number of certified inactive neurons per hidden layer [L]."""
-    inactivity = make_inactivity(network, support, dtype, pieces, forward_passes)
-    return lambda theta: inactivity(theta).inactive
-
-
 def _image(activation: Activation, low: Array, high: Array) -> tuple[Array, Array]:
     """Return bounds of A on [low, high]."""
     ends = activation.function(low), activation.function(high)

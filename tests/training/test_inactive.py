@@ -15,7 +15,7 @@ from jaxsim.optimizer import optimizer
 from jaxsim.optimizer.methods import METHODS
 from jaxsim.problem.support import Ball, Box, Everything, Points
 from jaxsim.training import keys
-from jaxsim.training.inactive import make_inactive
+from jaxsim.training.inactive import make_inactivity
 from tests.studies import slow_but, study
 
 SUPPORTS = {
@@ -25,6 +25,11 @@ SUPPORTS = {
     "disc": Ball(1.5, 2),
     "points": Points(np.random.default_rng(0).uniform(-0.5, 0.8, (700, 2))),
 }
+
+
+def make_inactive(*arguments):
+    inactivity = make_inactivity(*arguments)
+    return lambda theta: inactivity(theta).inactive
 
 
 def net(inputs, hidden, activation):

@@ -14,10 +14,10 @@ from jaxsim.network.initializers import INITIALIZERS
 from jaxsim.network.network import Layer, fully_connected
 from jaxsim.problem.support import Box, Points
 from jaxsim.training import keys
-from jaxsim.training.inactive import make_inactive, make_ranges
+from jaxsim.training.inactive import make_ranges
 from tests.network.test_activations import false_facts
 from tests.studies import slow_but, study
-from tests.training.test_inactive import brute_force, dense_points
+from tests.training.test_inactive import brute_force, dense_points, make_inactive
 
 
 def tent(height: float = 1.5) -> Activation:
