@@ -57,10 +57,10 @@ def path(name: str, value: Any) -> Path:
             f"{name} = {value!r} is of type {type(value).__name__}; accepted: the path of a "
             "directory"
         )
-    found = os.fspath(value)
-    if "\0" in str(found):
+    path_text = os.fspath(value)
+    if "\0" in str(path_text):
         raise InputError(f"{name} = {value!r} holds a null character; accepted: a path")
-    return Path(str(found))
+    return Path(str(path_text))
 
 
 def text(name: str, value: Any) -> str:
@@ -84,4 +84,4 @@ def texts(name: str, value: Any) -> list[str]:
         raise InputError(
             f"{name} = {value!r} is of type {type(value).__name__}; accepted: a list of texts"
         )
-    return [text(f"an entry of {name}", one) for one in value]
+    return [text(f"an entry of {name}", entry) for entry in value]

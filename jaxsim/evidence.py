@@ -170,10 +170,10 @@ def weakest(parts: Iterable[Evidence]) -> Evidence:
         >>> weakest([PROVED, confidence(1e-6, "a"), estimated("b")]).word
         'estimated'
     """
-    found = PROVED
+    least = PROVED
     for part in parts:
-        found = found & part
-    return found
+        least = least & part
+    return least
 
 
 @dataclass(frozen=True)

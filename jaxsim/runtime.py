@@ -181,18 +181,18 @@ def _has_computed() -> bool:
 
 def cores() -> int:
     """Return the number of cores this process may use; Slurm may say less than it enforces."""
-    there = (
+    available = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return min(there, int(given)) if given.isdecimal() and int(given) > 0 else there
+    return min(available, int(given)) if given.isdecimal() and int(given) > 0 else available
 
 
 def pin(index: int) -> None:
     """Keep this process to one core, the index-th it may use, before JAX starts its threads."""
     if hasattr(os, "sched_setaffinity"):
-        there = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {there[index % len(there)]})
+        available = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {available[index % len(available)]})
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -210,11 +210,11 @@ def require_platform(platform: str) -> None:
     try:
         require_device()
     except InputError as error:
-        there, reason = "nothing", str(error)
+        kind, reason = "nothing", str(error)
     else:
-        there = jax.default_backend()
+        kind = jax.default_backend()
         reason = f"JAX finds {jax.local_devices()[0].device_kind!r}"
-    if there != platform:
+    if kind != platform:
         raise InputError(
             f"this job needs a {platform.upper()} and has none that JAX can use ({reason}); check "
             "the driver, the extra [cuda] of the installation, and gpus or gres of the launch"
@@ -265,13 +265,13 @@ def choose_devices(count: int | None) -> list[Device]:
     Raises:
         InputError: if there are fewer.
     """
-    there = jax.local_devices()
-    if len(there) == 1 and there[0].platform == "cpu":
-        there = there * cores()
+    devices = jax.local_devices()
+    if len(devices) == 1 and devices[0].platform == "cpu":
+        devices = devices * cores()
     if count is None:
-        return there
-    require_count(count, there)
-    return there[:count]
+        return devices
+    require_count(count, devices)
+    return devices[:count]
 
 
 def require_count(count: int, there: Sequence[Device]) -> None:

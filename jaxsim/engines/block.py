@@ -127,10 +127,10 @@ def run_block(
         observed.append(engine.observe(engine.theta(state)))
     gradient_norm = engine.gradient_norm(engine.theta(state))
     dead_layer, dead_neurons = engine.certificate(state, learning_rate)
-    found = jax.device_get(
+    fields = jax.device_get(
         (observed, gradient_norm, dead_layer, dead_neurons, engine.diverged(state))
     )
-    return _records(np.arange(first, first + width), steps, *found)
+    return _records(np.arange(first, first + width), steps, *fields)
 
 
 def start(engine: Engine, experiment: Experiment, first: int, width: int) -> Any:

@@ -136,8 +136,8 @@ def _in_cache(function: Callable[[Any], Any], members: Any) -> Any:
     groups = jax.tree.map(
         lambda a: a.reshape(width // CACHED_MEMBERS, CACHED_MEMBERS, *a.shape[1:]), members
     )
-    found = jax.lax.map(function, groups)
-    return jax.tree.map(lambda a: a.reshape(width, *a.shape[2:]), found)
+    grouped = jax.lax.map(function, groups)
+    return jax.tree.map(lambda a: a.reshape(width, *a.shape[2:]), grouped)
 
 
 @lru_cache(maxsize=64)

@@ -180,8 +180,8 @@ def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if keys.max() - first > _SPAN:
         return np.unique(keys, return_counts=True)
     counts = np.bincount(keys - first)
-    there = np.flatnonzero(counts)
-    return there + first, counts[there]
+    occupied = np.flatnonzero(counts)
+    return occupied + first, counts[occupied]
 
 
 def _edges(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

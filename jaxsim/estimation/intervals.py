@@ -149,8 +149,8 @@ def _mid_p_lower(k: np.ndarray, n: np.ndarray, tail: float) -> np.ndarray:
 
     def excess(t: np.ndarray) -> np.ndarray:
         p = special.expit(t)
-        more = np.where(k < n, special.betainc(k + 1, np.where(k < n, n - k, 1.0), p), 0.0)
-        return special.betainc(k, n - k + 1, p) + more - 2 * tail
+        above = np.where(k < n, special.betainc(k + 1, np.where(k < n, n - k, 1.0), p), 0.0)
+        return special.betainc(k, n - k + 1, p) + above - 2 * tail
 
     return special.expit(_bisect(excess, special.logit(lower_limit(k, n, tail)), _far(k)))
 

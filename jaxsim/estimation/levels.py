@@ -68,9 +68,9 @@ def level_labels(risk: ArrayLike, settled: ArrayLike, scale: float = 0.0) -> np.
         >>> level_labels([0.5, 0.25, 0.25 + 1e-12, 0.3], [True, True, True, False]).tolist()
         [1, 0, 0, -1]
     """
-    value, there = np.asarray(risk, np.float64), np.asarray(settled, bool)
+    value, included = np.asarray(risk, np.float64), np.asarray(settled, bool)
     labels = np.full(len(value), NONE)
-    chosen = np.flatnonzero(there & np.isfinite(value))
+    chosen = np.flatnonzero(included & np.isfinite(value))
     if not len(chosen):
         return labels
     chosen = chosen[np.argsort(value[chosen], kind="stable")]
@@ -113,11 +113,11 @@ def level_intervals(labels: ArrayLike, confidence: float) -> LevelIntervals:
             high = min(high, unseen)
         ends[name] = int((label == name).sum()), min(low, high), high
     elsewhere = ends.pop(NONE, (0, 0.0, unseen))
-    found = [ends[name] for name in sorted(ends)]
+    intervals = [ends[name] for name in sorted(ends)]
     return LevelIntervals(
-        counts=np.array([f[0] for f in found], np.int64),
-        lower=np.array([f[1] for f in found], np.float64),
-        upper=np.array([f[2] for f in found], np.float64),
+        counts=np.array([f[0] for f in intervals], np.int64),
+        lower=np.array([f[1] for f in intervals], np.float64),
+        upper=np.array([f[2] for f in intervals], np.float64),
         elsewhere=elsewhere[0],
         elsewhere_lower=elsewhere[1],
         elsewhere_upper=elsewhere[2],

@@ -211,14 +211,14 @@ def mcnemar(b: ArrayLike, c: ArrayLike, method: Literal["exact", "mid-p"] = "exa
     """
     if method not in ("exact", "mid-p"):
         raise unknown("method", method, ("exact", "mid-p"))
-    one, two = np.broadcast_arrays(np.asarray(b, np.float64), np.asarray(c, np.float64))
-    if not (np.isfinite(one) & np.isfinite(two) & (one >= 0) & (two >= 0)).all():
+    first, second = np.broadcast_arrays(np.asarray(b, np.float64), np.asarray(c, np.float64))
+    if not (np.isfinite(first) & np.isfinite(second) & (first >= 0) & (second >= 0)).all():
         raise InputError("discordant pairs are not accepted; accepted: counts >= 0")
-    less, pairs = np.minimum(one, two), one + two
+    less, pairs = np.minimum(first, second), first + second
     p = 2.0 * stats.binom.cdf(less, pairs, 0.5)
     if method == "mid-p":
         p = p - stats.binom.pmf(less, pairs, 0.5)
-    return np.where(one == two, 1.0, np.minimum(p, 1.0))
+    return np.where(first == second, 1.0, np.minimum(p, 1.0))
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:

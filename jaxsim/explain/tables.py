@@ -55,7 +55,7 @@ def attributes(documented: Any) -> dict[str, str]:
         'both pass.'
     """
     _, _, block = (inspect.getdoc(documented) or "").partition("Attributes:\n")
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     last = ""
     for line in block.splitlines():
         if line and not line.startswith("    "):
@@ -63,10 +63,10 @@ def attributes(documented: Any) -> dict[str, str]:
         entry = re.match(r"    (\w+): (.*)", line)
         if entry:
             last = entry[1]
-            found[last] = entry[2]
+            entries[last] = entry[2]
         elif line.strip() and last:
-            found[last] += f" {line.strip()}"
-    return found
+            entries[last] += f" {line.strip()}"
+    return entries
 
 
 def _rows(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -170,11 +170,11 @@ def _fields(model: Any) -> list[str]:
 
 def _models(root: Any) -> list[Any]:
     """Return a model and those of its fields, each once, from the outside to the inside."""
-    found = [root]
-    for model in found:
+    models = [root]
+    for model in models:
         for annotation in typing.get_type_hints(model).values():
-            found += [m for m in _classes(annotation) if m not in found]
-    return found
+            models += [m for m in _classes(annotation) if m not in models]
+    return models
 
 
 def _classes(annotation: Any) -> Iterator[Any]:

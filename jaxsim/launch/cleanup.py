@@ -36,11 +36,11 @@ def remove_stale(directory: Directory) -> None:
 def _remove_stale_beginnings(directory: Directory, folder: Path) -> None:
     if folder.is_symlink():
         return  # what it points to is not ours
-    there = {path.name: path for path in folder.glob("*.npz")}
-    if not there:
+    paths = {path.name: path for path in folder.glob("*.npz")}
+    if not paths:
         return
     for _, shard in directory.planned():
-        path = there.get(shard_name(shard))
+        path = paths.get(shard_name(shard))
         if path is not None and directory.store.has(shard):
             with contextlib.suppress(OSError):
                 path.unlink()

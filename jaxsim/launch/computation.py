@@ -83,8 +83,8 @@ class Computation:
         Raises:
             Stopped: if it is time to stop, with everything so far kept.
         """
-        there = self.checkpoint.load()
-        parts, snapshot = list(there.blocks), there.snapshot
+        partial = self.checkpoint.load()
+        parts, snapshot = list(partial.blocks), partial.snapshot
         for first in list(blocks(self.shard, self.config.width))[len(parts) :]:
             if not self.deadline.holds_block(self.experiment.training_key):
                 if parts:

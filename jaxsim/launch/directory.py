@@ -55,11 +55,11 @@ class Directory:
 
     def missing(self) -> list[tuple[Experiment, Shard]]:
         """Return the shards that the plan lists and the store lacks."""
-        found = []
+        absent = []
         for experiment in self.study.experiments:
             finished = self.store.finished(experiment.id)
-            found += [(experiment, s) for s in self.shards(experiment) if s.name not in finished]
-        return found
+            absent += [(experiment, s) for s in self.shards(experiment) if s.name not in finished]
+        return absent
 
     def mixed_versions(self) -> str | None:
         """Return a sentence on experiments whose rest another version of jaxsim would compute.
@@ -102,21 +102,21 @@ def bind(
         InputError: if the directory holds another study (with the difference), holds other files,
             or cannot be written.
     """
-    found = peek(study, path)
-    if found is None:
+    bound = peek(study, path)
+    if bound is None:
         fresh = Directory(Store(path), study, choose_layouts(study, announce))
         if fresh.store.create_manifest(_manifest(study, fresh.layouts)):
             return fresh
         # Somebody else was quicker: the directory is of that study and has that layout.
-        found = peek(study, path)
-        if found is None:
+        bound = peek(study, path)
+        if bound is None:
             raise InputError(
                 f"output = {str(path)!r} was emptied while it was bound; run the same command again"
             )
-    manifest = _manifest(study, found.layouts)
-    if manifest != found.store.manifest():
-        found.store.write_manifest(manifest)
-    return found
+    manifest = _manifest(study, bound.layouts)
+    if manifest != bound.store.manifest():
+        bound.store.write_manifest(manifest)
+    return bound
 
 
 def peek(study: Study, path: str | Path) -> Directory | None:
@@ -212,9 +212,9 @@ def _recorded(study: Study, manifest: dict[str, Any], directory: Path) -> dict[s
     recorded = {e["id"]: _layout(e) for e in manifest["experiments"]}
     for key in LAYOUT_KEYS:
         wanted = getattr(execution, key)
-        there = {current_name(e[key]) for e in manifest["experiments"]}
-        if wanted != "auto" and there != {wanted}:
-            differences.append(f"execution.{key}: {sorted(there)} there, {wanted} asked for")
+        begun_with = {current_name(e[key]) for e in manifest["experiments"]}
+        if wanted != "auto" and begun_with != {wanted}:
+            differences.append(f"execution.{key}: {sorted(begun_with)} there, {wanted} asked for")
     if not differences:
         differences += _error_rates(manifest["study"], study)
     if not differences and any(e.id not in recorded for e in study.experiments):
@@ -265,13 +265,13 @@ def _layout(recorded: dict[str, Any]) -> Layout:
 def compare(there: Any, here: Any, key: str = "") -> list[str]:
     """Return a line per key in which two resolved studies differ, analysis and layout aside."""
     if isinstance(there, dict) and isinstance(here, dict):
-        found = []
+        differences = []
         for name in sorted(there.keys() | here.keys()):
             inner = f"{key}.{name}" if key else name
             if inner in ANALYSIS_KEYS or inner in [f"execution.{k}" for k in LAYOUT_KEYS]:
                 continue
-            found += compare(there.get(name), here.get(name), inner)
-        return found
+            differences += compare(there.get(name), here.get(name), inner)
+        return differences
     return [] if there == here else [f"{key}: {there!r} there, {here!r} asked for"]
 
 

@@ -83,12 +83,12 @@ def choose_layouts(
     if unknown and cores < runtime.cores():
         _measure_in_subprocess(study, announce)
         unknown = []
-    found = {}
+    layouts = {}
     for group, experiment in groups.items():
         if group in unknown:
             announce(measuring(experiment, unknown.index(group), len(unknown)))
-        found[group] = _layout(experiment, replicates, execution, cores)
-    return {e.id: found[_group(e)] for e in study.experiments}
+        layouts[group] = _layout(experiment, replicates, execution, cores)
+    return {e.id: layouts[_group(e)] for e in study.experiments}
 
 
 def measuring(experiment: Experiment, place: int, of: int) -> str:
@@ -166,20 +166,20 @@ def _require_lanes(experiment: Experiment, execution: ExecutionSpec) -> None:
     if execution.lanes in ("auto", 1):
         return
     having = [name for name, kind in ENGINES.items() if kind.lane_counts is not None]
-    said = f"execution.lanes = {execution.lanes} has no effect"
+    refusal = f"execution.lanes = {execution.lanes} has no effect"
     accepted = f'accepted: "auto", or the engine {" or ".join(having)}'
     if execution.engine != "auto":
         if execution.engine not in having:
-            raise InputError(f'{said} with execution.engine = "{execution.engine}"; {accepted}')
+            raise InputError(f'{refusal} with execution.engine = "{execution.engine}"; {accepted}')
         return
     if execution.width != "auto":
         raise InputError(
-            f'{said} where a width is given and no engine, which means "{REFERENCE}"; {accepted}'
+            f'{refusal} where a width is given and no engine, which means "{REFERENCE}"; {accepted}'
         )
     reasons = {name: unsupported_reason(name, experiment) for name in having}
     if not any(ENGINES[n].automatic(experiment) and not reasons[n] for n in having):
         because = next(filter(None, reasons.values()), f"{jax.default_backend()} has no lanes")
-        raise InputError(f"{said} for {experiment.label!r}: {because}; {accepted}")
+        raise InputError(f"{refusal} for {experiment.label!r}: {because}; {accepted}")
 
 
 def _stated(experiment: Experiment, width: int, execution: ExecutionSpec) -> ExecutionConfig:

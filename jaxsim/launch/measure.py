@@ -166,16 +166,16 @@ def measure_config(
 def _remembered(
     experiment: Experiment, what: str, cores: int | None, search: Callable[[], Measurement]
 ) -> Measurement:
-    there = _recall(experiment, what, cores)
-    if there is not None:
-        return there
-    found = search()
+    recalled = _recall(experiment, what, cores)
+    if recalled is not None:
+        return recalled
+    measured = search()
     try:
-        write_atomically(_path(experiment, what, cores), json.dumps(asdict(found)).encode())
+        write_atomically(_path(experiment, what, cores), json.dumps(asdict(measured)).encode())
     except InputError:
         # A cache that cannot be written costs time, not results.
         pass
-    return found
+    return measured
 
 
 def is_remembered_config(
@@ -194,8 +194,8 @@ def is_remembered(
 
 def _recall(experiment: Experiment, what: str, cores: int | None) -> Measurement | None:
     try:
-        there = json.loads(_path(experiment, what, cores).read_text())
-        return Measurement(**(there | {"config": _config(there["config"]), "remembered": True}))
+        stored = json.loads(_path(experiment, what, cores).read_text())
+        return Measurement(**(stored | {"config": _config(stored["config"]), "remembered": True}))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

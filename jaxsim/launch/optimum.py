@@ -44,7 +44,7 @@ def find_optima(
     """
     bound = None if directory is None else peek(study, directory)
     certificates = InMemory() if directory is None else CertificateFiles(directory)
-    searches = [_for_a_picture(one) for one in planned_searches(study, below=False)]
+    searches = [_for_a_picture(search) for search in planned_searches(study, below=False)]
     if seconds > 0:
         run_searches(searches, certificates, Stoppable(seconds, stopped), announce)
     known = _known(study, bound)
@@ -65,8 +65,8 @@ class _Picture(Search):
     @property
     def known(self) -> Bracket:
         """What is known of the lower end."""
-        found = super().known
-        return Bracket(found.lowers) if self.of.network.inputs == 1 else found
+        bracket = super().known
+        return Bracket(bracket.lowers) if self.of.network.inputs == 1 else bracket
 
 
 def _for_a_picture(one: Search) -> Search:
@@ -92,7 +92,7 @@ def _known(study: Study, bound: Directory | None) -> dict[str, Bracket]:
     if bound is not None:
         results = open_results(bound)
         rules = risk_rules(results.experiments)
-        known |= {name: one.bracket for name, one in optima(results, rules).items()}
+        known |= {name: optimum.bracket for name, optimum in optima(results, rules).items()}
     return known
 
 
@@ -100,10 +100,10 @@ def _hierarchy(
     group: Sequence[Experiment], known: dict[str, Bracket], certificates: Certificates
 ) -> HierarchyAnswer:
     widest = max(group, key=lambda e: e.network.hidden[:1])
-    own = {e.network.hidden[:1]: e for e in group}
+    by_width = {e.network.hidden[:1]: e for e in group}
     of, before = widest.hypothesis, known[widest.hypothesis_class]
-    found = solution(of, before, certificates)
-    bracket = found.added_to(before)
+    solved = solution(of, before, certificates)
+    bracket = solved.added_to(before)
     narrower = levels(
         of,
         bracket,
@@ -111,18 +111,18 @@ def _hierarchy(
         lambda: best_constant_risk(widest.problem, widest.risk),
         below=False,
     )
-    remarks = [r for r in (*found.remarks, *narrower.remarks) if r != CUT_SHORT]
+    remarks = [r for r in (*solved.remarks, *narrower.remarks) if r != CUT_SHORT]
     brackets = narrower.brackets or (bracket,)
     first = len(of.network.hidden[:1]) and of.network.hidden[0]
     counts = range(first - len(brackets) + 1, first + 1)
     rows = []
-    for m, one in zip(counts, brackets, strict=True):
-        if m > MOST_LEVELS and (m,) not in own:
+    for m, bracket_of in zip(counts, brackets, strict=True):
+        if m > MOST_LEVELS and (m,) not in by_width:
             continue
-        experiment = own.get((m,))
+        experiment = by_width.get((m,))
         if experiment is not None:
-            one = _with(one, known[experiment.hypothesis_class])
-        rows.append(_row(of, m, one, certificates))
+            bracket_of = _with(bracket_of, known[experiment.hypothesis_class])
+        rows.append(_row(of, m, bracket_of, certificates))
     return HierarchyAnswer(
         experiments=[e.label for e in group],
         widths=rows,
@@ -140,8 +140,8 @@ def _row(of: HypothesisClass, m: int, bracket: Bracket, certificates: Certificat
     theta, unfinished = None, False
     if m > 0 or not hidden:
         narrow = of.with_first_width(m) if hidden else of
-        found = solution(narrow, optimal_risk(narrow.problem, narrow.network), certificates)
-        theta, unfinished = found.bounds.theta, bool(found.unfinished)
+        solved = solution(narrow, optimal_risk(narrow.problem, narrow.network), certificates)
+        theta, unfinished = solved.bounds.theta, bool(solved.unfinished)
     return WidthAnswer(
         neurons=m if hidden else None,
         hidden=hidden,

@@ -107,10 +107,10 @@ def serve(options: argparse.Namespace) -> int:
         study, files = directory.study, CertificateFiles(directory.store.directory)
         searches = planned_searches(study) if options.search != 0 else []
         seconds = search_seconds(study) if options.search is None else options.search
-        own = searches[options.index :: options.of]
+        own_searches = searches[options.index :: options.of]
         due = share(directory.missing(), options.index, options.of)
         wait = wait_seconds(study) if due else math.inf
-        with searching(own, files, seconds, deadline, _say, wait=wait):
+        with searching(own_searches, files, seconds, deadline, _say, wait=wait):
             work(directory, due, devices,
                  observe, deadline)  # fmt: skip
         missing = bool(directory.missing())

@@ -100,7 +100,7 @@ def _agrees(
     for shard in results.finished(experiment):
         if shard.first <= replicate < shard.stop:
             recorded = results.store.read(shard)
-            there = recorded.risk[replicate - shard.first]
-            again = row.risk[0, np.searchsorted(steps, experiment.checkpoints)]
-            return there.tobytes() == again.tobytes()
+            recorded_risk = recorded.risk[replicate - shard.first]
+            replayed_risk = row.risk[0, np.searchsorted(steps, experiment.checkpoints)]
+            return recorded_risk.tobytes() == replayed_risk.tobytes()
     return None

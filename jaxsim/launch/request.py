@@ -58,10 +58,10 @@ def read_request(directory: Path, allow_code: bool) -> Study:
 def left_study(directory: Path) -> dict[str, Any] | None:
     """Return the tables of the study that was left, None if there is none that can be read."""
     try:
-        found = json.loads(read_regular(_path(directory)))["study"]
+        study = json.loads(read_regular(_path(directory)))["study"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return study if isinstance(study, dict) else None
 
 
 def _path(directory: Path) -> Path:

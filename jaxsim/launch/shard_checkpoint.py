@@ -133,12 +133,12 @@ class ShardCheckpoint:
         width = self.config.width
         fresh = start(self.engine, self.experiment, self.first + len(blocks) * width, width)
         leaves, structure = jax.tree.flatten(fresh)
-        found = [_like(arrays[f"state{n}"], leaf) for n, leaf in enumerate(leaves)]
+        restored = [_like(arrays[f"state{n}"], leaf) for n, leaf in enumerate(leaves)]
         seen = []
         while f"seen{len(seen)}.risk" in arrays:
             fields = (arrays[f"seen{len(seen)}.{n}"] for n in Observation._fields)
             seen.append(Observation(*(jnp.asarray(field) for field in fields)))
-        state = jax.tree.unflatten(structure, found)
+        state = jax.tree.unflatten(structure, restored)
         return Partial(blocks, Snapshot(int(arrays["step"]), state, tuple(seen)))
 
 
@@ -164,9 +164,9 @@ def _like(array: np.ndarray, leaf: Any) -> jax.Array:
         ValueError: if it is not of the right form.
     """
     if _is_key(leaf):
-        there = jax.random.key_data(leaf)
-        found = _like(array, there)
-        return jax.random.wrap_key_data(found, impl=jax.random.key_impl(leaf))
+        key_data = jax.random.key_data(leaf)
+        restored_key = _like(array, key_data)
+        return jax.random.wrap_key_data(restored_key, impl=jax.random.key_impl(leaf))
     if array.shape != leaf.shape or array.dtype != leaf.dtype:
         raise ValueError("its state has another form")
     return jnp.asarray(array)

@@ -243,24 +243,24 @@ def _ending_in_order() -> Iterator[None]:
     """
 
     def end(number: int, frame: object) -> NoReturn:
-        for one in taken:
-            signal.signal(one, signal.SIG_IGN)  # the workers are being told
+        for signum in taken:
+            signal.signal(signum, signal.SIG_IGN)  # the workers are being told
         sys.exit(128 + number)
 
-    there = [one for one in ("SIGTERM", "SIGHUP") if hasattr(signal, one)]
+    available = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     taken = [
-        one
-        for one in (getattr(signal, name) for name in there)
+        signum
+        for signum in (getattr(signal, name) for name in available)
         if threading.current_thread() is threading.main_thread()
-        and signal.getsignal(one) is signal.SIG_DFL
+        and signal.getsignal(signum) is signal.SIG_DFL
     ]
-    for one in taken:
-        signal.signal(one, end)
+    for signum in taken:
+        signal.signal(signum, end)
     try:
         yield
     finally:
-        for one in taken:
-            signal.signal(one, signal.SIG_DFL)
+        for signum in taken:
+            signal.signal(signum, signal.SIG_DFL)
 
 
 def _watch(
@@ -272,19 +272,19 @@ def _watch(
         What is missing then. A process that helps with what another has just finished need not end,
         but one that still searches for bounds of inf L may go on until its time is spent.
     """
-    waiting, said = directory.missing(), False
+    waiting, announced = directory.missing(), False
     while True:
         alive = any(p.poll() is None for p in running)
-        there = [task for task in waiting if directory.store.has(task[1])]
-        for experiment, shard in there:
+        finished = [task for task in waiting if directory.store.has(task[1])]
+        for experiment, shard in finished:
             progress.shard(experiment, shard, directory.store.read(shard))
-        done = {shard for _, shard in there}
+        done = {shard for _, shard in finished}
         waiting = [task for task in waiting if task[1] not in done]
         if not alive or not (waiting or searching):
             return waiting
-        if not waiting and not said:
+        if not waiting and not announced:
             progress.say("all runs are there; bounds of inf L are still searched for")
-            said = True
+            announced = True
         time.sleep(0.2)
 
 

@@ -63,15 +63,15 @@ def _is_whole(home: Path) -> bool:
     source beside it. Python is told to keep that elsewhere (PYTHONPYCACHEPREFIX).
     """
     wanted = {Path(_PACKAGE.name) / p.relative_to(_PACKAGE) for p in _files(_PACKAGE)}
-    there = set()
+    copied = set()
     try:
         if home.is_symlink():
             return False
         for folder, folders, files in os.walk(home):
             if any(os.path.islink(os.path.join(folder, name)) for name in folders + files):
                 return False
-            there |= {Path(folder, name).relative_to(home) for name in files}
-        return there == wanted | {Path(SNAPSHOT)} and _digest(home / _PACKAGE.name) == _digest(
+            copied |= {Path(folder, name).relative_to(home) for name in files}
+        return copied == wanted | {Path(SNAPSHOT)} and _digest(home / _PACKAGE.name) == _digest(
             _PACKAGE
         )
     except OSError:

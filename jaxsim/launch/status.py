@@ -95,30 +95,30 @@ def status(path: str | Path, allow_code: bool = False, verify: bool = False) -> 
     Raises:
         InputError: if the directory holds no study and no jobs.
     """
-    found = Status(jobs=read_jobs(Path(path)), verified=verify)
-    if not (found.jobs and Store(path).manifest() is None):
+    answer = Status(jobs=read_jobs(Path(path)), verified=verify)
+    if not (answer.jobs and Store(path).manifest() is None):
         directory = reopen(path, allow_code)
         devices: Counter[str] = Counter()
-        found.experiments = [
+        answer.experiments = [
             _progress(directory, e, devices, verify) for e in directory.study.experiments
         ]
-        found.devices = dict(devices)
-        there = set(names_in(Path(path) / CERTIFICATES))
-        keys = {one.of.key for one in planned_searches(directory.study)} if there else set()
-        found.searches, found.searched = len(keys), len(keys & there)
-    if found.jobs:
+        answer.devices = dict(devices)
+        stored = set(names_in(Path(path) / CERTIFICATES))
+        keys = {search.of.key for search in planned_searches(directory.study)} if stored else set()
+        answer.searches, answer.searched = len(keys), len(keys & stored)
+    if answer.jobs:
         try:
-            found.queue = cluster.states([job.job for job in found.jobs])
+            answer.queue = cluster.states([job.job for job in answer.jobs])
         except InputError:
-            found.queue = None  # asked on a machine without Slurm, or it does not answer
+            answer.queue = None  # asked on a machine without Slurm, or it does not answer
     records = list(read_records(Path(path)))
     last: dict[str | None, int] = {}
     for record, _ in records:
         job = record.get("job")
         last[job] = max(last.get(job, 0), record.get("attempt", 0))
     for record, age in records:
-        _take(found, record, age, record.get("attempt", 0) < last[record.get("job")])
-    return found
+        _take(answer, record, age, record.get("attempt", 0) < last[record.get("job")])
+    return answer
 
 
 def _progress(
@@ -158,7 +158,7 @@ def _take(found: Status, record: dict[str, Any], age: float, followed: bool) -> 
     reason = record.get("reason")
     if reason is None:
         job, array = record.get("job"), record.get("array")
-        ours = {one.job for one in found.jobs} & {job, array}
+        ours = {job_record.job for job_record in found.jobs} & {job, array}
         # Slurm knows best of the jobs it was asked for; it lists array tasks by their place.
         if followed:
             alive = False

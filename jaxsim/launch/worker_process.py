@@ -30,13 +30,13 @@ def command(*arguments: str) -> list[str]:
 def environment() -> dict[str, str]:
     """Return the environment of a worker: the same package and the same kind of device as here."""
     # The last line of what it says is to be the error, not a remark of JAX's on what it left out.
-    more = {"JAX_TRACEBACK_FILTERING": "off"}
+    variables = {"JAX_TRACEBACK_FILTERING": "off"}
     if jax.default_backend() == "cpu":
-        more["JAX_PLATFORMS"] = "cpu"
+        variables["JAX_PLATFORMS"] = "cpu"
     if "site-packages" not in _ROOT.parts:
-        there = os.environ.get("PYTHONPATH")
-        more["PYTHONPATH"] = f"{_ROOT}{os.pathsep}{there}" if there else str(_ROOT)
-    return os.environ | more
+        path = os.environ.get("PYTHONPATH")
+        variables["PYTHONPATH"] = f"{_ROOT}{os.pathsep}{path}" if path else str(_ROOT)
+    return os.environ | variables
 
 
 PER_CORE, LEAST_LIMIT = 4, 16
@@ -69,13 +69,13 @@ def shares(devices: Sequence[Device], workers: int, each: int | None) -> list[li
     Raises:
         InputError: if there are fewer than one worker is to have.
     """
-    there = len(devices)
-    if each is None and workers <= there:
-        ends = [there * i // workers for i in range(workers + 1)]
+    available = len(devices)
+    if each is None and workers <= available:
+        ends = [available * i // workers for i in range(workers + 1)]
         return [list(devices[a:b]) for a, b in pairwise(ends)]
     each = 1 if each is None else each
     require_count(each, devices)
-    return [[devices[(i * each + k) % there] for k in range(each)] for i in range(workers)]
+    return [[devices[(i * each + k) % available] for k in range(each)] for i in range(workers)]
 
 
 def seeing(devices: Sequence[Device]) -> dict[str, str]:

@@ -232,12 +232,12 @@ def function(
         )
     example = jax.ShapeDtypeStruct((2, 3), jnp.float32)
     try:
-        found = jax.eval_shape(function, example)
+        result = jax.eval_shape(function, example)
     except Exception as error:
         raise InputError(f"function cannot be applied to an array: {error}") from error
-    if getattr(found, "shape", None) != example.shape or found.dtype != example.dtype:
+    if getattr(result, "shape", None) != example.shape or result.dtype != example.dtype:
         raise InputError(
-            f"function maps a float32 array of shape (2, 3) to {found}; accepted: one of the same "
+            f"function maps a float32 array of shape (2, 3) to {result}; accepted: one of the same "
             "shape and dtype"
         )
     return Activation("function", function, tuple(sorted(breakpoints)), non_negative=non_negative)

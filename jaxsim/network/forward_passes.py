@@ -67,9 +67,9 @@ def plain_forward_passes(network: Network) -> ForwardPasses:
             h, slope = jax.jvp(activation.function, (z,), (jnp.ones_like(z),))
             return h, (jnp.abs(h).max(0), jnp.abs(slope).max(0))
 
-        h, found = over_layers(hidden, x, layers[:-1])
-        sizes = (jnp.abs(x).max(0), *(size for size, _ in found))
-        slopes = tuple(slope for _, slope in found if slope is not None)
+        h, per_layer = over_layers(hidden, x, layers[:-1])
+        sizes = (jnp.abs(x).max(0), *(size for size, _ in per_layer))
+        slopes = tuple(slope for _, slope in per_layer if slope is not None)
         return Values(h @ layers[-1][0] + layers[-1][1], sizes, slopes)
 
     def preactivation_range(theta: Array, x: Array) -> PreactivationRange:
@@ -109,8 +109,8 @@ def over_layers(
     shapes = [[a.shape for a in jax.tree.leaves(layer)] for layer in inner]
     if len(inner) > 2 and all(shape == shapes[0] for shape in shapes):
         stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *inner)
-        carry, found = jax.lax.scan(step, carry, stacked)
-        outputs += [jax.tree.map(lambda a, i=i: a[i], found) for i in range(len(inner))]
+        carry, stacked_outputs = jax.lax.scan(step, carry, stacked)
+        outputs += [jax.tree.map(lambda a, i=i: a[i], stacked_outputs) for i in range(len(inner))]
     else:
         for layer in inner:
             carry, output = step(carry, layer)

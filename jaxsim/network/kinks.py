@@ -99,13 +99,13 @@ def network_kinks(
     def _(members: int, batched: list[bool], thetas: Array) -> tuple[Any, Any]:
         # On a GPU all members run at once, and one of thousands does not fit.
         if members <= TRIED_TOGETHER:
-            found = group(thetas)
+            kinks_of_all = group(thetas)
         elif jax.default_backend() != "cpu" or members % TRIED_TOGETHER:
-            found = jax.vmap(lambda theta: kinks(theta, room))(thetas)
+            kinks_of_all = jax.vmap(lambda theta: kinks(theta, room))(thetas)
         else:
             groups = jax.lax.map(group, thetas.reshape(-1, TRIED_TOGETHER, thetas.shape[1]))
-            found = jax.tree.map(lambda a: a.reshape(members, *a.shape[2:]), groups)
-        return found, (True, True)
+            kinks_of_all = jax.tree.map(lambda a: a.reshape(members, *a.shape[2:]), groups)
+        return kinks_of_all, (True, True)
 
     return adaptive(theta)
 

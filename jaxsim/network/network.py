@@ -203,12 +203,12 @@ def from_flax(module: Any, inputs: int, outputs: int) -> Network:
         return module.apply(tree, x)
 
     try:
-        found = jax.eval_shape(apply, flat, example)
+        result = jax.eval_shape(apply, flat, example)
     except Exception as error:
         raise InputError(
             f"network.module cannot be applied to inputs of shape (2, {inputs}): {reason(error)}"
         ) from error
-    shape = getattr(found, "shape", type(found).__name__)
+    shape = getattr(result, "shape", type(result).__name__)
     if shape != (2, outputs):
         raise InputError(
             f"network.module maps inputs of shape (2, {inputs}) to {shape}; accepted: "

@@ -24,8 +24,8 @@ def ranks(x: Array) -> Array:
         [1, 0, 2]
     """
     places = jnp.arange(x.shape[-1])
-    other, own = x[..., :, None], x[..., None, :]
-    before = (other < own) | ((other == own) & (places[:, None] < places))
+    other, value = x[..., :, None], x[..., None, :]
+    before = (other < value) | ((other == value) & (places[:, None] < places))
     return before.sum(-2, dtype=jnp.int32)
 
 

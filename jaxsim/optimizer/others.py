@@ -68,7 +68,7 @@ def others() -> dict[str, Callable[..., Any]]:
     """Return the further optimizers by name."""
     from jaxsim.optimizer.methods import METHODS
 
-    found: dict[str, Callable[..., Any]] = {}
+    factories: dict[str, Callable[..., Any]] = {}
     for package in (optax, optax.contrib):
         for name in dir(package):
             function = getattr(package, name)
@@ -81,8 +81,8 @@ def others() -> dict[str, Callable[..., Any]]:
             except (TypeError, ValueError):
                 continue
             if "learning_rate" in parameters:
-                found[name] = function
-    return dict(sorted(found.items()))
+                factories[name] = function
+    return dict(sorted(factories.items()))
 
 
 def hyperparameters(name: str) -> dict[str, inspect.Parameter]:

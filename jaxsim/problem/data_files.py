@@ -24,11 +24,11 @@ def read_file(file: Path, path: str, label: str | None) -> tuple[list[str], np.n
         InputError: if it is missing or malformed.
     """
     try:
-        there = file.is_file()
+        is_file = file.is_file()
     except OSError as error:  # a name that no file can have
         shown = path if len(path) <= 80 else f"{path[:80]}..."
         raise InputError(f"path = {shown!r} cannot be read: {error.strerror}") from None
-    if not there:
+    if not is_file:
         raise InputError(f"path = {path!r}: there is no such file")
     if file.suffix not in (".csv", ".npz"):
         raise InputError(f"path = {path!r} is not accepted: it should end with .csv or .npz")
@@ -46,10 +46,10 @@ def index_columns(name: str, header: list[str], x: np.ndarray) -> Iterator[str]:
             steps = np.diff(x[:, number])
         counting = len(steps) > 0 and bool((steps == 1).all()) and x[0, number] in (0, 1)
         if not column or (counting and column.lower() in _INDEX_NAMES):
-            said = f"named {column!r}" if column else "without a name"
+            name_text = f"named {column!r}" if column else "without a name"
             what = ", which numbers the rows," if counting else ""
             yield (
-                f"the column {number + 1} of {name}, {said}{what or ','} is read as an input; "
+                f"the column {number + 1} of {name}, {name_text}{what or ','} is read as an input; "
                 "remove it from the file if it is an index"
             )
 

@@ -200,8 +200,8 @@ def _file(
         y = np.concatenate([y, more_y])
     else:
         chosen = chosen_rows(file.name, y, held)
-    found = _prepare(file.name, x, y, scale, task, target_scale, chosen, risk_over)
-    return replace(found, warnings=(*index_columns(file.name, header, x), *found.warnings))
+    prepared = _prepare(file.name, x, y, scale, task, target_scale, chosen, risk_over)
+    return replace(prepared, warnings=(*index_columns(file.name, header, x), *prepared.warnings))
 
 
 def _prepare(
@@ -307,13 +307,13 @@ def _classes(name: str, y: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, in
     if y.dtype.kind == "f" and not (y == np.round(y)).all():
         wrong = y[y != np.round(y)][0]
         raise InputError(f"{name}: the label {wrong:g} is no class; accepted: whole numbers")
-    found, labels = np.unique(y, return_inverse=True)
-    if len(found) < 2:
-        raise InputError(f"{name} has one class only ({found[0]}); accepted: at least two")
+    classes, labels = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(f"{name} has one class only ({classes[0]}); accepted: at least two")
     missing = np.setdiff1d(labels, labels[rows])
     if len(missing):
         raise InputError(
-            f"{name}: no training row has the class {found[missing[0]]}; accepted: held-out rows "
+            f"{name}: no training row has the class {classes[missing[0]]}; accepted: held-out rows "
             "whose classes the training rows have, too"
         )
-    return labels.astype(np.int32), len(found)
+    return labels.astype(np.int32), len(classes)

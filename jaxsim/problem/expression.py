@@ -332,11 +332,11 @@ class _Translator:
         raise self.error(f"the name {name!r} is not known; {self.accepted()}")
 
     def logical(self, tree: ast.expr, depth: int) -> Node:
-        found = self.node(tree, depth)
+        node = self.node(tree, depth)
         # Folded comparisons of constants are the numbers 0 and 1.
-        truth = isinstance(found, Apply) and found.name in LOGICAL
-        if truth or found in (Number(0.0), Number(1.0)):
-            return found
+        truth = isinstance(node, Apply) and node.name in LOGICAL
+        if truth or node in (Number(0.0), Number(1.0)):
+            return node
         raise self.error("`and`, `or`, `not` join comparisons only, such as 0 < x and x < 1")
 
     def compare(self, tree: ast.Compare, depth: int) -> Node:

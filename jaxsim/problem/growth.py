@@ -175,13 +175,13 @@ def infinite_risks(problem: Any) -> tuple[str, str]:
     ]
     growths = [g for g in growths if not g[1].power(power) < NEARLY_ONE]
     if growths:
-        place, found = max(growths, key=lambda g: np.nan_to_num(g[1].exponent, nan=-1.0))
+        place, growth = max(growths, key=lambda g: np.nan_to_num(g[1].exponent, nan=-1.0))
         where = ", ".join(f"{v:.4g}" for v in place)
         where = f"x = {where}" if len(place) == 1 else f"x = ({where})"
-        if found.power(power) >= _CERTAIN and len(low) == 1:
+        if growth.power(power) >= _CERTAIN and len(low) == 1:
             return (
                 f"problem.target = {', '.join(target.expression.text)!r} grows like "
-                f"d^-{found.exponent:.2g} at the distance d from {where}, so that the risk of "
+                f"d^-{growth.exponent:.2g} at the distance d from {where}, so that the risk of "
                 f"every network is infinite with the loss {problem.loss.name!r}; accepted: a "
                 "target with a finite mean loss"
             ), ""

@@ -60,10 +60,10 @@ def held_rows(table: dict[str, Any], key: str, base: Path | None) -> Held:
     factory = _own_rows if "path" in table else _share
     checked = check_parameters(factory, table, key, "path" if "path" in table else "fraction")
     try:
-        found = factory(**checked)
+        value = factory(**checked)
     except InputError as error:
         raise error.at(key) from None
-    return base / found if isinstance(found, Path) and base is not None else found
+    return base / value if isinstance(value, Path) and base is not None else value
 
 
 def appended_rows(name: str, first: str, y: np.ndarray, more: np.ndarray, count: int) -> np.ndarray:

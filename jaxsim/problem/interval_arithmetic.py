@@ -151,13 +151,13 @@ def _reciprocal(b: Enclosure) -> Enclosure:
 def whole_power(a: Enclosure, exponent: int) -> Enclosure:
     """Return a power with an exponent ..., -1, 0, 1, ..."""
     if exponent == 0:
-        one = np.zeros_like(a.low)
-        one[0] = 1.0
-        return Enclosure(one, one.copy())
+        unity = np.zeros_like(a.low)
+        unity[0] = 1.0
+        return Enclosure(unity, unity.copy())
     if exponent < 0:
-        one = np.zeros_like(a.low)
-        one[0] = 1.0
-        return _divide(Enclosure(one, one.copy()), whole_power(a, -exponent))
+        unity = np.zeros_like(a.low)
+        unity[0] = 1.0
+        return _divide(Enclosure(unity, unity.copy()), whole_power(a, -exponent))
     result, base, left = None, a, exponent
     while left:
         if left % 2:
@@ -291,15 +291,15 @@ def _tanh(a: Enclosure) -> Enclosure:
 
 
 def _arctan(a: Enclosure) -> Enclosure:
-    one = whole_power(a, 0)
-    slope = _divide(one, _add(one, square(a)))
+    unity = whole_power(a, 0)
+    slope = _divide(unity, _add(unity, square(a)))
     return _from_derivative(_monotone(a, np.arctan), lambda w: slope, a)
 
 
 def _logical_or(a: Enclosure, b: Enclosure) -> Enclosure:
-    found = _subtract(_add(a, b), multiply(a, b))
+    enclosure = _subtract(_add(a, b), multiply(a, b))
     low, high = np.maximum(a.low, b.low)[0], np.maximum(a.high, b.high)[0]
-    return found.with_range(low, high)
+    return enclosure.with_range(low, high)
 
 
 def _logical_not(a: Enclosure) -> Enclosure:

@@ -79,10 +79,10 @@ class _Rules:
 
     def _find(self, node: Node) -> Enclosure:
         if isinstance(node, Variable):
-            found = self.constant(0.0).with_range(self.low[node.index], self.high[node.index])
+            enclosure = self.constant(0.0).with_range(self.low[node.index], self.high[node.index])
             if self.order:
-                found.low[1] = found.high[1] = 1.0
-            return found
+                enclosure.low[1] = enclosure.high[1] = 1.0
+            return enclosure
         assert isinstance(node, Apply)
         if node.name in SELECTIONS:
             return SELECTIONS[node.name](self, node.arguments)
@@ -107,8 +107,8 @@ class _Rules:
 
     def sign(self, node: Node) -> tuple[np.ndarray, np.ndarray]:
         """Return bounds (low, high) of the sign of a node on every panel."""
-        found = self.of(node)
-        low, high = np.sign(found.low[0]), np.sign(found.high[0])
+        enclosure = self.of(node)
+        low, high = np.sign(enclosure.low[0]), np.sign(enclosure.high[0])
         if self.decided:
             if id(node) not in self.values:
                 value = evaluate(node, self.middle, np)
@@ -156,29 +156,29 @@ def _extreme(rules: _Rules, arguments: _Arguments, largest: bool) -> Enclosure:
     first, last = (p[0] if len(p) == 1 else Apply(name, p) for p in parts)
     difference = Apply("-", (first, last))
     chosen = (last, last, first) if largest else (first, first, last)
-    found = rules.select(difference, *chosen)
+    chosen_side = rules.select(difference, *chosen)
     a, b = rules.of(first), rules.of(last)
     pick = np.maximum if largest else np.minimum
-    low = np.maximum(found.low[0], pick(a.low[0], b.low[0]))
-    high = np.minimum(found.high[0], pick(a.high[0], b.high[0]))
-    return found.with_range(low, high)
+    low = np.maximum(chosen_side.low[0], pick(a.low[0], b.low[0]))
+    high = np.minimum(chosen_side.high[0], pick(a.high[0], b.high[0]))
+    return chosen_side.with_range(low, high)
 
 
 def _absolute(rules: _Rules, arguments: _Arguments) -> Enclosure:
     (a,) = arguments
-    found = rules.select(a, Apply("negative", (a,)), a, a)
+    enclosure = rules.select(a, Apply("negative", (a,)), a, a)
     inner = rules.of(a)
     inside = (inner.low[0] <= 0) & (inner.high[0] >= 0)
     ends = np.abs(inner.low[0]), np.abs(inner.high[0])
-    return found.with_range(np.where(inside, 0.0, np.minimum(*ends)), np.maximum(*ends))
+    return enclosure.with_range(np.where(inside, 0.0, np.minimum(*ends)), np.maximum(*ends))
 
 
 def _relu(rules: _Rules, arguments: _Arguments) -> Enclosure:
     (a,) = arguments
-    found = rules.select(a, _ZERO, _ZERO, a)
+    enclosure = rules.select(a, _ZERO, _ZERO, a)
     inner = rules.of(a)
-    high = np.minimum(found.high[0], np.maximum(inner.high[0], 0.0))
-    return found.with_range(np.minimum(np.maximum(inner.low[0], 0.0), high), high)
+    high = np.minimum(enclosure.high[0], np.maximum(inner.high[0], 0.0))
+    return enclosure.with_range(np.minimum(np.maximum(inner.low[0], 0.0), high), high)
 
 
 def _clip(rules: _Rules, arguments: _Arguments) -> Enclosure:

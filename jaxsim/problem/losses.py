@@ -247,10 +247,10 @@ def function(
             f"function = {function!r} is not imported without permission: give --allow-code or "
             "allow_code=True"
         )
-    own = function
+    user_loss = function
 
     def checked(prediction: Array, y: Array) -> Array:
-        losses = jnp.asarray(own(prediction, y))
+        losses = jnp.asarray(user_loss(prediction, y))
         if losses.shape != prediction.shape[:-1]:
             raise InputError(
                 f"problem.loss.function maps predictions of shape {prediction.shape} to "

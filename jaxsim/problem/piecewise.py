@@ -77,13 +77,13 @@ def analyze(expression: Expression, a: float, b: float) -> Pieces:
         raise InputError(f"[{a:g}, {b:g}] is no interval")
     analysis = _Analysis(a, b)
     with np.errstate(all="ignore"):
-        found = [merge_equal(analysis.of(tree)) for tree in expression.nodes]
-    points = distinct(sorted(t for cut in found for t in cut.edges[1:-1]), a, b)
-    polynomials = [p for cut in found for p in cut.polynomials]
+        cuts = [merge_equal(analysis.of(tree)) for tree in expression.nodes]
+    points = distinct(sorted(t for cut in cuts for t in cut.edges[1:-1]), a, b)
+    polynomials = [p for cut in cuts for p in cut.polynomials]
     known = [p for p in polynomials if p is not None]
     degree = max(p.degree for p in known) if len(known) == len(polynomials) else None
-    single = known[0].floats() if len(found) == 1 and len(polynomials) == len(known) == 1 else None
-    return Pieces(points, degree, all(cut.complete for cut in found), single)
+    single = known[0].floats() if len(cuts) == 1 and len(polynomials) == len(known) == 1 else None
+    return Pieces(points, degree, all(cut.complete for cut in cuts), single)
 
 
 class _Analysis:
@@ -270,9 +270,9 @@ class _Analysis:
                 )
             else:
                 self._count(64 * (exact.degree + 1) ** 2, [exact])
-                found = None if self.work > MOST_WORK else sign_changes(exact, low, high)
-                complete = complete and found is not None
-                roots = found or []
+                changes = None if self.work > MOST_WORK else sign_changes(exact, low, high)
+                complete = complete and changes is not None
+                roots = changes or []
                 self._too_many(roots)
             inner = distinct(sorted(roots), low, high)
             if self.roots > MOST_ROOTS or len(edges) + len(inner) > MOST_PIECES:

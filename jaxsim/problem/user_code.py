@@ -62,17 +62,17 @@ def load(reference: str, key: str, allowed: bool) -> Callable[..., Any]:
     module = _import(module_name, reference, key)
     if not hasattr(module, name):
         raise InputError(f"{key} = {reference!r}: module {module_name!r} has no {name!r}")
-    found = getattr(module, name)
-    if getattr(found, "__module__", None) == "__main__":
+    value = getattr(module, name)
+    if getattr(value, "__module__", None) == "__main__":
         raise InputError(
             f"{key} = {reference!r} was put into the module from outside; accepted: what its file "
             "defines or imports"
         )
-    if not callable(found):
+    if not callable(value):
         raise InputError(
-            f"{key} = {reference!r} is of type {type(found).__name__}; accepted: a function"
+            f"{key} = {reference!r} is of type {type(value).__name__}; accepted: a function"
         )
-    return found
+    return value
 
 
 def guarded(function: Callable[..., Any], said: str) -> Callable[..., Any]:

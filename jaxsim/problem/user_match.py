@@ -54,14 +54,14 @@ class _Source:
 def difference(module: ModuleType, source: bytes) -> str:
     """Return the first name in a loaded module that is not what a source says, or an empty text."""
     try:
-        said = _read(source, module.__name__)
+        parsed = _read(source, module.__name__)
     except (SyntaxError, ValueError):
         return "" if not source.strip() else "source"
     for name, value in list(vars(module).items()):
-        if _replaced(name, value, module, said) or _other_code(value, module, said):
+        if _replaced(name, value, module, parsed) or _other_code(value, module, parsed):
             return name
     missing = object()
-    for name, constant in said.constants.items():
+    for name, constant in parsed.constants.items():
         if not _same(getattr(module, name, missing), constant):
             return name
     return ""
@@ -102,12 +102,12 @@ def _replaced(name: str, value: Any, module: ModuleType, said: _Source) -> bool:
         return not _same_defaults(value, *said.functions[name])
     if name in said.imports:
         origin, inner = said.imports[name]
-        there = sys.modules.get(origin)
-        if there is None:
+        original = sys.modules.get(origin)
+        if original is None:
             return False
         if not inner:
-            return value is not there
-        now = vars(there).get(inner, value)
+            return value is not original
+        now = vars(original).get(inner, value)
         return value is not now and getattr(value, "__module__", None) != origin
     if isinstance(value, ModuleType) or said.open or said.bound[name]:
         return False
@@ -157,45 +157,45 @@ def _same_defaults(function: FunctionType, count: int, known: dict[int | str, An
     positional, named = function.__defaults__ or (), function.__kwdefaults__ or {}
     if len(positional) + len(named) != count:
         return False
-    found = {**dict(enumerate(positional)), **named}
-    return all(k in found and _same(found[k], value) for k, value in known.items())
+    defaults = {**dict(enumerate(positional)), **named}
+    return all(k in defaults and _same(defaults[k], value) for k, value in known.items())
 
 
 @functools.lru_cache(maxsize=256)
 def _read(source: bytes, name: str) -> _Source:
     tree = ast.parse(source)
     whole = compile(source, name, "exec", dont_inherit=True)
-    said = _Source(whole)
+    parsed = _Source(whole)
     for code in _codes(whole):
-        said.code.setdefault(code.co_qualname, []).append(code)
+        parsed.code.setdefault(code.co_qualname, []).append(code)
     loose: set[str] = set()  # names that functions rebind
     changed: set[str] = set()  # names whose value the source may change in place
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
-            said.open |= node.id in _DYNAMIC
+            parsed.open |= node.id in _DYNAMIC
             if isinstance(node.ctx, ast.Load):
-                said.used.add(node.id)
+                parsed.used.add(node.id)
         elif isinstance(node, ast.Global):
             loose.update(node.names)
         elif isinstance(node, ast.Attribute):
-            said.open |= node.attr in _DYNAMIC
+            parsed.open |= node.attr in _DYNAMIC
             changed.update(_names(node.value))
         elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
             changed.update(_names(node.value))
         elif isinstance(node, ast.ImportFrom):
-            said.open |= any(a.name == "*" for a in node.names)
-    said.bound.update({name: 2 for name in loose})
+            parsed.open |= any(a.name == "*" for a in node.names)
+    parsed.bound.update({name: 2 for name in loose})
     for statement in _top(tree):
-        _bind(statement, said)
-    once = {name for name, times in said.bound.items() if times == 1}
-    said.functions = {k: v for k, v in said.functions.items() if k in once}
-    said.imports = {k: v for k, v in said.imports.items() if k in once}
-    said.constants = {
+        _bind(statement, parsed)
+    once = {name for name, times in parsed.bound.items() if times == 1}
+    parsed.functions = {k: v for k, v in parsed.functions.items() if k in once}
+    parsed.imports = {k: v for k, v in parsed.imports.items() if k in once}
+    parsed.constants = {
         k: v
-        for k, v in said.constants.items()
+        for k, v in parsed.constants.items()
         if k in once and not (isinstance(v, list | dict | set) and (not v or k in changed))
     }
-    return said
+    return parsed
 
 
 def _names(node: ast.AST) -> Iterator[str]:

@@ -42,9 +42,9 @@ def uncovered(module_name: str) -> Iterator[str]:
             tree = ast.parse(sources[name])
         except (SyntaxError, ValueError):
             continue
-        found = sorted(_reads(tree))
-        if found:
-            line, what = found[0]
+        reads = sorted(_reads(tree))
+        if reads:
+            line, what = reads[0]
             yield f"{name!r} ({what} in line {line})"
 
 

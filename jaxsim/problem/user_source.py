@@ -49,12 +49,12 @@ def digest(module_name: str) -> list[str]:
     Raises:
         InputError: as `sources`.
     """
-    found = sources(module_name)
-    own = hashlib.sha256(found.pop(module_name)).hexdigest()
-    if not found:
-        return [own]
-    helpers = [[name, hashlib.sha256(found[name]).hexdigest()] for name in sorted(found)]
-    return [own, hashlib.sha256(json.dumps(helpers).encode()).hexdigest()]
+    texts = sources(module_name)
+    own_hash = hashlib.sha256(texts.pop(module_name)).hexdigest()
+    if not texts:
+        return [own_hash]
+    helpers = [[name, hashlib.sha256(texts[name]).hexdigest()] for name in sorted(texts)]
+    return [own_hash, hashlib.sha256(json.dumps(helpers).encode()).hexdigest()]
 
 
 def sources(module_name: str) -> dict[str, bytes]:
@@ -65,19 +65,19 @@ def sources(module_name: str) -> dict[str, bytes]:
             still holds functions of another module that has been imported again, or if something
             was put into one from outside.
     """
-    found = {module_name: _source(module_name)}
+    texts = {module_name: _source(module_name)}
     waiting = [module_name]
     while waiting:
         name = waiting.pop()
-        for imported in _imported(name, found[name]):
-            if imported in found or not _is_own(imported):
+        for imported in _imported(name, texts[name]):
+            if imported in texts or not _is_own(imported):
                 continue
             source = _source(imported)
             if _has_code(source):
                 waiting.append(imported)
-                found[imported] = source
-    _require_fresh(found)
-    return found
+                texts[imported] = source
+    _require_fresh(texts)
+    return texts
 
 
 def _source(name: str) -> bytes:
@@ -195,21 +195,21 @@ def _imported(name: str, source: bytes) -> Iterator[str]:
         return
     module = sys.modules.get(name)
     package = (getattr(module, "__package__", None) or name.rpartition(".")[0]) if module else ""
-    found = set(_packages(name))
+    names = set(_packages(name))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             parts = package.split(".")[: len(package.split(".")) - node.level + 1]
             base = ".".join(
                 [*(parts if node.level else []), *([node.module] if node.module else [])]
             )
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and _called(node.func) in ("import_module", "__import__"):
             first = node.args[0] if node.args else None
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                found.add(first.value)
+                names.add(first.value)
     # What was put there by other means: a module, or a function of one.
     for value in list(vars(module).values()) if module is not None else ():
         origin = value.__name__ if isinstance(value, ModuleType) else _module_of(value)
@@ -218,9 +218,9 @@ def _imported(name: str, source: bytes) -> Iterator[str]:
                 f"module {name!r} holds something of what runs as a script or was typed in, put "
                 "into the module from outside; accepted: what its file defines or imports"
             )
-        found.add(origin)
-    found |= {parent for imported in found for parent in _packages(imported)}
-    yield from sorted(n for n in found if n and n != name and _exists(n))
+        names.add(origin)
+    names |= {parent for imported in names for parent in _packages(imported)}
+    yield from sorted(n for n in names if n and n != name and _exists(n))
 
 
 def _packages(name: str) -> Iterator[str]:
@@ -239,13 +239,13 @@ def _module_of(value: Any) -> str:
     if isinstance(value, MethodType):
         value = value.__func__
     if isinstance(value, type | FunctionType):
-        found = value.__module__
+        origin = value.__module__
     elif type(value).__module__ == "__main__":
-        found = "__main__"
+        origin = "__main__"
     else:
         wrapped = getattr(value, "__wrapped__", None)
-        found = getattr(wrapped, "__module__", None) if callable(wrapped) else None
-    return found if isinstance(found, str) else ""
+        origin = getattr(wrapped, "__module__", None) if callable(wrapped) else None
+    return origin if isinstance(origin, str) else ""
 
 
 def _exists(name: str) -> bool:

@@ -39,11 +39,11 @@ def examine(console: Console) -> int:
     try:
         off = risk_error()
     except Exception as error:  # whatever a compiler or a device that is not in order may raise
-        said = str(error).strip() or type(error).__name__
-        wrong.append(f"exact risks cannot be computed: {said.splitlines()[0]}")
+        message = str(error).strip() or type(error).__name__
+        wrong.append(f"exact risks cannot be computed: {message.splitlines()[0]}")
     else:
-        said = f"exact risks are within {off:.0e} of what NumPy finds on a fine grid"
-        console.print(said, highlight=False, soft_wrap=True)
+        message = f"exact risks are within {off:.0e} of what NumPy finds on a fine grid"
+        console.print(message, highlight=False, soft_wrap=True)
         if not off < FINE:
             wrong.append(
                 f"exact risks of small networks are wrong by {off:.0e} on "
@@ -94,9 +94,9 @@ def _risk_error(hidden: list[int]) -> float:
     x = np.linspace(-1, 1, 100_001)
     x = (x[1:] + x[:-1])[:, None] / 2
     off = []
-    for one, risk in zip(np.asarray(theta, np.float64), risks, strict=True):
+    for flat, risk in zip(np.asarray(theta, np.float64), risks, strict=True):
         h = x
-        *hidden_layers, (weights, biases) = experiment.network.layout.split(one)
+        *hidden_layers, (weights, biases) = experiment.network.layout.split(flat)
         for w, b in hidden_layers:
             h = np.maximum(h @ w + b, 0)
         h = h @ weights + biases

@@ -114,9 +114,9 @@ def _rows(results: Results, path: Path, file_format: str) -> None:
     over = any(e.problem.over for e in results.experiments)
     writer = None
     with open(path, "wb") as file:
-        for experiment, own in zip(results.experiments, axes, strict=True):
+        for experiment, grid_columns in zip(results.experiments, axes, strict=True):
             for records in results.chunks(experiment):
-                rows = frame(experiment, records, own, layers, over)
+                rows = frame(experiment, records, grid_columns, layers, over)
                 if file_format == "parquet":
                     _settle(rows, axes)
                 if file_format == "csv":
@@ -126,7 +126,7 @@ def _rows(results: Results, path: Path, file_format: str) -> None:
                     continue
                 writer = writer or pq.ParquetWriter(file, _schema(axes, rows))
                 schema = writer.schema
-                for name in own:
+                for name in grid_columns:
                     if schema.field(name).type == pa.string():
                         rows[name] = [None if v is None else str(v) for v in rows[name]]
                 writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))

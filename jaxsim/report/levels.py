@@ -28,13 +28,13 @@ def level_rows(e: ExperimentAnswer) -> list[dict[str, str]]:
         return []
     rows = [
         {
-            "risk": f"{one.risk:.9g}",
-            "count": f"{one.count:,}",
-            "P": "{} [{}, {}]".format(*interval_text(one.estimate, one.lower, one.upper)),
-            "minima": f"{one.minima:,}",
-            "name": one.name,
+            "risk": f"{level.risk:.9g}",
+            "count": f"{level.count:,}",
+            "P": "{} [{}, {}]".format(*interval_text(level.estimate, level.lower, level.upper)),
+            "minima": f"{level.minima:,}",
+            "name": level.name,
         }
-        for one in answer.levels
+        for level in answer.levels
     ]
     if answer.unsettled:
         share = answer.unsettled / answer.runs
@@ -80,18 +80,18 @@ def levels_table(answer: Answer) -> Table:
 def level_sentences(answer: Answer) -> list[str]:
     """Return sentences on grades, levels and drift."""
     done = answer.finished
-    said = _grades(done, answer.asked[0].clause())
+    lines = _grades(done, answer.asked[0].clause())
     for e in done:
         if e.levels is not None and len(done) <= 3:
-            said.append(_levels(e, e.levels, len(done) > 1))
-    said += [_drift(e, e.drift) for e in done if e.drift is not None and e.drift.optimum]
+            lines.append(_levels(e, e.levels, len(done) > 1))
+    lines += [_drift(e, e.drift) for e in done if e.drift is not None and e.drift.optimum]
     convex = [e for e in done if e.drift is not None and e.drift.convex]
     if convex:
-        said.append(
+        lines.append(
             "The risk is a convex function of the parameters and no neuron is inactive: whatever "
             "stays above the optimal risk is the method's doing (the second mechanism)."
         )
-    return said
+    return lines
 
 
 def _grades(done: list[ExperimentAnswer], event: str) -> list[str]:
@@ -119,11 +119,11 @@ def _grades(done: list[ExperimentAnswer], event: str) -> list[str]:
 def _levels(e: ExperimentAnswer, answer: LevelsAnswer, named: bool) -> str:
     """Return a sentence on the levels of an experiment."""
     listed = []
-    for one in answer.levels[:8]:
-        share, low, high = interval_text(one.estimate, one.lower, one.upper)
-        listed.append(f"{one.risk:.6g} ({one.name}) with probability {share} ({low} to {high})")
-    more = len(answer.levels) - len(listed)
-    listed += [f"{more:,} more"] * bool(more)
+    for level in answer.levels[:8]:
+        share, low, high = interval_text(level.estimate, level.lower, level.upper)
+        listed.append(f"{level.risk:.6g} ({level.name}) with probability {share} ({low} to {high})")
+    unlisted = len(answer.levels) - len(listed)
+    listed += [f"{unlisted:,} more"] * bool(unlisted)
     whose = f" of {e.label}" if named else ""
     limit = interval_text(0.0, 0.0, answer.unseen)[2]
     levels = f"{counted(len(answer.levels), 'level')}: {joined(listed)}" if listed else "no level"
@@ -158,19 +158,19 @@ def levels_frame(answer: Answer) -> pd.DataFrame:
     """Return one row per experiment and level, and rows for runs at none and levels not seen."""
     rows: list[dict[str, Any]] = []
     for e in answer.finished:
-        found = e.levels
-        if found is None:
+        levels = e.levels
+        if levels is None:
             continue
-        common = {"experiment": e.label, "step": e.steps, "runs": found.runs}
-        for one in found.levels:
-            rows.append(common | one.model_dump() | {"confidence": found.confidence})
+        common = {"experiment": e.label, "step": e.steps, "runs": levels.runs}
+        for level in levels.levels:
+            rows.append(common | level.model_dump() | {"confidence": levels.confidence})
         for name, count, low, high in (
-            ("at no level", found.unsettled, found.unsettled_lower, found.unsettled_upper),
-            ("levels not seen", 0, 0.0, found.unseen),
+            ("at no level", levels.unsettled, levels.unsettled_lower, levels.unsettled_upper),
+            ("levels not seen", 0, 0.0, levels.unseen),
         ):
-            row = {"name": name, "count": count, "estimate": count / found.runs}
+            row = {"name": name, "count": count, "estimate": count / levels.runs}
             rows.append(
-                common | row | {"lower": low, "upper": high, "confidence": found.confidence}
+                common | row | {"lower": low, "upper": high, "confidence": levels.confidence}
             )
     return pd.DataFrame(rows)
 

@@ -25,7 +25,7 @@ def optima_frame(answer: OptimaAnswer) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "experiments": "; ".join(one.experiments),
+                "experiments": "; ".join(hierarchy.experiments),
                 "hidden": "-".join(str(n) for n in row.hidden),
                 "neurons": pd.NA if row.neurons is None else row.neurons,
                 "lower": row.optimum.lower.value,
@@ -37,8 +37,8 @@ def optima_frame(answer: OptimaAnswer) -> pd.DataFrame:
                 "explicit_network": row.parameters is not None,
                 "unfinished": row.unfinished,
             }
-            for one in answer.hierarchies
-            for row in one.widths
+            for hierarchy in answer.hierarchies
+            for row in hierarchy.widths
         ]
     )
 
@@ -59,11 +59,11 @@ def write_optima(answer: OptimaAnswer, directory: Path) -> list[Path]:
 
 def print_optima(answer: OptimaAnswer, console: Console) -> None:
     """Print a table for each problem and architecture, and what its ends rest on."""
-    for one in answer.hierarchies:
-        if len(answer.hierarchies) > 1 or one.experiments != [answer.name]:
-            _say(console, joined(one.experiments), "bold")
-        print_whole(_table(one), console)
-        for line in notes(one, answer.budget):
+    for hierarchy in answer.hierarchies:
+        if len(answer.hierarchies) > 1 or hierarchy.experiments != [answer.name]:
+            _say(console, joined(hierarchy.experiments), "bold")
+        print_whole(_table(hierarchy), console)
+        for line in notes(hierarchy, answer.budget):
             _say(console, line, "dim")
         console.print()
 

@@ -133,8 +133,8 @@ def _shown(value: Any) -> Any:
 
 def _size(svg: bytes) -> tuple[int, int]:
     """Return width and height at which the text of a figure has its size, in CSS pixels."""
-    found = re.search(rb'<svg[^>]*? width="([0-9.]+)pt" height="([0-9.]+)pt"', svg)
-    width, height = (float(x) * 96 / 72 for x in found.groups()) if found else (900.0, 600.0)
+    match = re.search(rb'<svg[^>]*? width="([0-9.]+)pt" height="([0-9.]+)pt"', svg)
+    width, height = (float(x) * 96 / 72 for x in match.groups()) if match else (900.0, 600.0)
     return round(width), round(height)
 
 
@@ -144,20 +144,20 @@ def _experiments(answer: Answer) -> list[dict[str, Any]]:
     for e in answer.finished:
         rows = []
         for g, course in enumerate(e.exceedance.estimates):
-            one, bound = course[-1], e.exceedance.lower_bounds[g]
-            estimate, *ends = estimate_text(one)
+            last, bound = course[-1], e.exceedance.lower_bounds[g]
+            estimate, *ends = estimate_text(last)
             rows.append(
                 {
                     "event": event_text(answer, g),
-                    "runs": f"{one.runs:,}",
-                    "failures": f"{one.failures:,}",
+                    "runs": f"{last.runs:,}",
+                    "failures": f"{last.failures:,}",
                     "estimate": estimate,
                     "interval": " to ".join(ends) + e.exceedance.evidence_of(g).mark,
                     "bound": bound_text(bound.value, bound.evidence),
                     "permanent": permanent_text(e, g),
                     "liminf": bound_text(e.liminf.value[g], e.liminf.evidence[g]),
-                    "diverged": f"{one.diverged:,}",
-                    "undecided": f"{one.undecided:,}",
+                    "diverged": f"{last.diverged:,}",
+                    "undecided": f"{last.undecided:,}",
                 }
             )
         groups.append(
@@ -179,19 +179,19 @@ def _levels(answer: Answer) -> list[dict[str, Any]]:
 
 def _comparisons(answer: Answer) -> list[dict[str, str]]:
     rows = []
-    for one in answer.pairs.comparisons:
-        result = one.result
+    for comparison in answer.pairs.comparisons:
+        result = comparison.result
         difference, *ends = interval_text(result.difference, result.lower, result.upper)
         rows.append(
             {
-                "first": one.first,
-                "second": one.second,
-                "event": event_text(answer, answer.asked.index(one.asked)),
+                "first": comparison.first,
+                "second": comparison.second,
+                "event": event_text(answer, answer.asked.index(comparison.asked)),
                 "b": f"{result.counts.only_first:,}",
                 "c": f"{result.counts.only_second:,}",
                 "difference": difference,
                 "interval": " to ".join(ends),
-                "p": f"{one.p_holm:.2g}",
+                "p": f"{comparison.p_holm:.2g}",
             }
         )
     return rows

@@ -37,11 +37,11 @@ def print_plan(
         console: of the table.
         announce: told what is measured, which takes seconds for each program.
     """
-    there = runtime.choose_devices(devices)
+    local_devices = runtime.choose_devices(devices)
     replicates = study.spec.replicates
     workers = choose_workers(study, devices)
     layouts = choose_layouts(study, announce)
-    parallel, cores = (workers, 1) if workers > 1 else (len(there), None)
+    parallel, cores = (workers, 1) if workers > 1 else (len(local_devices), None)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("experiment")
     for heading in ("parameters", "steps", "engine", "width", "blocks", "shards", "memory", "time"):
@@ -71,8 +71,8 @@ def print_plan(
     stored = sum(replicates * record_bytes(e) for e in study.experiments)
     console.print(
         f"\n{len(study.experiments):,} experiments, {runs:,} runs, {programs:,} programs to "
-        f"compile on {parallel} x {there[0].device_kind}; about {duration(total)}, and up to "
-        f"{duration(programs * COMPILE_SECONDS / parallel)} to compile if none is cached; "
+        f"compile on {parallel} x {local_devices[0].device_kind}; about {duration(total)}, and "
+        f"up to {duration(programs * COMPILE_SECONDS / parallel)} to compile if none is cached; "
         f"results at most {size(stored)}",
         highlight=False,
         soft_wrap=True,
@@ -116,9 +116,11 @@ def block_bytes(experiment: Experiment, width: int) -> float:
     batch = experiment.batch_size if isinstance(experiment.batch_size, int) else 1024
     units = sum(experiment.network.hidden) + experiment.network.inputs + experiment.network.outputs
     samples = experiment.training_set.size if experiment.training_set else 0
-    own = experiment.training_set is not None and experiment.training_set.scope == "replicate"
+    per_replicate = (
+        experiment.training_set is not None and experiment.training_set.scope == "replicate"
+    )
     per_member = 5 * experiment.network.size + 2 * batch * units
-    per_member += samples * (experiment.network.inputs + 1) if own else 0
+    per_member += samples * (experiment.network.inputs + 1) if per_replicate else 0
     return float(width * per_member * item)
 
 

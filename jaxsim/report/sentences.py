@@ -31,7 +31,7 @@ NOTEWORTHY = 1e-9
 def sentences(answer: Answer) -> list[str]:
     """Return contradictions, failure probabilities, comparisons and what holds for every n."""
     done = answer.finished
-    said = [f"Contradiction: {sentence}." for sentence in answer.contradictions]
+    lines = [f"Contradiction: {sentence}." for sentence in answer.contradictions]
     rows = {
         (e.label, row[-1].event, row[-1].eps): (row[-1], e.exceedance.evidence_of(g))
         for e in done
@@ -43,26 +43,26 @@ def sentences(answer: Answer) -> list[str]:
         of = [rows[key] for key in keys if key in rows]
         condition = given([evidence for _, evidence in of])
         if len(spread.experiments) == 1:
-            one = of[0][0]
-            value = "{} ({} to {})".format(*estimate_text(one))
-            whose = f" of {one.experiment}" if len(done) > 1 else ""
+            last = of[0][0]
+            value = "{} ({} to {})".format(*estimate_text(last))
+            whose = f" of {last.experiment}" if len(done) > 1 else ""
             sentence = f"{_opening(spread, over, whose)} with probability {value}."
         else:
             sentence = _apart(spread, over)
-        said.append(conditional(condition, sentence))
+        lines.append(conditional(condition, sentence))
     if len(answer.spreads) > MOST:
-        said.append(f"answer.json has {len(answer.spreads) - MOST:,} more of these lines.")
-    said += _restarts(answer, {key: one for key, (one, _) in rows.items()})
+        lines.append(f"answer.json has {len(answer.spreads) - MOST:,} more of these lines.")
+    lines += _restarts(answer, {key: last for key, (last, _) in rows.items()})
     every = given([e.exceedance.evidence for e in done])
-    said += [conditional(every, sentence) for sentence in _compared(answer)]
-    said += [f"Not compared: {sentence}." for sentence in answer.pairs.not_compared]
-    said += _every_n(done)
-    said += _permanent(done, answer.asked[0]) if done else []
-    said += _liminf(done)
-    said += _constant(done)
-    said += level_sentences(answer) if not answer.contradictions else []
-    said += [text for e in done for text in _others(e)]
-    return said
+    lines += [conditional(every, sentence) for sentence in _compared(answer)]
+    lines += [f"Not compared: {sentence}." for sentence in answer.pairs.not_compared]
+    lines += _every_n(done)
+    lines += _permanent(done, answer.asked[0]) if done else []
+    lines += _liminf(done)
+    lines += _constant(done)
+    lines += level_sentences(answer) if not answer.contradictions else []
+    lines += [text for e in done for text in _others(e)]
+    return lines
 
 
 def _restarts(answer: Answer, last: Mapping[tuple[str, str, float], Estimate]) -> list[str]:
@@ -72,7 +72,7 @@ def _restarts(answer: Answer, last: Mapping[tuple[str, str, float], Estimate]) -
         labels = spread.lowest[0], spread.highest[0]
         keys = [(label, spread.event, spread.eps) for label in labels]
         ends = [last[key] for key in keys if key in last]
-        texts = [f"{restarts_text(one)} of {one.experiment}" for one in ends]
+        texts = [f"{restarts_text(estimate)} of {estimate.experiment}" for estimate in ends]
         if len(set(texts)) == 1:  # of one experiment, or alike in all
             texts = [restarts_text(ends[0])]
         steps = f" after {counted(spread.steps, 'step')}" if len(_steps(answer)) > 1 else ""
@@ -91,8 +91,8 @@ def _steps(answer: Answer) -> set[int]:
 
 def common_rows(rows: Iterable[str]) -> str:
     """Return the rows of a data set that all experiments' risks are over, if these are the same."""
-    found = set(rows)
-    return found.pop() if len(found) == 1 else ""
+    names = set(rows)
+    return names.pop() if len(names) == 1 else ""
 
 
 def _opening(spread: SpreadAnswer, over: str, whose: str = "") -> str:
@@ -135,31 +135,31 @@ def _compared(answer: Answer) -> list[str]:
     """Return sentences on the paired comparisons."""
     alpha = 1 - answer.confidence
     by_shared: dict[str, list[ComparisonAnswer]] = {}
-    for one in answer.pairs.comparisons:
-        by_shared.setdefault(one.shared, []).append(one)
-    said = []
+    for comparison in answer.pairs.comparisons:
+        by_shared.setdefault(comparison.shared, []).append(comparison)
+    clauses_of_all = []
     for what, group in by_shared.items():
         clauses = []
-        for event in dict.fromkeys(one.asked for one in group):
-            alike = [one for one in group if one.asked == event]
-            differ = [one for one in alike if one.differ]
+        for event in dict.fromkeys(comparison.asked for comparison in group):
+            alike = [comparison for comparison in group if comparison.asked == event]
+            differ = [comparison for comparison in alike if comparison.differ]
             clause = f"{len(differ):,} of {len(alike):,} pairs differ"
             clauses.append(f"{clause} at {event.short}{_largest(differ)}")
         total = len(answer.pairs.comparisons)
-        said.append(
+        clauses_of_all.append(
             f"On the same {what} {'; '.join(clauses)} (McNemar's test, Holm's level {alpha:.3g} "
             f"for all {counted(total, 'comparison')})."
         )
-    return said
+    return clauses_of_all
 
 
 def _largest(differ: list[ComparisonAnswer]) -> str:
     """Return a clause on the largest difference that is one."""
     if not differ:
         return ""
-    one = max(differ, key=lambda c: abs(c.result.difference))
-    names = one.first, one.second
-    apart = one.result.difference, one.simultaneous_lower, one.simultaneous_upper
+    largest = max(differ, key=lambda c: abs(c.result.difference))
+    names = largest.first, largest.second
+    apart = largest.result.difference, largest.simultaneous_lower, largest.simultaneous_upper
     if apart[0] < 0:
         names, apart = names[::-1], (-apart[0], -apart[2], -apart[1])
     return (
@@ -179,7 +179,7 @@ def _every_n(done: list[ExperimentAnswer]) -> list[str]:
     if not bounds:
         return []
     _, value, bound, e = max(bounds, key=lambda b: b[:2])
-    alike = sum(one.exceedance.lower_bounds == e.exceedance.lower_bounds for one in done)
+    alike = sum(other.exceedance.lower_bounds == e.exceedance.lower_bounds for other in done)
     whose = "every experiment" if alike == len(done) > 1 else e.label
     how = "without any run and for every number of steps"
     if bound.rests_on_runs:
@@ -207,7 +207,7 @@ def _permanent(done: list[ExperimentAnswer], event: Event) -> list[str]:
     else:
         counts = f"{share(least)} ({least.label}) to {counts} ({most.label})"
     evidence = [e.permanent.evidence[0] for e in done if e.permanent.count[0]]
-    clauses = dict.fromkeys(one.clause for one in evidence if one.clause)
+    clauses = dict.fromkeys(part.clause for part in evidence if part.clause)
     reserved = f" ({'; '.join(clauses)})" if clauses else ""
     rows = common_rows(e.risk.rows for e in done)
     what = f"to fail ({event.clause(rows=rows)})"

@@ -67,12 +67,12 @@ def table(answer: Answer) -> Table:
     titles = {"n": "n = {:,}", "runs": "{:,} runs of each experiment"}
     if alike.get("runs") == 1:
         titles["runs"] = "one run of each experiment"
-    said = [titles[n].format(value) for n, value in alike.items()]
+    shared = [titles[n].format(value) for n, value in alike.items()]
     rows = common_rows(e.risk.rows for e in done)
     if rows:
-        said.append(f"risk over {rows}")
-    if said:
-        shown.title = Text(", ".join(said))
+        shared.append(f"risk over {rows}")
+    if shared:
+        shown.title = Text(", ".join(shared))
         shown.title_justify = "left"
     varying = [name for name in columns if name not in alike]
     bounds, permanent = shows_bounds(done), shows_permanent(done)
@@ -84,18 +84,18 @@ def table(answer: Answer) -> Table:
         shown.add_column(name, justify="right", no_wrap=True)
     for e in done:
         for g, row in enumerate(e.exceedance.estimates):
-            one, bound = row[-1], e.exceedance.lower_bounds[g]
+            last, bound = row[-1], e.exceedance.lower_bounds[g]
             cells = [
                 e.label if g == 0 else "",
                 *[f"{columns[name](e):,}" if g == 0 else "" for name in varying],
                 event_text(answer, g),
-                f"{one.failures:,}",
-                "{} [{}, {}]".format(*estimate_text(one)) + e.exceedance.evidence_of(g).mark,
+                f"{last.failures:,}",
+                "{} [{}, {}]".format(*estimate_text(last)) + e.exceedance.evidence_of(g).mark,
                 *[bound_text(bound.value, bound.evidence)] * bounds,
                 *[permanent_text(e, g)] * permanent,
                 *[bound_text(e.liminf.value[g], e.liminf.evidence[g])] * limit,
-                f"{one.diverged:,}",
-                f"{one.undecided:,}",
+                f"{last.diverged:,}",
+                f"{last.undecided:,}",
             ]
             shown.add_row(*(Text(cell) for cell in cells))
     return shown
@@ -151,8 +151,8 @@ def notes(answer: Answer) -> list[str]:
         lines.append(f"figures show the first {MOST_DRAWN:,} of {len(done):,} experiments")
     lines += legend(done)
     lines += [f"constant: {text}" for text in constant_texts(done)]
-    said: list[Callable[[ExperimentAnswer], str]] = [_optimum, _risk]
-    for text_of in said:
+    descriptions: list[Callable[[ExperimentAnswer], str]] = [_optimum, _risk]
+    for text_of in descriptions:
         groups: dict[str, list[str]] = {}
         for e in done:
             groups.setdefault(text_of(e), []).append(e.label)
@@ -199,7 +199,7 @@ def _coverage(answer: Answer) -> str:
     last = [row[-1] for e in answer.finished for row in e.exceedance.estimates]
     if not method.rigorous:
         return "approximate"
-    if all(one.rigorous for one in last):
+    if all(estimate.rigorous for estimate in last):
         return "coverage guaranteed for a number of runs fixed beforehand"
     return "exact for a number of runs fixed beforehand, but for what the risks and inf L rest on"
 
@@ -214,7 +214,9 @@ def legend(done: list[ExperimentAnswer]) -> list[str]:
     for e in done:
         shown += e.exceedance.by_event or [e.exceedance.evidence]
         shown += [
-            one for one, value in zip(e.liminf.evidence, e.liminf.value, strict=True) if value > 0
+            evidence_of
+            for evidence_of, value in zip(e.liminf.evidence, e.liminf.value, strict=True)
+            if value > 0
         ] * limits
         shown += [x for x, n in zip(e.permanent.evidence, e.permanent.count, strict=True) if n]
     for evidence in shown:
@@ -226,8 +228,8 @@ def legend(done: list[ExperimentAnswer]) -> list[str]:
 def _optimum(e: ExperimentAnswer) -> str:
     bracket = optimum_text(e.optimum.lower.value, e.optimum.upper.value)
     over = f" over {e.risk.rows}" if e.risk.over else ""
-    said = f"inf L{over} {'in' if e.optimum.width else '='} {bracket} ({e.optimum.reason})"
-    return f"{said}; {e.optimum.not_searched}" if e.optimum.not_searched else said
+    text = f"inf L{over} {'in' if e.optimum.width else '='} {bracket} ({e.optimum.reason})"
+    return f"{text}; {e.optimum.not_searched}" if e.optimum.not_searched else text
 
 
 def _risk(e: ExperimentAnswer) -> str:

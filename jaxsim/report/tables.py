@@ -32,9 +32,9 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
     rows = []
     for e in answer.finished:
         for g, course in enumerate(e.exceedance.estimates):
-            for one, constant in zip(course, e.permanent.constant, strict=True):
-                row = _named(e, asdict(one)) | {"risk_over": _over(e), "constant": constant}
-                last = one is course[-1]
+            for estimate, constant in zip(course, e.permanent.constant, strict=True):
+                row = _named(e, asdict(estimate)) | {"risk_over": _over(e), "constant": constant}
+                last = estimate is course[-1]
                 row["permanent_failures"] = e.permanent.count[g] if last else pd.NA
                 row["permanent_evidence"] = e.permanent.evidence[g].kind if last else pd.NA
                 row["liminf"] = e.liminf.value[g] if last else pd.NA
@@ -75,16 +75,25 @@ def quantiles_frame(answer: Answer) -> pd.DataFrame:
 def comparisons_frame(answer: Answer) -> pd.DataFrame:
     """Return one row per comparison: its fields, with table and result unfolded."""
     rows = []
-    for one in answer.pairs.comparisons:
-        result = asdict(one.result)
+    for comparison in answer.pairs.comparisons:
+        result = asdict(comparison.result)
         counts = result.pop("counts")
-        names = {"first": one.first, "second": one.second, "shared": one.shared}
-        names |= {"step": one.step, "eps": one.eps, "event": one.event, "pairs": one.pairs}
+        names = {
+            "first": comparison.first,
+            "second": comparison.second,
+            "shared": comparison.shared,
+        }
+        names |= {
+            "step": comparison.step,
+            "eps": comparison.eps,
+            "event": comparison.event,
+            "pairs": comparison.pairs,
+        }
         ends = {
-            "simultaneous_lower": one.simultaneous_lower,
-            "simultaneous_upper": one.simultaneous_upper,
-            "p_holm": one.p_holm,
-            "differ": one.differ,
+            "simultaneous_lower": comparison.simultaneous_lower,
+            "simultaneous_upper": comparison.simultaneous_upper,
+            "p_holm": comparison.p_holm,
+            "differ": comparison.differ,
         }
         rows.append(names | counts | result | ends)
     return pd.DataFrame(rows)

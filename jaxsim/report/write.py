@@ -53,9 +53,9 @@ def write_report(
     if not answer.finished:
         console.print("no finished runs yet", highlight=False)
         return answer
-    said, remarks = sentences(answer), notes(answer)
-    written = write_views(answer, directory, said, remarks, plots)
-    for sentence in said[: len(answer.contradictions)]:
+    lines, remarks = sentences(answer), notes(answer)
+    written = write_views(answer, directory, lines, remarks, plots)
+    for sentence in lines[: len(answer.contradictions)]:
         _say(console, sentence, "bold red")
     print_whole(table(answer), console)
     if shows_levels(answer.finished):
@@ -63,7 +63,7 @@ def write_report(
     for note in remarks:
         _say(console, note, "dim")
     console.print()
-    for sentence in said[len(answer.contradictions) :]:
+    for sentence in lines[len(answer.contradictions) :]:
         _say(console, sentence)
     console.print()
     _say(console, f"results: {results.store.directory / 'shards'}   {written}")

@@ -168,9 +168,9 @@ def require_no_link(folder: Path, directory: Path | None = None) -> None:
         InputError: if it or a folder between it and the directory is a symbolic link.
     """
     chain = [folder, *folder.parents]
-    links = [n for n, one in enumerate(chain) if one.is_symlink()]
+    links = [n for n, part in enumerate(chain) if part.is_symlink()]
     above = chain[links[0] + 1 :] if links else []
-    if directory in above if directory else any(_holds_study(one) for one in above):
+    if directory in above if directory else any(_holds_study(part) for part in above):
         raise InputError(
             f"{str(chain[links[0]])!r} is a symbolic link inside a directory of results, and "
             "nothing is written through one; remove it and run the same command again"

@@ -93,10 +93,10 @@ def frame(
         rate, slack = np.moveaxis(records.error_rate, 2, 0)
         columns["error_rate"] = np.where(known, rate, 1.0).ravel()
         columns["error_rate_error"] = np.where(known, slack, 0.0).ravel()
-    own = records.inactive.shape[2]
-    for layer in range(own if layers is None else layers):
+    recorded_layers = records.inactive.shape[2]
+    for layer in range(recorded_layers if layers is None else layers):
         name = inactive_column(layer + 1)
-        if layer < own:
+        if layer < recorded_layers:
             columns[name] = pd.array(records.inactive[:, :, layer].ravel(), dtype="Int32")
         else:
             columns[name] = pd.array([pd.NA] * (rows * checkpoints), dtype="Int32")

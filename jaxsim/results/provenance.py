@@ -24,14 +24,14 @@ _PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "scipy")
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Return the versions of jaxsim, Python and what the numbers depend on."""
-    found = {
+    version_numbers = {
         "python": platform.python_version(),
         "jaxsim": jaxsim_version(),
         "c_library": c_library(),
     }
     for name in _PACKAGES:
-        found[name] = importlib.metadata.version(name)
-    return found
+        version_numbers[name] = importlib.metadata.version(name)
+    return version_numbers
 
 
 def jaxsim_version() -> str:
@@ -77,13 +77,13 @@ def now() -> str:
 
 def driver(devices: Sequence[Device]) -> str:
     """Return what a GPU's driver and runtime say of their versions; empty for CPUs."""
-    found = []
+    lines = []
     for path in ("/proc/driver/nvidia/version", "/sys/module/amdgpu/version"):
         with contextlib.suppress(OSError):
-            found.append(Path(path).read_text().splitlines()[0])
+            lines.append(Path(path).read_text().splitlines()[0])
     if any(d.platform != "cpu" for d in devices):
-        found.append(" ".join(str(devices[0].client.platform_version).split()))
-    return "; ".join(found)
+        lines.append(" ".join(str(devices[0].client.platform_version).split()))
+    return "; ".join(lines)
 
 
 def provenance(device: Device, config: ExecutionConfig) -> dict[str, str]:

@@ -30,8 +30,8 @@ class Results:
 
     def finished(self, experiment: Experiment) -> list[Shard]:
         """Return the shards of an experiment that are there."""
-        there = self.store.finished(experiment.id)
-        return [shard for shard in self.planned[experiment.id] if shard.name in there]
+        stored = self.store.finished(experiment.id)
+        return [shard for shard in self.planned[experiment.id] if shard.name in stored]
 
     def chunks(self, experiment: Experiment) -> Iterator[Records]:
         """Yield the records of an experiment, one shard at a time.

@@ -219,11 +219,11 @@ def _differences(config: ExecutionConfig, facts: Mapping[str, str]) -> list[str]
 
     Engine, width and lanes are part of the bits: shards of two layouts are no one sample.
     """
-    there = {**facts, "engine": current_name(facts.get("engine", config.engine))}
+    recorded = {**facts, "engine": current_name(facts.get("engine", config.engine))}
     return [
-        f"its {name} is {there[name]}, the study's is {wanted}"
+        f"its {name} is {recorded[name]}, the study's is {wanted}"
         for name, wanted in asdict(config).items()
-        if there.get(name, str(wanted)) != str(wanted)
+        if recorded.get(name, str(wanted)) != str(wanted)
     ]
 
 

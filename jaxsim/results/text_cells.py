@@ -15,12 +15,12 @@ def harmless(rows: pd.DataFrame) -> pd.DataFrame:
         >>> harmless(pd.DataFrame({"label": ["=1+1", "adam"], "x": [-1.0, 2.0]})).label.tolist()
         ["'=1+1", 'adam']
     """
-    found = rows.copy(deep=False)
-    for name in found.columns:
-        column = found[name]
+    escaped = rows.copy(deep=False)
+    for name in escaped.columns:
+        column = escaped[name]
         if column.dtype != object and not pd.api.types.is_string_dtype(column.dtype):
             continue
-        found[name] = [
+        escaped[name] = [
             f"'{v}" if isinstance(v, str) and v.startswith(FORMULA) else v for v in column
         ]
-    return found
+    return escaped

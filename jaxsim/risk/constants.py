@@ -80,24 +80,24 @@ def best_constant_risk(problem: Problem, options: RiskOptions | None = None) -> 
         options: of the networks' risks: equal points cannot contradict each other.
     """
     averaged = integrand(problem)
-    found = discretize(problem, options)
-    if found.error is not None and found.error(np.zeros(len(found.y))) == math.inf:
+    points = discretize(problem, options)
+    if points.error is not None and points.error(np.zeros(len(points.y))) == math.inf:
         reason = "the risk of every constant could be infinite"
         return Enclosure(problem.loss.lower_bound, math.inf, _evidence(problem, averaged), reason)
-    constant, value, slack = _best(problem, averaged, found.y, found.weights)
+    constant, value, slack = _best(problem, averaged, points.y, points.weights)
     error = _relative(averaged, value) + slack
     evidence = _evidence(problem, averaged)
     reason = "the best constant prediction"
     if not np.isfinite(constant).all() and math.isfinite(value):
         return Enclosure(value, error, evidence, reason)
-    losses = _losses(averaged, constant, found.y)
-    if found.error is not None:
-        error += found.error(losses)
-    if found.doubt is not None:
+    losses = _losses(averaged, constant, points.y)
+    if points.error is not None:
+        error += points.error(losses)
+    if points.doubt is not None:
         prediction = jnp.broadcast_to(jnp.asarray(constant, float), (len(losses), len(constant)))
-        doubt = jnp.asarray(found.doubt)
-        bounds = loss_with_error(averaged, prediction, jnp.asarray(found.y), doubt)[1]
-        error += float(found.weights @ np.asarray(bounds))
+        doubt = jnp.asarray(points.doubt)
+        bounds = loss_with_error(averaged, prediction, jnp.asarray(points.y), doubt)[1]
+        error += float(points.weights @ np.asarray(bounds))
     if not (math.isfinite(value) and math.isfinite(error)):
         reason = "the best constant's risk is too large for float64"
         return Enclosure(problem.loss.lower_bound, math.inf, evidence, reason)
@@ -219,9 +219,9 @@ def _doubt_on_line(
     error = error if resolved is None else resolved.with_doubt(error)
     if error is None:
         return None
-    own = 2 * np.finfo(float).eps * np.abs(x)
-    found = np.asarray(error(jnp.asarray(x), jnp.asarray(own)))
-    return np.where(np.isnan(found), np.inf, found)
+    x_error = 2 * np.finfo(float).eps * np.abs(x)
+    doubt = np.asarray(error(jnp.asarray(x), jnp.asarray(x_error)))
+    return np.where(np.isnan(doubt), np.inf, doubt)
 
 
 def _best(problem: Problem, averaged: Integrand, y: np.ndarray, weights: np.ndarray) -> Best:
@@ -252,8 +252,8 @@ def _best(problem: Problem, averaged: Integrand, y: np.ndarray, weights: np.ndar
 
             start, low, high = constant[output], column.min() - reach, column.max() + reach
             step = 1e-9 * (high - low)
-            found, *_ = scipy.optimize.fminbound(risk, low, high, xtol=step, full_output=True)
-            chosen = min((start, float(found)), key=risk)
+            minimizer, *_ = scipy.optimize.fminbound(risk, low, high, xtol=step, full_output=True)
+            chosen = min((start, float(minimizer)), key=risk)
             constant[output] = chosen
             # A convex function falls from here no faster than it rises on the other side.
             around = max(risk(chosen - 2 * step), risk(chosen + 2 * step))

@@ -101,10 +101,10 @@ def classified(kind: str, prediction: Array, y: Array, slack: Array) -> tuple[Ar
     label = label.astype(jnp.int32)
     wrong = jnp.argmax(prediction, axis=1) != label
     classes = jnp.arange(prediction.shape[1])
-    own = jnp.take_along_axis(prediction, label[:, None], axis=1)[:, 0]
+    own_output = jnp.take_along_axis(prediction, label[:, None], axis=1)[:, 0]
     others = jnp.where(classes == label[:, None], -jnp.inf, prediction)
-    certainly_right = own - slack[label] > (others + slack).max(1)
-    certainly_wrong = (others - slack).max(1) > own + slack[label]
+    certainly_right = own_output - slack[label] > (others + slack).max(1)
+    certainly_wrong = (others - slack).max(1) > own_output + slack[label]
     return wrong, ~(certainly_right | certainly_wrong) & (slack != 0).any()
 
 

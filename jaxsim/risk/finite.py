@@ -72,8 +72,8 @@ def weighted_loss(
         size = (averaged.size(losses, w, value),) if averaged.signed else ()
         return value, w @ jnp.where(jnp.isnan(bounds), jnp.inf, bounds), *size
 
-    more = () if y_error is None else (jnp.asarray(y_error, theta.dtype),)
-    value, bound, *size = chunked(part, points, y, weights, theta.dtype, *more)
+    label_error = () if y_error is None else (jnp.asarray(y_error, theta.dtype),)
+    value, bound, *size = chunked(part, points, y, weights, theta.dtype, *label_error)
     return value, bound + rounding_of_sum(len(points), size[0] if size else value, theta.dtype)
 
 

@@ -47,18 +47,18 @@ def forward(
         values = network.apply(theta, x)
         return values, 1024 * unit * jnp.abs(values).max(0)
     forward_passes = plain_forward_passes(network) if forward_passes is None else forward_passes
-    found = forward_passes.outputs(theta, x)
-    error = _rounding(network, theta, found, unit)
+    outputs = forward_passes.outputs(theta, x)
+    error = _rounding(network, theta, outputs, unit)
     activation = network.activation
     assert activation is not None
     if not network.hidden or not (activation.monotone or activation.piecewise_linear):
-        return found.values, error
+        return outputs.values, error
     if len(x) * max(network.hidden) > _MOST_CAREFUL:
-        return found.values, error
+        return outputs.values, error
     # Only where the bound is useless, so that no other error changes.
     careful = pointwise(network, theta, x, unit * jnp.abs(x))[1].max(0)
-    useless = ~(error < _USELESS * jnp.abs(found.values).max(0))
-    return found.values, jnp.where(useless, jnp.fmin(error, careful), error)
+    useless = ~(error < _USELESS * jnp.abs(outputs.values).max(0))
+    return outputs.values, jnp.where(useless, jnp.fmin(error, careful), error)
 
 
 def _rounding(network: Network, theta: Array, found: Values, unit: Any) -> Array:
@@ -116,10 +116,12 @@ def pointwise(network: Network, theta: Array, x: Array, reach: Array) -> tuple[A
         if not activation.monotone:
             places += [jnp.clip(b, z - error, z + error) for b in activation.breakpoints]
         moved = jnp.stack([jnp.abs(activation.function(p) - h) for p in places]).max(0)
-        own = activation.rounding * unit * jnp.abs(h)
+        rounded = activation.rounding * unit * jnp.abs(h)
         # A saturated value is as wrong as the activation makes it, not as its argument is.
-        own = own + jnp.where(moved > 0, activation.rounding * unit * jnp.abs(z), 0.0) * slope
-        return (h, moved + own + 4 * unit * jnp.abs(h)), None
+        rounded = (
+            rounded + jnp.where(moved > 0, activation.rounding * unit * jnp.abs(z), 0.0) * slope
+        )
+        return (h, moved + rounded + 4 * unit * jnp.abs(h)), None
 
     slope = activation.lipschitz if np.isfinite(activation.lipschitz) else 0.0
     (h, error), _ = over_layers(hidden, (x, reach), layers[:-1])

@@ -100,15 +100,15 @@ def teacher_of(target: Target) -> Teacher | None:
             return network.layers(jnp.asarray(target.theta, dtype))
 
         return Teacher(of_network, network.layer_specs[0].biases is not None, "ReLU teacher")
-    found = relu_sum(target.expression) if isinstance(target, ExpressionTarget) else None
-    if found is None:
+    terms = relu_sum(target.expression) if isinstance(target, ExpressionTarget) else None
+    if terms is None:
         return None
 
     def of_formula(dtype: Any) -> Any:
-        w, b, u, c = (jnp.asarray(a, dtype) for a in found)
+        w, b, u, c = (jnp.asarray(a, dtype) for a in terms)
         return (w, b), (u, c)
 
-    return Teacher(of_formula, bool(found.biases.any()), "a target that is a sum of ReLU terms")
+    return Teacher(of_formula, bool(terms.biases.any()), "a target that is a sum of ReLU terms")
 
 
 def closed_form_rule(problem: Problem, network: Network, moments: Moments) -> RiskRule:
@@ -150,13 +150,13 @@ def closed_form_rule(problem: Problem, network: Network, moments: Moments) -> Ri
         return jnp.concatenate([quadratic, linear]), mixed, (constant**2).sum()
 
     def population_loss(theta: Array) -> Array:
-        own, mixed, constant = terms(theta)
-        return own.sum() + mixed.sum() + constant + noise
+        squares, mixed, constant = terms(theta)
+        return squares.sum() + mixed.sum() + constant + noise
 
     def evaluate(theta: Array) -> tuple[Array, Array]:
-        own, mixed, constant = terms(theta)
-        risk = own.sum() + mixed.sum() + constant
-        size = jnp.abs(own).sum() + jnp.abs(mixed).sum() + constant
+        squares, mixed, constant = terms(theta)
+        risk = squares.sum() + mixed.sum() + constant
+        size = jnp.abs(squares).sum() + jnp.abs(mixed).sum() + constant
         weights, biases, outer, _ = difference(theta)
         # Moments err relative to |A_k| |A_l|, also where they nearly vanish themselves.
         spread = jnp.sqrt(((weights * jnp.asarray(moments.std)[:, None]) ** 2).sum(0))

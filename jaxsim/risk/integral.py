@@ -102,9 +102,9 @@ def integrate(
         return weights @ averaged.function(flat, wanted), jnp.zeros((), grid.dtype)
     doubt = slack(s).reshape(flat.shape) if callable(slack) else slack
     if target_error is not None:
-        own = 2 * jnp.finfo(grid.dtype).eps * (jnp.abs(middle) + jnp.abs(half))
-        own = jnp.broadcast_to(own[:, None, None], x.shape).reshape(-1, 1)
-        doubt = doubt + target_error(x.reshape(-1, 1), own)
+        x_error = 2 * jnp.finfo(grid.dtype).eps * (jnp.abs(middle) + jnp.abs(half))
+        x_error = jnp.broadcast_to(x_error[:, None, None], x.shape).reshape(-1, 1)
+        doubt = doubt + target_error(x.reshape(-1, 1), x_error)
     losses, bounds = loss_with_error(averaged, flat, wanted, doubt)
     value = weights @ losses
     size = averaged.size(losses, weights, value)
@@ -202,16 +202,16 @@ def cut_at_residuals(
     centre = jnp.zeros_like(value)
     if linear:
         bend = jnp.zeros_like(bend)
-    found = [(centre, slope, bend, _roots(value, slope, bend, levels, linear))]
+    crossings = [(centre, slope, bend, _roots(value, slope, bend, levels, linear))]
     if not exact:
         for spread in (0.1, 0.02):
             extremum = centre - 0.5 * slope / jnp.where(bend == 0, jnp.inf, bend)
             centre = jnp.clip(extremum, spread - 1, 1 - spread)
             value, slope, bend = parabola(centre, spread)
-        found.append((centre, slope, bend, _roots(value, slope, bend, levels, False)))
+        crossings.append((centre, slope, bend, _roots(value, slope, bend, levels, False)))
 
     cuts = []
-    for centre, slope, bend, offsets in found:
+    for centre, slope, bend, offsets in crossings:
         roots = centre[..., None, None] + offsets
         if not exact:
             for _ in range(2):

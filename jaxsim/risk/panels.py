@@ -89,8 +89,8 @@ class Panels(NamedTuple):
             return error
 
         def both(x: Array, x_error: Array) -> Array:
-            own = 2 * self.at(x[:, 0])
-            return own if error is None else own + error(x, x_error)
+            doubt = 2 * self.at(x[:, 0])
+            return doubt if error is None else doubt + error(x, x_error)
 
         return both
 
@@ -152,10 +152,10 @@ def _count(node: Node, seen: set[int]) -> int:
 
 def _doubt(node: Node, a: np.ndarray, b: np.ndarray, decided: bool) -> np.ndarray:
     """Return bounds on the distance of one output to a polynomial on the panels [a, b]."""
-    found = enclose(node, a[None], b[None], ORDER, decided)
+    enclosure = enclose(node, a[None], b[None], ORDER, decided)
     orders = np.arange(1, ORDER + 1)[:, None]
-    bounds = 2 * ((b - a) / 4) ** orders * found.size[1:]
-    spread = found.high[0] - found.low[0]
+    bounds = 2 * ((b - a) / 4) ** orders * enclosure.size[1:]
+    spread = enclosure.high[0] - enclosure.low[0]
     best = np.fmin.reduce([*bounds, spread])
     return np.where(np.isnan(best), np.inf, best)
 
@@ -247,11 +247,11 @@ def _with_growth(problem: Problem, line: Line, edges: np.ndarray, doubt: np.ndar
     if 0 < singular.size <= _MOST_SINGULAR:
         for i in singular:
             a, b = edges[i], edges[i + 1]
-            found = growth_near(
+            growth = growth_near(
                 lambda x: _values(target, x), (a + b) / 2, b - a, line.low, line.high
             )
-            growths.append(found)
-            exponent = found.power(degree)
+            growths.append(growth)
+            exponent = growth.power(degree)
             if exponent < NEARLY_ONE:
                 # Next to the point enclosures may be wide without reason, as those of sin(x) / x.
                 near = (edges[1:] > a - reach) & (edges[:-1] < b + reach)

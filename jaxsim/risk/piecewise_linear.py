@@ -115,9 +115,9 @@ def piecewise_linear_rule(
         value, error = numbers
         known = affine_pieces(network, theta, grid)
         middle = ((grid[1:] + grid[:-1]) / 2)[:, None]
-        own = target_slack(target, middle, degree)
+        slack = target_slack(target, middle, degree)
         again, doubt = total(
-            grid, (known.constant, known.slope), lambda s: own + known.errors(s), known
+            grid, (known.constant, known.slope), lambda s: slack + known.errors(s), known
         )
         better = doubt < MUCH * error
         return jnp.where(better, again, value), jnp.where(better, doubt, error)

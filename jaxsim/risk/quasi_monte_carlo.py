@@ -90,16 +90,16 @@ def sample_of(problem: Problem, options: RiskOptions) -> Sample:
     if not np.issubdtype(y.dtype, np.floating):
         return Sample(points, y, None, 1, None, False)
     constant = _typical_constant(problem)
-    found = stratify(problem, constant, points.shape[1])
-    if found is None:
+    stratification = stratify(problem, constant, points.shape[1])
+    if stratification is None:
         return Sample(points, y, None, 1, None, False)
-    weights, strata = None, (Stratum(found.root, points.shape[1]),)
-    if found.strata and not found.unbounded:
-        strata = found.strata
-        points, weights = _stratified_points(problem.law, options, found)
+    weights, strata = None, (Stratum(stratification.root, points.shape[1]),)
+    if stratification.strata and not stratification.unbounded:
+        strata = stratification.strata
+        points, weights = _stratified_points(problem.law, options, stratification)
         y = _targets(problem, points)
-    unseen = _unseen(problem, constant, found, strata, y)
-    return Sample(points, y, weights, len(strata), unseen, found.unbounded)
+    unseen = _unseen(problem, constant, stratification, strata, y)
+    return Sample(points, y, weights, len(strata), unseen, stratification.unbounded)
 
 
 def _typical_constant(problem: Problem) -> np.ndarray:
@@ -143,16 +143,18 @@ def _stratified_points(
     total = int(counts.sum())
     chunks = -(-total // CHUNK)
     fill = chunks * -(-total // chunks) - total
-    own = np.repeat(np.arange(len(counts)), counts)
-    own = np.concatenate([own, np.full(fill, own[-1])])
-    low = np.stack([s.cell.low for s in found.strata])[own]
-    high = np.stack([s.cell.high for s in found.strata])[own]
+    cell_of = np.repeat(np.arange(len(counts)), counts)
+    cell_of = np.concatenate([cell_of, np.full(fill, cell_of[-1])])
+    low = np.stack([s.cell.low for s in found.strata])[cell_of]
+    high = np.stack([s.cell.high for s in found.strata])[cell_of]
     masses = np.array([s.cell.mass for s in found.strata])
-    weights = (masses / counts / masses.sum())[own]
+    weights = (masses / counts / masses.sum())[cell_of]
     weights[total:] = 0.0
-    exponent = math.ceil(math.log2(len(own)))
+    exponent = math.ceil(math.log2(len(cell_of)))
     units = _unit_points(law.unit_dimension, exponent, options)
-    return np.stack([found.coordinates.points(low, high, u[: len(own)]) for u in units]), weights
+    return np.stack(
+        [found.coordinates.points(low, high, u[: len(cell_of)]) for u in units]
+    ), weights
 
 
 def _unseen(
@@ -181,9 +183,11 @@ def _unseen(
     least, most = np.minimum(least, rows.min(0)), np.maximum(most, rows.max(0))
     nearest = np.clip(ends, least, most)
     with jax.ensure_compile_time_eval():
-        more = np.asarray(rho(jnp.asarray(constant - ends)) - rho(jnp.asarray(constant - nearest)))
-    worst = int(np.argmax(masses * np.abs(more).sum(-1).max(-1)))
-    if not np.any(more[worst]):
+        excess = np.asarray(
+            rho(jnp.asarray(constant - ends)) - rho(jnp.asarray(constant - nearest))
+        )
+    worst = int(np.argmax(masses * np.abs(excess).sum(-1).max(-1)))
+    if not np.any(excess[worst]):
         return None
     return Unseen(float(masses[worst]), ends[worst], nearest[worst])
 

@@ -40,11 +40,11 @@ def recomputed_where(
             tuple(batched),
         )
         every = (numbers, *arguments)
-        found = jax.lax.cond(
+        results = jax.lax.cond(
             doubtful(*numbers).any(),
             lambda: jax.lax.map(lambda operands: one(*operands), every),
             lambda: numbers,
         )
-        return found, (True, True)
+        return results, (True, True)
 
     return chosen

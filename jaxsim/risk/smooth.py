@@ -114,6 +114,6 @@ def _chunked(function: Any, x: Array) -> Array:
     if len(points) <= _CHUNK:
         values = function(points)
     else:
-        one = jax.checkpoint(lambda point: function(point[None])[0])
-        values = jax.lax.map(one, points, batch_size=_CHUNK)
+        at_point = jax.checkpoint(lambda point: function(point[None])[0])
+        values = jax.lax.map(at_point, points, batch_size=_CHUNK)
     return values.reshape(*x.shape, -1)

@@ -73,14 +73,14 @@ class Cell:
 
     def leaves(self) -> list[Cell]:
         """Return the cells below it that were not split."""
-        found: list[Cell] = []
+        cells: list[Cell] = []
         stack: list[Cell] = [self]
         while stack:
             cell = stack.pop()
             stack += cell.children
             if not cell.children:
-                found.append(cell)
-        return found
+                cells.append(cell)
+        return cells
 
 
 class Stratum(NamedTuple):
@@ -182,8 +182,11 @@ class _Search:
     def bounds(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return (mass, least, most, loss, floor) of cells [k, n]; values are [outputs, n]."""
         box = self.coordinates.image(low, high)
-        found = [enclose(node, *box) for node in self.nodes]
-        least, most = np.stack([f.low[0] for f in found]), np.stack([f.high[0] for f in found])
+        enclosures = [enclose(node, *box) for node in self.nodes]
+        least, most = (
+            np.stack([f.low[0] for f in enclosures]),
+            np.stack([f.high[0] for f in enclosures]),
+        )
         ends = [self.loss(self.constant[:, None] - y) for y in (least, most)]
         inside = (least <= self.constant[:, None]) & (self.constant[:, None] <= most)
         loss, floor = np.maximum(*ends).sum(0), np.where(inside, 0.0, np.minimum(*ends)).sum(0)
@@ -192,8 +195,8 @@ class _Search:
     def decided(self, low: np.ndarray, high: np.ndarray) -> Ends:
         """Return enclosures with every comparison decided as at the middle of the cell."""
         box = self.coordinates.image(low, high)
-        found = [enclose(node, *box, decided=True) for node in self.nodes]
-        return np.stack([f.low[0] for f in found]), np.stack([f.high[0] for f in found])
+        enclosures = [enclose(node, *box, decided=True) for node in self.nodes]
+        return np.stack([f.low[0] for f in enclosures]), np.stack([f.high[0] for f in enclosures])
 
     def cells(self, low: np.ndarray, high: np.ndarray) -> list[Cell]:
         """Return the cells with ends [k, n]."""
@@ -227,13 +230,13 @@ class _Search:
     def split(self, batch: list[Cell]) -> list[tuple[Cell, ...]]:
         """Return the two children of each cell, none where floating point has no room for them."""
         low, high = np.stack([c.low for c in batch], 1), np.stack([c.high for c in batch], 1)
-        k, own = len(low), np.arange(len(low))
+        k, axis = len(low), np.arange(len(low))
         slabs = self.slabs(low, high, np.array([c.loss for c in batch]))
         inner = low + (high - low) * np.array(_FRACTIONS)[:, None, None]
         places = np.concatenate([slabs, inner])  # [ways, k, n]: slabs from below, from above, inner
         shape = (len(places), k, *low.shape)  # [ways, split coordinate, coordinate, cell]
         starts, stops = np.broadcast_to(low, shape).copy(), np.broadcast_to(high, shape).copy()
-        starts[:, own, own] = stops[:, own, own] = places
+        starts[:, axis, axis] = stops[:, axis, axis] = places
         first = self.flat(np.broadcast_to(low, shape), stops)
         second = self.flat(starts, np.broadcast_to(high, shape))
         costs = first[0] * np.minimum(first[1], _HUGE) + second[0] * np.minimum(second[1], _HUGE)
@@ -263,8 +266,8 @@ class _Search:
         """Return (mass, loss) [..., n] of cells with ends [..., k, n]."""
         k, n = starts.shape[-2:]
         ends = [np.moveaxis(a, -2, 0).reshape(k, -1) for a in (starts, stops)]
-        found = self.bounds(*ends)
-        return found[0].reshape(*starts.shape[:-2], n), found[3].reshape(*starts.shape[:-2], n)
+        bounds = self.bounds(*ends)
+        return bounds[0].reshape(*starts.shape[:-2], n), bounds[3].reshape(*starts.shape[:-2], n)
 
     def slabs(self, low: np.ndarray, high: np.ndarray, loss: np.ndarray) -> np.ndarray:
         """Return where the widest slabs with small losses end, from below and from above.
@@ -272,15 +275,15 @@ class _Search:
         Bisection, since enclosures of smaller boxes are smaller: [2, k, n].
         """
         k, n = low.shape
-        own = np.arange(k)
+        axis = np.arange(k)
         small, large = np.stack([low, high]), np.stack([high, low])
         for _ in range(_BISECTIONS):
             middle = (small + large) / 2
             shape = (2, k, k, n)  # [side, split coordinate, coordinate, cell]
             starts, stops = np.broadcast_to(low, shape).copy(), np.broadcast_to(high, shape).copy()
-            stops[0, own, own], starts[1, own, own] = middle
-            found = self.flat(starts, stops)[1]
-            fits = (found <= _DROP * np.minimum(loss, _HUGE)) & np.isfinite(found)
+            stops[0, axis, axis], starts[1, axis, axis] = middle
+            values = self.flat(starts, stops)[1]
+            fits = (values <= _DROP * np.minimum(loss, _HUGE)) & np.isfinite(values)
             small, large = np.where(fits, middle, small), np.where(fits, large, middle)
         return small
 

@@ -37,10 +37,10 @@ def expression_error(target: ExpressionTarget, x: Any, x_error: Any, xp: Any) ->
         xp: numpy or jax.numpy; infinite where nothing is known.
     """
     columns = [x[:, i] for i in range(x.shape[1])]
-    own = [x_error[:, 0]] * len(columns)
+    x_errors = [x_error[:, 0]] * len(columns)
     errors = []
     for node in target.expression.nodes:
-        error = with_rounding(node, columns, own, xp).error
+        error = with_rounding(node, columns, x_errors, xp).error
         error = xp.broadcast_to(xp.asarray(error, x.dtype), columns[0].shape)
         # The bound itself is computed with rounding, of far less than a thousandth.
         errors.append(xp.where(xp.isnan(error), xp.inf, 1.001 * error))

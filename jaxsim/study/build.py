@@ -20,15 +20,15 @@ from jaxsim.risk import RiskOptions
 from jaxsim.study.build_network import build_network
 from jaxsim.study.build_problem import build_problem
 from jaxsim.study.expand import Variation
-from jaxsim.study.identity import identify
-from jaxsim.study.limits import require_points, require_range, require_samples
-from jaxsim.study.own_parts import Context
-from jaxsim.study.spec import (
+from jaxsim.study.experiment_spec import (
     ExperimentSpec,
     ProblemSpec,
     StatedOptimumSpec,
     TrainingSpec,
 )
+from jaxsim.study.identity import identify
+from jaxsim.study.limits import require_points, require_range, require_samples
+from jaxsim.study.own_parts import Context
 from jaxsim.training.experiment import BatchSize, Experiment, TrainingSet, log_spaced
 
 
@@ -153,18 +153,18 @@ def _require_gradient(problem: Problem, network: Network) -> None:
 
 def _given(optimum: float | list[float] | dict[str, Any] | None) -> Stated | None:
     """Return what a study states of the optimal risk."""
-    said = f"problem.optimum = {optimum!r} is not accepted"
+    refusal = f"problem.optimum = {optimum!r} is not accepted"
     match optimum:
         case None:
             return None
         case list():
             if len(optimum) != 2 or not optimum[0] <= optimum[1]:
                 raise InputError(
-                    f"{said}: it should be a number or [lower, upper] with lower <= upper"
+                    f"{refusal}: it should be a number or [lower, upper] with lower <= upper"
                 )
             return Stated(optimum[0], optimum[1])
         case dict():
-            return _stated(optimum, said)
+            return _stated(optimum, refusal)
     return Stated(optimum, optimum)
 
 
@@ -206,11 +206,11 @@ def _require_remainder(training_set: TrainingSet | None, batch_size: BatchSize) 
     """Refuse to keep the rest of an epoch where there is none."""
     if training_set is None or training_set.partial == "drop":
         return
-    said = 'training.set.partial = "keep" has no effect'
+    refusal = 'training.set.partial = "keep" has no effect'
     if training_set.replacement:
-        raise InputError(f"{said} with replacement, which knows no epochs")
+        raise InputError(f"{refusal} with replacement, which knows no epochs")
     if not isinstance(batch_size, int) or training_set.size % batch_size == 0:
-        raise InputError(f"{said}: the mini-batches of an epoch leave no row unused")
+        raise InputError(f"{refusal}: the mini-batches of an epoch leave no row unused")
 
 
 def _batch_size(spec: TrainingSpec, training_set: TrainingSet | None) -> BatchSize:

@@ -15,12 +15,10 @@ from jaxsim.network.initializers import INITIALIZERS, Initializer
 from jaxsim.network.network import Layer, Network, from_flax, fully_connected
 from jaxsim.problem.user_code import guarded, load
 from jaxsim.registry import build
+from jaxsim.study.experiment_spec import NetworkSpec
 from jaxsim.study.limits import require_parameters
 from jaxsim.study.own_parts import Context, named_or_own
-from jaxsim.study.spec import (
-    NetworkSpec,
-    written,
-)
+from jaxsim.study.section import written
 
 _FACTORS = {
     "standard": lambda fan_in, number: 1.0,
@@ -98,16 +96,16 @@ def build_network(spec: NetworkSpec, inputs: int, outputs: int, context: Context
 
 def _module(name: str, inputs: int, outputs: int, context: Context) -> Network:
     """Return the network of the user's own flax module."""
-    said = f"network.module = {name!r}"
-    factory = guarded(load(name, "network.module", context.allow_code), said)
+    subject = f"network.module = {name!r}"
+    factory = guarded(load(name, "network.module", context.allow_code), subject)
     module = factory()
     if not isinstance(module, nn.Module):
         raise InputError(
-            f"{said} returns an object of type {type(module).__name__}; accepted: a function "
+            f"{subject} returns an object of type {type(module).__name__}; accepted: a function "
             "without arguments that returns a flax linen module"
         )
     network = from_flax(module, inputs, outputs)
-    return replace(network, apply=guarded(network.apply, said))
+    return replace(network, apply=guarded(network.apply, subject))
 
 
 def _joint(
@@ -155,7 +153,7 @@ def _per_layer(spec: Any, depth: int, key: str) -> list[Initializer | None]:
 
 def _frozen(names: list[str], depth: int) -> set[tuple[int, str]]:
     """Return the (layer number, part) pairs that names like "output.weights" mean."""
-    found = set()
+    frozen = set()
     for name in names:
         layer, _, part = name.partition(".")
         parts = (part,) if "." in name else ("weights", "biases")
@@ -166,5 +164,5 @@ def _frozen(names: list[str], depth: int) -> set[tuple[int, str]]:
                 f"network.freeze = {name!r} is not accepted: it should be layer1 to layer{depth} "
                 'or output, perhaps with ".weights" or ".biases"'
             )
-        found |= {(number, p) for p in parts}
-    return found
+        frozen |= {(number, p) for p in parts}
+    return frozen

@@ -20,11 +20,8 @@ from jaxsim.problem.targets import ExpressionTarget, FunctionTarget, LabelTarget
 from jaxsim.registry import build, call
 from jaxsim.risk.teacher import TeacherTarget
 from jaxsim.study.build_network import build_network
+from jaxsim.study.experiment_spec import NetworkSpec, ProblemSpec
 from jaxsim.study.own_parts import Context, named_or_own, own_function
-from jaxsim.study.spec import (
-    NetworkSpec,
-    ProblemSpec,
-)
 from jaxsim.training.keys import root_key
 
 Outputs = Annotated[int, Field(ge=1, le=100_000)]
@@ -107,8 +104,8 @@ def _teacher(dimension: int, context: Context) -> Any:
 
 def _function(dimension: int, context: Context) -> Any:
     def function(function: str, outputs: Outputs = 1) -> FunctionTarget:
-        own = own_function({"function": function}, "problem.target", context)
-        target = FunctionTarget(own, outputs)
+        user_function = own_function({"function": function}, "problem.target", context)
+        target = FunctionTarget(user_function, outputs)
         for dtype in (jnp.float32, jnp.float64):  # as trainings and risks will trace it
             jax.eval_shape(target, jax.ShapeDtypeStruct((2, dimension), dtype))
         return target

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from jaxsim.errors import InputError, shown
+from jaxsim.study.experiment_spec import ExperimentSpec
 from jaxsim.study.read import check, set_key
-from jaxsim.study.spec import ExperimentSpec, StudySpec
+from jaxsim.study.spec import StudySpec
 
 LARGEST_GRID = 100_000
 LONGEST_LABEL = 200
@@ -36,7 +37,7 @@ def variations(study: StudySpec) -> list[Variation]:
             two experiments that are the same.
     """
     base = study.model_dump(include=set(ExperimentSpec.model_fields), exclude_unset=True)
-    found: list[Variation] = []
+    variation_list: list[Variation] = []
     for name, changes in _changes(study):
         table = copy.deepcopy(base)
         for key, value in changes.items():
@@ -47,9 +48,9 @@ def variations(study: StudySpec) -> list[Variation]:
                 )
             set_key(table, key, value)
         spec = check(table, ExperimentSpec)
-        found.append(Variation(name, spec))
-    _require_distinct(found)
-    return found
+        variation_list.append(Variation(name, spec))
+    _require_distinct(variation_list)
+    return variation_list
 
 
 def _changes(study: StudySpec) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -111,24 +112,26 @@ def _axis(key: str, values: list[Any]) -> list[tuple[str, Any]]:
 
 def _told_apart(names: list[str], labels: list[str | None], tables: list[Any]) -> list[str]:
     """Return the labels, or names with what differs between tables whose names are equal."""
-    found = [label or name for label, name in zip(labels, names, strict=True)]
+    distinct = [label or name for label, name in zip(labels, names, strict=True)]
     for name in {n for n in names if names.count(n) > 1}:
         alike = [i for i, n in enumerate(names) if n == name and labels[i] is None]
         flat = {i: _flat(tables[i]) for i in alike}
         keys = dict.fromkeys(k for f in flat.values() for k in f)
         varying = [k for k in keys if len({canonical(f.get(k)) for f in flat.values()}) > 1]
         for i in alike:
-            found[i] = ", ".join([name, *(_name(k, flat[i][k]) for k in varying if k in flat[i])])
-    return found
+            distinct[i] = ", ".join(
+                [name, *(_name(k, flat[i][k]) for k in varying if k in flat[i])]
+            )
+    return distinct
 
 
 def _flat(table: Any, prefix: str = "") -> dict[str, Any]:
     """Return nested tables as one with dotted keys."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in table.items() if isinstance(table, dict) else ():
         name = f"{prefix}{key}"
-        found |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return found
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _name(key: str, value: Any) -> str:

@@ -59,13 +59,13 @@ def identify(
         if content:
             tables[section]["content"] = content
     shape = (network.inputs, network.outputs)
-    more = ["error rate"] if error_rate else []
+    recorded = ["error rate"] if error_rate else []
     return Identity(
         key_words=identity_words(_random(tables, paired, base)),
-        id="".join(f"{word:08x}" for word in identity_words(canonical([seed, tables, *more]))),
+        id="".join(f"{word:08x}" for word in identity_words(canonical([seed, tables, *recorded]))),
         initialization_key=canonical([tables["network"], *shape, tables["precision"]]),
         training_key=_program(tables, problem, seed),
-        evaluation_key=_evaluation(tables, problem, network, [seed], more),
+        evaluation_key=_evaluation(tables, problem, network, [seed], recorded),
         hypothesis_class=_family(tables, network),
         optimum_key=_optimum(tables),
     )
@@ -150,14 +150,14 @@ def _optimum(tables: dict[str, Any]) -> str:
     """
     problem = {k: v for k, v in tables["problem"].items() if k not in ("risk", "optimum")}
     network = tables["network"]
-    own = [network["activation"], network["module"], network.get("content")]
+    user_parts = [network["activation"], network["module"], network.get("content")]
     frozen = {k: v for k, v in network.items() if k != "hidden"} if network["freeze"] else None
-    return canonical([problem, own, frozen])
+    return canonical([problem, user_parts, frozen])
 
 
 def _architecture(tables: dict[str, Any], network: Network) -> list[Any]:
     shapes = [
         [s.fan_in, s.fan_out, s.biases is not None, s.multiplier] for s in network.layer_specs
     ]
-    own = [tables["network"]["module"], tables["network"].get("content")]
-    return [shapes, tables["network"]["activation"], *own]
+    user_parts = [tables["network"]["module"], tables["network"].get("content")]
+    return [shapes, tables["network"]["activation"], *user_parts]

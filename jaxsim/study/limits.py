@@ -84,9 +84,9 @@ def require_range(problem: Problem, precision: str) -> None:
     if isinstance(problem.target, LabelTarget) and problem.target.classes is None:
         sets["labels"] = problem.target.labels
     for what, values in sets.items():
-        found = float(np.abs(values).max(initial=0.0))
-        if found > largest:
+        size = float(np.abs(values).max(initial=0.0))
+        if size > largest:
             raise InputError(
-                f"problem: {what} as large as {found:.4g} are infinite in {precision}; accepted: "
+                f"problem: {what} as large as {size:.4g} are infinite in {precision}; accepted: "
                 f"up to {largest:.3g}, by scaling, or precision = 'float64'"
             )

@@ -56,13 +56,15 @@ def own_function(spec: dict[str, Any], key: str, context: Context) -> Callable[.
     """Return the user's function that a table names."""
     name = spec.get("function", "")
     function = load(name, "function", context.allow_code)
-    said = f"{key}.function = {name!r}"
+    subject = f"{key}.function = {name!r}"
 
     @functools.wraps(function)
     def array(*arguments: Any) -> jax.Array:
-        found = jnp.asarray(function(*arguments))
-        if found.dtype.kind not in "biu" and not jnp.issubdtype(found.dtype, jnp.floating):
-            raise InputError(f"{said} returns an array of {found.dtype}; accepted: real numbers")
-        return found
+        values = jnp.asarray(function(*arguments))
+        if values.dtype.kind not in "biu" and not jnp.issubdtype(values.dtype, jnp.floating):
+            raise InputError(
+                f"{subject} returns an array of {values.dtype}; accepted: real numbers"
+            )
+        return values
 
-    return guarded(array, said)
+    return guarded(array, subject)

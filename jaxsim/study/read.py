@@ -25,21 +25,21 @@ def read_table(path: Path, what: str = "study") -> dict[str, Any]:
     Raises:
         InputError: if it cannot be read or is not TOML, with the place.
     """
-    said = f"{what} = {str(path)!r}"
+    subject = f"{what} = {str(path)!r}"
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:
             raise InputError(
-                f"{said} has {size:,} bytes; accepted: up to {LARGEST_FILE:,}, and data in a file "
-                "of their own (problem.data)"
+                f"{subject} has {size:,} bytes; accepted: up to {LARGEST_FILE:,}, and data in a "
+                "file of their own (problem.data)"
             )
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{said} cannot be read: {error.strerror}") from None
+        raise InputError(f"{subject} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, integers too long to convert
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{said} is not valid TOML: {error}") from None
+        raise InputError(f"{subject} is not valid TOML: {error}") from None
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -123,21 +123,21 @@ def changed(table: Mapping[str, Any], settings: Iterable[tuple[str, Any]]) -> di
     Raises:
         InputError: if both are set, or as `set_key`.
     """
-    found, asking = table_of(table), set()
+    updated, asking = table_of(table), set()
     for key, value in settings:
         top = key.split(".")[0]
         if top in ASKING and top not in asking:
             asking.add(top)
-            if found.get(top) is None and len(asking) == 1:
-                found.pop(next(other for other in ASKING if other != top), None)
-        set_key(found, key, value)
-    found = plain(found)
-    if all(found.get(key) is not None for key in ASKING):
+            if updated.get(top) is None and len(asking) == 1:
+                updated.pop(next(other for other in ASKING if other != top), None)
+        set_key(updated, key, value)
+    updated = plain(updated)
+    if all(updated.get(key) is not None for key in ASKING):
         raise InputError(
-            f"events = {found['events']!r} is not accepted beside epsilon = {found['epsilon']!r}: "
-            "give the latter as events.above_optimum"
+            f"events = {updated['events']!r} is not accepted beside epsilon = "
+            f"{updated['epsilon']!r}: give the latter as events.above_optimum"
         )
-    return found
+    return updated
 
 
 def checked_settings(settings: Any) -> Sequence[str]:

@@ -18,7 +18,7 @@ from jaxsim.problem.losses import LOSSES
 from jaxsim.problem.noise import NOISES
 from jaxsim.registry import Registry
 from jaxsim.study.build_problem import TEACHER_DEFAULTS
-from jaxsim.study.spec import NetworkSpec
+from jaxsim.study.experiment_spec import NetworkSpec
 
 
 def resolved(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,8 +33,8 @@ def resolved(tables: Mapping[str, Any]) -> dict[str, Any]:
         >>> resolved({"problem": {"noise": {"law": "normal", "std": 0.1}, "data": "iris"}})["problem"]
         {'noise': {'law': 'normal', 'std': 0.1}, 'data': {'name': 'iris', 'scale': 'standardize', 'task': 'auto', 'target_scale': 'none', 'test': None, 'risk_over': None}}
     """  # noqa: E501
-    found = copy.deepcopy(dict(tables))
-    problem = found.get("problem", {})
+    complete = copy.deepcopy(dict(tables))
+    problem = complete.get("problem", {})
     for key, registry, tag in (
         ("input", INPUT_LAWS, "law"), ("noise", NOISES, "law"), ("loss", LOSSES, "name"),
     ):  # fmt: skip
@@ -44,11 +44,11 @@ def resolved(tables: Mapping[str, Any]) -> dict[str, Any]:
         problem["data"] = _data(problem["data"])
     if isinstance(problem.get("target"), dict):
         problem["target"] = _target(problem["target"])
-    if "network" in found:
-        found["network"] = _network(found["network"])
-    if "optimizer" in found:
-        found["optimizer"] = _optimizer(found["optimizer"])
-    return found
+    if "network" in complete:
+        complete["network"] = _network(complete["network"])
+    if "optimizer" in complete:
+        complete["optimizer"] = _optimizer(complete["optimizer"])
+    return complete
 
 
 def _named(registry: Registry, spec: Any, tag: str) -> Any:
@@ -56,8 +56,8 @@ def _named(registry: Registry, spec: Any, tag: str) -> Any:
     table = {tag: spec} if isinstance(spec, str) else spec
     if not isinstance(table, dict) or table.get(tag) not in registry:
         return spec
-    found = _with_defaults(registry[table[tag]], table)
-    return spec if found == {tag: spec} else found
+    complete = _with_defaults(registry[table[tag]], table)
+    return spec if complete == {tag: spec} else complete
 
 
 def _with_defaults(factory: Callable[..., Any], table: dict[str, Any]) -> dict[str, Any]:
@@ -81,29 +81,29 @@ def _data(spec: Any) -> Any:
 
 
 def _target(table: dict[str, Any]) -> dict[str, Any]:
-    found = dict(table)
-    if isinstance(found.get("teacher"), dict):
+    complete = dict(table)
+    if isinstance(complete.get("teacher"), dict):
         fields = NetworkSpec.model_fields
         defaults = {k: f.get_default(call_default_factory=True) for k, f in fields.items()}
-        found["teacher"] = _network({**defaults, **found["teacher"]})
-        return {**TEACHER_DEFAULTS, **found}
-    return {**found, "outputs": found.get("outputs", 1)}
+        complete["teacher"] = _network({**defaults, **complete["teacher"]})
+        return {**TEACHER_DEFAULTS, **complete}
+    return {**complete, "outputs": complete.get("outputs", 1)}
 
 
 def _network(table: dict[str, Any]) -> dict[str, Any]:
-    found = dict(table)
-    if found.get("module") is not None:
-        return {"module": found["module"]}
-    if "activation" in found:
-        found["activation"] = _named(ACTIVATIONS, found["activation"], "name")
-    found["biases"] = _joint_biases(found)
+    complete = dict(table)
+    if complete.get("module") is not None:
+        return {"module": complete["module"]}
+    if "activation" in complete:
+        complete["activation"] = _named(ACTIVATIONS, complete["activation"], "name")
+    complete["biases"] = _joint_biases(complete)
     for key in ("weights", "biases"):
-        value = found.get(key)
+        value = complete.get(key)
         if isinstance(value, list):
-            found[key] = [_named(INITIALIZERS, v, "law") for v in value]
+            complete[key] = [_named(INITIALIZERS, v, "law") for v in value]
         elif value is not None:
-            found[key] = _named(INITIALIZERS, value, "law")
-    return found
+            complete[key] = _named(INITIALIZERS, value, "law")
+    return complete
 
 
 def _joint_biases(table: dict[str, Any]) -> Any:
@@ -124,11 +124,11 @@ _JOINT = frozenset({"randomized_asymmetric"})
 
 
 def _optimizer(table: dict[str, Any]) -> dict[str, Any]:
-    found = dict(table)
-    if isinstance(found.get("learning_rate"), dict):
-        found["learning_rate"] = _named(SCHEDULES, found["learning_rate"], "schedule")
+    complete = dict(table)
+    if isinstance(complete.get("learning_rate"), dict):
+        complete["learning_rate"] = _named(SCHEDULES, complete["learning_rate"], "schedule")
     try:
         built = optimizer(table)
     except InputError:  # of a study whose grid completes the table
-        return found
-    return {**found, "variant": built.variant, **dict(built.hyperparameters)}
+        return complete
+    return {**complete, "variant": built.variant, **dict(built.hyperparameters)}

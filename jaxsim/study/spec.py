@@ -1,211 +1,23 @@
-"""The study format: which tables and keys a study file has, their types and defaults.
+"""The study format: an experiment, the grid that varies it, the questions, and how they are run.
 
-Unknown keys are errors. Names with parameters ({ law = "uniform", low = -1 }, { name = "adam",
-... }) are checked by the registries of the mathematics they name, whose signatures are
-the documentation of their parameters.
+Unknown keys are errors.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, field_validator, model_serializer
 from pydantic_core import PydanticCustomError
 
 from jaxsim.engines.registry import ENGINES, current_name
 from jaxsim.questions.events import Asked, Event, events_of
+from jaxsim.study.experiment_spec import ExperimentSpec
+from jaxsim.study.section import Section, Table
+from jaxsim.study.slurm_spec import SlurmSpec
 
-Table = dict[str, Any]
-NameOrTable = str | Table
-Positive = Annotated[int, Field(ge=1)]
-MOST_CHECKPOINTS = 100_000
-"""Of one experiment."""
 MOST_SECONDS = 1e9
 """Of a budget."""
-
-
-class Section(BaseModel):
-    """A table of the study file: unknown keys are errors, types are strict."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def written(section: Section) -> set[str]:
-    """Return the keys of a table that its writer stated.
-
-    Resolved tables, such as those of a result directory, state every key; they show by a key that
-    is null, which TOML cannot say. Of them, what differs from its default was stated.
-    """
-    fields = type(section).model_fields
-    stated = section.model_fields_set
-    if not any(getattr(section, key) is None for key in stated):
-        return set(stated)
-    return {
-        key
-        for key in stated
-        if getattr(section, key) != fields[key].get_default(call_default_factory=True)
-    }
-
-
-class RiskSpec(Section):
-    """[problem.risk]: how the true risk is computed where it is not an exact finite sum."""
-
-    pieces: Annotated[int, Field(ge=1, le=2**20)] | None = Field(
-        default=None,
-        description="capacity for linear pieces of one-dimensional networks; default by size",
-    )
-    nodes: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        default=None, description="quadrature nodes per piece; default by degree"
-    )
-    points: Annotated[int, Field(ge=1, le=2**26)] = Field(
-        default=1024, description="quasi-Monte Carlo points per scrambled replicate"
-    )
-    replicates: Annotated[int, Field(ge=2, le=4096)] = Field(
-        default=16, description="independent scramblings, from whose spread the error is computed"
-    )
-
-
-class ProblemSpec(Section):
-    """[problem]: the law of (X, Y), the loss, and what is known of the optimal risk."""
-
-    input: NameOrTable | None = Field(
-        default=None, description='law of X, e.g. { law = "uniform", ... }'
-    )
-    data: NameOrTable | None = Field(
-        default=None,
-        description="a data set in place of input and target, by name or as a table of name or "
-        "path, scale, target_scale, task, label; test = { fraction = 0.2, seed = 0, stratified = "
-        'true } or { path = "test.csv" } holds rows out, risk_over = "test", "train" or "all" '
-        "says which rows the risk is over",
-    )
-    target: str | Annotated[list[str], Field(max_length=1000)] | Table | None = Field(
-        default=None, description="an expression in x, x1, x2, ...; one per output; or a table"
-    )
-    noise: NameOrTable = Field(default="none", description='e.g. { law = "normal", std = 0.1 }')
-    loss: NameOrTable = Field(
-        default="squared", description="squared is the plain square, without 1/2"
-    )
-    optimum: float | list[float] | Table | None = Field(
-        default=None,
-        description="the optimal true risk if known, or [lower, upper]; or a table of value, or of "
-        "lower and upper, or of one of them, with a reason",
-    )
-    risk: RiskSpec = Field(default_factory=RiskSpec)
-
-
-class StatedOptimumSpec(Section):
-    """problem.optimum as a table: what the user knows of the optimal risk, and how."""
-
-    value: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    reason: Annotated[str, Field(max_length=500)] = ""
-
-
-class NetworkSpec(Section):
-    """[network]: architecture and law of the random initialization."""
-
-    hidden: Annotated[list[Positive], Field(max_length=1000)] | None = Field(
-        default=None, description="widths of the hidden layers"
-    )
-    activation: NameOrTable = Field(
-        default="relu", description="of the hidden layers, a name or a table"
-    )
-    weights: NameOrTable | list[NameOrTable] = Field(
-        default="he_normal", description="law at initialization; a list gives one per layer"
-    )
-    biases: NameOrTable | Literal[False] | list[NameOrTable | Literal[False]] = Field(
-        default="zero",
-        description="law at initialization; false for none; a list gives one per layer",
-    )
-    output_bias: bool | None = Field(
-        default=None, description="false removes the output layer's biases"
-    )
-    freeze: list[str] = Field(
-        default_factory=list,
-        description='parameters kept at their initial values: "output.weights"',
-    )
-    parametrization: Literal["standard", "ntk", "mean_field"] = Field(
-        default="standard",
-        description="factor of each layer: 1; ntk: fan_in^(-1/2); mean_field: 1 / fan_in from the "
-        "second layer on",
-    )
-    module: str | None = Field(
-        default=None, description='your own flax linen module: "module:factory"'
-    )
-
-
-class TrainingSetSpec(Section):
-    """[training.set]: a finite training set in place of fresh samples."""
-
-    size: Positive = Field(description="number of training samples")
-    scope: Literal["replicate", "study"] = Field(
-        default="replicate",
-        description="drawn anew for each replicate, or once for all: then every probability is "
-        "conditional on that one set",
-    )
-    distinct: bool = Field(
-        default=False, description="drawn without replacement (finite input laws only)"
-    )
-    replacement: bool = Field(
-        default=False,
-        description="mini-batches with replacement; otherwise shuffled epochs of size // "
-        "batch_size mini-batches, which leave size % batch_size rows unused in each epoch",
-    )
-    partial: Literal["drop", "keep"] = Field(
-        default="drop",
-        description='what becomes of the rows that an epoch leaves: unused, or with "keep" a '
-        "smaller mini-batch that ends it (vmap engine)",
-    )
-
-    @model_serializer(mode="wrap")
-    def _without_defaults_of_later_keys(self, handler: Any) -> dict[str, Any]:
-        """Leave out what older versions did not know: identities derive from these tables."""
-        found = handler(self)
-        if found.get("partial") == "drop":
-            del found["partial"]
-        return found
-
-
-class TrainingSpec(Section):
-    """[training]: where gradients come from."""
-
-    batch_size: Positive | Literal["population", "full"] = Field(
-        default=32, description='"population": the exact gradient of the true risk'
-    )
-    set: TrainingSetSpec | None = Field(
-        default=None, description="absent: fresh samples in every step"
-    )
-
-
-class ExperimentSpec(Section):
-    """What one experiment is made of: everything that fixes the law of a run."""
-
-    steps: Annotated[int, Field(ge=0, le=2**31 - 2)] = Field(
-        default=1000, description="training steps n of every run"
-    )
-    checkpoints: (
-        Annotated[int, Field(ge=1, le=MOST_CHECKPOINTS)]
-        | Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MOST_CHECKPOINTS)]
-    ) = Field(
-        default=16,
-        description="about how many, log-spaced, or the steps themselves; 0 is always included",
-    )
-    precision: Literal["float32", "float64"] = Field(
-        default="float32", description="of training; risks and statistics are always float64"
-    )
-    problem: ProblemSpec
-    network: NetworkSpec
-    optimizer: Table = Field(description="name, learning_rate and hyperparameters")
-    training: TrainingSpec = Field(default_factory=TrainingSpec)
 
 
 def _known_engine(name: Any) -> Any:
@@ -300,71 +112,6 @@ class EventsSpec(Section):
         return {key: value for key, value in handler(self).items() if value is not None}
 
 
-_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:&|()\[\]*=@+/-]+$", max_length=200)]
-_Gpus = Annotated[str, Field(pattern=r"^(0|([A-Za-z0-9_.-]+:)?[1-9][0-9]*)$")]
-"""What Slurm's own names are made of: nothing that a shell would read as more than a word."""
-
-
-FORMER_SLURM_KEYS = {"notice": "grace_period"}
-
-
-def current_slurm_keys(table: Any) -> Any:
-    """Return a [slurm] table with the names of today for keys that had others.
-
-    Raises:
-        PydanticCustomError: if it says one key by both names.
-    """
-    if not isinstance(table, dict):
-        return table
-    for former, name in FORMER_SLURM_KEYS.items():
-        if table.get(former) is not None and table.get(name) is not None:
-            raise PydanticCustomError(
-                "said_twice",
-                "{former} is the former name of {name}",
-                {"former": former, "name": name},
-            )
-        if former in table:
-            table = {name: table[former]} | {k: v for k, v in table.items() if k != former}
-    return table
-
-
-class SlurmSpec(Section):
-    """[slurm]: what `jaxsim launch` asks of a cluster; no run depends on it."""
-
-    _former_keys = model_validator(mode="before")(current_slurm_keys)
-
-    partition: _Word | None = Field(default=None, description="--partition")
-    account: _Word | None = Field(default=None, description="--account")
-    qos: _Word | None = Field(default=None, description="--qos")
-    constraint: _Word | None = Field(default=None, description="--constraint, e.g. a kind of GPU")
-    reservation: _Word | None = Field(default=None, description="--reservation")
-    gpus: Annotated[int, Field(ge=0)] | _Gpus | None = Field(
-        default=None, description="GPUs of each task, as 1 or a100:1; 0 (default) for CPUs"
-    )
-    gres: _Word | None = Field(default=None, description="--gres, in place of gpus")
-    cpus: Positive | None = Field(default=None, description="cores of each task; 1 by default")
-    memory: _Word | None = Field(default=None, description="--mem of each task, e.g. 8G")
-    time: Annotated[str, Field(pattern=r"^(\d+-)?\d+(:\d+){0,2}$")] | None = Field(
-        default=None, description='limit of each attempt of a task, as Slurm has it; "01:00:00"'
-    )
-    grace_period: Annotated[int, Field(ge=1, le=65535)] | None = Field(
-        default=None, description="seconds before the limit at which a task stops; 60 by default"
-    )
-    tasks: Positive | None = Field(default=None, description="size of the array; 1 by default")
-    parallel: Positive | None = Field(default=None, description="tasks at the same time")
-    container: str | None = Field(default=None, description="an Apptainer image")
-    modules: list[str] | None = Field(default=None, description="environment modules to load")
-    environment: dict[str, str] | None = Field(
-        default=None, description="environment variables of the tasks"
-    )
-    options: list[str] | None = Field(
-        default=None, description='more options of sbatch: "--exclude=node7"'
-    )
-    python: str | None = Field(
-        default=None, description="interpreter on the nodes; the one that submits by default"
-    )
-
-
 class StudySpec(ExperimentSpec):
     """A study file: one base experiment, the grid that varies it, and the questions asked."""
 
@@ -432,9 +179,9 @@ class StudySpec(ExperimentSpec):
     @model_serializer(mode="wrap")
     def _as_asked(self, handler: Any) -> dict[str, Any]:
         """Leave out `events` where they are not stated, and the `epsilon` that they replace."""
-        found = handler(self)
-        found.pop("events" if found.get("events") is None else "epsilon", None)
-        return found
+        dumped = handler(self)
+        dumped.pop("events" if dumped.get("events") is None else "epsilon", None)
+        return dumped
 
     @property
     def asking(self) -> Asked:

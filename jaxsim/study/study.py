@@ -68,12 +68,12 @@ class Study:
         path = path_of("study", source)
         name = str(source)
         try:
-            there = path.is_file()
+            is_file = path.is_file()
         except OSError as error:
             raise InputError(f"study = {name!r} cannot be read: {error.strerror}") from None
-        if name in READY and not there:
+        if name in READY and not is_file:
             return cls.from_dict(ready_table(name), settings, allow_code)
-        if not there:
+        if not is_file:
             raise InputError(
                 f"study = {name!r} is neither a file nor a ready study; accepted: the path of a "
                 f"TOML file, or one of {', '.join(sorted(READY))}"

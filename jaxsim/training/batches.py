@@ -119,8 +119,8 @@ def _from_training_set(experiment: Experiment, chosen: TrainingSet) -> Batches:
         return samples(key) if chosen.scope == "study" else ()
 
     def init(key: Array) -> Any:
-        own = samples(key) if chosen.scope == "replicate" else ()
-        return own, (jnp.zeros(size, jnp.int32) if epochs else ())
+        samples_of_replicate = samples(key) if chosen.scope == "replicate" else ()
+        return samples_of_replicate, (jnp.zeros(size, jnp.int32) if epochs else ())
 
     def table(shared: Any, carried: Any) -> Samples:
         return shared if chosen.scope == "study" else carried[0]
@@ -130,7 +130,7 @@ def _from_training_set(experiment: Experiment, chosen: TrainingSet) -> Batches:
             return carried, jnp.arange(size, dtype=jnp.int32)
         if not epochs:
             return carried, uniform_index(jax.random.fold_in(key, n), size, batch)
-        own, order = carried
+        drawn, order = carried
         epoch, place = n // per_epoch, n % per_epoch
         order = jax.lax.cond(
             place == 0,
@@ -141,8 +141,8 @@ def _from_training_set(experiment: Experiment, chosen: TrainingSet) -> Batches:
         )
         if keep:
             # The last mini-batch is filled up with rows that do not count.
-            return (own, order), order[(place * batch + jnp.arange(batch)) % size]
-        return (own, order), jax.lax.dynamic_slice_in_dim(order, place * batch, batch)
+            return (drawn, order), order[(place * batch + jnp.arange(batch)) % size]
+        return (drawn, order), jax.lax.dynamic_slice_in_dim(order, place * batch, batch)
 
     def weights(n: Array) -> Array:
         return ((n % per_epoch) * batch + jnp.arange(batch) < size).astype(dtype)

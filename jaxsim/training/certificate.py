@@ -88,11 +88,13 @@ def make_certificate(
                 slack = jnp.where(finite, moved, jnp.inf) + biases
             else:
                 slack = lipschitz * slack
-                own = jnp.where(weights == 0, 0.0, (layer.size + slack)[:, None] * weights).sum(0)
+                passed_on = jnp.where(
+                    weights == 0, 0.0, (layer.size + slack)[:, None] * weights
+                ).sum(0)
                 passed = jnp.where(
                     layer.weights == 0, 0.0, slack[:, None] * jnp.abs(layer.weights)
                 ).sum(0)
-                slack = own + passed + biases
+                slack = passed_on + passed + biases
             stays = layer.clears(activation, slack)
             if number == 1:
                 dead_neurons = stays.sum().astype(jnp.int32)

@@ -154,7 +154,7 @@ def make_ranges(
         on_rays = forward_passes.preactivation_range(theta, rays) if by_rays else None
         surely_on_rays = certain_range(theta, rays) if by_rays else None
         unbiased = jnp.asarray(True)
-        found: list[LayerRange] = []
+        layers_so_far: list[LayerRange] = []
         error: Array | None = None
         for number, (weights, biases) in enumerate(layers):
             nowhere = jnp.full_like(biases, -jnp.inf), jnp.full_like(biases, jnp.inf)
@@ -170,7 +170,7 @@ def make_ranges(
                 positive = support.positive_part(weights) + jax.nn.relu(biases)
                 size = support.extent()
             else:
-                before = found[-1]
+                before = layers_so_far[-1]
                 below, above = _image(activation, before.low, before.high)
                 size = jnp.maximum(jnp.abs(below), jnp.abs(above))
                 low, high = _interval_product(below, above, weights, biases)
@@ -190,10 +190,10 @@ def make_ranges(
             rounding = units * unit * (magnitude + jnp.abs(biases))
             inherited = 0.0 if error is None else _times(error, jnp.abs(weights)) * (1 + unit)
             error = rounding + inherited
-            found.append(
+            layers_so_far.append(
                 LayerRange(low, high, error, positive == 0, weights, size, dtype, *surely, still)
             )
-        return tuple(found)
+        return tuple(layers_so_far)
 
     return ranges
 
@@ -230,13 +230,13 @@ def make_inactivity(
 
     def inactivity(theta: Array) -> Inactivity:
         layers = network.layers(theta)
-        found = ranges(theta) if ranges else (None,) * depth
+        layer_ranges = ranges(theta) if ranges else (None,) * depth
         counts = jnp.zeros(depth, jnp.int32)
         if ranges:
-            dead = [layer.clears(activation).sum() for layer in found if layer is not None]
+            dead = [layer.clears(activation).sum() for layer in layer_ranges if layer is not None]
             counts = jnp.stack(dead).astype(jnp.int32)
         constant: Array | None = None
-        for (weights, biases), layer in zip(layers, (*found, None), strict=True):
+        for (weights, biases), layer in zip(layers, (*layer_ranges, None), strict=True):
             if constant is None:
                 low, high = support.affine_range(weights, biases)
                 constant = low == high

@@ -62,8 +62,8 @@ def make_certain_range(
         units += weights.shape[0]
         size = jnp.abs(weights)
         z = h @ weights + biases
-        own = jnp.abs(h) * units + error * (1 + 1 / unit)
-        margin = unit * (own @ size + units * jnp.abs(biases))
+        rounded = jnp.abs(h) * units + error * (1 + 1 / unit)
+        margin = unit * (rounded @ size + units * jnp.abs(biases))
         ends = (z - margin).min(0), (z + margin).max(0)
         values = activation.function(z)
         after = _spread(activation, z, values, margin, dtype, unit)
@@ -71,8 +71,8 @@ def make_certain_range(
 
     def every(theta: Array, x: Array) -> tuple[list[Array], list[Array]]:
         start = (x, jnp.zeros_like(x), jnp.asarray(1.5 + draw_units, x.dtype))
-        _, found = over_layers(step, start, network.layers(theta)[:-1])
-        return [low for low, _ in found], [high for _, high in found]
+        _, per_layer = over_layers(step, start, network.layers(theta)[:-1])
+        return [low for low, _ in per_layer], [high for _, high in per_layer]
 
     def certain_range(theta: Array, x: Array) -> CertainRange:
         chunks = -(-x.shape[0] // _CHUNK)

@@ -30,11 +30,11 @@ def native_unsupported_reason(experiment: Experiment) -> str:
         return "it is a program for CPUs"
     if library.compiler() is None:
         return "there is no C compiler: none of cc, gcc and clang is installed, and CC is not set"
-    found = _source(ByText(experiment, experiment.training_key), lanes_of(experiment))
-    if isinstance(found, str):
-        return found
+    source = _source(ByText(experiment, experiment.training_key), lanes_of(experiment))
+    if isinstance(source, str):
+        return source
     try:
-        library.load(found)
+        library.load(source)
     except InputError as error:
         return str(error)
     return ""

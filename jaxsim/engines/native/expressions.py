@@ -107,12 +107,12 @@ class Statements:
             return [self._gather(parameters, *inputs)]
         if name == "scatter-add":
             return [self._scatter_add(parameters, *inputs)]
-        one = functools.partial(self._elementwise, name, dtype, parameters)
+        elementwise = functools.partial(self._elementwise, name, dtype, parameters)
         broadcast: list[Values] = list(np.broadcast_arrays(*inputs))
-        found = np.empty(broadcast[0].shape, object)
-        for place in np.ndindex(found.shape):
-            found[place] = one(*(array[place] for array in broadcast))
-        return [found]
+        values = np.empty(broadcast[0].shape, object)
+        for place in np.ndindex(values.shape):
+            values[place] = elementwise(*(array[place] for array in broadcast))
+        return [values]
 
     def _elementwise(self, name: str, dtype: Any, parameters: Any, *values: Value) -> Value:
         varying = any(value.varying for value in values)
@@ -134,14 +134,14 @@ class Statements:
         if operand.ndim != 1 or not plain or indices.shape[-1] != 1:
             raise Untranslatable("the native engine gathers numbers from vectors only")
         fill = constant(np.asarray(np.nan, operand[0].dtype))[()]
-        found = np.empty(indices.shape[:-1], object)
-        for place in np.ndindex(found.shape):
+        gathered = np.empty(indices.shape[:-1], object)
+        for place in np.ndindex(gathered.shape):
             text = vector(fill)
             for k, value in enumerate(operand):
                 here = f"(mask)({vector(indices[place][0])} == {k})"
                 text = f"select({here}, {vector(value)}, {text})"
-            found[place] = self.name(text, operand[0].dtype, True)
-        return found
+            gathered[place] = self.name(text, operand[0].dtype, True)
+        return gathered
 
     def _scatter_add(
         self, parameters: Any, operand: Values, indices: Values, updates: Values
@@ -150,23 +150,23 @@ class Statements:
         plain = numbers.inserted_window_dims == (0,) and numbers.update_window_dims == ()
         if operand.ndim != 1 or not plain or indices.shape[-1] != 1:
             raise Untranslatable("the native engine scatters numbers into vectors only")
-        found = operand.copy()
+        scattered = operand.copy()
         for place in np.ndindex(updates.shape):
-            for k in range(len(found)):
+            for k in range(len(scattered)):
                 here = f"(mask)({vector(indices[place][0])} == {k})"
                 text = f"select({here}, {vector(updates[place])}, splat(0))"
-                text = f"{vector(found[k])} + {text}"
-                found[k] = self.name(text, operand[0].dtype, True)
-        return found
+                text = f"{vector(scattered[k])} + {text}"
+                scattered[k] = self.name(text, operand[0].dtype, True)
+        return scattered
 
 
 def _reduced(combine: Callable, array: Values, axes: tuple[int, ...]) -> Values:
     kept = [axis for axis in range(array.ndim) if axis not in axes]
     rows = array.transpose(*kept, *axes).reshape(*(array.shape[axis] for axis in kept), -1)
-    found = np.empty(rows.shape[:-1], object)
-    for place in np.ndindex(found.shape):
-        found[place] = functools.reduce(combine, rows[place])
-    return found
+    reduced = np.empty(rows.shape[:-1], object)
+    for place in np.ndindex(reduced.shape):
+        reduced[place] = functools.reduce(combine, rows[place])
+    return reduced
 
 
 def _broadcast(shape: Any, parameters: Any, array: Values, *_: Values) -> Values:

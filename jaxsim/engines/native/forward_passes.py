@@ -46,7 +46,7 @@ def native_forward_passes(network: Network) -> ForwardPasses:
         shapes = [shape, *[(neurons,)] * tracked]
         out, *maxima = _call(of_values, shapes, theta, points)
         out = jnp.swapaxes(out, 1, 2).reshape(-1, width)[: x.shape[0]]
-        sizes, *slopes = (_by_layer(network, found) for found in maxima)
+        sizes, *slopes = (_by_layer(network, layer_maxima) for layer_maxima in maxima)
         steep = slopes[0] if slopes else ()
         return Values(out, (jnp.abs(x).max(0), *sizes), steep)
 
@@ -63,8 +63,8 @@ def _call(
 ) -> list[Array]:
     results = [jax.ShapeDtypeStruct(shape, REAL) for shape in (*shapes, (source.scratch,))]
     name = library.load(source)
-    found = jax.ffi.ffi_call(name, results, vmap_method="expand_dims")(theta, points)
-    return list(found[:-1])
+    results_and_scratch = jax.ffi.ffi_call(name, results, vmap_method="expand_dims")(theta, points)
+    return list(results_and_scratch[:-1])
 
 
 def _in_vectors(x: Array, lanes: int) -> Array:

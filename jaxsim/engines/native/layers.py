@@ -71,13 +71,13 @@ class Layers:
         body = Statements(self.real)
         given = [inputs(argument, (), self.real, True) for argument in arguments]
         example = [jnp.zeros((), self.real)] * len(arguments)
-        (found,) = body.trace(function, example, given)
+        (result,) = body.trace(function, example, given)
         parameters = ", ".join(f"vec {argument}_0" for argument in arguments)
         return [
             f"INLINE vec {name}({parameters}) {{",
             *body.uniform,
             *body.varying,
-            f"return {vector(found[()])};",
+            f"return {vector(result[()])};",
             "}",
         ]
 

@@ -32,17 +32,17 @@ def compiler() -> str | None:
     """Return the C compiler: $CC, else cc, gcc or clang; None if there is none."""
     wanted = os.environ.get("CC")
     names = (wanted,) if wanted else ("cc", "gcc", "clang")
-    return next((found for name in names if (found := shutil.which(name))), None)
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 @lru_cache(maxsize=1)
 def compiler_version() -> str:
     """Return the first line of what the compiler says of itself; empty without one."""
-    there = compiler()
-    if there is None:
+    path = compiler()
+    if path is None:
         return ""
-    found = subprocess.run([there, "--version"], capture_output=True, text=True, check=False)
-    return found.stdout.partition("\n")[0]
+    process = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return process.stdout.partition("\n")[0]
 
 
 @lru_cache(maxsize=1)
@@ -78,8 +78,8 @@ _registered: dict[str, ctypes.CDLL] = {}
 
 def build(source: Source) -> tuple[str, ctypes.CDLL]:
     """Return a program's name, made of all that fixes its bits, and the program, compiled."""
-    there = compiler()
-    if there is None:
+    compiler_path = compiler()
+    if compiler_path is None:
         raise InputError("there is no C compiler")
     facts = (
         source.text,
@@ -91,7 +91,7 @@ def build(source: Source) -> tuple[str, ctypes.CDLL]:
     )
     name = "jaxsim_" + hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
     path = runtime.cache_directory() / "native" / f"{name}.so"
-    return name, _open(path) or _compile(there, source, path)
+    return name, _open(path) or _compile(compiler_path, source, path)
 
 
 def flags() -> tuple[str, ...]:
@@ -123,8 +123,8 @@ def _compile(there: str, source: Source, path: Path) -> ctypes.CDLL:
         command = [there, *flags(), f"-I{HEADER.parent}", f"-I{jax.ffi.include_dir()}"]
         command += [str(folder / "program.c"), "-o", str(made)]
         # glibc's vector mathematics where it is to be had.
-        for more in (["-DUSE_LIBMVEC", "-Wl,--no-undefined", "-lmvec", "-lm"], ["-lm"]):
-            done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+        for options in (["-DUSE_LIBMVEC", "-Wl,--no-undefined", "-lmvec", "-lm"], ["-lm"]):
+            done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 break
         else:

@@ -78,15 +78,17 @@ def _source(
     body, h, place = [], Operand("x", network.inputs, 1, "V"), 0
     parameters = layers.parameters("theta", "1", one=True)
     last = len(network.hidden)
-    for number, (spec, own) in enumerate(zip(network.layer_specs, parameters, strict=True)):
+    for number, (spec, layer_parameters) in enumerate(
+        zip(network.layer_specs, parameters, strict=True)
+    ):
         if number == last:
             if values:
                 to = Operand("out", network.outputs, 1, "V")
-                body += layers.forward(spec, h, own, _store(to))
+                body += layers.forward(spec, h, layer_parameters, _store(to))
             break
         needed = values or number + 1 < last
         to = layers.buffer(spec.fan_out)
-        body += layers.forward(spec, h, own, _follow(to, place, needed, follow))
+        body += layers.forward(spec, h, layer_parameters, _follow(to, place, needed, follow))
         h, place = to, place + spec.fan_out
 
     function = activation.function

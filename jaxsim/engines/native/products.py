@@ -153,15 +153,15 @@ def tile(rows: int, columns: int, registers: int) -> tuple[int, int]:
     """
 
     def cycles(tall: int, wide: int) -> float:
-        found = 0.0
+        total = 0.0
         for height, many in ((tall, rows // tall), (rows % tall, 1)):
             for width, times in ((wide, columns // wide), (columns % wide, 1)):
                 if height and width and many and times:
                     arithmetic = max(LATENCY, height * width / PER_CYCLE)
                     loads = (height + width) / PER_CYCLE
                     # Loads and arithmetic overlap, but not perfectly.
-                    found += many * times * (max(arithmetic, loads) + 0.25 * min(arithmetic, loads))
-        return found
+                    total += many * times * (max(arithmetic, loads) + 0.25 * min(arithmetic, loads))
+        return total
 
     sizes = [
         (tall, wide)

@@ -81,11 +81,11 @@ class _Generator:
         self.gradient = Operand(layers.reserve(self.network.size), 1, 1, "V")
         gradients = layers.parameters(self.gradient.base, "V")
         values, kept, lines = [x], [], [*fetch_x, *fetch_y]
-        for number, (spec, own) in enumerate(zip(specs, parameters, strict=True), 1):
+        for number, (spec, layer_parameters) in enumerate(zip(specs, parameters, strict=True), 1):
             z = layers.buffer(spec.fan_out)
             hidden = number < len(specs)
             h = z if activation.slope_from_value or not hidden else layers.buffer(spec.fan_out)
-            lines += layers.forward(spec, values[-1], own, _keep(z, h, hidden))
+            lines += layers.forward(spec, values[-1], layer_parameters, _keep(z, h, hidden))
             values.append(h)
             kept.append(z)
         prediction = kept[-1]

@@ -64,19 +64,19 @@ def constant(array: Any) -> Values:
     array = np.asarray(array)
     if array.size > LARGEST_CONSTANT or array.dtype.name not in _CTYPES:
         raise Untranslatable(f"it contains a constant {array.dtype}{list(array.shape)}")
-    found = np.empty(array.shape, object)
+    constants = np.empty(array.shape, object)
     for place in np.ndindex(array.shape):
         number = array[place]
-        found[place] = Value(_literal(number), array.dtype, False, number)
-    return found
+        constants[place] = Value(_literal(number), array.dtype, False, number)
+    return constants
 
 
 def inputs(prefix: str, shape: tuple[int, ...], dtype: Any, varying: bool) -> Values:
     """Return an array of variables prefix_0, prefix_1, ..."""
-    found = np.empty(shape, object)
+    variables = np.empty(shape, object)
     for number, place in enumerate(np.ndindex(shape)):
-        found[place] = Value(f"{prefix}_{number}", np.dtype(dtype), varying)
-    return found
+        variables[place] = Value(f"{prefix}_{number}", np.dtype(dtype), varying)
+    return variables
 
 
 def ctype(dtype: Any) -> str:

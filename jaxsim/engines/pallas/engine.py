@@ -72,18 +72,18 @@ def _advance(by_text: ByText, interpret: bool) -> Callable[..., State]:
     ahead = _steps_drawn(experiment)
 
     def draw(state: State, shared: Any, begin: Array, last: Array) -> tuple[Any, Array, Array]:
-        one = jax.vmap(batches.draw, in_axes=(None, 0, 0, None))
+        draw_batches = jax.vmap(batches.draw, in_axes=(None, 0, 0, None))
         if not batches.in_turn:
-            x, y = jax.vmap(lambda n: one(shared, state.data, state.key, n)[1:], out_axes=1)(
-                begin + jnp.arange(ahead)
-            )
+            x, y = jax.vmap(
+                lambda n: draw_batches(shared, state.data, state.key, n)[1:], out_axes=1
+            )(begin + jnp.arange(ahead))
             return state.data, x, y
         # The order of an epoch is carried from step to step, and may not run ahead of `last`.
-        _, x, y = jax.eval_shape(one, shared, state.data, state.key, begin)
+        _, x, y = jax.eval_shape(draw_batches, shared, state.data, state.key, begin)
 
         def set_step(k: Array, drawn: Any) -> Any:
             data, all_x, all_y = drawn
-            data, x, y = one(shared, data, state.key, begin + k)
+            data, x, y = draw_batches(shared, data, state.key, begin + k)
             return data, all_x.at[:, k].set(x), all_y.at[:, k].set(y)
 
         room = tuple(jnp.zeros((len(a), ahead, *a.shape[1:]), a.dtype) for a in (x, y))

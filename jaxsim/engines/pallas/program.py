@@ -62,7 +62,7 @@ def make_steps(experiment: Experiment, shape: Shape, interpret: bool) -> Callabl
         def common(array: Array) -> pl.BlockSpec:
             return pl.BlockSpec(array.shape, lambda m: (0,) * array.ndim)
 
-        found = pl.pallas_call(
+        arrays = pl.pallas_call(
             program,
             grid=(len(x),),
             in_specs=[*map(common, shared), *map(per_member, (x, y, *leaves))],
@@ -74,7 +74,7 @@ def make_steps(experiment: Experiment, shape: Shape, interpret: bool) -> Callabl
             else triton.CompilerParams(num_warps=_warps(shape), num_stages=1),
             interpret=interpret,
         )(*shared, x, y, *leaves)
-        theta, moments, diverged = jax.tree.unflatten(structure, found)
+        theta, moments, diverged = jax.tree.unflatten(structure, arrays)
         return theta, update.whole(numbers, moments, len(x)), diverged
 
     return steps
@@ -111,14 +111,14 @@ def _make_loss(experiment: Experiment, shape: Shape) -> Callable[[Any, Array, Ar
 
 def _without_filling(gradient: Any, shape: Shape) -> Any:
     """Set the gradient of what fills layers up to zero: an activation need not vanish at 0."""
-    found = []
+    layers = []
     for spec, layer in zip(shape.specs, gradient, strict=True):
         weights, *biases = layer
         if weights.shape[0] > spec.fan_in:
             rows = jax.lax.broadcasted_iota(jnp.int32, weights.shape, 0)
             weights = jnp.where(rows < spec.fan_in, weights, 0)
-        found.append((weights, *biases))
-    return tuple(found)
+        layers.append((weights, *biases))
+    return tuple(layers)
 
 
 def _warps(shape: Shape) -> int:

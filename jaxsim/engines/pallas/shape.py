@@ -52,7 +52,7 @@ class Shape:
 
     def split(self, theta: Array) -> tuple[tuple[Array, ...], ...]:
         """Cut [member, P] into (weights [member, rows, columns], biases [member, 1, columns])."""
-        found = []
+        layers = []
         pairs = self.experiment.network.layout.split(theta, axis=1)
         for (weights, biases), (rows, columns) in zip(pairs, self.layers, strict=True):
             _, fan_in, fan_out = weights.shape
@@ -60,8 +60,8 @@ class Shape:
             parts = [jnp.pad(weights, [(0, 0), (0, rows - fan_in), (0, wider)])]
             if biases is not None:
                 parts.append(jnp.pad(biases[:, None], [(0, 0), (0, 0), (0, wider)]))
-            found.append(tuple(parts))
-        return tuple(found)
+            layers.append(tuple(parts))
+        return tuple(layers)
 
     def split_leaf(self, leaf: Array) -> Any:
         """Cut a leaf of the optimizer's state like theta, unless it is one number per member."""

@@ -76,8 +76,8 @@ class Update:
         """Return (numbers after `count` steps, what is passed on at each of `most` steps)."""
 
         def one(numbers: list[Array], k: Array) -> tuple[list[Array], list[Array]]:
-            found = self.first(rate, *numbers)
-            new, passed = found[: len(numbers)], found[len(numbers) :]
+            outputs = self.first(rate, *numbers)
+            new, passed = outputs[: len(numbers)], outputs[len(numbers) :]
             kept = [jnp.where(k < count, n, o) for n, o in zip(new, numbers, strict=True)]
             return kept, passed
 
@@ -87,9 +87,11 @@ class Update:
         self, uniform: list[Array], gradient: Any, moments: list[Array], theta: Any
     ) -> tuple[Any, list[Array]]:
         """Return (movement, new arrays of the state) of one member."""
-        found = self.second(*uniform, *moments, *jax.tree.leaves(gradient), *jax.tree.leaves(theta))
+        outputs = self.second(
+            *uniform, *moments, *jax.tree.leaves(gradient), *jax.tree.leaves(theta)
+        )
         split = self.movement.num_leaves
-        return jax.tree.unflatten(self.movement, found[:split]), found[split:]
+        return jax.tree.unflatten(self.movement, outputs[:split]), outputs[split:]
 
 
 def _written_out(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
@@ -120,12 +122,12 @@ def _one_level(closed: ClosedJaxpr) -> Callable[..., list[Array]]:
 
         for equation in jaxpr.eqns:
             if equation.primitive.name in _CALLS:
-                found = jaxpr_as_fun(equation.params["jaxpr"])(*map(read, equation.invars))
+                results = jaxpr_as_fun(equation.params["jaxpr"])(*map(read, equation.invars))
             else:
                 inputs = [*{a: None for a in equation.invars if not _is_literal(a)}]
-                one = _piece(jaxpr, [equation], inputs, equation.outvars, [])
-                found = one(*map(read, inputs))
-            known |= dict(zip(equation.outvars, found, strict=True))
+                piece = _piece(jaxpr, [equation], inputs, equation.outvars, [])
+                results = piece(*map(read, inputs))
+            known |= dict(zip(equation.outvars, results, strict=True))
         return [read(a) for a in jaxpr.outvars]
 
     return run

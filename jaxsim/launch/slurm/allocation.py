@@ -22,13 +22,13 @@ def job() -> str | None:
 
 def seconds_left() -> float | None:
     """Return the time this job has left, None if there is no limit or Slurm does not say."""
-    own = job()
-    if own is None:
+    own_job = job()
+    if own_job is None:
         return None
     text = os.environ.get(TIME_LEFT)
     if text is None:
         try:
-            text = cluster.time_left(own)
+            text = cluster.time_left(own_job)
         except InputError:
             return None
     return float(seconds_of(text)) if re.fullmatch(r"(\d+-)?\d+(:\d+){1,2}", text) else None
@@ -41,10 +41,10 @@ def contained() -> bool:
 
 def again() -> str:
     """Put this job back into the queue; return why that failed, or nothing."""
-    own = job()
-    if own is None:
+    own_job = job()
+    if own_job is None:
         return "it is no job of Slurm's"
     try:
-        return cluster.requeue(own)
+        return cluster.requeue(own_job)
     except InputError as error:
         return str(error)

@@ -21,13 +21,17 @@ def submit(script: str, dependency: str | None = None) -> str:
         InputError: without Slurm, or with its own words if it rejects the job.
     """
     # A job whose condition can never be met any more would never start.
-    more = [f"--dependency={dependency}", "--kill-on-invalid-dep=yes"] if dependency else []
-    found = _run(["sbatch", "--parsable", *more], script, _without_overrides(script))
-    if found.returncode:
-        raise InputError(f"Slurm does not accept the job: {_words(found.stderr)}")
-    job = found.stdout.strip().rpartition("\n")[2].partition(";")[0]
+    dependency_options = (
+        [f"--dependency={dependency}", "--kill-on-invalid-dep=yes"] if dependency else []
+    )
+    process = _run(
+        ["sbatch", "--parsable", *dependency_options], script, _without_overrides(script)
+    )
+    if process.returncode:
+        raise InputError(f"Slurm does not accept the job: {_words(process.stderr)}")
+    job = process.stdout.strip().rpartition("\n")[2].partition(";")[0]
     if not job.isdecimal():
-        raise InputError(f"sbatch does not say the job's number, but {found.stdout.strip()!r}")
+        raise InputError(f"sbatch does not say the job's number, but {process.stdout.strip()!r}")
     return job
 
 
@@ -35,15 +39,15 @@ def _without_overrides(script: str) -> dict[str, str]:
     """Return the environment without sbatch's variables that would outdo what a script says."""
     names = [m[1] for m in re.finditer(r"^#SBATCH --([a-z-]+)", script, re.MULTILINE)]
     other = {"time": "TIMELIMIT", "array": "ARRAY_INX", "mem": "MEM_PER_NODE"}
-    said = {"SBATCH_" + other.get(n, n.upper().replace("-", "_")) for n in names}
-    said |= {"SBATCH_NO_REQUEUE"} if "requeue" in names else set()
-    return {k: v for k, v in os.environ.items() if k not in said}
+    overriding = {"SBATCH_" + other.get(n, n.upper().replace("-", "_")) for n in names}
+    overriding |= {"SBATCH_NO_REQUEUE"} if "requeue" in names else set()
+    return {k: v for k, v in os.environ.items() if k not in overriding}
 
 
 def largest_array() -> int | None:
     """Return one past the largest index of an array, None if Slurm does not say."""
-    found = _run(["scontrol", "show", "config"])
-    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", found.stdout, re.MULTILINE)
+    process = _run(["scontrol", "show", "config"])
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", process.stdout, re.MULTILINE)
     return int(match[1]) if match else None
 
 
@@ -73,13 +77,13 @@ def _squeue(jobs: Sequence[str], form: str) -> list[str]:
     """Return what squeue says of the jobs that Slurm still knows."""
     if not jobs:
         return []
-    found = _run(["squeue", "--noheader", form, "--jobs=" + ",".join(jobs)])
-    if found.returncode:
-        if _FORGOTTEN not in found.stderr:
-            raise InputError(f"Slurm does not tell the states of jobs: {_words(found.stderr)}")
+    process = _run(["squeue", "--noheader", form, "--jobs=" + ",".join(jobs)])
+    if process.returncode:
+        if _FORGOTTEN not in process.stderr:
+            raise InputError(f"Slurm does not tell the states of jobs: {_words(process.stderr)}")
         # A job that Slurm has forgotten makes it refuse the others, too.
         return [] if len(jobs) == 1 else [line for job in jobs for line in _squeue([job], form)]
-    return found.stdout.splitlines()
+    return process.stdout.splitlines()
 
 
 def cancel(jobs: Sequence[str]) -> None:
@@ -88,21 +92,21 @@ def cancel(jobs: Sequence[str]) -> None:
     Raises:
         InputError: with Slurm's own words if it does not.
     """
-    found = _run(["scancel", *jobs])
-    if found.returncode:
-        raise InputError(f"Slurm does not cancel the jobs: {_words(found.stderr)}")
+    process = _run(["scancel", *jobs])
+    if process.returncode:
+        raise InputError(f"Slurm does not cancel the jobs: {_words(process.stderr)}")
 
 
 def requeue(job: str) -> str:
     """Put the running job back into the queue; return what Slurm has against it, or nothing."""
-    found = _run(["scontrol", "requeue", job])
-    return _words(found.stderr or found.stdout) if found.returncode else ""
+    process = _run(["scontrol", "requeue", job])
+    return _words(process.stderr or process.stdout) if process.returncode else ""
 
 
 def time_left(job: str) -> str:
     """Return the time that a running job has left, as Slurm writes it; empty if it does not say."""
-    found = _run(["squeue", "--noheader", "--format=%L", "--jobs=" + job])
-    return found.stdout.strip() if found.returncode == 0 else ""
+    process = _run(["squeue", "--noheader", "--format=%L", "--jobs=" + job])
+    return process.stdout.strip() if process.returncode == 0 else ""
 
 
 def _run(

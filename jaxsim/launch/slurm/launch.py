@@ -20,7 +20,7 @@ from jaxsim.launch.source import keep_source, source_home
 from jaxsim.results.files import names_in, read_regular, require_no_link, write_atomically
 from jaxsim.results.provenance import now
 from jaxsim.results.store import Store
-from jaxsim.study.spec import SlurmSpec
+from jaxsim.study.slurm_spec import SlurmSpec
 from jaxsim.study.study import Study
 
 DEFAULT_ARRAY = 1001
@@ -53,10 +53,10 @@ def scripts(
     them open: the nodes are another kind of machine than the one that submits.
     """
     campaign = Campaign(study.spec.name, directory, code, settings, study.allow_code)
-    found = [("work", work_script(campaign)), ("collect", collect_script(campaign))]
+    scripts_by_kind = [("work", work_script(campaign)), ("collect", collect_script(campaign))]
     if Store(directory).manifest() is None and study.spec.execution.width == "auto":
-        found.insert(0, ("prepare", prepare_script(campaign)))
-    return campaign, found
+        scripts_by_kind.insert(0, ("prepare", prepare_script(campaign)))
+    return campaign, scripts_by_kind
 
 
 def dry_run(
@@ -125,10 +125,10 @@ def launch(
 
 def _planned(study: Study, directory: Path) -> Directory | None:
     """Return the study's directory as it is or will be; None if a job is to settle the layout."""
-    found = peek(study, directory)
-    if found is None and study.spec.execution.width != "auto":
+    bound = peek(study, directory)
+    if bound is None and study.spec.execution.width != "auto":
         return Directory(Store(directory), study, choose_layouts(study))
-    return found
+    return bound
 
 
 def _needed(
@@ -153,12 +153,14 @@ def _leave(study: Study, directory: Path, active: dict[str, str]) -> None:
     Raises:
         InputError: if another study was left whose jobs wait to begin it, or at this very moment.
     """
-    there = left_study(directory)
-    if there is None and create_request(directory, study):
+    recorded = left_study(directory)
+    if recorded is None and create_request(directory, study):
         return
-    new = there is None
-    there = left_study(directory) if new else there
-    differences = compare(resolved(there), study.spec.model_dump(mode="json")) if there else []
+    new = recorded is None
+    recorded = left_study(directory) if new else recorded
+    differences = (
+        compare(resolved(recorded), study.spec.model_dump(mode="json")) if recorded else []
+    )
     if differences and (active or new):
         state = "is being launched" if new else "has jobs in the queue"
         raise InputError(
@@ -182,9 +184,9 @@ def _submit(campaign: Campaign, texts: list[tuple[str, str]]) -> list[Job]:
             raise InputError(
                 f"{error}; already in the queue: {queued}, which `jaxsim cancel` takes back"
             ) from None
-        found = Job(kind, number, campaign.tasks if kind == "work" else 1, now())
-        jobs.append(found)
-        _record(directory, found)
+        submitted = Job(kind, number, campaign.tasks if kind == "work" else 1, now())
+        jobs.append(submitted)
+        _record(directory, submitted)
         dependency = f"afterok:{number}" if kind == "prepare" else f"afterany:{number}"
     return jobs
 
@@ -238,9 +240,9 @@ def cancel(directory: Path) -> dict[str, str]:
 
 def _require_own(directory: Path, outputs: dict[str, str]) -> None:
     """Refuse to touch jobs that write elsewhere: the directory was copied, or is a stranger's."""
-    own = os.path.realpath(directory / "launch" / "logs")
+    logs = os.path.realpath(directory / "launch" / "logs")
     for job, output in outputs.items():
-        if os.path.realpath(os.path.dirname(output.replace("%%", "%"))) != own:
+        if os.path.realpath(os.path.dirname(output.replace("%%", "%"))) != logs:
             raise InputError(
                 f"directory = {str(directory)!r} names job {job}, which writes to {output!r} and "
                 "so was launched for another one; accepted: the directory it was launched for, or "
@@ -256,16 +258,16 @@ def _record(directory: Path, job: Job) -> None:
 
 def _checked(directory: Path, settings: SlurmSpec) -> Path:
     """Return an absolute path that a script can name."""
-    found = Path(directory).absolute()
+    absolute = Path(directory).absolute()
     # A colon ends an entry of PYTHONPATH, so that the copied package would not be found.
     refused = '"\n\\:' + ("," if settings.container else "")
-    if any(c in str(found) for c in refused) or not _is_text(str(found)):
+    if any(c in str(absolute) for c in refused) or not _is_text(str(absolute)):
         raise InputError(
-            f"output = {str(found)!r} is not accepted for batch jobs; accepted: a path without "
+            f"output = {str(absolute)!r} is not accepted for batch jobs; accepted: a path without "
             f"quotes, backslashes, colons{', commas' if settings.container else ''} and line "
             "breaks, for it is written into their scripts"
         )
-    return found
+    return absolute
 
 
 def _is_text(text: str) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from jaxsim import runtime
 from jaxsim.launch.slurm.allocation import AGAIN, TIME_LEFT
 from jaxsim.launch.slurm.settings import asks_for_gpus, seconds_of
-from jaxsim.study.spec import SlurmSpec
+from jaxsim.study.slurm_spec import SlurmSpec
 
 TIME, GRACE_PERIOD = "01:00:00", 60
 # Slurm's signal may come up to a minute early, while Python still starts: it would kill the worker,

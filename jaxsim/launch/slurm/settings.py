@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from jaxsim.errors import InputError
 from jaxsim.study.read import read_table
-from jaxsim.study.spec import SlurmSpec, current_slurm_keys
+from jaxsim.study.slurm_spec import SlurmSpec, current_slurm_keys
 
 FOREIGN = ("container", "modules", "environment", "options", "python")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -43,16 +43,16 @@ def slurm_settings(
         InputError: for a key or value that is not accepted, and for keys of the study that need
             permission.
     """
-    own = {k: v for k, v in study.model_dump().items() if v is not None}
+    stated = {k: v for k, v in study.model_dump().items() if v is not None}
     for key in FOREIGN:
-        if key in own and not allow_code:
+        if key in stated and not allow_code:
             raise InputError(
                 f"slurm.{key} in the study is not accepted without permission, for it can run "
                 f"code: give --allow-code, or put it into {user_file()}"
             )
     given = {k: v for k, v in options.items() if v is not None and v != []}
     table: dict[str, Any] = {}
-    for layer in (_site(), own, given):
+    for layer in (_site(), stated, given):
         # Two ways to ask for GPUs: the later one stands alone.
         if "gpus" in layer and asks_for_gpus(table.get("gres")):
             del table["gres"]
@@ -60,7 +60,7 @@ def slurm_settings(
             table.pop("gpus", None)
         table |= layer
     try:
-        found = SlurmSpec.model_validate(table)
+        settings = SlurmSpec.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:1])
@@ -71,12 +71,12 @@ def slurm_settings(
         raise InputError(
             f"slurm.{key} = {table[key]!r} is not accepted ({first['msg']}): {accepted.description}"
         ) from None
-    for name in found.environment or {}:
+    for name in settings.environment or {}:
         if not _NAME.fullmatch(name):
             raise InputError(
                 f"slurm.environment: {name!r} is not the name of an environment variable"
             )
-    for option in found.options or []:
+    for option in settings.options or []:
         if not option.startswith("--") or "\n" in option:
             raise InputError(
                 f"slurm.options: {option!r} is not accepted; accepted: one option of sbatch each, "
@@ -89,7 +89,7 @@ def slurm_settings(
                 f"slurm.options: {option!r} is not accepted: what jobs print is kept with the "
                 "results, in launch/logs; accepted: other options of sbatch"
             )
-    return found
+    return settings
 
 
 def asks_for_gpus(gres: Any) -> bool:
@@ -116,13 +116,13 @@ def variables(given: Sequence[str]) -> dict[str, str] | None:
     Raises:
         InputError: for one without a name and a value.
     """
-    found = {}
+    environment = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not _NAME.fullmatch(name):
             raise InputError(f"--env {text!r} is not accepted; accepted: NAME=VALUE")
-        found[name] = value
-    return found or None
+        environment[name] = value
+    return environment or None
 
 
 def seconds_of(time: str) -> int:

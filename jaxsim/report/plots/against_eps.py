@@ -64,18 +64,25 @@ def _drawn(answer: Answer) -> Figure | None:
         style.quiet(sheet.axes)
         low, high = _range(done)
         every = _range_of_all(done, low)
-        for place, (panel, one) in enumerate(zip(sheet.axes, done, strict=True)):
-            _others(panel, one, done, low, every)
+        for place, (panel, experiment) in enumerate(zip(sheet.axes, done, strict=True)):
+            _others(panel, experiment, done, low, every)
             colour = style.COLOURS[place % len(style.COLOURS)]
-            panel.fill_between(*band(one, low), color=colour, alpha=0.22, lw=0, label="_band")
-            if _undecided(one):
-                x, least = curve(one, one.band.estimate, low)
-                most = curve(one, one.band.estimate_upper, low)[1]
+            panel.fill_between(
+                *band(experiment, low), color=colour, alpha=0.22, lw=0, label="_band"
+            )
+            if _undecided(experiment):
+                x, least = curve(experiment, experiment.band.estimate, low)
+                most = curve(experiment, experiment.band.estimate_upper, low)[1]
                 panel.fill_between(
                     x, least, most, color=colour, alpha=0.4, lw=0, label="_undecided"
                 )
-            panel.plot(*curve(one, one.band.estimate, low), color=colour, lw=1.6, label="_estimate")
-            _bounds(panel, one)
+            panel.plot(
+                *curve(experiment, experiment.band.estimate, low),
+                color=colour,
+                lw=1.6,
+                label="_estimate",
+            )
+            _bounds(panel, experiment)
         sheet.name(style.with_steps(done))
         sheet.axes[0].set_xlim(low, high)
         sheet.axes[0].set_ylim(-0.03, 1.03)

@@ -44,8 +44,8 @@ def against_n(answer: Answer) -> Figure | None:
         else:
             sheet.axes[0].set_ylim(-0.03, 1.03)
         for g, panel in enumerate(sheet.axes):
-            for place, one in enumerate(done):
-                _course(panel, one, g, place, rare)
+            for place, experiment in enumerate(done):
+                _course(panel, experiment, g, place, rare)
             _bounds(panel, done, g)
         sheet.name([_named(event) for event in answer.asked], mathematics=True)
         handles = [Line2D([], [], lw=1.3, ms=3.2, **style.look(k)) for k in range(len(done))]
@@ -79,7 +79,9 @@ def _later(row: Sequence[Estimate]) -> Sequence[Estimate]:
 
 
 def _top(done: Sequence[ExperimentAnswer]) -> float:
-    return max(one.upper for e in done for row in e.exceedance.estimates for one in _later(row))
+    return max(
+        estimate.upper for e in done for row in e.exceedance.estimates for estimate in _later(row)
+    )
 
 
 def _course(panel: Axes, one: ExperimentAnswer, g: int, place: int, rare: bool) -> None:

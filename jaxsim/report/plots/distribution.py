@@ -33,19 +33,19 @@ def risk_distribution(answer: Answer) -> Figure | None:
         edges, beyond = _edges(done)
         sheet.axes[0].set_xscale("log")
         style.quiet(sheet.axes)
-        for place, (panel, one) in enumerate(zip(sheet.axes, done, strict=True)):
-            excess, counts = _excess(one)
+        for place, (panel, experiment) in enumerate(zip(sheet.axes, done, strict=True)):
+            excess, counts = _excess(experiment)
             inside = np.clip(excess, edges[0], edges[-1])
-            share, _ = np.histogram(inside, edges, weights=counts / one.runs)
+            share, _ = np.histogram(inside, edges, weights=counts / experiment.runs)
             colour = style.COLOURS[place % len(style.COLOURS)]
             panel.stairs(share, edges, fill=True, color=colour)
-            if _open(one, edges):
-                end = min(max(_gap(one), edges[0]), edges[-1])
+            if _open(experiment, edges):
+                end = min(max(_gap(experiment), edges[0]), edges[-1])
                 panel.axvspan(edges[0], end, color=style.OPEN, lw=0, zorder=0, label="_optimum")
             for eps in (e for e in answer.eps if edges[0] < e < edges[-1]):
                 panel.axvline(eps, color="#888888", lw=0.7, ls=(0, (2, 2)))
-            _diverged(panel, one)
-            _levels(panel, one, edges, large=len(done) == 1)
+            _diverged(panel, experiment)
+            _levels(panel, experiment, edges, large=len(done) == 1)
         sheet.name(style.with_steps(done))
         sheet.axes[0].set_xlim(edges[0], edges[-1])
         sheet.axes[0].set_ylim(0, None)

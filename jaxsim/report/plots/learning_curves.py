@@ -34,18 +34,18 @@ def learning_curves(answer: Answer) -> Figure | None:
         logarithmic = _scale(sheet.axes[0], done)
         style.quiet(sheet.axes)
         bottom, top = sheet.axes[0].get_ylim()
-        for place, (panel, one) in enumerate(zip(sheet.axes, done, strict=True)):
-            _optimum(panel, one, bottom if logarithmic else -FAR, top)
-            n, colour = one.checkpoints, style.COLOURS[place % len(style.COLOURS)]
+        for place, (panel, experiment) in enumerate(zip(sheet.axes, done, strict=True)):
+            _optimum(panel, experiment, bottom if logarithmic else -FAR, top)
+            n, colour = experiment.checkpoints, style.COLOURS[place % len(style.COLOURS)]
             marker = "o" if len(n) == 1 else None
             for low, high, alpha in ((0, -1, 0.16), (1, -2, 0.3)):
-                ends = _plotted(one, low), _plotted(one, high)
+                ends = _plotted(experiment, low), _plotted(experiment, high)
                 panel.fill_between(n, *ends, color=colour, alpha=alpha, lw=0)
                 if marker:
                     panel.vlines(n, *ends, color=colour, alpha=2 * alpha, lw=4)
-            middle = len(one.quantiles.levels) // 2
-            panel.plot(n, _plotted(one, middle), color=colour, lw=1.7, marker=marker)
-            for values in (one.quantiles.lower, one.quantiles.upper):
+            middle = len(experiment.quantiles.levels) // 2
+            panel.plot(n, _plotted(experiment, middle), color=colour, lw=1.7, marker=marker)
+            for values in (experiment.quantiles.lower, experiment.quantiles.upper):
                 # A lower end that too few runs or the error of the risk leave open is no line.
                 ends = np.asarray(values[middle])
                 ends = np.where(ends <= (0.0 if logarithmic else -FAR), np.nan, ends)

@@ -34,9 +34,9 @@ def optimum_figure(answer: OptimaAnswer, study: Study) -> Figure:
         figure = Figure(figsize=(8.4, 0.5 + 2.7 * len(chosen)), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(chosen), 2, squeeze=False)
-        for one, (left, right) in zip(chosen, axes, strict=True):
-            _functions(left, one, study, alone=len(answer.hierarchies) == 1)
-            _brackets(right, one)
+        for hierarchy, (left, right) in zip(chosen, axes, strict=True):
+            _functions(left, hierarchy, study, alone=len(answer.hierarchies) == 1)
+            _brackets(right, hierarchy)
         figure.suptitle(clean(answer.title or answer.name), fontsize=10.5)
     return figure
 
@@ -105,8 +105,8 @@ def _brackets(panel: Axes, one: HierarchyAnswer) -> None:
     for chosen, filled in ((proved, style.COLOURS[0]), (~proved, "white")):
         panel.plot(np.array(places)[chosen], low[chosen], "^", color=style.COLOURS[0],
                    mfc=filled, ms=5)  # fmt: skip
-    there = np.isfinite(upper)
-    panel.plot(np.array(places)[there], high[there], "v", color=style.COLOURS[1], ms=5)
+    finite = np.isfinite(upper)
+    panel.plot(np.array(places)[finite], high[finite], "v", color=style.COLOURS[1], ms=5)
     panel.set_ylim(bottom=floor if floor > 0 else None)
     panel.set_xlabel("neurons in the first hidden layer")
     panel.set_ylabel(r"$\inf_\theta L$")

@@ -100,9 +100,9 @@ def dress(
         entries: of the legend.
     """
     runs = sorted({e.runs for e in answer.finished})
-    said = counted(runs[-1], "run") if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,} runs"
+    note_text = counted(runs[-1], "run") if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,} runs"
     if len(answer.finished) > 1:
-        said += " per experiment"
+        note_text += " per experiment"
     condition = given([e.exceedance.evidence for e in answer.finished])
     note = [*note, condition] if condition else note
     rows = common_rows(e.risk.rows for e in answer.finished)
@@ -112,7 +112,7 @@ def dress(
         what=what,
         x=x,
         y=y,
-        note="; ".join([said, *note]),
+        note="; ".join([note_text, *note]),
         handles=handles,
         names=entries,
     )

@@ -18,7 +18,7 @@ from jaxsim.launch.slurm import launch as submission
 from jaxsim.launch.slurm.launch import cancel, dry_run, launch, read_jobs
 from jaxsim.launch.status import status
 from jaxsim.report.status import sentences
-from jaxsim.study.spec import SlurmSpec
+from jaxsim.study.slurm_spec import SlurmSpec
 from tests.studies import study, table, toml
 
 

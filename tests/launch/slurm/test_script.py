@@ -18,7 +18,7 @@ from jaxsim.launch.directory import bind
 from jaxsim.launch.slurm.launch import dry_run
 from jaxsim.launch.slurm.settings import seconds_of, slurm_settings, variables
 from jaxsim.launch.tasks import read_records
-from jaxsim.study.spec import SlurmSpec
+from jaxsim.study.slurm_spec import SlurmSpec
 from tests.studies import CACHE, slow_but, study, toml
 
 
