@@ -10,7 +10,7 @@ from jaxsim.launch.searches import Search, Stoppable, planned_searches, run_sear
 from jaxsim.launch.simulate import open_results
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.hypothesis_class import HypothesisClass
-from jaxsim.optimum.levels import CUT_SHORT, MOST_LEVELS, levels
+from jaxsim.optimum.levels import MOST_LEVELS, levels
 from jaxsim.optimum.optimal_risk import optimal_risk
 from jaxsim.optimum.solve import Certificates, InMemory, solution, why_not_below
 from jaxsim.questions.data import OptimumAnswer
@@ -111,7 +111,7 @@ def _hierarchy(
         lambda: best_constant_risk(widest.problem, widest.risk),
         below=False,
     )
-    remarks = [r for r in (*solved.remarks, *narrower.remarks) if r != CUT_SHORT]
+    remarks = [*solved.remarks, *narrower.remarks]
     brackets = narrower.brackets or (bracket,)
     first = len(of.network.hidden[:1]) and of.network.hidden[0]
     counts = range(first - len(brackets) + 1, first + 1)

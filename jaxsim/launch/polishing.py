@@ -37,11 +37,31 @@ def polish_seconds(study: Study) -> float:
     return max(LEAST_SECONDS, core_seconds(study) / PART) if stated is None else stated
 
 
+def unpolished(directory: Directory, runs: int) -> list[tuple[Experiment, int]]:
+    """Return experiments with the number of runs that are to be polished and not all are.
+
+    Args:
+        directory: of the study.
+        runs: of each experiment, as far as they are finished.
+    """
+    files = PolishedFiles(directory.store.directory)
+    wanted = min(runs, directory.study.spec.replicates)
+    waiting = []
+    for experiment in directory.study.experiments:
+        if experiment.problem.training is not None:
+            continue
+        most = min(wanted, _finished(directory, experiment))
+        if len(files.load(experiment).polished.risk) < most:
+            waiting.append((experiment, most))
+    return waiting
+
+
 def polish_runs(
     directory: Directory,
     runs: int,
     budget: Budget,
     announce: Callable[[str], None] = lambda text: None,
+    first: int = 0,
 ) -> bool:
     """Polish the first runs of every experiment, as far as the budget goes.
 
@@ -50,6 +70,7 @@ def polish_runs(
         runs: of each experiment.
         budget: of all together.
         announce: told in a sentence what is done and what is left.
+        first: of the experiments; workers that polish at the same time begin with different ones.
 
     Returns:
         Whether all of them are polished.
@@ -59,21 +80,16 @@ def polish_runs(
     """
     files = PolishedFiles(directory.store.directory)
     wanted = min(runs, directory.study.spec.replicates)
-    waiting, held = [], []
-    for experiment in directory.study.experiments:
-        if experiment.problem.training is not None:
-            held.append(experiment)
-            continue
-        most = min(wanted, _finished(directory, experiment))
-        if len(files.load(experiment).polished.risk) < most:
-            waiting.append((experiment, most))
+    held = [e for e in directory.study.experiments if e.problem.training is not None]
     if held:
         announce(
             f"{len(held)} experiment{'s are' if len(held) > 1 else ' is'} not polished: trainings "
             f"minimize the risk over the training rows, not that over {held[0].problem.over}"
         )
+    waiting = unpolished(directory, runs)
     if not waiting or budget.spent:
         return not waiting
+    waiting = waiting[first % len(waiting) :] + waiting[: first % len(waiting)]
     announce(
         f"polishing {wanted:,} runs of {len(waiting)} experiment{'s' * (len(waiting) > 1)} on the "
         f"exact risk, for up to {budget.seconds:.3g} s"

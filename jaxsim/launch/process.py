@@ -3,9 +3,10 @@
 Takes its own part of what is missing first, then helps the others; beside that it runs its part of
 the searches for bounds of inf L, for so many seconds as `--search` or the study says. With
 `--grace-period SECONDS` it is a job of Slurm's by itself: it stops so long before the time limit
-and puts itself back into the queue while something is missing. With `--pin` it keeps to one core.
-With `--prepare` it settles engines and widths of a study that `jaxsim launch` left in DIR. With
-`--measure` it measures the study on its standard input instead.
+and puts itself back into the queue while something is missing; when all runs are there it offers
+the best of them to the searches and polishes a sample, if the study asks for that. With `--pin` it
+keeps to one core. With `--prepare` it settles engines and widths of a study that `jaxsim launch`
+left in DIR. With `--measure` it measures the study on its standard input instead.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from jaxsim.launch.cleanup import remove_stale
 from jaxsim.launch.deadline import TIME_LIMIT, Deadline
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.layout import choose_layouts
+from jaxsim.launch.polishing import polish_runs, polish_seconds
 from jaxsim.launch.request import read_request, unpack
 from jaxsim.launch.searches import (
     Stoppable,
@@ -116,6 +118,9 @@ def serve(options: argparse.Namespace) -> int:
         missing = bool(directory.missing())
         if task and not missing:
             offer_best_runs(directory, searches, Stoppable(seconds, deadline.passed), _say)
+            if study.spec.levels.runs:
+                budget = Stoppable(polish_seconds(study), deadline.passed)
+                polish_runs(directory, study.spec.levels.runs, budget, _say, options.index)
     return _end(record, deadline, missing, task)
 
 

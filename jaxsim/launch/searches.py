@@ -24,7 +24,7 @@ from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.hypothesis_class import HypothesisClass
 from jaxsim.optimum.levels import searched_levels
 from jaxsim.optimum.optimal_risk import optimal_risk
-from jaxsim.optimum.solve import Certificates, search, strategies_for
+from jaxsim.optimum.solve import Certificates, search, solution, strategies_for
 from jaxsim.optimum.strategy import Budget
 from jaxsim.study.spec import MOST_SECONDS
 from jaxsim.study.study import Study
@@ -84,6 +84,22 @@ def planned_searches(study: Study, below: bool = True) -> list[Search]:
     return list(found.values())
 
 
+def open_searches(study: Study, certificates: Certificates) -> list[Search]:
+    """Return the planned searches that are not at their end; none if the study has no time for any.
+
+    Args:
+        study: that is searched for.
+        certificates: what searches have left so far, each verified.
+    """
+    if search_seconds(study) <= 0:
+        return []
+    return [
+        one
+        for one in planned_searches(study)
+        if solution(one.of, one.known, certificates, one.below).unfinished
+    ]
+
+
 def search_seconds(study: Study) -> float:
     """Return the seconds that a process has for its searches."""
     stated = study.spec.optimum.budget
@@ -124,9 +140,9 @@ class Stoppable(Budget):
         """Seconds left, none after a request to stop."""
         return 0.0 if self.stopped() else super().left
 
-    def share(self, part: float) -> Budget:
-        """Return a budget of a part of what is left."""
-        return Stoppable(self.left * part, self.stopped)
+    def at_most(self, seconds: float) -> Budget:
+        """Return a budget of so many seconds, or of what is left if that is less."""
+        return Stoppable(min(self.left, seconds), self.stopped)
 
 
 def run_searches(

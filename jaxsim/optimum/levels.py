@@ -21,10 +21,6 @@ MOST_LEVELS = 16
 """Numbers m of neurons, from 1 on, that are searched; the own width's bound holds for the others,
 and inactive neurons that leave more are no reason to fail."""
 
-CUT_SHORT = (
-    "a search for R*(m), narrower networks, was cut short by its budget; `jaxsim run` goes on"
-)
-
 
 def searched_levels(of: HypothesisClass, below: bool = True) -> list[HypothesisClass]:
     """Return the narrower classes that some strategy can bound, the narrowest first.
@@ -48,10 +44,12 @@ class Levels(NamedTuple):
     Attributes:
         brackets: for m = 0, 1, ..., N; None if nothing beyond constants is known.
         remarks: sentences on certificates that are not used.
+        unfinished: sentences on searches that are not at their end.
     """
 
     brackets: tuple[Bracket, ...] | None = None
     remarks: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
 
 
 def levels(
@@ -77,7 +75,7 @@ def levels(
     if parabola is None and not searched:
         return Levels()
     width = of.network.hidden[0]
-    found, remarks = [_constants(of, constant())], []
+    found, remarks, unfinished = [_constants(of, constant())], [], []
     if parabola is not None:
         found[0] = found[0].with_lower(Bound(parabola.lower(0), reason="closed form for 0 neurons"))
     for m in range(1, width):
@@ -89,11 +87,11 @@ def levels(
             known = shown.added_to(known)
             remarks += shown.remarks
             # Beside a closed form a search only narrows what is known.
-            anything = shown.bounds.lowers + shown.bounds.uppers
-            if shown.unfinished and anything and parabola is None:
-                remarks.append(CUT_SHORT)
+            if shown.goes_on and parabola is None:
+                unfinished.append(f"a search for R*(m), narrower networks, {shown.goes_on}")
         found.append(known)
-    return Levels(monotone([*found, own]), tuple(dict.fromkeys(remarks)))
+    said = (tuple(dict.fromkeys(part)) for part in (remarks, unfinished))
+    return Levels(monotone([*found, own]), *said)
 
 
 def _constants(of: HypothesisClass, best: Enclosure) -> Bracket:

@@ -2,8 +2,9 @@
 
     known at once  +  verified certificates  =  the bracket
 
-A search is cut short by its budget and goes on from its certificate when there is more. Whatever is
-read is verified; what a certificate does not show is not believed, and is said.
+A search is cut short by its budget and goes on from its certificate when there is more, or when its
+strategy has learned to find more. Whatever is read is verified; what a certificate does not show is
+not believed, and is said.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -26,6 +28,11 @@ CLOSED = 1e-9
 """A bracket of no more than this relative width is searched no further,"""
 NOTHING = 1e-12
 """or of this width relative to the risk of the best constant."""
+FIRST_SLICE = 20.0
+"""Seconds after which a search is kept for the first time. Every further slice of its time is twice
+as long as the one before, so that being killed costs half of a search at the most."""
+_OF_ARRAYS = (ValueError, KeyError, IndexError, TypeError, ArithmeticError, MemoryError)
+"""What arrays that a stranger has written may raise in any computation."""
 
 
 class Certificates(Protocol):
@@ -72,13 +79,26 @@ class Solution(NamedTuple):
 
     Attributes:
         bounds: lower and upper bounds, with the parameters of the best upper one.
-        unfinished: strategies whose search was cut short or has not begun, and could still help.
+        unfinished: strategies whose search was cut short, is of an earlier version or has not
+            begun, and could still help.
         remarks: sentences on certificates that are not used.
+        begun: whether a certificate is there.
+        outdated: whether a search that is unfinished was finished by an earlier version.
     """
 
     bounds: Bounds = Bounds()
     unfinished: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    begun: bool = False
+    outdated: bool = False
+
+    @property
+    def goes_on(self) -> str:
+        """Why the search of a class is not at its end, once it has begun; empty if it is."""
+        if not (self.begun and self.unfinished):
+            return ""
+        why = "is of an earlier version" if self.outdated else "was cut short by its budget"
+        return f"{why}; `jaxsim run` goes on"
 
     def added_to(self, known: Bracket) -> Bracket:
         """Return what is known together with what the certificates show."""
@@ -127,17 +147,20 @@ def solution(
     """
     found: list[Bounds] = []
     unfinished, remarks = [], []
+    begun = outdated = False
     for name, strategy in strategies_for(of).items():
         certificate, bounds, complaint = _loaded(of, strategy, certificates)
         found.append(bounds)
+        begun |= certificate is not None
         if complaint:
             remarks.append(f"{complaint}; `jaxsim run` makes it anew")
-        if (certificate is None or not certificate.finished) and strategy.bounds_below >= below:
+        if not _is_over(strategy, certificate) and strategy.bounds_below >= below:
             unfinished.append(name)
+            outdated |= certificate is not None and certificate.finished
     together = merged(found)
     if is_closed(of, Solution(together).added_to(known)):
         unfinished = []
-    return Solution(together, tuple(unfinished), tuple(remarks))
+    return Solution(together, tuple(unfinished), tuple(remarks), begun, outdated)
 
 
 def search(
@@ -161,29 +184,69 @@ def search(
         below: whether only lower bounds are of interest.
     """
     strategies = strategies_for(of, below)
-    for number, (name, strategy) in enumerate(strategies.items()):
+    for number, strategy in enumerate(strategies.values()):
         begin, _, complaint = _loaded(of, strategy, certificates)
         if complaint:
             announce(f"{complaint}; it is made anew")
         part = budget.share(1 / (len(strategies) - number))
-        if (begin is not None and begin.finished and not runs) or part.spent:
+        if _is_over(strategy, begin) and not runs:
             continue
-        if is_closed(of, solution(of, known, certificates).added_to(known)):
-            break
-        try:
-            found = strategy.search(of.problem, of.network, part, begin, runs)
+        if begin is not None and begin.version < strategy.version:
+            begin = replace(begin, finished=False)
+        seconds, offered = FIRST_SLICE, runs
+        while not part.spent:
+            if is_closed(of, solution(of, known, certificates).added_to(known)):
+                return solution(of, known, certificates, below)
+            piece = part.at_most(seconds)
+            found = _searched(of, strategy, piece, begin, offered, announce)
             if found is None:
-                # A search that found nothing is not begun anew every time.
-                found = begin or Certificate(name, {}, finished=not part.spent)
-            elif begin is not None and begin.arrays and _is_worse(of, strategy, found, begin):
-                found = Certificate(name, begin.arrays, found.finished)
-            verified(of, strategy, found)
-        except CertificateError as error:
-            announce(f"the strategy {name!r} of inf L left a certificate that shows nothing "
-                     f"({error}): it is not kept")  # fmt: skip
-            continue
-        certificates.save(of.key, found)
+                break
+            certificates.save(of.key, found)
+            if found.finished or not piece.spent:
+                break
+            begin, offered, seconds = found, (), 2 * seconds
     return solution(of, known, certificates, below)
+
+
+def _searched(
+    of: HypothesisClass,
+    strategy: Strategy,
+    budget: Budget,
+    begin: Certificate | None,
+    runs: Sequence[np.ndarray],
+    announce: Callable[[str], None],
+) -> Certificate | None:
+    """Return what a search leaves and its check admits, None for nothing that can be kept."""
+    name = strategy.name
+    try:
+        found = strategy.search(of.problem, of.network, budget, begin, runs)
+    except _OF_ARRAYS as error:
+        if begin is None:
+            raise
+        # Its bounds are verified, but not what it says of its progress.
+        announce(f"the search {name!r} of inf L does not go on from its certificate "
+                 f"({type(error).__name__}: {error}): it is begun anew")  # fmt: skip
+        return _searched(of, strategy, budget, None, runs, announce)
+    try:
+        if found is None:
+            # A search that found nothing is not begun anew every time.
+            arrays = {} if begin is None else begin.arrays
+            found = Certificate(name, arrays, finished=not budget.spent)
+        elif begin is not None and begin.arrays and _is_worse(of, strategy, found, begin):
+            found = Certificate(name, begin.arrays, found.finished)
+        verified(of, strategy, found)
+    except CertificateError as error:
+        announce(f"the strategy {name!r} of inf L left a certificate that shows nothing "
+                 f"({error}): it is not kept")  # fmt: skip
+        return None
+    return replace(found, version=strategy.version)
+
+
+def _is_over(strategy: Strategy, certificate: Certificate | None) -> bool:
+    """Return whether a search has nothing left to do: an earlier version's is searched on."""
+    if certificate is None or not certificate.finished:
+        return False
+    return certificate.version >= strategy.version
 
 
 def verified(of: HypothesisClass, strategy: Strategy, certificate: Certificate) -> Bounds:
@@ -194,17 +257,23 @@ def verified(of: HypothesisClass, strategy: Strategy, certificate: Certificate) 
     """
     if not certificate.arrays:
         return Bounds()
+    reason = strategy.unsupported_reason(of.problem, of.network)
+    if reason:
+        raise CertificateError(reason)
     key = of.key, certificate.strategy, _digest(certificate.arrays)
     if key in _VERIFIED:
         _VERIFIED.move_to_end(key)
         return _VERIFIED[key]
     try:
-        bounds = strategy.verify(of.problem, of.network, certificate)
+        with np.errstate(all="ignore"):  # whatever overflows shows nothing
+            bounds = strategy.verify(of.problem, of.network, certificate)
     except CertificateError:
         raise
-    except (ValueError, KeyError, IndexError, TypeError, ArithmeticError, MemoryError) as error:
-        # Arrays that a stranger has written may break any computation.
+    except _OF_ARRAYS as error:
         raise CertificateError(f"its check failed: {type(error).__name__}: {error}") from error
+    wrong = [b for b in bounds.lowers if not b.value < math.inf]
+    if wrong or not all(b.value > -math.inf for b in bounds.uppers):
+        raise CertificateError("its bounds are no numbers")
     _VERIFIED[key] = bounds
     if len(_VERIFIED) > _MOST_REMEMBERED:
         _VERIFIED.popitem(last=False)

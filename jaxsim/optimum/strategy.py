@@ -36,11 +36,13 @@ class Certificate:
         arrays: by name; bool, integer or float64, no objects.
         finished: whether the search ended by itself; False if its budget cut it short, so that it
             goes on from here when there is more.
+        version: of the strategy whose search left it; 0 if nobody said.
     """
 
     strategy: str
     arrays: Mapping[str, np.ndarray]
     finished: bool = True
+    version: int = 0
 
 
 class Bounds(NamedTuple):
@@ -83,7 +85,11 @@ class Budget:
 
     def share(self, part: float) -> Budget:
         """Return a budget of a part of what is left."""
-        return Budget(self.left * part)
+        return self.at_most(self.left * part)
+
+    def at_most(self, seconds: float) -> Budget:
+        """Return a budget of so many seconds, or of what is left if that is less."""
+        return Budget(min(self.left, seconds))
 
 
 class Strategy(Protocol):
@@ -92,9 +98,12 @@ class Strategy(Protocol):
     Attributes:
         name: in the registry, in certificates and reports.
         bounds_below: whether it may give lower bounds: narrower networks are searched for these.
+        version: of its search, at least 1. Whoever makes the search find more raises it: what an
+            earlier one has finished is verified and used as ever, and searched on.
     """
 
     name: str
+    version: int
     bounds_below: bool
 
     def unsupported_reason(self, problem: Problem, network: Network) -> str:
@@ -115,13 +124,16 @@ class Strategy(Protocol):
             problem: law of (X, Y) and loss.
             network: the hypothesis class.
             budget: of the search; within it the best so far is returned, not finished.
-            begin: of an earlier search that was cut short, to go on from.
+            begin: of an earlier search that was cut short, to go on from; or of one that an earlier
+                version has finished, whose marks of progress mean nothing now.
             runs: final parameters [P] of runs of a study, to start from.
         """
         ...
 
     def verify(self, problem: Problem, network: Network, certificate: Certificate) -> Bounds:
         """Return the bounds that a certificate shows, computed anew.
+
+        It is asked only of certificates with arrays, and where it has something to say.
 
         Raises:
             CertificateError: for a certificate that shows nothing: wrong shapes, not finite, of

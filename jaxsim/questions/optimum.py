@@ -69,9 +69,9 @@ def _optimum(experiment: Experiment, files: CertificateFiles, best: BestRun | No
     narrower = levels(
         of, before, files, lambda: best_constant_risk(experiment.problem, experiment.risk)
     )
-    remarks = [*found.remarks, *narrower.remarks]
-    if found.unfinished and found.bounds.lowers + found.bounds.uppers:
-        remarks.append("the search for inf L was cut short by its budget; `jaxsim run` goes on")
+    remarks = [*found.remarks, *narrower.remarks, *narrower.unfinished]
+    if found.goes_on:
+        remarks.append(f"the search for inf L {found.goes_on}")
     return Optimum(before, bracket, narrower.brackets, tuple(remarks))
 
 

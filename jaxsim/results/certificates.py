@@ -21,6 +21,8 @@ from jaxsim.optimum.strategy import Certificate, CertificateError
 from jaxsim.results.files import open_regular, sealed, unsealed, write_atomically
 
 FOLDER = "optimum"
+FORMAT = 1
+"""Of the files: what has another one is made anew."""
 LARGEST = 2**28
 """Bytes of a file: more is read of none."""
 _UNREADABLE = (
@@ -69,14 +71,19 @@ class CertificateFiles:
                     raise CertificateError(f"it holds more than {LARGEST:,} bytes")
                 arrays = {name: file[name] for name in file.files}
             about = json.loads(str(arrays.pop(_ABOUT)))
+            # Earlier files say neither format nor version.
+            layout, version = about.get("format", FORMAT), about.get("version", 0)
             whose, finished = (about["class"], about["strategy"]), about["finished"]
         except _UNREADABLE:
             raise CertificateError("it is damaged") from None
+        if layout != FORMAT:
+            raise CertificateError(f"its format is {str(layout)[:20]!r}; {FORMAT} is known here")
         if whose != (key, strategy):
             raise CertificateError("it is of another problem, network or strategy")
-        if not isinstance(finished, bool) or not _are_plain(arrays):
+        sound = isinstance(finished, bool) and type(version) is int and version >= 0
+        if not sound or not _are_plain(arrays):
             raise CertificateError("it holds what no search leaves")
-        return Certificate(strategy, arrays, finished)
+        return Certificate(strategy, arrays, finished, version)
 
     def save(self, key: str, certificate: Certificate) -> None:
         """Write a certificate: all of it appears, or nothing.
@@ -89,6 +96,8 @@ class CertificateFiles:
         if _ABOUT in arrays or not _are_plain(arrays):
             raise ValueError(f"a certificate of {certificate.strategy!r} holds more than numbers")
         about = {
+            "format": FORMAT,
+            "version": int(certificate.version),
             "class": key,
             "strategy": certificate.strategy,
             "finished": bool(certificate.finished),

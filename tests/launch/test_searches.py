@@ -13,6 +13,7 @@ from jaxsim.launch import process, searches
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import bind
 from jaxsim.launch.optimum import find_optima
+from jaxsim.launch.polishing import unpolished
 from jaxsim.launch.searches import Stoppable, planned_searches, search_seconds, searching
 from jaxsim.launch.simulate import simulate
 from jaxsim.launch.status import status
@@ -259,6 +260,22 @@ def test_workers_share_the_searches_of_a_study(toy, tmp_path, monkeypatch):
     for one in planned_searches(directory.study):
         found = CertificateFiles(tmp_path / "out").load(one.of.key, "toy")
         assert (found is not None) == (one.of.network.hidden[0] in (3, 5))
+
+
+def test_a_job_of_slurms_polishes_what_the_study_asks_for_once_all_runs_are_there(
+    toy, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    asked = study(**TINY, optimum={"budget": 0}, levels={"runs": 4, "budget": 500})
+    directory = bind(asked, tmp_path / "out")
+    assert not unpolished(directory, 4)  # no runs yet
+    command = ["worker", str(tmp_path / "out"), "--index", "1"]
+    for more in ([], ["--grace-period", "1"]):
+        monkeypatch.setattr("sys.argv", [*command, *more])
+        assert process.main() == 0
+        left = [(e.label, runs) for e, runs in unpolished(directory, 4)]
+        # A worker that is none of Slurm's leaves it to the process that has begun it.
+        assert left == ([] if more else [(asked.experiments[0].label, 4)])
 
 
 def test_a_worker_that_is_told_to_search_nothing_does_not(toy, tmp_path, monkeypatch):

@@ -76,6 +76,145 @@ def test_no_budget_leaves_nothing_and_says_so(toy, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_an_earlier_version_has_finished_is_used_and_searched_on(toy, tmp_path):
+    files = CertificateFiles(tmp_path)
+    solve.search(of(), NOTHING, files, Budget(10.0))
+    path = files.path(of().key, "toy")
+    assert files.load(of().key, "toy").version == 1
+    toy.version = 2
+    found = solve.solution(of(), NOTHING, files)
+    assert found.added_to(NOTHING).lower.value == Parabola().lower(3)
+    assert found.unfinished == ("toy",)
+    assert found.goes_on == "is of an earlier version; `jaxsim run` goes on"
+    old = path.read_bytes()
+    again = solve.search(of(), NOTHING, files, Budget(10.0))
+    assert toy.calls == [(3, 0, 0), (3, 4, 0)]
+    assert not again.unfinished
+    assert not again.goes_on
+    assert path.read_bytes() != old
+    # A directory that a later version has worked in is at its end, too.
+    toy.version = 1
+    assert not solve.search(of(), NOTHING, files, Budget(10.0)).unfinished
+    assert len(toy.calls) == 2
+
+
+def test_a_certificate_says_no_version_if_it_is_older_than_they_are(toy, tmp_path):
+    files = CertificateFiles(tmp_path)
+    arrays = {"steps": np.array(4), "m": np.array(3)}
+    rewrite(files, arrays, {"class": of().key, "strategy": "toy", "finished": True})
+    found = solve.solution(of(), NOTHING, files)
+    assert found.unfinished == ("toy",)
+    assert not found.remarks
+    assert found.bounds.lowers[0].value == Parabola().lower(3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"format": 2}, "its format is '2'; 1 is known here"),
+        ({"format": [[]] * 1000}, "its format is"),
+        ({"version": -1}, "it holds what no search leaves"),
+        ({"version": 1.5}, "it holds what no search leaves"),
+        ({"version": True}, "it holds what no search leaves"),
+        ({"finished": 1}, "it holds what no search leaves"),
+        ({"strategy": "tow"}, "another problem, network or strategy"),
+    ],
+)
+def test_what_a_file_says_of_itself_is_checked_and_it_is_made_anew(toy, tmp_path, changes, why):
+    files = CertificateFiles(tmp_path)
+    about = {"format": 1, "version": 1, "class": of().key, "strategy": "toy", "finished": True}
+    rewrite(files, {"steps": np.array(4), "m": np.array(3)}, about | changes)
+    found = solve.solution(of(), NOTHING, files)
+    assert why in found.remarks[0]
+    assert len(found.remarks[0]) < 400
+    assert not found.bounds.lowers
+    said = []
+    anew = solve.search(of(), NOTHING, files, Budget(10.0), announce=said.append)
+    assert said[0].endswith("it is made anew")
+    assert anew.bounds.lowers[0].value == Parabola().lower(3)
+
+
+def rewrite(files, arrays, about):
+    path = files.path(of().key, "toy")
+    path.parent.mkdir(parents=True)
+    with open(path, "wb") as file:
+        np.savez(file, about=np.array(json.dumps(about)), **arrays)
+    path.write_bytes(sealed(path.read_bytes()))
+
+
+def test_a_search_is_kept_in_between_so_that_being_killed_costs_a_part_of_it(
+    toy, tmp_path, monkeypatch
+):
+    """Seconds are counted by a clock of the test's; each step takes ten of them."""
+    clock = [0.0]
+
+    class Clocked(Budget):
+        def __init__(self, seconds):
+            super().__init__(seconds, clock[0])
+
+        @property
+        def left(self):
+            return max(0.0, self.seconds - (clock[0] - self.began))
+
+        def at_most(self, seconds):
+            return Clocked(min(self.left, seconds))
+
+    monkeypatch.setattr(solve, "FIRST_SLICE", 20.0)
+    slices, files = [], CertificateFiles(tmp_path)
+
+    class Slow(Toy):
+        def search(self, problem, network, budget, begin=None, runs=()):
+            steps = 0 if begin is None else int(begin.arrays["steps"])
+            slices.append((steps, budget.seconds, len(runs)))
+            while not budget.spent and steps < 14:
+                if steps == 7:
+                    raise KeyboardInterrupt  # stands for a kill: nothing after it is done
+                steps, clock[0] = steps + 1, clock[0] + 10
+            arrays = {"steps": np.array(steps), "m": np.array(3)}
+            return Certificate("toy", arrays, finished=steps == 14)
+
+        def verify(self, problem, network, certificate):
+            steps = int(certificate.arrays["steps"])
+            return solve.Bounds((Bound(steps / 100, reason=f"{steps} steps"),))
+
+    solve.STRATEGIES["toy"] = Slow()
+    with pytest.raises(KeyboardInterrupt):
+        solve.search(of(), NOTHING, files, Clocked(1000.0), [np.zeros(10)])
+    assert slices == [(0, 20.0, 1), (2, 40.0, 0), (6, 80.0, 0)]
+    kept = files.load(of().key, "toy")
+    assert (int(kept.arrays["steps"]), kept.finished) == (6, False)
+    # A search that ends by itself before its slice does is not asked again.
+    slices.clear()
+    files.save(of().key, Certificate("toy", {"steps": np.array(8), "m": np.array(3)}, False, 1))
+    solve.search(of(), NOTHING, files, Clocked(90.0))
+    assert slices == [(8, 20.0, 0), (10, 40.0, 0)]
+
+
+def test_progress_that_nobody_left_is_begun_anew(toy, tmp_path):
+    class Picky(Toy):
+        def search(self, problem, network, budget, begin=None, runs=()):
+            if begin is not None:
+                self.calls.append((0, 0, 0))
+                raise IndexError("no such start")
+            return super().search(problem, network, budget, begin, runs)
+
+    picky = solve.STRATEGIES["toy"] = Picky()
+    files, said = CertificateFiles(tmp_path), []
+    files.save(of().key, Certificate("toy", {"steps": np.array(2), "m": np.array(3)}, False, 1))
+    found = solve.search(of(), NOTHING, files, Budget(10.0), announce=said.append)
+    assert picky.calls == [(0, 0, 0), (3, 0, 0)]
+    assert "does not go on from its certificate (IndexError: no such start)" in said[0]
+    assert not found.unfinished
+
+
+def test_a_certificate_for_what_its_strategy_does_not_serve_is_refused_without_its_check(toy):
+    deep = HypothesisClass("x**2", make_problem("x**2"), make_network(1, 3, 3, 1))
+    arrays = {"steps": np.array(4), "m": np.array(3)}
+    with pytest.raises(CertificateError, match="one hidden layer only"):
+        solve.verified(deep, toy, Certificate("toy", arrays))
+    assert toy.verified == 0
+
+
 def test_what_is_known_exactly_is_not_searched(toy):
     exact = Bracket.of(0.25, 0.25, "closed form")
     found = solve.search(of(), exact, solve.InMemory(), Budget(10.0))
@@ -264,6 +403,7 @@ def test_levels_need_constants_within_reach():
 def test_every_strategy_declares_what_the_frame_needs(name):
     strategy = STRATEGIES[name]
     assert strategy.name == name
+    assert strategy.version >= 1
     assert name.isidentifier()  # it names files
     assert strategy.bounds_below in (True, False)
     foreign = Certificate(name, {"x": np.zeros(3)})

@@ -26,6 +26,7 @@ class Toy:
     """
 
     bounds_below = True
+    version = 1
 
     def __init__(self, name: str = "toy", at_most: int = GOAL) -> None:
         self.name, self.at_most = name, at_most

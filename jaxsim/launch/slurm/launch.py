@@ -12,11 +12,14 @@ from pathlib import Path
 from jaxsim.errors import InputError
 from jaxsim.launch.directory import Directory, bind, compare, peek, resolved
 from jaxsim.launch.layout import choose_layouts
+from jaxsim.launch.polishing import unpolished
 from jaxsim.launch.request import create_request, left_study, write_request
+from jaxsim.launch.searches import open_searches
 from jaxsim.launch.simulate import remove_damaged
 from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm.script import Campaign, collect_script, prepare_script, work_script
 from jaxsim.launch.source import keep_source, source_home
+from jaxsim.results.certificates import CertificateFiles
 from jaxsim.results.files import names_in, read_regular, require_no_link, write_atomically
 from jaxsim.results.provenance import now
 from jaxsim.results.store import Store
@@ -134,17 +137,28 @@ def _planned(study: Study, directory: Path) -> Directory | None:
 def _needed(
     planned: Directory | None, settings: SlurmSpec, announce: Callable[[str], None]
 ) -> SlurmSpec | None:
-    """Return the settings with no more tasks than shards are missing; None if none is."""
+    """Return the settings with no more tasks than there is work for; None if there is none."""
     if planned is None:
         return settings
-    missing = len(planned.missing())
+    missing, what = len(planned.missing()), "shards are missing"
     if not missing:
-        announce("nothing is missing: every shard of the plan is there")
-        return None
+        missing, what = _besides(planned), "searches and experiments are left"
+        if not missing:
+            announce("nothing is missing: every shard of the plan is there")
+            return None
+        announce("every shard of the plan is there; searches for inf L or runs to polish are left")
     if missing < (settings.tasks or 1):
-        announce(f"{missing} tasks are enough: so many shards are missing")
+        enough = "1 task is enough" if missing == 1 else f"{missing} tasks are enough"
+        announce(f"{enough}: so many {what}")
         return settings.model_copy(update={"tasks": missing})
     return settings
+
+
+def _besides(planned: Directory) -> int:
+    """Return how many searches for inf L and experiments to polish are left of a study."""
+    study = planned.study
+    files = CertificateFiles(planned.store.directory)
+    return len(open_searches(study, files)) + len(unpolished(planned, study.spec.levels.runs))
 
 
 def _leave(study: Study, directory: Path, active: dict[str, str]) -> None:

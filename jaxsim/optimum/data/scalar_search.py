@@ -14,6 +14,7 @@ import scipy  # its parts are imported when they are used
 
 from jaxsim.optimum.data.duality import ScalarLoss, logistic_dual
 from jaxsim.optimum.data.scalar_bounds import dual_below
+from jaxsim.optimum.data.scaling import scaled_columns
 from jaxsim.optimum.strategy import Budget
 
 _STEPS = 200
@@ -43,12 +44,11 @@ def minimize(
         begin: coefficients of an earlier search.
         dual: whether the slopes should be a good dual point.
     """
-    scale = np.abs(x).max(0)
-    used = np.flatnonzero(scale > 0)
-    if not len(used):
+    columns = scaled_columns(x)
+    scaled = columns.x
+    if not scaled.size:
         return np.zeros(x.shape[1]), loss.slope(np.zeros(len(y)), y), True
-    scaled = x[:, used] / scale[used]
-    start = np.zeros(len(used)) if begin is None else begin[used] * scale[used]
+    start = np.zeros(scaled.shape[1]) if begin is None else columns.scaled(begin)
     if loss.linear:
         found, slopes, over = _linear(loss, scaled, weights, y, start, budget)
     else:
@@ -58,9 +58,7 @@ def minimize(
         least = float(weights @ loss.value(scaled @ found, y))
         slopes, also = _best_slopes(loss, scaled, weights, y, slopes, least, budget)
         over = over and also
-    coefficients = np.zeros(x.shape[1])
-    coefficients[used] = found / scale[used]
-    return coefficients, slopes, over
+    return columns.unscaled(found), slopes, over
 
 
 def newton(

@@ -35,6 +35,7 @@ class Separable:
 
     name = "separable"
     bounds_below = False
+    version = 1
 
     def unsupported_reason(self, problem: Problem, network: Network) -> str:
         """Return why separability would say nothing."""
@@ -77,11 +78,6 @@ class Separable:
         Raises:
             CertificateError: if they do not.
         """
-        if not certificate.arrays and not certificate.finished:
-            return Bounds()
-        reason = self.unsupported_reason(problem, network)
-        if reason:
-            raise CertificateError(reason)
         points = points_of(problem)
         assert points is not None
         x = points.columns(_carried(points, network).constant)

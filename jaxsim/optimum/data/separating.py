@@ -16,6 +16,7 @@ import numpy as np
 import scipy  # its parts are imported when they are used
 
 from jaxsim.optimum.data.rounding import product
+from jaxsim.optimum.data.scaling import scaled_columns
 from jaxsim.optimum.strategy import Budget
 
 _SMALL = 60_000
@@ -59,13 +60,12 @@ def separating_functions(
         classes: K.
         budget: of the search.
     """
-    scale = np.abs(x).max(0)
-    used = np.flatnonzero(scale > 0)
-    if not len(used):
+    columns = scaled_columns(x)
+    scaled = columns.x
+    if not scaled.size:
         return None, True
-    scaled = x[:, used] / scale[used]
     outputs = 1 if classes == 2 else classes
-    entries = len(x) * max(1, classes - 1) * len(used) * (1 if classes == 2 else 2)
+    entries = len(x) * max(1, classes - 1) * scaled.shape[1] * (1 if classes == 2 else 2)
     over = True
     found = None
     if entries > _SMALL:
@@ -74,8 +74,7 @@ def separating_functions(
         found, over = _program(scaled, labels, outputs, entries <= _SMALL, budget)
     if found is None:
         return None, over
-    functions = np.zeros((x.shape[1], outputs))
-    functions[used] = found / scale[used][:, None]
+    functions = columns.unscaled(found)
     functions /= np.abs(functions).max()
     return (functions, True) if least_margin(x, labels, functions) > 0 else (None, over)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import scipy  # its parts are imported when they are used
 
+from jaxsim.optimum.data.scaling import scaled_columns
 from jaxsim.optimum.data.softmax_bounds import softmax_below
 from jaxsim.optimum.strategy import Budget
 
@@ -43,15 +44,12 @@ def minimize_softmax(
         begin: coefficients of an earlier search.
         dual: whether the shares should be a good dual point.
     """
-    scale = np.abs(x).max(0)
-    used = np.flatnonzero(scale > 0)
-    if not len(used):
+    columns = scaled_columns(x)
+    scaled = columns.x
+    if not scaled.size:
         shares = np.full((len(x), classes), 1 / classes)
         return np.zeros((x.shape[1], classes)), shares, True
-    scaled = x[:, used] / scale[used]
-    w = np.zeros((len(used), classes))
-    if begin is not None:
-        w = begin[used] * scale[used][:, None]
+    w = np.zeros((scaled.shape[1], classes)) if begin is None else columns.scaled(begin)
     small = w.size <= LARGEST_HESSIAN
     minimize = _newton if small else _quasi_newton
     w, over = minimize(scaled, weights, labels, w, budget)
@@ -60,9 +58,7 @@ def minimize_softmax(
         least = _risk(scaled, weights, labels, w)[0]
         shares, also = _best_shares(scaled, weights, labels, shares, least, budget)
         over = over and also
-    coefficients = np.zeros((x.shape[1], classes))
-    coefficients[used] = w / scale[used][:, None]
-    return coefficients, shares, over
+    return columns.unscaled(w), shares, over
 
 
 def _shares(z: np.ndarray) -> np.ndarray:

@@ -17,8 +17,10 @@ from jaxsim.launch.slurm import cluster
 from jaxsim.launch.slurm import launch as submission
 from jaxsim.launch.slurm.launch import cancel, dry_run, launch, read_jobs
 from jaxsim.launch.status import status
+from jaxsim.optimum import solve
 from jaxsim.report.status import sentences
 from jaxsim.study.slurm_spec import SlurmSpec
+from tests.optimum.toy import GOAL, Toy
 from tests.studies import study, table, toml
 
 
@@ -167,6 +169,32 @@ def test_a_finished_study_is_not_submitted_again(slurm, tmp_path):
     jobs = launch(more, tmp_path / "out", SlurmSpec(tasks=4), said.append)
     assert said[-1] == "2 tasks are enough: so many shards are missing"
     assert jobs[0].tasks == 2
+
+
+def test_what_is_left_beside_the_runs_is_submitted(slurm, tmp_path, monkeypatch):
+    """Searches that were cut short, and runs to polish: the shards are all there."""
+    toy = Toy(at_most=1)
+    monkeypatch.setattr(solve, "STRATEGIES", {"toy": toy})
+    searched = {"optimum": {"budget": 20}, "problem__target": "sin(x)", "network__hidden": [1]}
+    simulate(study(**searched), tmp_path / "out", devices=1)
+    said = []
+    left = dry_run(study(**searched), tmp_path / "out", SlurmSpec(tasks=4), said.append)
+    assert [kind for kind, _ in left] == ["work", "collect"]
+    assert said == [
+        "every shard of the plan is there; searches for inf L or runs to polish are left",
+        "1 task is enough: so many searches and experiments are left",
+    ]
+    jobs = launch(study(**searched), tmp_path / "out", SlurmSpec(tasks=4))
+    assert [(job.kind, job.tasks) for job in jobs] == [("work", 1), ("collect", 1)]
+    # Without a budget nothing is searched; polishing is work of its own.
+    none = searched | {"optimum": {"budget": 0}}
+    assert not dry_run(study(**none), tmp_path / "out", SlurmSpec(tasks=4))
+    polish = study(**none, levels={"runs": 8})
+    assert dry_run(polish, tmp_path / "out", SlurmSpec(tasks=4))
+    toy.at_most = GOAL
+    solve._VERIFIED.clear()
+    simulate(study(**searched), tmp_path / "out", devices=1)
+    assert not dry_run(study(**searched), tmp_path / "out", SlurmSpec(tasks=4))
 
 
 def queued(logs):
