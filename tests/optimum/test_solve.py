@@ -98,6 +98,16 @@ def test_what_an_earlier_version_has_finished_is_used_and_searched_on(toy, tmp_p
     assert len(toy.calls) == 2
 
 
+def test_a_search_cut_short_before_it_found_anything_is_no_finished_one(toy):
+    kept = solve.InMemory()
+    assert not solve.solution(of(), NOTHING, kept).goes_on  # it has not begun
+    kept.save(of().key, Certificate("toy", {}, finished=False, version=1))
+    found = solve.solution(of(), NOTHING, kept)
+    assert found.goes_on == "was cut short by its budget; `jaxsim run` goes on"
+    exact = Bracket.of(0.25, 0.25, "closed form")
+    assert not solve.solution(of(), exact, kept).goes_on
+
+
 def test_a_certificate_says_no_version_if_it_is_older_than_they_are(toy, tmp_path):
     files = CertificateFiles(tmp_path)
     arrays = {"steps": np.array(4), "m": np.array(3)}
