@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib.metadata
 import importlib.util
 import logging
 import os
 import platform
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -100,6 +102,7 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
     jax.config.update("jax_default_matmul_precision", matmul_precision)
     if not setting("jax_compilation_cache_dir"):
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
+    _write_whole_programs()
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
@@ -108,6 +111,46 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
         except RuntimeError:
             # The backend is up already: its devices are what there is.
             pass
+
+
+@lru_cache(maxsize=1)
+def _write_whole_programs() -> None:
+    """Make entries of JAX's compilation cache appear whole, and replace those that are not.
+
+    JAX writes them in place and never again: a process that reads at the same time finds half a
+    program, warns and compiles, and a process that is killed leaves half a program for ever. No
+    wrong program comes of it, for entries are compressed with a checksum.
+    """
+    try:
+        from jax._src.lru_cache import _CACHE_SUFFIX, LRUCache
+
+        in_place = LRUCache.put
+    except (ImportError, AttributeError):
+        return
+
+    def put(self: Any, key: str, value: bytes) -> None:
+        folder = str(self.path)
+        if "://" in folder or self.eviction_enabled:
+            in_place(self, key, value)
+            return
+        beside = Path(folder, f".{key}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            beside.write_bytes(value)
+            beside.replace(Path(folder, f"{key}{_CACHE_SUFFIX}"))
+        finally:
+            beside.unlink(missing_ok=True)
+
+    LRUCache.put = put
+    warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
+
+
+def collect_garbage_rarely() -> None:
+    """Look for garbage in cycles rarely, in a process of jaxsim's own.
+
+    Most of what imports and compilation make lives as long as the process: looking through it takes
+    a tenth of a short run.
+    """
+    gc.set_threshold(20_000, 20, 20)
 
 
 UNTIMED = "--xla_gpu_autotune_level=0"

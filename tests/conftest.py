@@ -4,6 +4,7 @@ Tests run on the CPU, even where there is a GPU, unless JAX_PLATFORMS says other
 come first, so that the processes that share the files end together.
 """
 
+import gc
 import math
 import os
 import tempfile
@@ -13,6 +14,8 @@ from pathlib import Path
 _CACHE = tempfile.TemporaryDirectory(prefix="jaxsim-test-cache-")
 os.environ.setdefault("JAXSIM_CACHE_DIR", _CACHE.name)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Commands that tests start compile the package's sources once, not each of them all.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
@@ -48,6 +51,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, begin in enumerate(LONG) if f"/tests/{begin}" in path), len(LONG))
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Collect the garbage of tests only, and rarely: modules stay, and there are many."""
+    gc.collect()
+    gc.freeze()
+    runtime.collect_garbage_rarely()
 
 
 KEPT = 2 * 2**30

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
 
 from jaxsim import InputError, runtime
@@ -137,3 +138,42 @@ def test_xla_knows_the_flag():
         env=os.environ | {"XLA_FLAGS": ASKED}, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "3.0\n"), done.stderr
+
+
+def test_half_a_program_in_the_cache_is_replaced():
+    cache = runtime.cache_directory() / "xla"
+
+    def compiled():
+        # Each time a function of its own, so that only the cache remembers the program.
+        def once_more_than_anybody(x):
+            return 3.0 * x + 17.25
+
+        return float(jax.jit(once_more_than_anybody)(np.float32(2.0)))
+
+    assert compiled() == 23.25
+    (entry,) = cache.glob("jit_once_more_than_anybody-*-cache")
+    whole = entry.read_bytes()
+    entry.write_bytes(whole[: len(whole) // 2])
+    with pytest.warns(UserWarning, match="^Error reading persistent compilation cache entry"):
+        assert compiled() == 23.25  # commands ignore what is mended at once
+    assert compiled() == 23.25
+    # As whole as before: the time that it took to compile is a part of it.
+    assert len(entry.read_bytes()) > 0.9 * len(whole)
+    assert not list(cache.glob(".*"))
+
+
+def test_a_program_is_in_the_cache_when_all_of_it_is(tmp_path, monkeypatch):
+    from jax._src.lru_cache import LRUCache
+
+    cache = LRUCache(str(tmp_path), max_size=-1)
+    seen = []
+
+    def replace(self, target):
+        seen.append(cache.get("a"))
+        os.replace(self, target)
+
+    monkeypatch.setattr("pathlib.Path.replace", replace)
+    cache.put("a", b"whole")
+    cache.put("a", b"another")
+    assert seen == [None, b"whole"]
+    assert cache.get("a") == b"another"

@@ -50,6 +50,7 @@ for name, command in COMMANDS.items():
 def main() -> None:
     """Run the command line: bad input ends with one sentence and exit code 2."""
     open_streams()
+    runtime.collect_garbage_rarely()
     if runtime.is_shadowed():
         print_message(
             "warning: an unrelated distribution named 'jaxsim' is installed here, too, and owns a "

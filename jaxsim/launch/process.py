@@ -185,6 +185,7 @@ def _require(options: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run the worker; exit code 2 for bad input."""
+    runtime.collect_garbage_rarely()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?")
     parser.add_argument("--measure", action="store_true")

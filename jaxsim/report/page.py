@@ -12,8 +12,8 @@ import jinja2
 
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.events import ABOVE_OPTIMUM
+from jaxsim.report.clean import clean
 from jaxsim.report.levels import level_rows
-from jaxsim.report.plots.labels import clean
 from jaxsim.report.sentences import common_rows
 from jaxsim.report.table import (
     bound_text,

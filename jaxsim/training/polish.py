@@ -26,8 +26,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy  # its parts are imported when they are used
 from jax import Array
-from scipy.stats import qmc
 
 from jaxsim.risk import make_risk
 from jaxsim.training.evaluate import make_evaluate
@@ -175,7 +175,7 @@ def _gram(experiment: Experiment) -> Callable[[Array], Array]:
         points = law.finite[0]
     else:
         # Inside the cube: its faces may be points of measure zero where kinks lie.
-        sequence = qmc.Sobol(law.unit_dimension, rng=np.random.default_rng(0))
+        sequence = scipy.stats.qmc.Sobol(law.unit_dimension, rng=np.random.default_rng(0))
         points = law.from_unit(sequence.random(POINTS))
     x = jnp.asarray(points, jnp.float64)
 

@@ -22,7 +22,6 @@ from jax import Array
 
 from jaxsim.engines.engine import ByText, Engine, vmap_engine
 from jaxsim.engines.lanes import unsupported_reason
-from jaxsim.engines.pallas.program import make_steps
 from jaxsim.engines.pallas.shape import Shape
 from jaxsim.training.batches import make_batches
 from jaxsim.training.experiment import Experiment
@@ -66,6 +65,9 @@ def pallas_engine(experiment: Experiment, interpret: bool = False) -> Engine:
 
 @lru_cache(maxsize=64)
 def _advance(by_text: ByText, interpret: bool) -> Callable[..., State]:
+    # Pallas takes a while to import, and on a CPU nobody needs it.
+    from jaxsim.engines.pallas.program import make_steps
+
     experiment = by_text.experiment
     batches, shape = make_batches(experiment), Shape(experiment)
     steps = make_steps(experiment, shape, interpret)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
-import scipy.optimize
+import scipy  # its parts are imported when they are used
 
 from jaxsim.network.network import Network
 from jaxsim.optimum.line.nodes import Nodes, loss_with_slope, nodes_of, scale_of, search_grid

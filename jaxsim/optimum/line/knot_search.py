@@ -17,7 +17,7 @@ from itertools import product
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
+import scipy  # its parts are imported when they are used
 
 from jaxsim.network.network import Network
 from jaxsim.optimum.line.nodes import Nodes, nodes_of, scale_of, search_grid

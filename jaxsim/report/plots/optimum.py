@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from jaxsim.network.network import Network
 from jaxsim.problem.problem import Problem
 from jaxsim.questions.hierarchy import HierarchyAnswer, OptimaAnswer
+from jaxsim.report.clean import clean
 from jaxsim.report.plots import style
-from jaxsim.report.plots.labels import clean
 from jaxsim.study.study import Study
 
 POINTS = 2001

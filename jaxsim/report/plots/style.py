@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
-from jaxsim.report.plots.labels import clean, short_names
+from jaxsim.report.clean import clean
+from jaxsim.report.plots.labels import short_names
 from jaxsim.report.plots.sheet import Around, Sheet
 from jaxsim.report.sentences import common_rows, given
 from jaxsim.report.text import counted
