@@ -149,8 +149,7 @@ def test_doctor_says_why_exact_risks_cannot_be_computed(monkeypatch, capsys):
 
 def test_doctor_notices_wrong_kinks(monkeypatch):
     # Compiled programs are remembered by what they compute, not by what is patched.
-    monkeypatch.setattr("jaxsim.engines.engine.evaluation", evaluation.__wrapped__)
-    assert risk_error() < FINE
+    monkeypatch.setattr("jaxsim.report.doctor.evaluation", evaluation.__wrapped__)
     monkeypatch.setattr("jaxsim.network.kinks.put", lambda array, places, values: array)
     assert not risk_error() < FINE
 

@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxsim import runtime
-from jaxsim.engines.block import start
-from jaxsim.engines.engine import vmap_engine
+from jaxsim.engines.engine import ByText, evaluation
 from jaxsim.engines.native.library import compiler_version
 from jaxsim.results.provenance import commit, versions
 from jaxsim.study.study import Study
@@ -66,6 +65,8 @@ def examine(console: Console) -> int:
 
 
 FINE = 1e-8
+MEMBERS = 4
+"""Networks of each kind that are looked at."""
 
 
 def risk_error() -> float:
@@ -88,13 +89,15 @@ def _risk_error(hidden: list[int]) -> float:
             "optimizer": {"name": "sgd", "learning_rate": 0.1},
         }
     ).experiments
-    engine = vmap_engine(experiment)
-    theta = engine.theta(start(engine, experiment, 0, 16))
-    risks = np.asarray(engine.observe(theta).risk)
+    # Drawn by NumPy: programs that draw would take their time to compile.
+    theta = np.random.default_rng(0).uniform(-1, 1, (MEMBERS, experiment.network.size))
+    theta = theta.astype(experiment.dtype)
+    observe, _ = evaluation(ByText(experiment, experiment.evaluation_key))
+    risks = np.asarray(observe(jnp.asarray(theta)).risk)
     x = np.linspace(-1, 1, 100_001)
     x = (x[1:] + x[:-1])[:, None] / 2
     off = []
-    for flat, risk in zip(np.asarray(theta, np.float64), risks, strict=True):
+    for flat, risk in zip(theta.astype(np.float64), risks, strict=True):
         h = x
         *hidden_layers, (weights, biases) = experiment.network.layout.split(flat)
         for w, b in hidden_layers:

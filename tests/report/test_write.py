@@ -98,6 +98,7 @@ def study_file(tmp_path_factory):
     tree = {"name": "early", "replicates": 16, "steps": 2, "checkpoints": 1, "epsilon": [0.01]}
     tree |= {"problem": {"input": "uniform", "target": "x**2"}, "network": {"hidden": [2]}}
     tree |= {"optimizer": {"name": "sgd", "learning_rate": 0.1}, "execution": {"width": 16}}
+    tree |= {"optimum": {"budget": 0}}
     file.write_text(toml(tree))
     return file
 
