@@ -103,7 +103,7 @@ def _require_room(file: Path) -> None:
 
 
 def _read_csv(file: Path, label: str | None) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return (names of the inputs, x, y) of a file; y holds texts if no label is a number."""
+    """Return (names of the inputs, x, y) of a file; y holds texts if the labels are names."""
     size = file.stat().st_size
     if size > LARGEST_BYTES // 8:  # Python's texts and numbers take several times as much
         raise InputError(
@@ -131,10 +131,17 @@ def _read_csv(file: Path, label: str | None) -> tuple[list[str], np.ndarray, np.
                 "as the header"
             )
     texts = [row[target].strip() for _, row in rows[1:]]
-    named = bool(texts) and all(t and _number(t) is None for t in texts)
+    named = 2 * sum(map(_is_name, texts)) > len(texts)  # the others are what is wrong
     inputs = [i for i in range(len(header)) if i != target]
     x = [[_cell(file, line, row, header, i) for i in inputs] for line, row in rows[1:]]
     if named:
+        for (line, _), text in zip(rows[1:], texts, strict=True):
+            if not _is_name(text):
+                raise InputError(
+                    f"{file.name}, line {line}, column {target + 1} ({header[target]}): "
+                    f"{text[:40]!r} is no label beside {next(filter(_is_name, texts))[:40]!r}; "
+                    "accepted: all names, or all numbers"
+                )
         y = np.array(texts)
     else:
         y = np.array([_cell(file, line, row, header, target) for line, row in rows[1:]])
@@ -166,6 +173,11 @@ def _cell(file: Path, line: int, row: list[str], header: list[str], column: int)
             f"{row[column][:40]!r} is not a number"
         )
     return value
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a label is a name: not empty, and no number."""
+    return bool(text) and _number(text) is None
 
 
 def _number(text: str) -> float | None:

@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 
 from jaxsim.errors import InputError, unknown
 from jaxsim.problem.data_files import index_columns, read_file
-from jaxsim.problem.held_out import appended_rows, chosen_rows, held_rows, looks_like_classes
+from jaxsim.problem.held_out import (
+    appended_rows,
+    chosen_rows,
+    held_rows,
+    looks_like_classes,
+    repeated_rows,
+)
 from jaxsim.registry import check_parameters
 
 Scale = Literal["standardize", "unit", "none"]
@@ -172,7 +178,8 @@ def _bundled(
             f"test = {{ path = {str(held)!r} }} is not accepted beside a data set by name; "
             "accepted: { fraction = 0.2 }"
         )
-    return _prepare(name, x, y, scale, task, target_scale, chosen_rows(name, y, held), risk_over)
+    chosen = chosen_rows(name, y, held, task)
+    return _prepare(name, x, y, scale, task, target_scale, chosen, risk_over)
 
 
 def _file(
@@ -188,6 +195,7 @@ def _file(
     file = Path(path)
     held: Any = test  # what `held_rows` made of it
     header, x, y = read_file(file, path, label)
+    warnings = [*index_columns(file.name, header, x)]
     if isinstance(held, Path):
         columns, more_x, more_y = read_file(held, str(held), label)
         if columns != header or more_x.shape[1:] != x.shape[1:]:
@@ -196,12 +204,13 @@ def _file(
                 f"the same {x.shape[1]:,} columns of x in the same order"
             )
         chosen = appended_rows(held.name, file.name, y, more_y, len(more_x))
+        warnings += repeated_rows((file.name, x, y), (held.name, more_x, more_y))
         x = np.concatenate([x, more_x])
         y = np.concatenate([y, more_y])
     else:
-        chosen = chosen_rows(file.name, y, held)
+        chosen = chosen_rows(file.name, y, held, task)
     prepared = _prepare(file.name, x, y, scale, task, target_scale, chosen, risk_over)
-    return replace(prepared, warnings=(*index_columns(file.name, header, x), *prepared.warnings))
+    return replace(prepared, warnings=(*warnings, *prepared.warnings))
 
 
 def _prepare(

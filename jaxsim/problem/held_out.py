@@ -79,8 +79,39 @@ def appended_rows(name: str, first: str, y: np.ndarray, more: np.ndarray, count:
     return np.arange(len(y), len(y) + count)
 
 
-def chosen_rows(name: str, y: np.ndarray, held: Share | None) -> np.ndarray | None:
+Rows = tuple[str, np.ndarray, np.ndarray]
+
+
+def repeated_rows(trained: Rows, held: Rows) -> list[str]:
+    """Return a sentence if most rows of a second file are rows of the first.
+
+    Args:
+        trained: name of the file, inputs [n, d] and labels [n].
+        held: the same of the second one.
+    """
+    (name, x, y), (own, more_x, more_y) = trained, held
+    seen = {(row.tobytes(), str(label)) for row, label in zip(x, y, strict=False)}
+    again = [(row.tobytes(), str(label)) for row, label in zip(more_x, more_y, strict=False)]
+    count = sum(row in seen for row in again)
+    if 2 * count <= len(again):
+        return []
+    return [
+        f"{count:,} of the {len(again):,} rows of {own} are rows of {name}, too: trainings see them"
+    ]
+
+
+def chosen_rows(
+    name: str, y: np.ndarray, held: Share | None, task: str = "auto"
+) -> np.ndarray | None:
     """Return which rows are held out, ascending.
+
+    Of a stratified share every class keeps a row for training, where there are enough of them.
+
+    Args:
+        name: of the data set.
+        y: labels of all rows.
+        held: what is held out.
+        task: "classes" or "regression"; "auto" looks at the labels.
 
     Raises:
         InputError: if these are none or all, or if there are no classes to stratify by.
@@ -98,7 +129,7 @@ def chosen_rows(name: str, y: np.ndarray, held: Share | None) -> np.ndarray | No
         )
     if not held.stratified:
         return np.sort(order[:count])
-    if not looks_like_classes(y):
+    if task == "regression" or (task == "auto" and not looks_like_classes(y)) or y.ndim != 1:
         raise InputError(
             f"test.stratified = true is not accepted for {name}, whose labels are no classes"
         )
@@ -106,7 +137,9 @@ def chosen_rows(name: str, y: np.ndarray, held: Share | None) -> np.ndarray | No
     # Largest remainders: whole rows of each class, together as many as asked for.
     shares = count * sizes / len(y)
     each = np.floor(shares).astype(int)
-    each[np.argsort(each - shares, kind="stable")[: count - each.sum()]] += 1
+    while each.sum() < count:
+        spare = each < sizes - 1 if (each < sizes - 1).any() else each < sizes
+        each[np.argmax(np.where(spare, shares - each, -np.inf))] += 1
     rank = np.empty(len(y), int)
     for label in range(len(sizes)):
         mine = order[labels[order] == label]

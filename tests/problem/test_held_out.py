@@ -134,6 +134,10 @@ def test_a_file_of_its_own_is_held_out(tmp_path, own):
         ({"risk_over": "test"}, "risk_over = 'test' is not accepted without problem.data.test"),
         ({"test": {"fraction": 0.2}, "risk_over": "both"}, "problem.data.risk_over = 'both'"),
         ({"test": "some"}, "problem.data.test = 'some'"),
+        (
+            {"task": "regression", "test": {"fraction": 0.2, "stratified": True}},
+            "whose labels are no classes",
+        ),
     ],
 )
 def test_what_cannot_be_held_out_gets_one_sentence(tmp_path, own, changes, message):
@@ -164,3 +168,36 @@ def test_other_refusals(tmp_path, own):
                 load_dataset(table, KEY, tmp_path)
         else:
             assert load_dataset(table, KEY, tmp_path).classes == 4
+
+
+def test_a_stratified_share_leaves_a_row_of_every_class_for_training(tmp_path):
+    y = np.array([0] * 50 + [1] * 3 + [2])
+    path = write(tmp_path, np.random.default_rng(0).normal(size=(54, 2)), y)
+    for fraction in (0.3, 0.5, 0.7, 0.9):
+        test = {"fraction": fraction, "seed": 3, "stratified": True}
+        data = load_dataset({"path": path, "test": test}, KEY, tmp_path)
+        assert len(data.held_out) == round(54 * fraction)
+        assert set(data.y[data.trained]) == {0, 1, 2}
+    test = {"fraction": 0.97, "stratified": True}
+    with pytest.raises(InputError, match="no training row has the class"):
+        load_dataset({"path": path, "task": "classes", "test": test}, KEY, tmp_path)
+
+
+def test_stated_classes_are_stratified_however_many_there_are(tmp_path):
+    path = write(tmp_path, np.random.default_rng(0).normal(size=(240, 1)), np.arange(240) % 60)
+    table = {"path": path, "test": {"fraction": 0.25, "stratified": True}}
+    data = load_dataset({**table, "task": "classes"}, KEY, tmp_path)
+    assert np.bincount(data.y[data.held_out]).tolist() == [1] * 60
+    with pytest.raises(InputError, match="whose labels are no classes"):
+        load_dataset(table, KEY, tmp_path)
+
+
+def test_held_out_rows_that_trainings_see_are_said(tmp_path, own):
+    x, y = own
+    path = write(tmp_path, x, y)
+    for count, said in ((30, True), (10, False)):
+        other = np.concatenate([x[:count], 1 + x[count:40]])
+        write(tmp_path, other, y[:40], "test.csv")
+        data = load_dataset({"path": path, "test": {"path": "test.csv"}}, KEY, tmp_path)
+        sentence = "30 of the 40 rows of test.csv are rows of own.csv, too: trainings see them"
+        assert data.warnings == ((sentence,) if said else ())
