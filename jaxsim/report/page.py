@@ -57,7 +57,7 @@ FIGURES = (
     (
         "risk_distribution",
         "Where do runs end?",
-        "Bars that stand alone are levels at which many runs stop: local minima of the risk.",
+        "Bars that stand alone are values at which many runs stop, as at local minima of the risk.",
     ),
     ("learning_curves", "Learning curves", "Quantiles of the true risk over the runs."),
 )

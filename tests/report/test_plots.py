@@ -15,11 +15,13 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
 from jaxsim.evidence import PROVED
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.data import EvidenceAnswer
+from jaxsim.questions.distribution import DistributionAnswer
 from jaxsim.report.plots import FIGURES, draw_all
 from jaxsim.report.plots.labels import MOST, clean, short_names
 from jaxsim.report.plots.style import BOUND, save, styled
@@ -386,3 +388,27 @@ def test_figures_of_very_many_experiments_show_the_first_and_say_so(answer, tmp_
                for a in drawn_of)  # fmt: skip
     assert f"figures show the first {MOST_DRAWN} of {MOST_DRAWN + 5} experiments" in notes(many)
     assert not any("figures show" in line for line in notes(answer))
+
+
+def test_bins_of_the_risk_make_no_levels_of_a_small_excess(answer):
+    """Risks spread evenly above inf L = 0.09 lie in bins as wide as half the excess."""
+    edges = 0.09 * (1 + 2.0**-12 * np.arange(9))
+    even = DistributionAnswer(
+        lower=edges[:-1].tolist(), upper=edges[1:].tolist(), count=[8] * 8, diverged=0
+    )
+    chosen = [e.model_copy(update={"distribution": even}) for e in answer.experiments[:1]]
+    one = answer.model_copy(update={"experiments": chosen, "eps": [5e-5]})
+    known = with_optimum(one, 0.09, 0.09)
+    figure = drawn("risk_distribution", known)
+    (bars,) = (p for p in figure.axes[0].get_children() if isinstance(p, StepPatch))
+    share, cuts, _ = bars.get_data()
+    assert share.sum() == pytest.approx(1)
+    inner = cuts[1:-1] < edges[-2] - 0.09
+    assert (share[1:-1][inner[:-1]] > 0).all(), "no bar stands alone"
+    width = np.diff(np.clip(cuts, 0, edges[-1] - 0.09))
+    even_share = width[1:-1] / (edges[-1] - 0.09)
+    np.testing.assert_allclose(share[1:-1], even_share, atol=1e-12)
+    assert "dotted" in note(figure)
+    assert "levels at which polished runs end" not in note(figure)
+    asked = known.model_copy(update={"eps": []})
+    assert "dotted" not in note(drawn("risk_distribution", asked))

@@ -33,24 +33,26 @@ def risk_distribution(answer: Answer) -> Figure | None:
         edges, beyond = _edges(done)
         sheet.axes[0].set_xscale("log")
         style.quiet(sheet.axes)
+        inside = [eps for eps in answer.eps if edges[0] < eps < edges[-1]]
+        drawn = False
         for place, (panel, experiment) in enumerate(zip(sheet.axes, done, strict=True)):
-            excess, counts = _excess(experiment)
-            inside = np.clip(excess, edges[0], edges[-1])
-            share, _ = np.histogram(inside, edges, weights=counts / experiment.runs)
+            share = _shares(experiment, edges) / experiment.runs
             colour = style.COLOURS[place % len(style.COLOURS)]
             panel.stairs(share, edges, fill=True, color=colour)
             if _open(experiment, edges):
                 end = min(max(_gap(experiment), edges[0]), edges[-1])
                 panel.axvspan(edges[0], end, color=style.OPEN, lw=0, zorder=0, label="_optimum")
-            for eps in (e for e in answer.eps if edges[0] < e < edges[-1]):
+            for eps in inside:
                 panel.axvline(eps, color="#888888", lw=0.7, ls=(0, (2, 2)))
             _diverged(panel, experiment)
-            _levels(panel, experiment, edges, large=len(done) == 1)
+            drawn |= _levels(panel, experiment, edges, large=len(done) == 1)
         sheet.name(style.with_steps(done))
         sheet.axes[0].set_xlim(edges[0], edges[-1])
         sheet.axes[0].set_ylim(0, None)
         what = f"where the runs are {style.after(done)}"
-        note = ["dotted: the study's ε", *_note(done, edges, beyond)]
+        note = ["dotted: the study's ε"] * bool(inside) + _note(done, edges)
+        note += ["lines: levels at which polished runs end"] * drawn
+        note += ["the outermost bars hold all runs beyond them"] * beyond
         figure = style.dress(sheet, answer, what, note, style.EXCESS, "share of the runs")
     return figure
 
@@ -84,6 +86,24 @@ def _excess(one: ExperimentAnswer) -> tuple[np.ndarray, np.ndarray]:
     return lower / 2 + upper / 2 - _origin(one), np.asarray(bins.count)
 
 
+def _shares(one: ExperimentAnswer, edges: np.ndarray) -> np.ndarray:
+    """Return how many runs are in each bar, those of a bin evenly from its lower to its upper edge.
+
+    Bins are narrow for the risk, but not for an excess that is small beside inf L: at their middles
+    runs would look as if they had stopped at a few levels.
+    """
+    bins = one.distribution
+    origin, count = _origin(one), np.asarray(bins.count)
+    low = (np.asarray(bins.lower, float) - origin)[:, None]
+    high = (np.asarray(bins.upper, float) - origin)[:, None]
+    cuts = np.concatenate([[-np.inf], edges[1:-1], [np.inf]])
+    within = np.diff(np.clip(cuts, low, high))
+    at = (cuts[:-1] <= low) & (low < cuts[1:])  # where subtraction leaves no width
+    width = high - low
+    parts = np.where(width > 0, within / np.where(width > 0, width, 1.0), at)
+    return count @ parts
+
+
 def _origin(one: ExperimentAnswer) -> float:
     value = one.optimum.lower.value
     return value if np.isfinite(value) else 0.0
@@ -109,15 +129,20 @@ def _diverged(panel: Axes, one: ExperimentAnswer) -> None:
         )  # fmt: skip
 
 
-def _levels(panel: Axes, one: ExperimentAnswer, edges: np.ndarray, large: bool) -> None:
-    """Draw the levels of the polished runs; name them where there is room, frequent ones first."""
+def _levels(panel: Axes, one: ExperimentAnswer, edges: np.ndarray, large: bool) -> bool:
+    """Draw the levels of the polished runs that have a place; return whether any has.
+
+    They are named where there is room, frequent ones first.
+    """
     room = (edges[-1] / edges[0]) ** (0.03 if large else 0.06)
     levels = one.levels.levels if one.levels is not None else []
     named: list[float] = []
+    drawn = False
     for level in sorted(levels, key=lambda level: -level.count):
         excess = level.risk - _origin(one)
         if not edges[0] < excess < edges[-1]:
             continue
+        drawn = True
         panel.axvline(excess, color=style.LEVEL, lw=0.8, zorder=0.5)
         if all(excess > room * other or other > room * excess for other in named):
             panel.text(
@@ -125,16 +150,13 @@ def _levels(panel: Axes, one: ExperimentAnswer, edges: np.ndarray, large: bool) 
                 ha="right", va="top", fontsize=7 if large else 5, color=style.LEVEL,
             )  # fmt: skip
             named.append(excess)
+    return drawn
 
 
-def _note(done: Sequence[ExperimentAnswer], edges: np.ndarray, beyond: bool) -> list[str]:
+def _note(done: Sequence[ExperimentAnswer], edges: np.ndarray) -> list[str]:
     clauses = []
     if any(_open(e, edges) for e in done):
         clauses.append("measured from the lower end of inf L; grey: where inf L may be above it")
     if any(not np.isfinite(e.optimum.lower.value) for e in done):
         clauses.append("measured from 0 where inf L has no lower end")
-    if any(e.levels is not None for e in done):
-        clauses.append("lines: levels at which polished runs end")
-    if beyond:
-        clauses.append("the outermost bars hold all runs beyond them")
     return clauses
