@@ -119,7 +119,7 @@ def estimate_columns() -> dict[str, str]:
         "liminf_reason": "how it is known.",
         "failing_permanent": "failing runs that fail for ever, certified; at the last step only.",
         "failing_minima": "failing runs at a local minimum after polishing, checked numerically.",
-        "failing_falling": "failing runs that are still falling.",
+        "failing_falling": "failing runs whose risk fell at each of the last checkpoints.",
         "failing_descends": "failing runs that noise-free descent leads to or below inf L + eps.",
         "failing_undecided": "failing runs of which no more is known.",
     }
@@ -148,7 +148,8 @@ def comparison_columns() -> dict[str, str]:
     del result["counts"]
     at = list(named).index("result")
     items = list(named.items())
-    return dict([*items[:at], *counts.items(), *result.items(), *items[at + 1 :]])
+    over = {"risk_over": "rows of a data set that the risks are over, or the law of X."}
+    return dict([*items[:at], *counts.items(), *result.items(), *items[at + 1 :]]) | over
 
 
 def answer_keys() -> str:

@@ -22,7 +22,7 @@ from jaxsim.questions.liminf import LiminfAnswer
 from jaxsim.questions.pairs import PairsAnswer
 from jaxsim.questions.permanent import PermanentAnswer
 from jaxsim.questions.quantiles import QuantilesAnswer
-from jaxsim.results.frame import Axis
+from jaxsim.results.frame import LAW, Axis
 
 
 class RiskAnswer(Data):
@@ -42,6 +42,11 @@ class RiskAnswer(Data):
     def rows(self) -> str:
         """The rows in few words: "all 150 rows" without what else is said of them."""
         return self.over.split(", ")[0]
+
+    @property
+    def named(self) -> str:
+        """What it is over, as a column says it: rows of a data set or the law of X."""
+        return self.over or LAW
 
 
 class ExperimentAnswer(Data):

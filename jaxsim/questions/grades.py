@@ -89,18 +89,19 @@ class Grades(Question):
     def add(self, records: Records) -> None:
         """Grade the runs of a shard."""
         lower, upper = self.subject.ends
-        last, error = records.risk[:, -1], records.error[:, -1]
+        last = records.risk[:, -1]
         gone = ~np.isfinite(last)
         bound = np.append(self.remaining.values, -np.inf)[self.remaining.which(records)]
         trend = self._falls(records, lower)
         done = None if self.subject.sample is None else self.subject.sample.polished
-        there = np.full(len(last), np.nan)
+        there, slack = np.full((2, len(last)), np.nan)
         minimum, was_polished = np.zeros(len(last), bool), np.zeros(len(last), bool)
         if done is not None:
             inside = records.replicate < len(done.risk)
             place = records.replicate[inside]
             settled = done.basin[place] >= Basin.STATIONARY
             there[inside] = np.where(settled, done.risk[place], np.nan)
+            slack[inside] = done.error[place]
             minimum[inside] = done.basin[place] == Basin.MINIMUM
             was_polished |= inside
         for g, event in enumerate(self.events):
@@ -110,7 +111,7 @@ class Grades(Question):
             rest = failing = fails[:, 0] == Outcome.FAIL
             grades = [
                 bound > high + eps,
-                minimum & (there - error > high + eps),
+                minimum & (there - slack > high + eps),
                 trend,
                 there <= high + eps,
                 gone,

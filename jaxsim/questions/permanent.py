@@ -35,6 +35,11 @@ class PermanentAnswer(Data):
     dead_neurons: list[int]
     constant: list[int]
 
+    @property
+    def hidden(self) -> bool:
+        """Whether the network has a hidden layer."""
+        return len(self.dead_neurons) > 1
+
 
 class Certified(NamedTuple):
     """Runs certified to exceed inf L + eps in all further training.

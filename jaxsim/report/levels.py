@@ -11,7 +11,7 @@ from rich.text import Text
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.drift import DriftAnswer
-from jaxsim.questions.grades import KINDS
+from jaxsim.questions.grades import KINDS, LOOKED_BACK
 from jaxsim.questions.levels import LevelsAnswer
 from jaxsim.report.text import counted, interval_text, joined
 
@@ -87,9 +87,10 @@ def level_sentences(answer: Answer) -> list[str]:
     lines += [_drift(e, e.drift) for e in done if e.drift is not None and e.drift.optimum]
     convex = [e for e in done if e.drift is not None and e.drift.convex]
     if convex:
+        whose = "" if len(convex) == len(done) else f" of {joined([e.label for e in convex])}"
         lines.append(
-            "The risk is a convex function of the parameters and no neuron is inactive: whatever "
-            "stays above the optimal risk is the method's doing (the second mechanism)."
+            f"The risk{whose} is a convex function of the parameters and no neuron is inactive: "
+            "whatever stays above the optimal risk is the method's doing (the second mechanism)."
         )
     return lines
 
@@ -104,7 +105,7 @@ def _grades(done: list[ExperimentAnswer], event: str) -> list[str]:
     kinds = {
         "permanent": "for ever, certified",
         "minima": "at a local minimum after polishing, checked numerically",
-        "falling": "still falling",
+        "falling": f"still falling at each of the last {LOOKED_BACK} checkpoints",
         "descends": "held by no minimum, since noise-free descent leads on to success",
         "diverged": "diverged",
         "undecided": "of which no more is known",
@@ -162,6 +163,7 @@ def levels_frame(answer: Answer) -> pd.DataFrame:
         if levels is None:
             continue
         common = {"experiment": e.label, "step": e.steps, "runs": levels.runs}
+        common["risk_over"] = e.risk.named
         for level in levels.levels:
             rows.append(common | level.model_dump() | {"confidence": levels.confidence})
         for name, count, low, high in (
@@ -184,6 +186,7 @@ def drift_frame(answer: Answer) -> pd.DataFrame:
                 "step": e.steps,
                 "parameter": e.drift.names[i],
                 "runs": e.drift.runs,
+                "risk_over": e.risk.named,
                 "mean": mean,
                 "lower": e.drift.lower[i],
                 "upper": e.drift.upper[i],

@@ -239,7 +239,7 @@ def _liminf(done: list[ExperimentAnswer]) -> list[str]:
     rests_on = e.permanent.evidence[g].clause
     reserved = f"; {rests_on}" if rests_on else ""
     return [
-        "However long is trained: the limit (liminf) of the probability that "
+        "However long training goes on: the limit (liminf) of the probability that "
         f"{e.exceedance.lower_bounds[g].asked.clause(whose, e.risk.rows)} is at least "
         f"{lower_text(value)}, since {e.liminf.certified[g]:,} of {counted(e.runs, 'run')} "
         f"fail for ever (simultaneous confidence {100 * e.liminf.confidence:.12g} %{reserved})."
@@ -248,9 +248,10 @@ def _liminf(done: list[ExperimentAnswer]) -> list[str]:
 
 def _constant(done: list[ExperimentAnswer]) -> list[str]:
     """Return a sentence on the runs whose network is constant on the whole support of the input."""
-    if not any(count for e in done for count in e.permanent.constant):
+    layered = [e for e in done if e.permanent.hidden]
+    if not any(count for e in layered for count in e.permanent.constant):
         return []
-    ranked = sorted(done, key=lambda e: (e.permanent.constant[-1] / e.runs, e.label))
+    ranked = sorted(layered, key=lambda e: (e.permanent.constant[-1] / e.runs, e.label))
     least, most = ranked[0], ranked[-1]
 
     def share(e: ExperimentAnswer) -> str:
@@ -258,7 +259,8 @@ def _constant(done: list[ExperimentAnswer]) -> list[str]:
         return f"{last:,} of {counted(e.runs, 'run')} ({first:,} at the start)"
 
     if share(least) == share(most):
-        counts = share(most) + (" of every experiment" if len(done) > 1 else "")
+        whose = "every experiment" if len(layered) == len(done) else "all with a hidden layer"
+        counts = share(most) + (f" of {whose}" if len(done) > 1 else "")
     else:
         counts = f"{share(least)} of {least.label} to {share(most)} of {most.label}"
     return [f"Constant networks: {counts} end with a network that is constant for all inputs."]

@@ -106,6 +106,12 @@ def event_heading(answer: Answer) -> str:
     return "event" if any(event.kind != ABOVE_OPTIMUM for event in answer.asked) else "eps"
 
 
+def _probability(answer: Answer) -> str:
+    """Return what limits are of."""
+    alike = event_heading(answer) == "eps"
+    return "P(L(Theta_n) > inf L + eps)" if alike else "P(a run fails)"
+
+
 def event_text(answer: Answer, g: int) -> str:
     """Return what stands in the column of events."""
     event = answer.asked[g]
@@ -144,7 +150,7 @@ def notes(answer: Answer) -> list[str]:
     if shows_liminf(done):
         level = f"{100 * answer.confidence:.12g} %"
         lines.append(
-            "liminf: lower bound of liminf P(L(Theta_n) > inf L + eps) as n grows, from permanent "
+            f"liminf: lower bound of liminf {_probability(answer)} as n grows, from permanent "
             f"runs, one-sided, {level} each"
         )
     if len(done) > MOST_DRAWN:
@@ -178,12 +184,15 @@ def notes(answer: Answer) -> list[str]:
 def constant_texts(done: list[ExperimentAnswer]) -> list[str]:
     """Return how many runs of each experiment end as a constant network, if any ever are one.
 
+    Not of linear models, whose weights alone decide that, nothing being inactive.
+
     Example: "3,259 of 20,000 runs (adam)".
     """
-    if not any(count for e in done for count in e.permanent.constant):
+    layered = [e for e in done if e.permanent.hidden]
+    if not any(count for e in layered for count in e.permanent.constant):
         return []
     groups: dict[str, list[str]] = {}
-    for e in done:
+    for e in layered:
         text = f"{e.permanent.constant[-1]:,} of {counted(e.runs, 'run')}"
         groups.setdefault(text, []).append(e.label)
     if len(done) == 1:

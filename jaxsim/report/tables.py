@@ -11,7 +11,6 @@ import pandas as pd
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.levels import drift_frame, levels_frame
 from jaxsim.results.files import write_atomically
-from jaxsim.results.frame import LAW
 from jaxsim.results.text_cells import harmless
 
 GRADES = ("permanent", "minima", "falling", "descends", "undecided")
@@ -33,7 +32,8 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
     for e in answer.finished:
         for g, course in enumerate(e.exceedance.estimates):
             for estimate, constant in zip(course, e.permanent.constant, strict=True):
-                row = _named(e, asdict(estimate)) | {"risk_over": _over(e), "constant": constant}
+                row = _named(e, asdict(estimate))
+                row |= {"risk_over": e.risk.named, "constant": constant}
                 last = estimate is course[-1]
                 row["permanent_failures"] = e.permanent.count[g] if last else pd.NA
                 row["permanent_evidence"] = e.permanent.evidence[g].kind if last else pd.NA
@@ -63,7 +63,7 @@ def quantiles_frame(answer: Answer) -> pd.DataFrame:
             "upper": e.quantiles.upper[q][t],
             "confidence": e.quantiles.confidence,
             "method": e.quantiles.method,
-            "risk_over": _over(e),
+            "risk_over": e.risk.named,
         }
         for e in answer.finished
         for t, step in enumerate(e.checkpoints)
@@ -74,7 +74,7 @@ def quantiles_frame(answer: Answer) -> pd.DataFrame:
 
 def comparisons_frame(answer: Answer) -> pd.DataFrame:
     """Return one row per comparison: its fields, with table and result unfolded."""
-    rows = []
+    rows, over = [], {e.label: e.risk.named for e in answer.experiments}
     for comparison in answer.pairs.comparisons:
         result = asdict(comparison.result)
         counts = result.pop("counts")
@@ -94,13 +94,10 @@ def comparisons_frame(answer: Answer) -> pd.DataFrame:
             "simultaneous_upper": comparison.simultaneous_upper,
             "p_holm": comparison.p_holm,
             "differ": comparison.differ,
+            "risk_over": "; ".join(dict.fromkeys((over[comparison.first], over[comparison.second]))),
         }
         rows.append(names | counts | result | ends)
     return pd.DataFrame(rows)
-
-
-def _over(e: ExperimentAnswer) -> str:
-    return e.risk.over or LAW
 
 
 def _named(e: ExperimentAnswer, row: dict[str, Any]) -> dict[str, Any]:

@@ -166,6 +166,7 @@ def test_levels_are_named_by_the_neurons_that_are_left(answer, sample):
         assert one.lower <= one.estimate <= one.upper
     rows = levels_frame(answer)
     assert rows.name.tolist()[-2:] == ["at no level", "levels not seen"]
+    assert set(rows.risk_over) == set(drift_frame(answer).risk_over) == {"the law of X"}
     assert int(rows["count"].to_numpy(int).sum()) == RUNS
     said = level_sentences(answer)
     assert any("2 of 3 neurons left" in s and "confidence 95 %" in s for s in said)
@@ -188,6 +189,7 @@ def test_levels_are_drawn_and_named(answer):
     assert figure is not None
     names = {text.get_text() for text in figure.axes[0].texts}
     assert {"1 of 3 neurons left", "a constant"} <= names
+    assert any("lines: levels at which polished runs end" in t.get_text() for t in figure.texts)
 
 
 def run_command(monkeypatch, capsys, *arguments: object) -> tuple[object, str, str]:

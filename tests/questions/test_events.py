@@ -209,6 +209,7 @@ def test_the_command_line_asks_finished_runs_and_names_the_events(results, answe
     (folder,) = (directory / "reports").iterdir()
     table = pd.read_csv(folder / "estimates.csv").query("step == 40")
     assert set(table.risk_over) == {"the 30 held-out rows"}
+    assert set(pd.read_csv(folder / "comparisons.csv").risk_over) == {"the 30 held-out rows"}
     rates = table[table.event == "error_rate_above"]
     assert rates.failures.tolist() == [int((rate > 0.1).sum()) for _, rate in counted]
     for row in rates.itertuples():

@@ -11,6 +11,7 @@ from jaxsim.launch.directory import reopen
 from jaxsim.launch.polishing import polish_runs
 from jaxsim.optimum.strategy import Budget
 from jaxsim.report.levels import level_sentences
+from jaxsim.report.table import notes
 from jaxsim.study.catalogue import ready_table
 from jaxsim.study.study import Study
 
@@ -65,6 +66,11 @@ def test_a_method_drifts_to_another_point_and_the_answer_says_why(tmp_path):
     said = level_sentences(answer)
     assert any("it drifts away from the minimizer" in s for s in said)
     assert any("convex function of the parameters and no neuron is inactive" in s for s in said)
+    assert not any(s.startswith("constant: ") for s in notes(answer)), "nothing could be inactive"
+    second = e.model_copy(update={"label": "deep", "drift": None})
+    both = answer.model_copy(update={"experiments": [e, second]})
+    (convex,) = (s for s in level_sentences(both) if "convex" in s)
+    assert convex.startswith(f"The risk of {e.label} is a convex function")
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_the_answer_is_a_sentence_a_person_would_say(answer):
 
 
 def test_the_limit_is_bounded_in_a_sentence_that_selects_with_simultaneous_confidence(answer):
-    (said,) = (s for s in sentences(answer) if s.startswith("However long is trained: "))
+    (said,) = (s for s in sentences(answer) if s.startswith("However long training goes on: "))
     best = max(answer.experiments, key=lambda e: e.liminf.simultaneous[0])
     text = lower_text(best.liminf.simultaneous[0])
     assert f"of {best.label} exceeds the optimal risk by more than 0.001 is at least {text}" in said
@@ -226,6 +226,19 @@ def test_constant_networks_are_counted_in_sight(answer):
         ],
     )
     assert with_counts(some, some)[0] == ["constant: 3,259 of 20,000 runs of each experiment"]
+    linear = [
+        e.model_copy(
+            update={
+                "permanent": e.permanent.model_copy(update={"dead_neurons": [64], "constant": some})
+            }
+        )
+        for e in (first, second)
+    ]
+    for experiments in (linear, [linear[0], second]):
+        one = answer.model_copy(update={"experiments": experiments})
+        assert not any(
+            "onstant" in text and "3,259" in text for text in sentences(one) + notes(one)
+        )
     found, (said,) = with_counts(none, some)
     assert found == [
         f"constant: 0 of 20,000 runs of {first.label}",

@@ -21,6 +21,8 @@ LEVELS = {
     "constant": 4 / 45,
 }
 """All levels that 600 initializations with three active neurons lead to."""
+RARE = 0.00074644331823, [1.2, 1.15, -1.3, -0.17, 0.46, 0.98, 0.93, 0.96, 1.04, -1.45]
+"""A ninth level, of one start in 624 that SciPy polished, and parameters near it."""
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,14 @@ def test_three_active_neurons_end_at_these_levels_to_nine_digits(polished):
     assert one.lower.value * (1 - 1e-9) <= LEVELS["R*(1)"] <= one.upper.value * (1 + 1e-9)
     assert two.lower.value == pytest.approx(LEVELS["R*(2)"], rel=1e-12)
     assert (polished.risk >= Parabola().lower(3)).all()
+
+
+def test_a_rare_level_is_a_minimum_too(polish):
+    value, near = RARE
+    found = polish(np.array([near]), lambda: False)
+    assert found.risk[0] == pytest.approx(value, rel=1e-9)
+    assert found.risk[0] == pytest.approx(numpy_risk(found.theta[0]), rel=1e-11)
+    assert found.basin[0] == Basin.MINIMUM
 
 
 def test_every_end_is_a_local_minimum_of_the_risk_that_numpy_computes(polished):
