@@ -94,7 +94,9 @@ def comparisons_frame(answer: Answer) -> pd.DataFrame:
             "simultaneous_upper": comparison.simultaneous_upper,
             "p_holm": comparison.p_holm,
             "differ": comparison.differ,
-            "risk_over": "; ".join(dict.fromkeys((over[comparison.first], over[comparison.second]))),
+            "risk_over": "; ".join(
+                dict.fromkeys((over[comparison.first], over[comparison.second]))
+            ),
         }
         rows.append(names | counts | result | ends)
     return pd.DataFrame(rows)
