@@ -153,6 +153,27 @@ def _kept(a: _Arithmetic, v: Any, *parts: Rounded) -> Any:
     return reduce(a.xp.maximum, (p.error for p in parts))
 
 
+def _monotone(name: str) -> Rule:
+    """Return the rule of a function that increases in every argument, by steps of 1 at most.
+
+    Its values within the errors are extreme at their ends: relu(x) of an x that is certainly
+    negative has no error, however large that of x is.
+    """
+    function = FUNCTIONS[name]
+
+    def rule(a: _Arithmetic, v: Any, *parts: Rounded) -> Any:
+        kept = _kept(a, v, *parts)
+        # x + error is itself rounded.
+        reach = [p.error + 2 * a.unit * a.xp.abs(p.value) for p in parts]
+        high, low = (
+            function(a.xp, *(p.value + side * r for p, r in zip(parts, reach, strict=True)))
+            for side in (1, -1)
+        )
+        return a.xp.fmin(kept, a.xp.maximum(high - v, v - low))
+
+    return rule
+
+
 def _undecided(a: _Arithmetic, difference: Any, error: Any) -> Any:
     return (a.xp.abs(difference) <= error) & (a.xp.asarray(error) > 0)
 
@@ -237,10 +258,10 @@ RULES: dict[str, Rule] = {
     "or": _either,
     "not": _kept,
     "abs": _kept,
-    "relu": _kept,
-    "min": _kept,
-    "max": _kept,
-    "clip": _kept,
+    "relu": _monotone("relu"),
+    "min": _monotone("min"),
+    "max": _monotone("max"),
+    "clip": _monotone("clip"),
     "sign": _signed,
     "step": _stepped,
     "heaviside": _stepped,

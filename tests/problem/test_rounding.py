@@ -33,6 +33,9 @@ CANCELLING = [
     ("max(x, 1e6*x + 1e6 - 1e6) - min(x*1e3, 1e9)/1e3 + abs(x - 0.1) + relu(x)", 1e-11, 1e-8),
     ("clip((x + 1e5) - 1e5, -0.5, 0.5) + 1/(x + 1.01) + (x + 2)**-3", 1e-14, 1e-10),
     ("where(x > 0.25, (x + 1e6)**2 - 1e12, 7*x)", 1e-6, 1e-2),
+    # What is cut off has no error, however large it was.
+    ("relu(1 - (1e3*x)**8) + max(-1e20*x**2, 0.5) + min(1e20*x**2, 2)", 0.0, 1e-12),
+    ("clip((1e6*x + 1e22) - 1e22, -1e3, 1e3) - clip(1e18*x, -1e3, 1e3)", 0.0, 2.1e3),
 ]
 
 
