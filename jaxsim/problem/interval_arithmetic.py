@@ -15,6 +15,7 @@ import numpy as np
 
 _EPS = float(np.finfo(float).eps)
 _LEAST = 5e-324
+_LARGEST = float(np.finfo(float).max)
 _ULPS = 4
 """Units in the last place by which functions of NumPy and of JAX may err."""
 
@@ -54,7 +55,11 @@ class Enclosure:
 
 
 def _wide(low: np.ndarray, high: np.ndarray, ulps: float = 1) -> Enclosure:
-    """Return intervals a few units in the last place wider; exact zeros stay, unknowns are all."""
+    """Return intervals a few units in the last place wider; exact zeros stay, unknowns are all.
+
+    A lower end that overflows is at least the largest float, an upper one at most minus that.
+    """
+    low, high = np.where(low == np.inf, _LARGEST, low), np.where(high == -np.inf, -_LARGEST, high)
     down = np.where(low == 0, 0.0, low - (ulps * _EPS * np.abs(low) + _LEAST))
     up = np.where(high == 0, 0.0, high + (ulps * _EPS * np.abs(high) + _LEAST))
     lost = np.isnan(down) | np.isnan(up)

@@ -86,6 +86,23 @@ def analyze(expression: Expression, a: float, b: float) -> Pieces:
     return Pieces(points, degree, all(cut.complete for cut in cuts), single)
 
 
+def places(expression: Expression, a: float, b: float) -> tuple[float, ...]:
+    """Return where on (a, b) any part of a formula switches, be its branches equal or not.
+
+    Between them every part is computed by the same operations.
+
+    Example:
+        >>> from jaxsim.problem.expression import parse_expression
+        >>> places(parse_expression("where(x < 0.5, x + 0, x)", 1), 0.0, 1.0)
+        (0.5,)
+    """
+    analysis = _Analysis(a, b)
+    with np.errstate(all="ignore"):
+        for tree in expression.nodes:
+            analysis.of(tree)
+    return distinct(sorted(analysis.switches), a, b)
+
+
 class _Analysis:
     """The pieces of the nodes of an expression on [a, b]; each node is looked at once."""
 
@@ -93,6 +110,7 @@ class _Analysis:
         self.a, self.b = a, b
         self.roots = 0
         self.work = 0
+        self.switches: set[float] = set()
         # The node beside its pieces stays alive, so that its id is not used again.
         self.known: dict[int, tuple[Node, Cut]] = {}
 
@@ -275,6 +293,7 @@ class _Analysis:
                 roots = changes or []
                 self._too_many(roots)
             inner = distinct(sorted(roots), low, high)
+            self.switches.update(inner)
             if self.roots > MOST_ROOTS or len(edges) + len(inner) > MOST_PIECES:
                 return Cut((self.a, self.b), (None,), False)
             ends = [low, *inner, high]

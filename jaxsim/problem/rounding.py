@@ -6,6 +6,10 @@ comparison cannot be decided within the errors of what is compared, both branche
 
 Constants count as the floats that they are. Functions may err by a few units in the last place,
 divisions and powers too: compilers replace them by products.
+
+A value that overflows is infinite. Beside it the error 0 says that the exact value has the same
+sign and is at least an eighth of the largest float, which is enough for what divides by it:
+1 / (1 + exp(-1000 x)) is 0 far on the left, up to 1e-307.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ class Rounded(NamedTuple):
 
     Attributes:
         value: as floating-point arithmetic gives it.
-        error: bound of its distance to the exact value.
+        error: bound of its distance to the exact value; of an infinite value within formulas 0 if
+            the exact one is huge, too.
     """
 
     value: Any
@@ -38,6 +43,7 @@ class _Arithmetic(NamedTuple):
     xp: Any
     unit: float
     tiny: float
+    largest: float
 
 
 def with_rounding(node: Node, columns: Sequence[Any], errors: Sequence[Any], xp: Any) -> Rounded:
@@ -61,8 +67,9 @@ def with_rounding(node: Node, columns: Sequence[Any], errors: Sequence[Any], xp:
         True
     """
     info = xp.finfo(columns[0].dtype)
-    arithmetic = _Arithmetic(xp, float(info.eps), float(info.tiny))
-    return _follow(node, columns, errors, arithmetic, {})
+    arithmetic = _Arithmetic(xp, float(info.eps), float(info.tiny), float(info.max))
+    value, error = _follow(node, columns, errors, arithmetic, {})
+    return Rounded(value, xp.where(xp.isinf(xp.asarray(value)), xp.inf, error))
 
 
 def _follow(
@@ -78,7 +85,10 @@ def _follow(
         value = rule(a.xp, *(p.value for p in parts))
         error = RULES[node.name](a, value, *parts)
         if node.name in ("+", "-"):
-            error = error + a.unit * _regrouped(node)
+            more = a.unit * _regrouped(node)
+            error = (
+                error + a.xp.where(a.xp.isinf(a.xp.asarray(value)), 0.0, more) if more else error
+            )
         known[id(node)] = node, Rounded(value, error)
     return known[id(node)][1]
 
@@ -102,15 +112,39 @@ def _regrouped(node: Apply) -> float:
 Rule = Callable[..., Any]
 
 
+def _overflown(a: _Arithmetic, v: Any, surely: Any, error: Any) -> Any:
+    """Return the error 0 where a value is infinite and surely huge without rounding, too."""
+    return a.xp.where(a.xp.isinf(a.xp.asarray(v)) & surely, 0.0, error)
+
+
+def _huge(a: _Arithmetic, x: Rounded) -> Any:
+    """Return where a value is infinite and surely huge."""
+    return a.xp.isinf(a.xp.asarray(x.value)) & (a.xp.asarray(x.error) == 0)
+
+
 def _sum(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
-    return x.error + y.error + a.unit * a.xp.abs(v)
+    xp = a.xp
+    error = x.error + y.error + a.unit * xp.abs(v)
+    sizes = [xp.abs(p.value) + p.error for p in (x, y)]
+    # Few terms in a row can take anything from a huge one that is seen.
+    small = [size <= a.largest * 2.0**-30 for size in sizes]
+    both = (x.error <= a.largest / 64) & (y.error <= a.largest / 64)
+    one, other = _huge(a, x), _huge(a, y)
+    surely = (one & (small[1] | other)) | (other & small[0]) | (both & ~one & ~other)
+    return _overflown(a, v, surely, error)
 
 
 def _product(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
     xp = a.xp
     lost = (xp.abs(v) < 2 * a.tiny) & (xp.asarray(x.value) != 0) & (xp.asarray(y.value) != 0)
     moved = xp.abs(x.value) * y.error + xp.abs(y.value) * x.error + x.error * y.error
-    return moved + a.unit * xp.abs(v) + xp.where(lost, a.tiny, 0.0)
+    error = moved + a.unit * xp.abs(v) + xp.where(lost, a.tiny, 0.0)
+    close = [16 * p.error <= xp.abs(p.value) for p in (x, y)]
+    large = [xp.abs(p.value) - p.error >= 1 for p in (x, y)]
+    one, other = _huge(a, x), _huge(a, y)
+    surely = (one & (large[1] | other)) | (other & large[0])
+    finite = xp.isfinite(xp.asarray(x.value)) & xp.isfinite(xp.asarray(y.value))
+    return _overflown(a, v, surely | (finite & close[0] & close[1]), error)
 
 
 def _quotient(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
@@ -119,7 +153,9 @@ def _quotient(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
     moved = (x.error + xp.abs(v) * y.error) / xp.where(room > 0, room, 1.0)
     lost = (xp.abs(v) < 2 * a.tiny) & (xp.asarray(x.value) != 0)
     moved = moved + 2 * a.unit * xp.abs(v) + xp.where(lost, a.tiny, 0.0)
-    return xp.where(room > 0, moved, xp.inf)
+    error = xp.where(room > 0, moved, xp.inf)
+    by_huge = (xp.abs(x.value) + x.error) / (a.largest / 8) + a.tiny
+    return xp.where(_huge(a, y) & xp.isfinite(by_huge), by_huge, error)
 
 
 def _power(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
@@ -129,7 +165,9 @@ def _power(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
         if exponent == 0:
             return 0.0 * xp.abs(v)
         steep = exponent * (xp.abs(x.value) + x.error) ** int(exponent - 1)
-        return steep * x.error + exponent * a.unit * xp.abs(v) + a.tiny * (x.value != 0)
+        error = steep * x.error + exponent * a.unit * xp.abs(v) + a.tiny * (x.value != 0)
+        close = xp.isfinite(xp.asarray(x.value)) & (2 * exponent * x.error <= xp.abs(x.value))
+        return _overflown(a, v, _huge(a, x) | close, error)
     # a^b = exp(b log a): the relative error of a and the absolute one of b log a.
     room = xp.abs(x.value) - x.error
     sure = room > 0
@@ -179,7 +217,8 @@ def _undecided(a: _Arithmetic, difference: Any, error: Any) -> Any:
 
 
 def _compared(a: _Arithmetic, v: Any, x: Rounded, y: Rounded) -> Any:
-    unsure = _undecided(a, a.xp.subtract(x.value, y.value), x.error + y.error)
+    difference = a.xp.subtract(x.value, y.value)
+    unsure = _undecided(a, difference, x.error + y.error) | a.xp.isnan(difference)
     return a.xp.where(unsure, 1.0, 0.0)
 
 
@@ -210,12 +249,31 @@ def _chosen(a: _Arithmetic, v: Any, c: Rounded, x: Rounded, y: Rounded) -> Any:
     return xp.where(unsure, apart + xp.maximum(x.error, y.error), sure)
 
 
-def _function(slope: Callable[[_Arithmetic, Any, Rounded], Any]) -> Rule:
-    """Return the rule of a function whose value moves by at most slope * error."""
+def _function(
+    slope: Callable[[_Arithmetic, Any, Rounded], Any], name: str = "", grows: bool = False
+) -> Rule:
+    """Return the rule of a function whose value moves by at most slope * error.
+
+    Args:
+        slope: bound of the derivative between the exact and the computed argument.
+        name: of an increasing function, which is looked at again where that says nothing.
+        grows: whether it overflows as the exponential does.
+    """
 
     def rule(a: _Arithmetic, v: Any, x: Rounded) -> Any:
-        moved = a.xp.where(a.xp.asarray(x.error) == 0, 0.0, slope(a, v, x) * x.error)
-        return moved + _FEW * a.unit * a.xp.abs(v) + a.tiny
+        xp = a.xp
+        moved = xp.where(xp.asarray(x.error) == 0, 0.0, slope(a, v, x) * x.error)
+        if name:
+            reach = x.error + 2 * a.unit * xp.abs(x.value)
+            high, low = (FUNCTIONS[name](xp, x.value + side * reach) for side in (1, -1))
+            ends = xp.maximum(high - v, v - low) + _FEW * a.unit * (xp.abs(high) + xp.abs(low))
+            moved = xp.where(8 * moved <= xp.abs(v), moved, xp.fmin(moved, ends))
+        error = moved + _FEW * a.unit * xp.abs(v) + a.tiny
+        if not grows:
+            return error
+        # By a factor of e at most where the argument moves by 1.
+        near = xp.isfinite(xp.asarray(x.value)) & (xp.asarray(x.error) <= 1)
+        return _overflown(a, v, near | _huge(a, x), error)
 
     return rule
 
@@ -269,12 +327,12 @@ RULES: dict[str, Rule] = {
     "sin": _wave,
     "cos": _wave,
     "sqrt": _root,
-    "arctan": _function(lambda a, v, x: 1.0),
-    "tanh": _function(lambda a, v, x: 1.0),
-    "exp": _function(lambda a, v, x: a.xp.abs(v) * a.xp.exp(x.error)),
+    "arctan": _function(lambda a, v, x: 1.0, "arctan"),
+    "tanh": _function(lambda a, v, x: 1.0, "tanh"),
+    "exp": _function(lambda a, v, x: a.xp.abs(v) * a.xp.exp(x.error), "exp", grows=True),
     "log": _function(_reciprocal_room),
-    "sinh": _function(lambda a, v, x: a.xp.cosh(a.xp.abs(x.value) + x.error)),
-    "cosh": _function(lambda a, v, x: a.xp.sinh(a.xp.abs(x.value) + x.error)),
+    "sinh": _function(lambda a, v, x: a.xp.cosh(a.xp.abs(x.value) + x.error), "sinh", grows=True),
+    "cosh": _function(lambda a, v, x: a.xp.sinh(a.xp.abs(x.value) + x.error), grows=True),
     "tan": _function(_tangent_slope),
 }
 """(arithmetic, computed value, arguments) -> bound of the error, by the operation's name."""

@@ -8,12 +8,14 @@ units of the value itself, the bounds of the network's rounding and of the sum h
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsim.problem.piecewise import places
 from jaxsim.problem.rounding import with_rounding
 from jaxsim.problem.targets import ExpressionTarget, Target
 from jaxsim.risk.forward import forward
@@ -25,6 +27,7 @@ TargetError = Callable[[Any, Any], Any]
 _RELATIVE = 16
 """Units in the last place of the value that need no bound of their own."""
 _PROBES = 2048
+_IN_A_PIECE = 16
 
 
 def expression_error(target: ExpressionTarget, x: Any, x_error: Any, xp: Any) -> Any:
@@ -78,15 +81,24 @@ def target_error_on(target: Target, low: float, high: float) -> TargetError | No
         return lambda x, x_error: jnp.broadcast_to(bound, (len(x), len(bound)))
     if not isinstance(target, ExpressionTarget):
         return None
-    # Irregular points: at round ones errors may vanish.
-    share = (np.arange(_PROBES) * (np.sqrt(5) - 1) / 2 + 1e-3) % 1.0
-    x = (low + (high - low) * share)[:, None]
+    x = _probes(low, high, _PROBES)
+    # What is computed otherwise on a narrow piece is probed there, too.
+    edges = [low, *places(target.expression, low, high), high]
+    if len(edges) > 2:
+        x = np.concatenate([x, *(_probes(a, b, _IN_A_PIECE) for a, b in pairwise(edges))])
+    x = x[:, None]
     with np.errstate(all="ignore"):
         errors = expression_error(target, x, 2 * np.finfo(float).eps * np.abs(x), np)
         columns = target(jnp.asarray(x))
     if _few_units(errors, np.asarray(columns)):
         return None
     return lambda x, x_error: expression_error(target, x, x_error, jnp)
+
+
+def _probes(low: float, high: float, count: int) -> np.ndarray:
+    """Return irregular points: at round ones errors may vanish."""
+    share = (np.arange(count) * (np.sqrt(5) - 1) / 2 + 1e-3) % 1.0
+    return low + (high - low) * share
 
 
 def _few_units(errors: np.ndarray, values: np.ndarray) -> bool:

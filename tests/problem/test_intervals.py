@@ -27,6 +27,10 @@ FORMULAS = [
     "2**x + (x + 2)**x",
     "exp(sin(5*x)) / (2 + cos(x))",
 ]
+OVERFLOWING = [
+    "1/(1 + exp(-1000*(x - 0.3))) + 1/cosh(1000*x)**2",
+    "exp(-exp(1000*x)) + tanh(sinh(900*x)) + 1/(1 + (1e200*x)**2)",
+]
 SELECTING = [
     "abs(x - 0.2)",
     "relu(x)*x - min(x, x**2, 0.1)",
@@ -41,7 +45,7 @@ def test_every_function_has_an_enclosure():
     assert set(ARITHMETIC) | set(SELECTIONS) | {"**"} == set(FUNCTIONS) | set(OPERATIONS)
 
 
-@pytest.mark.parametrize("formula", [*FORMULAS, *SELECTING])
+@pytest.mark.parametrize("formula", [*FORMULAS, *SELECTING, *OVERFLOWING])
 def test_values_lie_inside(formula):
     (node,) = parse_expression(formula, 1).nodes
     rng = np.random.default_rng(0)
@@ -73,6 +77,13 @@ def test_taylor_coefficients_lie_inside(formula):
             for k, coefficient in enumerate(exact):
                 size = 1e-13 * max(1, abs(coefficient))
                 assert found.low[k, 0] - size <= coefficient <= found.high[k, 0] + size
+
+
+def test_what_divides_by_what_overflows_is_next_to_nothing():
+    for formula in ("1/(1 + exp(-1000*x))", "1/cosh(1000*x)", "x/cosh(700*x)**3"):
+        (node,) = parse_expression(formula, 1).nodes
+        found = enclose(node, np.array([[-1.0]]), np.array([[-0.9]]))
+        assert found.size[0, 0] <= 1e-300
 
 
 def test_branches_without_a_change_of_sign_are_smooth():

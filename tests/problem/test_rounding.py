@@ -39,6 +39,40 @@ CANCELLING = [
 ]
 
 
+# Formulas with parts that overflow, and with values that are flat where their arguments are not.
+OVERFLOWING = [
+    "1/(1 + exp(-1000*(x - 0.3)))",
+    "x / (1 + exp(-900*x) + 2)",
+    "1/cosh(1000*(x - 0.3))**2",
+    "exp(-exp(1000*x)) + exp(-cosh(900*x))",
+    "1/(1 + (1e200*x)**2) + 1/((1e200*x)*(1e200*x) + 1)",
+    "tanh(exp(800*x)) + arctan(sinh(1000*x))",
+    "min(exp(1000*x), 1) + where(exp(1000*x) > 2, 1, 0)",
+    "1/(exp(800*x) + exp(-800*x))",
+]
+
+
+@pytest.mark.parametrize("formula", OVERFLOWING)
+def test_what_overflows_inside_a_formula_has_a_small_error(formula):
+    x = np.concatenate([np.random.default_rng(3).uniform(-1, 1, 60), [-1.0, 1.0, 0.31]])
+    (node,) = parse_expression(formula, 1).nodes
+    with np.errstate(all="ignore"):
+        values, bounds = with_rounding(node, [x], [np.zeros_like(x)], np)
+    assert bounds.max() <= 1e-2
+    with mpmath.workdps(60):
+        exact = [exact_value(node, float(t)) for t in x]
+        errors = [float(abs(v - e)) for v, e in zip(values.tolist(), exact, strict=True)]
+    assert (np.array(errors) <= bounds).all()
+
+
+def test_an_infinite_value_has_an_infinite_error():
+    for formula in ("exp(1000*x)", "log(exp(1000*x))", "exp(1000*x)*1e-300", "sqrt(cosh(900*x))"):
+        (node,) = parse_expression(formula, 1).nodes
+        with np.errstate(all="ignore"):
+            _, bounds = with_rounding(node, [np.array([0.9])], [np.zeros(1)], np)
+        assert not bounds[0] < np.inf
+
+
 def computed(formula, x):
     (node,) = parse_expression(formula, 1).nodes
 

@@ -51,6 +51,20 @@ def test_risks_of_cancelling_polynomials_are_within_their_bound(formula, seen, w
     assert max(found) >= seen / 100
 
 
+def test_cancellation_on_a_narrow_piece_is_in_the_bound():
+    """Probes at some points of the interval hardly ever meet it, nor does a polynomial show it."""
+    for formula in (
+        "where(abs(x - 0.5) < 1e-6, 1e3*((x + 1e10) - 1e10), 0)",
+        "where(abs(x - 0.5) < 1e-6, (x + 1e10) - 1e10, x)",
+        "max(0, where((x - 0.1)**2 < 1e-12, (1e9*x + 1) - 1e9*x, 0))",
+    ):
+        error = target_error_on(make_problem(formula).target, -1.0, 1.0)
+        assert error is not None
+        centre = 0.1 if "0.1" in formula else 0.5
+        bounds = error(jnp.asarray([[centre], [0.9]]), jnp.zeros((2, 1)))
+        assert bounds[0, 0] > 1e-8 > 1e-12 > bounds[1, 0]
+
+
 @pytest.mark.parametrize("formula", [chebyshev(20), "(x + 1e4)**2 - 2e4*x - 1e8"])
 def test_risks_at_points_hold_the_error_of_the_target(formula):
     x = np.random.default_rng(0).uniform(-1, 1, (50, 1))
