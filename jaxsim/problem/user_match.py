@@ -1,8 +1,9 @@
 """Whether a loaded module is what its source says: no older bytecode, nothing put in from outside.
 
 Code is compared with code compiled from the source, constants with the source's literals, names
-with what the source binds, defaults of functions with literals. What else a module computes when it
-is imported is not compared.
+with what the source binds, defaults of functions with literals; of classes the methods and
+constants that their bodies define. What else a module computes when it is imported is not
+compared: values of calls, what a function closes over, objects' attributes.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ class _Source:
             that are literals, by position or name.
         imports: names bound once, by an import: (module, name in it or "").
         constants: names bound once, to a literal.
+        methods: of classes bound once, names that their bodies bind once, by an undecorated def.
+        class_constants: of the same classes, names that their bodies bind once, to a literal that
+            nobody can change in place.
         used: names that are read anywhere.
         open: whether it may bind other names, too.
     """
@@ -47,6 +51,8 @@ class _Source:
     functions: dict[str, tuple[int, dict[int | str, Any]]] = field(default_factory=dict)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
     constants: dict[str, Any] = field(default_factory=dict)
+    methods: dict[str, set[str]] = field(default_factory=dict)
+    class_constants: dict[str, dict[str, Any]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     open: bool = False
 
@@ -59,6 +65,8 @@ def difference(module: ModuleType, source: bytes) -> str:
         return "" if not source.strip() else "source"
     for name, value in list(vars(module).items()):
         if _replaced(name, value, module, parsed) or _other_code(value, module, parsed):
+            return name
+        if name in parsed.methods and _other_body(value, module, parsed):
             return name
     missing = object()
     for name, constant in parsed.constants.items():
@@ -91,17 +99,17 @@ def from_older_bytecode(module: ModuleType, source: bytes) -> bool:
         return False
 
 
-def _replaced(name: str, value: Any, module: ModuleType, said: _Source) -> bool:
+def _replaced(name: str, value: Any, module: ModuleType, parsed: _Source) -> bool:
     """Return whether a name is not bound to what the source binds it to."""
     if not name.isidentifier() or (name.startswith("__") and name.endswith("__")):
         return False
-    if name in said.functions:
-        codes = said.code.get(name, [])
+    if name in parsed.functions:
+        codes = parsed.code.get(name, [])
         if not isinstance(value, FunctionType) or value.__code__ not in codes:
             return True
-        return not _same_defaults(value, *said.functions[name])
-    if name in said.imports:
-        origin, inner = said.imports[name]
+        return not _same_defaults(value, *parsed.functions[name])
+    if name in parsed.imports:
+        origin, inner = parsed.imports[name]
         original = sys.modules.get(origin)
         if original is None:
             return False
@@ -109,12 +117,12 @@ def _replaced(name: str, value: Any, module: ModuleType, said: _Source) -> bool:
             return value is not original
         now = vars(original).get(inner, value)
         return value is not now and getattr(value, "__module__", None) != origin
-    if isinstance(value, ModuleType) or said.open or said.bound[name]:
+    if isinstance(value, ModuleType) or parsed.open or parsed.bound[name]:
         return False
-    return callable(value) or name in said.used
+    return callable(value) or name in parsed.used
 
 
-def _other_code(value: Any, module: ModuleType, said: _Source) -> bool:
+def _other_code(value: Any, module: ModuleType, parsed: _Source) -> bool:
     """Return whether a function of the module, or a method of its class, has other code."""
     if isinstance(value, type):
         members = list(vars(value).values()) if value.__module__ == module.__name__ else []
@@ -126,8 +134,35 @@ def _other_code(value: Any, module: ModuleType, said: _Source) -> bool:
         except Exception:  # of whatever object a stranger made
             continue
         if isinstance(function, FunctionType) and function.__module__ == module.__name__:
-            codes = said.code.get(function.__qualname__, [function.__code__])
+            codes = parsed.code.get(function.__qualname__, [function.__code__])
             if "<" not in function.__qualname__ and function.__code__ not in codes:
+                return True
+    return False
+
+
+def _other_body(value: Any, module: ModuleType, parsed: _Source) -> bool:
+    """Return whether a class of the module has another method or constant than its body says."""
+    if not isinstance(value, type) or value.__module__ != module.__name__:
+        return False
+    members, name = vars(value), value.__qualname__
+    for method in parsed.methods.get(name, ()):
+        try:
+            function = inspect.unwrap(members.get(method, method))
+        except Exception:  # of whatever object a stranger made
+            continue
+        if not isinstance(function, FunctionType):  # a metaclass made something else of it
+            if method not in members:
+                return True
+            continue
+        home = function.__globals__.get("__name__")
+        # A library that wraps methods may hide what it wraps.
+        foreign = home not in ("__main__", module.__name__)
+        if not foreign and function.__code__ not in parsed.code.get(f"{name}.{method}", []):
+            return True
+    for constant, literal in parsed.class_constants.get(name, {}).items():
+        found = members.get(constant)
+        if isinstance(found, bool | int | float | complex | str | bytes | tuple):
+            if not _same(found, literal):
                 return True
     return False
 
@@ -188,6 +223,10 @@ def _read(source: bytes, name: str) -> _Source:
     for statement in _top(tree):
         _bind(statement, parsed)
     once = {name for name, times in parsed.bound.items() if times == 1}
+    stored = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and _is_stored(n)}
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef) and node.name in once and not parsed.open:
+            _read_class(node, stored, parsed)
     parsed.functions = {k: v for k, v in parsed.functions.items() if k in once}
     parsed.imports = {k: v for k, v in parsed.imports.items() if k in once}
     parsed.constants = {
@@ -196,6 +235,25 @@ def _read(source: bytes, name: str) -> _Source:
         if k in once and not (isinstance(v, list | dict | set) and (not v or k in changed))
     }
     return parsed
+
+
+def _is_stored(node: ast.Attribute) -> bool:
+    return not isinstance(node.ctx, ast.Load)
+
+
+def _read_class(node: ast.ClassDef, stored: set[str], parsed: _Source) -> None:
+    """Note what the body of a class binds once, but for attributes that the source assigns to."""
+    body = _Source(parsed.whole)
+    for statement in _top(node):
+        if statement not in (*node.bases, *node.keywords, *node.decorator_list):
+            _bind(statement, body)
+    names = {n for n, times in body.bound.items() if times == 1} - stored
+    parsed.methods[node.name] = {n for n in body.functions if n in names}
+    parsed.class_constants[node.name] = {
+        n: v
+        for n, v in body.constants.items()
+        if n in names and not isinstance(v, list | dict | set)
+    }
 
 
 def _names(node: ast.AST) -> Iterator[str]:
@@ -217,41 +275,41 @@ def _top(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _top(node)
 
 
-def _bind(node: ast.AST, said: _Source) -> None:
+def _bind(node: ast.AST, parsed: _Source) -> None:
     """Note what a node binds at the top of a module."""
     if isinstance(node, _DEFINITIONS):
-        said.bound[node.name] += 1
+        parsed.bound[node.name] += 1
         if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-            said.functions[node.name] = _defaults(node.args)
+            parsed.functions[node.name] = _defaults(node.args)
     elif isinstance(node, ast.Import):
         for alias in node.names:
             first = alias.name.partition(".")[0]
             name = alias.asname or first
             # `import a.b` and `import a.c` bind one and the same name to the same module.
-            again = said.imports.get(name) == (first, "") and not alias.asname
-            said.bound[name] += 0 if again else 1
-            said.imports[name] = (alias.name if alias.asname else first, "")
+            again = parsed.imports.get(name) == (first, "") and not alias.asname
+            parsed.bound[name] += 0 if again else 1
+            parsed.imports[name] = (alias.name if alias.asname else first, "")
     elif isinstance(node, ast.ImportFrom):
         for alias in node.names:
             name = alias.asname or alias.name
-            said.bound[name] += 1
+            parsed.bound[name] += 1
             if not node.level and node.module:
-                said.imports[name] = (node.module, alias.name)
+                parsed.imports[name] = (node.module, alias.name)
     elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-        said.bound[node.id] += 1
+        parsed.bound[node.id] += 1
     elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-        said.bound[node.name] += 2
+        parsed.bound[node.name] += 2
     elif isinstance(node, ast.MatchMapping) and node.rest:
-        said.bound[node.rest] += 2
+        parsed.bound[node.rest] += 2
     if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        _constant(node.targets[0], node.value, said)
+        _constant(node.targets[0], node.value, parsed)
     elif isinstance(node, ast.AnnAssign) and node.value is not None:
-        _constant(node.target, node.value, said)
+        _constant(node.target, node.value, parsed)
 
 
-def _constant(target: ast.expr, value: ast.expr, said: _Source) -> None:
+def _constant(target: ast.expr, value: ast.expr, parsed: _Source) -> None:
     if isinstance(target, ast.Name):
         try:
-            said.constants[target.id] = ast.literal_eval(value)
+            parsed.constants[target.id] = ast.literal_eval(value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return

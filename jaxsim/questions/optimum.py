@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsim.evidence import Evidence
+from jaxsim.network.network import Network
 from jaxsim.optimum.bracket import MARGIN, Bracket
 from jaxsim.optimum.levels import levels
 from jaxsim.optimum.solve import solution
@@ -61,11 +62,17 @@ def optima(results: Results, rules: Mapping[str, RiskRule]) -> dict[str, Optimum
 
 
 def _optimum(experiment: Experiment, files: CertificateFiles, best: BestRun | None) -> Optimum:
-    of, known = experiment.hypothesis, experiment.optimum
-    found = solution(of, known, files)
-    before = bracket = found.added_to(known)
+    of = experiment.hypothesis
+    found = solution(of, experiment.optimum, files)
+    before = bracket = found.added_to(experiment.optimum)
     if best is not None:
         bracket = before.with_risk(best.risk, best.error, best.evidence, best.reason)
+        if holds_constants(experiment.network) and experiment.problem.loss.best is not None:
+            # All runs may be worse than that.
+            constant = best_constant_risk(experiment.problem, experiment.risk)
+            bracket = bracket.with_risk(
+                constant.value, constant.error, constant.evidence, constant.reason
+            )
     narrower = levels(
         of, before, files, lambda: best_constant_risk(experiment.problem, experiment.risk)
     )
@@ -73,6 +80,15 @@ def _optimum(experiment: Experiment, files: CertificateFiles, best: BestRun | No
     if found.goes_on:
         remarks.append(f"the search for inf L {found.goes_on}")
     return Optimum(before, bracket, narrower.brackets, tuple(remarks))
+
+
+def holds_constants(network: Network) -> bool:
+    """Return whether the family holds all constants: with output weights 0 only biases are left."""
+    if not network.fully_connected or not network.layer_specs:
+        return False
+    last = network.layer_specs[-1]
+    free = last.train_weights or last.weights.constant == 0
+    return free and last.biases is not None and last.train_biases
 
 
 class BestRun(NamedTuple):

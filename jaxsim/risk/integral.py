@@ -108,7 +108,8 @@ def integrate(
     losses, bounds = loss_with_error(averaged, flat, wanted, doubt)
     value = weights @ losses
     size = averaged.size(losses, weights, value)
-    error = weights @ bounds + rounding_of_sum(64, size, grid.dtype)
+    # n products add up to n / 2 units in the last place at the most.
+    error = weights @ bounds + rounding_of_sum(max(64, len(weights) // 2), size, grid.dtype)
     if jumps:
         ends = losses.reshape(-1, len(rule.nodes))
         apart = jnp.abs(ends[1:, 0] - ends[:-1, -1]).sum()

@@ -264,6 +264,9 @@ PATCHES = {
     "a default": "$helper.f.__defaults__ = (3.0,)",
     "a default by name": "$helper.f.__kwdefaults__['m'] = 2.0",
     "one default less": "$helper.f.__defaults__ = None",
+    "a method": "$helper.Bump.height = lambda self, x: x",
+    "a method less": "del $helper.Bump.height",
+    "a constant of a class": "$helper.Bump.width = 2.0",
 }
 
 
@@ -272,7 +275,8 @@ def test_what_is_put_into_a_module_from_outside_is_refused(patch, write):
     p = write(
         mine="from $helper import f\ndef wave(x):\n    return f(x)\n",
         helper="import math\nLEVEL = 2.0\n"
-        "def f(x, k=1.0, *, m=1.0):\n    return k * m * math.pi * LEVEL * abs(x)\n",
+        "def f(x, k=1.0, *, m=1.0):\n    return k * m * math.pi * LEVEL * abs(x)\n"
+        "class Bump:\n    width = 1.0\n    def height(self, x):\n        return self.width * x\n",
     )
     before = identity(f"{p}mine:wave")
     names = {p + n: sys.modules[p + n] for n in ("mine", "helper")}
@@ -291,7 +295,8 @@ def test_ordinary_modules_are_what_their_files_say(write):
     p = write(
         mine="""
             from __future__ import annotations
-            import functools, dataclasses, collections
+            import functools, dataclasses, collections, enum
+            import flax, flax.linen as nn
             import os.path
             import os.path as path
             import jax
@@ -320,6 +325,35 @@ def test_ordinary_modules_are_what_their_files_say(write):
                 def double(self): return 2 * self.x
             class B(NamedTuple):
                 y: int
+                def twice(self): return 2 * self.y
+            class C:
+                count = 0
+                limit: float = 1.0
+                def __init__(self): C.count += 1
+                def scaled(self, x): return C.limit * x
+                @property
+                def seen(self): return self.count
+                @jax.jit
+                def traced(x): return x
+                if COUNT == 0:
+                    def other(self): return 0
+                else:
+                    def other(self): return 1
+            class D(C):
+                __slots__ = ()
+                scaled = C.scaled
+            class E(nn.Module):
+                features: int = 3
+                def setup(self): self.layer = nn.Dense(self.features)
+                def __call__(self, x): return self.layer(x)
+            @flax.struct.dataclass
+            class F:
+                x: int = 1
+                def moved(self): return self.replace(x=2)
+            class G(enum.Enum):
+                ONE = 1
+                def name_of(self): return self.name
+            C()
             def twice(function):
                 def inner(x): return function(function(x))
                 return inner

@@ -57,6 +57,15 @@ def test_estimates_are_those_of_plain_counts(frame, answer):
                 assert one.lower == pytest.approx(low, rel=1e-9)
 
 
+def test_runs_that_are_all_worse_than_a_constant_fail(tmp_path):
+    """Of such runs the best is no better an upper end than the constant, whose risk is known."""
+    faint = study(problem__target="1e-3*sin(3*x)", network__activation="tanh")
+    (one,) = exceedance(made_up(faint, tmp_path), eps=0.005)
+    assert one.failures == one.runs == 80
+    assert one.optimum_upper == pytest.approx(1e-6 * (1 - np.sin(6) / 6) / 2, rel=1e-6)
+    assert "best constant" in one.optimum_reason
+
+
 def test_the_last_estimates_are_what_exceedance_returns(results, answer):
     found = exceedance(results, EPS)
     assert found == [row[-1] for one in answer.experiments for row in one.exceedance.estimates]

@@ -135,6 +135,25 @@ def test_the_error_of_a_loss_that_changes_its_sign_is_that_of_its_parts():
     assert 0 < error < 1e-6
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e6])
+def test_cancellation_inside_a_loss_of_ones_own_is_seen(scale):
+    """Written out, (r + a)^2 - 2 a r - a^2 - r^2 / 2 is off by a^2 units in the last place."""
+    y = np.random.default_rng(1).normal(size=(60, 1))
+
+    def own(prediction, y):
+        r = (prediction - y)[..., 0]
+        return (r + scale) ** 2 - 2 * scale * r - scale**2 - 0.5 * r**2
+
+    network = make_network(2, 3, 1)
+    problem = Problem(
+        equal(np.zeros((60, 2))), LabelTarget(y), LOSSES["function"](own), NOISES["none"]()
+    )
+    value, error = jax.jit(make_risk(problem, network).evaluate)(np.zeros(network.size))
+    truth = sum(Fraction(float(v)) ** 2 for v in y[:, 0]) / 120
+    assert abs(Fraction(float(value)) - truth) <= Fraction(float(error))
+    assert error < 1e-14 * (1 + scale**2)
+
+
 @pytest.mark.parametrize("logit", [5.0, 30.0, 45.0, 300.0])
 def test_the_rounding_of_the_cross_entropy_of_sure_predictions_is_covered(logit):
     """log(1 + e^-30) is a difference of numbers near 30."""
