@@ -6,6 +6,7 @@ fewer neurons, R*(m), as far as that is known.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -110,16 +111,13 @@ def levels_answer(
     labels = level_labels(done.risk, done.basin >= Basin.STATIONARY, scale)
     found = level_intervals(labels, confidence)
     width = experiment.network.hidden[0] if experiment.network.hidden else None
+    values = [float(done.risk[labels == label].min()) for label in range(len(found.counts))]
+    matches = matched(values, [*(hierarchy or ())], optimum, width or 0, scale)
     levels = []
-    for label in range(len(found.counts)):
+    for label, (value, equals) in enumerate(zip(values, matches, strict=True)):
         at = labels == label
         risk, active = done.risk[at], done.active[at]
-        value = float(risk.min())
         ends = (None, None) if width is None else (int(active.min()), int(active.max()))
-        equals = _matched(value, hierarchy)
-        least = optimum.lower.value + SLACK * abs(value) + ROUNDING * scale
-        if value <= least or (equals is None and _holds(optimum, value)):
-            equals = width or 0
         levels.append(
             LevelAnswer(
                 risk=value,
@@ -147,12 +145,32 @@ def levels_answer(
     )
 
 
-def _matched(value: float, hierarchy: Sequence[Bracket] | None) -> int | None:
-    """Return the least m whose R*(m) the value is, as far as that is known."""
-    for m, bracket in enumerate(hierarchy or ()):
-        if _holds(bracket, value):
-            return m
-    return None
+def matched(
+    values: Sequence[float],
+    hierarchy: Sequence[Bracket],
+    optimum: Bracket,
+    width: int,
+    scale: float = 0.0,
+) -> list[int | None]:
+    """Return for every level the least m whose R*(m) it is, None where that is not known.
+
+    A bracket that holds several levels tells none of them apart.
+
+    Args:
+        values: of the levels.
+        hierarchy: brackets of R*(m) for m = 0, 1, ..., as far as they are known.
+        optimum: bracket of the optimal risk, R*(width).
+        width: of the first hidden layer, 0 without one.
+        scale: of the risks' rounding.
+    """
+    optimal = [v <= optimum.lower.value + SLACK * abs(v) + ROUNDING * scale for v in values]
+    found: list[int | None] = []
+    for value, least in zip(values, optimal, strict=True):
+        names = [m for m, bracket in enumerate(hierarchy) if _holds(bracket, value)]
+        names += [width] * _holds(optimum, value)
+        found.append(width if least else next(iter(names), None))
+    often = Counter(found)
+    return [m if least or often[m] == 1 else None for m, least in zip(found, optimal, strict=True)]
 
 
 def _holds(bracket: Bracket, value: float) -> bool:

@@ -24,7 +24,8 @@ class PermanentAnswer(Data):
         evidence: what their certificates rest on, [G].
         dead_layer: runs with a hidden layer certified to stay wholly inactive.
         dead_neurons: runs with 0, 1, ... first-layer neurons certified to stay inactive.
-        constant: runs whose network is constant on the whole support, at every checkpoint, [T].
+        constant: runs whose network is constant on the whole support, at every checkpoint, [T];
+            diverged ones are not.
     """
 
     eps: list[float]
@@ -84,7 +85,9 @@ class PermanentFailures(Question):
         self.dead_layer += int((records.dead_layer > 0).sum())
         # Shards of earlier versions do not say, but a wholly inactive layer does.
         by_layer = (records.inactive == self.widths).any(2) if len(self.widths) else False
-        self.constant += ((records.constant == 1) | by_layer).sum(0)
+        # What overflows is no function, though neurons of it are inactive.
+        known = np.isfinite(records.risk)
+        self.constant += (((records.constant == 1) | by_layer) & known).sum(0)
         self.runs += len(records.replicate)
 
     def merge(self, other: Self) -> None:

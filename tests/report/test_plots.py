@@ -409,6 +409,7 @@ def test_bins_of_the_risk_make_no_levels_of_a_small_excess(answer):
     even_share = width[1:-1] / (edges[-1] - 0.09)
     np.testing.assert_allclose(share[1:-1], even_share, atol=1e-12)
     assert "dotted" in note(figure)
+    assert "the outermost bars hold all runs beyond them" in note(figure)
     assert "levels at which polished runs end" not in note(figure)
     asked = known.model_copy(update={"eps": []})
     assert "dotted" not in note(drawn("risk_distribution", asked))

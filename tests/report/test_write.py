@@ -198,6 +198,8 @@ def test_diverged_runs_count_as_failures_wherever_they_are_said(tmp_path):
     (e,) = answer.experiments
     assert e.diverged > 0
     assert e.exceedance.estimates[0][-1].failures >= e.diverged
+    assert e.permanent.constant[-1] <= e.runs - e.diverged, "what overflows is no function"
+    assert max(e.liminf.certified) <= e.runs - e.diverged
     assert "diverged (infinite or undefined risk), counted as failures" in stream.getvalue()
 
 

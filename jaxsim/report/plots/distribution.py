@@ -14,6 +14,7 @@ from jaxsim.report.plots.sheet import Sheet
 from jaxsim.report.text import counted
 
 BINS_PER_DECADE = 40
+_LARGEST = float(np.finfo(float).max) / 4
 FAR = 1e4
 """Runs above the 95 % quantile of all by more than this factor are in the last bar."""
 
@@ -72,7 +73,8 @@ def _edges(done: Sequence[ExperimentAnswer]) -> tuple[np.ndarray, bool]:
     room = max(1.1, np.sqrt(10 * low / high))
     low, high = low / room, high * room
     edges = np.geomspace(low, high, int(BINS_PER_DECADE * np.log10(high / low)) + 1)
-    return edges, bool(((excess < edges[0]) | (excess > edges[-1])).any())
+    ends = [_ends(one) for one in done]
+    return edges, any((low < edges[0]).any() or (high > edges[-1]).any() for low, high in ends)
 
 
 def _excess(one: ExperimentAnswer) -> tuple[np.ndarray, np.ndarray]:
@@ -92,16 +94,21 @@ def _shares(one: ExperimentAnswer, edges: np.ndarray) -> np.ndarray:
     Bins are narrow for the risk, but not for an excess that is small beside inf L: at their middles
     runs would look as if they had stopped at a few levels.
     """
-    bins = one.distribution
-    origin, count = _origin(one), np.asarray(bins.count)
-    low = (np.asarray(bins.lower, float) - origin)[:, None]
-    high = (np.asarray(bins.upper, float) - origin)[:, None]
+    low, high = (ends[:, None] for ends in _ends(one))
     cuts = np.concatenate([[-np.inf], edges[1:-1], [np.inf]])
     within = np.diff(np.clip(cuts, low, high))
     at = (cuts[:-1] <= low) & (low < cuts[1:])  # where subtraction leaves no width
     width = high - low
     parts = np.where(width > 0, within / np.where(width > 0, width, 1.0), at)
-    return count @ parts
+    return np.asarray(one.distribution.count) @ parts
+
+
+def _ends(one: ExperimentAnswer) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the greatest excess of each of the histogram's bins."""
+    bins, origin = one.distribution, _origin(one)
+    with np.errstate(over="ignore"):
+        low, high = (np.asarray(ends, float) - origin for ends in (bins.lower, bins.upper))
+    return np.clip(low, -_LARGEST, _LARGEST), np.clip(high, -_LARGEST, _LARGEST)
 
 
 def _origin(one: ExperimentAnswer) -> float:
