@@ -16,8 +16,12 @@ from jaxsim.training.records import Status
 def print_replay(replay: Replay, console: Console) -> None:
     """Print the run in a few lines and write its trajectory beside the study's results."""
     records, experiment = replay.records, replay.experiment
+    rates = {}
+    if records.error_rate.shape[1]:
+        rates["error_rate"], rates["error_rate_error"] = records.error_rate[0].T
     rows = pd.DataFrame(
         {"n": replay.steps, "risk": records.risk[0], "error": records.error[0]}
+        | rates
         | {
             f"inactive_{layer + 1}": records.inactive[0, :, layer]
             for layer in range(records.inactive.shape[2])

@@ -17,6 +17,8 @@ from jaxsim.engines.registry import ExecutionConfig, make_engine
 from jaxsim.errors import InputError
 from jaxsim.estimation import clopper_pearson
 from jaxsim.estimation.restarts import restarts
+from jaxsim.launch.directory import reopen
+from jaxsim.launch.polishing import final_parameters
 from jaxsim.questions.events import Event, events_of
 from jaxsim.questions.provable import lower_bounds_of, remaining_risk
 from jaxsim.questions.quantities import quantities
@@ -309,3 +311,48 @@ def table_of(problem):
         "network": {"hidden": [2]},
         "optimizer": {"name": "sgd", "learning_rate": 0.1},
     }
+
+
+@pytest.mark.slow
+def test_digits_from_the_command_line_are_counted_from_exported_predictions(tmp_path):
+    """A fifth of each digit is held out; scales and trainings see the other rows alone."""
+    from sklearn.datasets import load_digits
+
+    out = tmp_path / "digits"
+    changes = {
+        "problem.data.test": "{ fraction = 0.2, seed = 2, stratified = true }",
+        "events": "{ error_rate_above = [0.05, 0.1], not_all_right = true, risk_above = 0.3 }",
+        "grid": '{ "optimizer.learning_rate" = [0.003, 0.01] }',
+        "replicates": "32",
+        "steps": "150",
+        "execution": '{ engine = "vmap", width = 32 }',
+    }
+    settings = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+    call = ["run", "digits", "--output", str(out), "--no-plots", *settings]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert "risk over the 359 held-out rows" in " ".join(done.output.split())
+    x, y = load_digits(return_X_y=True)
+    order = np.argsort(np.random.PCG64(2).random_raw(len(y)))
+    size = 359 * np.bincount(y) / len(y)
+    count = np.floor(size).astype(int)
+    count[np.argsort(count - size, kind="stable")[: 359 - count.sum()]] += 1
+    held = np.sort(np.concatenate([order[y[order] == k][: count[k]] for k in range(10)]))
+    mine = np.setdiff1d(np.arange(len(y)), held)
+    low, span = x[mine].min(0), np.ptp(x[mine], 0)
+    x = np.where(span > 0, (x - low) / np.where(span > 0, span, 1), 0.0)
+    table = pd.read_csv(out / "estimates.csv").query("step == 150")
+    opened, some = reopen(out), 0
+    for experiment in opened.study.experiments:
+        risk, wrong = [], []
+        for theta in final_parameters(opened, experiment, 0):
+            p = outputs(experiment.network.layers(theta), x[held])
+            own = p[np.arange(359), y[held]]
+            risk.append((np.log(np.exp(p).sum(1)) - own).mean())
+            wrong.append(int((p.argmax(1) != y[held]).sum()))
+        rate = np.array(wrong) / 359
+        rows = table[table.experiment == experiment.label]
+        known = [(np.array(risk) > 0.3).sum(), *((rate > c).sum() for c in (0.05, 0.1, 0.0))]
+        assert rows.failures.tolist() == known
+        some += known[1] + known[2]
+    assert 0 < some < 4 * 32, "the thresholds tell runs apart"
