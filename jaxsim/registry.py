@@ -92,9 +92,20 @@ def convert(value: Any, annotation: Any, key: str) -> Any:
         adapter = TypeAdapter(annotation, config=ConfigDict(strict=True, allow_inf_nan=False))
         return adapter.validate_python(_tuples(value))
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = first["msg"][0].lower() + first["msg"][1:]
+        reason = reason_of(error.errors()[0])
         raise InputError(f"{key} = {value!r} is not accepted: {reason}") from None
+
+
+def reason_of(problem: Mapping[str, Any]) -> str:
+    """Return what pydantic finds wrong with a value, in words of TOML: its dictionaries are tables.
+
+    Args:
+        problem: one of a validation error's.
+    """
+    if problem["type"] in ("dict_type", "model_type"):
+        return "input should be a table"
+    text = str(problem["msg"])
+    return text[0].lower() + text[1:]
 
 
 def _tuples(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from jaxsim.errors import InputError
+from jaxsim.registry import reason_of
 from jaxsim.study.plain import plain, table_of
 from jaxsim.study.spec import StudySpec
 
@@ -169,15 +170,11 @@ def _sentence(error: ValidationError, where: str) -> InputError:
     if first["type"] == "missing":
         return InputError(f"{key} is missing; it is required")
     reasons = [
-        _lower(e["msg"])
+        reason_of(e)
         for e in problems
         if [str(p) for p in e["loc"] if not _is_union_tag(p)] == place
     ]
     return InputError(f"{key} = {first['input']!r} is not accepted: {'; or '.join(reasons)}")
-
-
-def _lower(text: str) -> str:
-    return text[0].lower() + text[1:]
 
 
 def _is_union_tag(part: Any) -> bool:

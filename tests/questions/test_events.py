@@ -281,6 +281,8 @@ def test_bad_events_get_one_sentence(events, sentence):
         (["events={ wrong_above = 1 }"], "events.wrong_above = 1 is not a key; accepted: above_op"),
         (["events.risk_above='x'"], "events.risk_above = 'x' is not accepted"),
         (["events={}"], "events = {} asks for nothing"),
+        (["events=0.1"], "events = 0.1 is not accepted: input should be a table"),
+        (["problem.data.test=0.2"], "data.test = 0.2 is not accepted: input should be a table"),
         (["events.error_rate_above=2"], "events.error_rate_above = 2"),
         (["epsilon=[1]", "events.risk_above=1"], "is not accepted beside epsilon = [1]"),
     ],
