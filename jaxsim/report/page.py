@@ -14,7 +14,7 @@ from jaxsim.questions.answer import Answer
 from jaxsim.questions.events import ABOVE_OPTIMUM
 from jaxsim.report.clean import clean
 from jaxsim.report.levels import level_rows
-from jaxsim.report.sentences import common_rows
+from jaxsim.report.sentences import risk_over
 from jaxsim.report.table import (
     bound_text,
     event_heading,
@@ -111,7 +111,7 @@ def write_page(
         levels=_levels(answer),
         comparisons=_comparisons(answer),
         heading=event_heading(answer),
-        over=common_rows(e.risk.rows for e in answer.finished),
+        over=risk_over(answer.finished),
         events=[event.clause() for event in answer.asked if event.kind != ABOVE_OPTIMUM],
         bounds=shows_bounds(answer.finished),
         permanent=shows_permanent(answer.finished),

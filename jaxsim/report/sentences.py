@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from jaxsim.estimation import Estimate
 from jaxsim.estimation.restarts import CERTAINTY
@@ -93,6 +93,15 @@ def common_rows(rows: Iterable[str]) -> str:
     """Return the rows of a data set that all experiments' risks are over, if these are the same."""
     names = set(rows)
     return names.pop() if len(names) == 1 else ""
+
+
+def risk_over(done: Sequence[ExperimentAnswer]) -> str:
+    """Return what titles say of the rows of a data set that risks are over.
+
+    Example: "risk over the 30 held-out rows", "risk over the 30 held-out rows or all 90 rows".
+    """
+    rows = list(dict.fromkeys(e.risk.rows or e.risk.named for e in done))
+    return f"risk over {' or '.join(rows)}" if any(e.risk.rows for e in done) else ""
 
 
 def _opening(spread: SpreadAnswer, over: str, whose: str = "") -> str:

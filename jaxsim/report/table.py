@@ -12,7 +12,7 @@ from jaxsim.estimation import interval_of
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.data import EvidenceAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM
-from jaxsim.report.sentences import NOTEWORTHY, common_rows
+from jaxsim.report.sentences import NOTEWORTHY, risk_over
 from jaxsim.report.text import (
     MOST_DRAWN,
     counted,
@@ -68,9 +68,7 @@ def table(answer: Answer) -> Table:
     if alike.get("runs") == 1:
         titles["runs"] = "one run of each experiment"
     shared = [titles[n].format(value) for n, value in alike.items()]
-    rows = common_rows(e.risk.rows for e in done)
-    if rows:
-        shared.append(f"risk over {rows}")
+    shared += [risk_over(done)] * bool(risk_over(done))
     if shared:
         shown.title = Text(", ".join(shared))
         shown.title_justify = "left"

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from jaxsim import analyse, simulate
 from jaxsim.questions.data import EvidenceAnswer
+from jaxsim.report.page import write_page
 from jaxsim.report.sentences import NOTEWORTHY, sentences
 from jaxsim.report.table import bound_text, notes, print_whole, table
 from jaxsim.report.text import interval_text, lower_text
@@ -245,3 +246,21 @@ def test_constant_networks_are_counted_in_sight(answer):
         f"constant: 3,259 of 20,000 runs of {second.label}",
     ]
     assert f"of {first.label} to 3,259 of 20,000 runs (0 at the start) of {second.label}" in said
+
+
+def test_rows_are_named_where_they_differ(answer, tmp_path):
+    first, second = answer.experiments
+    words = {"first": "the 18 held-out rows", "second": "all 90 rows, 18 of them held out"}
+    many = [
+        e.model_copy(update={"label": name, "risk": e.risk.model_copy(update={"over": over})})
+        for e, (name, over) in zip((first, second), words.items(), strict=True)
+    ]
+    one = answer.model_copy(update={"experiments": many})
+    assert "risk over the 18 held-out rows or all 90 rows" in shown_table(one)
+    page = write_page(one, tmp_path, sentences(one), notes(one)).read_text()
+    assert "risk over the 18 held-out rows or all 90 rows, jaxsim" in page
+    assert any("first: inf L over the 18 held-out rows" in n for n in notes(one))
+    none = [e.model_copy(update={"label": name}) for e, name in zip(many, words, strict=True)]
+    mixed = answer.model_copy(update={"experiments": [none[0], second]})
+    assert "risk over the 18 held-out rows or the law of X" in shown_table(mixed)
+    assert "risk over" not in shown_table(answer)

@@ -20,7 +20,7 @@ from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.clean import clean
 from jaxsim.report.plots.labels import short_names
 from jaxsim.report.plots.sheet import Around, Sheet
-from jaxsim.report.sentences import common_rows, given
+from jaxsim.report.sentences import given, risk_over
 from jaxsim.report.text import counted
 from jaxsim.results.files import write_atomically
 
@@ -106,8 +106,8 @@ def dress(
         note_text += " per experiment"
     condition = given([e.exceedance.evidence for e in answer.finished])
     note = [*note, condition] if condition else note
-    rows = common_rows(e.risk.rows for e in answer.finished)
-    note = [f"risk over {rows}", *note] if rows else note
+    over = risk_over(answer.finished)
+    note = [over, *note] if over else note
     around = Around(
         title=clean(answer.title or answer.name),
         what=what,
