@@ -18,7 +18,7 @@ from jaxsim.results.provenance import provenance
 from jaxsim.results.results import Results
 from jaxsim.results.schema import concatenate
 from jaxsim.study.study import Study
-from jaxsim.training.records import Records
+from jaxsim.training.records import Records, Status
 
 PARABOLA: dict[str, Any] = {
     "name": "small",
@@ -94,22 +94,30 @@ def own_cache(directory: Path) -> Path:
     return directory
 
 
-def made_up(study: Study, directory: str | Path) -> Results:
+def made_up(study: Study, directory: str | Path, diverged: int = 0) -> Results:
     """Return results of a study, of numbers that were drawn and not computed.
 
     For tests of what is done with records: training and risks would have to be compiled.
+
+    Args:
+        study: to make results of.
+        directory: for them.
+        diverged: the first runs of each shard that end with an undefined or infinite risk.
     """
     bound = bind(study, directory)
     for experiment, shard in bound.missing():
         rng = np.random.default_rng([*experiment.label.encode(), shard.first])
         runs = shard.stop - shard.first
         seen = (runs, len(experiment.checkpoints))
+        lost = np.arange(runs) < diverged
+        risk, error = rng.uniform(0.01, 0.1, seen), np.full(seen, 1e-15)
+        risk[lost, -1], error[lost, -1] = np.where(np.arange(diverged) % 2, np.inf, np.nan), np.nan
         records = Records(
             replicate=np.arange(shard.first, shard.stop),
-            status=np.zeros(runs, np.int8),
-            diverged_step=np.full(runs, -1),
-            risk=rng.uniform(0.01, 0.1, seen),
-            error=np.full(seen, 1e-15),
+            status=np.where(lost, Status.DIVERGED, Status.OK).astype(np.int8),
+            diverged_step=np.where(lost, experiment.steps, -1),
+            risk=risk,
+            error=error,
             inactive=np.zeros((*seen, len(experiment.network.hidden)), np.int32),
             gradient_norm=rng.uniform(0.0, 1.0, runs),
             dead_layer=np.zeros(runs, np.int16),

@@ -139,6 +139,7 @@ def test_a_forked_child_is_told_to_start_anew():
         import jaxsim
         from jaxsim import Study, simulate
         settings = ["steps=1", "replicates=2", "execution.width=2", "grid={}"]
+        settings += ["optimum.budget=0"]
         study = Study.load("quickstart", settings)
         results = simulate(study, workers=1)
         child = os.fork()

@@ -244,15 +244,23 @@ def test_changed_data_are_another_study(tmp_path, monkeypatch, capsys):
     require_sentence(*call(monkeypatch, capsys, *run), "holds another study", "content")
 
 
+BIND = """
+from jaxsim import Study
+from jaxsim.launch.directory import bind
+bind(Study.load({!r}, allow_code=True), {!r})
+"""
+
+
 def test_changed_code_is_another_study(tmp_path):
     (tmp_path / "mine_targets.py").write_text("def wave(x):\n    return x**3\n")
     tree = table(problem__target={"function": "mine_targets:wave"}, replicates=16)
     (tmp_path / "study.toml").write_text(toml(tree))
+    first = BIND.format("study.toml", "out")
     # In processes of their own: a module is imported once.
+    begun = subprocess.run([sys.executable, "-c", first], capture_output=True, text=True)
+    assert begun.returncode == 0, begun.stderr
     run = [sys.executable, "-m", "jaxsim", "run", "study.toml", "-o", "out", "--no-plots"]
     run += ["--allow-code"]
-    first = subprocess.run(run, capture_output=True, text=True)
-    assert first.returncode == 0, first.stderr
     (tmp_path / "mine_targets.py").write_text("def wave(x):\n    return x**3 + 1\n")
     again = subprocess.run(run, capture_output=True, text=True)
     require_sentence(

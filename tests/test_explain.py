@@ -12,11 +12,10 @@ from rich.console import Console
 
 from jaxsim import cli
 from jaxsim.explain import TOPICS, overview, tables, topic_text
-from jaxsim.launch.simulate import simulate
 from jaxsim.optimizer import others
 from jaxsim.report.export import export
 from jaxsim.report.write import write_report
-from tests.studies import TWO, study
+from tests.studies import TWO, made_up, study
 from tests.test_readme import EXPLAIN
 
 
@@ -118,7 +117,7 @@ def finished(tmp_path_factory):
         grid=TWO, paired=["optimizer"], replicates=16, steps=30, execution={"width": 16},
         problem={"input": points, "target": "x**2"}, network__hidden=[3, 2],
     )  # fmt: skip
-    results = simulate(tiny, directory)
+    results = made_up(tiny, directory)
     write_report(results, tiny, directory, Console(file=StringIO()), plots=False)
     export(directory, "csv", None)
     return directory

@@ -98,28 +98,39 @@ def test_worker_processes_give_the_same_bits_and_run_no_module_of_the_current_di
     assert not (tmp_path / "ran").exists()
 
 
-def kill_and_resume(path, kills, seed):
-    chance = random.Random(seed)
-    for _ in range(kills):
-        process = subprocess.Popen(
-            command(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(chance.uniform(1.0, 9.0))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+def started(path):
+    return subprocess.Popen(command(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def killed(process):
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def assert_resumed(path, bits):
     done = subprocess.run(command(path), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert all_bits(path) == bits
 
 
-def test_killed_and_resumed_runs_give_the_same_bits(quiet, tmp_path, study_file):
-    kill_and_resume(tmp_path / "killed", kills=2, seed=1)
-    assert all_bits(tmp_path / "killed") == quiet
+def test_a_run_killed_at_its_first_shard_gives_the_same_bits(quiet, tmp_path, study_file):
+    process = started(tmp_path / "killed")
+    while not list(tmp_path.glob("killed/shards/*/*.parquet")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    killed(process)
+    assert reopen(tmp_path / "killed").missing()
+    assert_resumed(tmp_path / "killed", quiet)
 
 
 @pytest.mark.slow
 def test_runs_killed_many_times_give_the_same_bits(quiet, tmp_path, study_file):
-    kill_and_resume(tmp_path / "killed", kills=25, seed=2)
-    assert all_bits(tmp_path / "killed") == quiet
+    chance = random.Random(2)
+    for _ in range(25):
+        process = started(tmp_path / "killed")
+        time.sleep(chance.uniform(1.0, 9.0))
+        killed(process)
+    assert_resumed(tmp_path / "killed", quiet)
 
 
 def test_more_replicates_keep_the_first_ones(quiet, tmp_path):

@@ -33,16 +33,17 @@ def test_short_studies_stay_in_this_process_and_long_ones_get_one_per_core():
 
 
 def test_widths_are_measured_once_and_remembered(own_cache, monkeypatch):
-    one = study(execution=AUTO, replicates=4000)
+    asked = {"execution": AUTO | {"engine": "vmap"}, "replicates": 4000}
+    one = study(**asked)
     (first,) = choose_layouts(one).values()
     assert first.config.width in (32, 64, 128, 512, 2048)
     (entry,) = (own_cache / "configs").iterdir()
     assert json.loads(entry.read_text())["config"]["width"] == first.config.width
     monkeypatch.setattr(measure, "time_training", None)  # measuring again would fail
-    assert choose_layouts(one) == choose_layouts(study(execution=AUTO, replicates=4000))
+    assert choose_layouts(one) == choose_layouts(study(**asked))
     # More replicates of the same order share it, another network does not.
     with pytest.raises(TypeError):
-        choose_layouts(study(execution=AUTO, replicates=4000, network__hidden=[5]))
+        choose_layouts(study(**asked, network__hidden=[5]))
 
 
 def test_out_of_memory_halves_the_width_of_a_new_study(own_cache, monkeypatch, capsys):

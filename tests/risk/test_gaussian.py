@@ -1,5 +1,7 @@
 """Closed forms for ReLU students and teachers."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -148,27 +150,30 @@ def test_closed_forms_agree_with_sampling(law):
         assert abs(value - mean) < 5.07 * deviation
 
 
-def test_student_at_its_teacher_has_no_risk_and_no_gradient():
-    for biases in (False, True):
-        network = shallow(3, 3, biases)
-        theta = jnp.asarray(draw(network, 0))
-        law = INPUT_LAWS["normal"](dimension=3)
-        rule = make_risk(make_problem(TeacherTarget(network, theta), law=law), network)
-        value, error = jax.jit(rule.evaluate)(theta)
-        assert value <= error < 1e-12
-        gradient = jax.jit(jax.grad(rule.population_loss))(theta)
-        assert (abs(gradient) < 1e-7).all()
-
-
-def test_gradients_agree_with_differences():
-    network = shallow(2, 3, True)
-    teacher = shallow(2, 2, True)
-    target = TeacherTarget(teacher, jnp.asarray(draw(teacher, 1)))
+@cache
+def student(biases):
+    """A network, parameters of a teacher like it, and its risk and gradient as one program each."""
+    network = shallow(2, 3, biases)
+    theta = draw(network, 0)
+    target = TeacherTarget(network, jnp.asarray(theta))
     rule = make_risk(make_problem(target, law=INPUT_LAWS["normal"](dimension=2)), network)
+    return network, theta, jax.jit(rule.evaluate), jax.jit(jax.grad(rule.population_loss))
+
+
+@pytest.mark.parametrize("biases", slow_but([True], [False, True]))
+def test_student_at_its_teacher_has_no_risk_and_no_gradient(biases):
+    _, theta, evaluate, gradient = student(biases)
+    value, error = evaluate(theta)
+    assert value <= error < 1e-12
+    assert (abs(gradient(theta)) < 1e-7).all()
+
+
+@pytest.mark.parametrize("biases", slow_but([True], [False, True]))
+def test_gradients_agree_with_differences(biases):
+    network, _, evaluate, gradient = student(biases)
     theta = draw(network, 2)
-    gradient = jax.jit(jax.grad(rule.population_loss))(theta)
-    expected = finite_difference(jax.jit(lambda t: rule.evaluate(t)[0]), theta)
-    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-8)
+    expected = finite_difference(lambda t: evaluate(t)[0], theta)
+    np.testing.assert_allclose(gradient(theta), expected, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.slow

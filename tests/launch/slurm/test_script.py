@@ -180,7 +180,7 @@ def test_signals_reach_the_worker_in_a_container(tmp_path, number, again, code):
     while not list((tmp_path / "out").glob("tasks/*.json")):
         assert script.poll() is None, script.communicate()[0]
         time.sleep(0.1)
-    time.sleep(1.0)
+    time.sleep(0.3)
     script.send_signal(number)
     said, _ = script.communicate(timeout=30)
     assert script.returncode == code, said
@@ -192,7 +192,7 @@ def test_signals_reach_the_worker_in_a_container(tmp_path, number, again, code):
 SLOW = f"""#!/bin/bash
 # A Python that starts slowly: only what ignores the signal lives through it.
 touch "$STARTED"
-sleep 2
+sleep 1
 exec {shlex.quote(sys.executable)} "$@"
 """
 
@@ -264,7 +264,7 @@ def test_a_run_in_a_job_of_the_users_does_not_manage_it(tmp_path, monkeypatch):
     while len(list((tmp_path / "out").glob("tasks/*.json"))) < 2:
         assert all(w.poll() is None for w in workers)
         time.sleep(0.1)
-    time.sleep(1.0)
+    time.sleep(0.3)
     for each in workers:
         each.send_signal(signal.SIGUSR2)
     ends = [w.communicate(timeout=60) for w in workers]
