@@ -33,10 +33,10 @@ def test_short_studies_stay_in_this_process_and_long_ones_get_one_per_core():
 
 
 def test_widths_are_measured_once_and_remembered(own_cache, monkeypatch):
-    asked = {"execution": AUTO | {"engine": "vmap"}, "replicates": 4000}
+    asked = {"execution": AUTO | {"engine": "vmap"}, "replicates": 200}
     one = study(**asked)
     (first,) = choose_layouts(one).values()
-    assert first.config.width in (32, 64, 128, 512, 2048)
+    assert first.config.width in (32, 64, 128)
     (entry,) = (own_cache / "configs").iterdir()
     assert json.loads(entry.read_text())["config"]["width"] == first.config.width
     monkeypatch.setattr(measure, "time_training", None)  # measuring again would fail
