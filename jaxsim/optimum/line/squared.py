@@ -14,8 +14,7 @@ from jaxsim.optimum.line.masses import Masses, first_grid, line_ends, masses_of
 from jaxsim.optimum.line.one_neuron import one_kink_bound, refine_one_kink
 from jaxsim.optimum.line.segments import segment_costs
 from jaxsim.optimum.line.slope_condition import (
-    BOX_ARRAYS,
-    GOAL,
+    GOALS,
     search_slope_condition,
     slope_condition_bound,
 )
@@ -28,7 +27,7 @@ FIRST_CELLS = 150
 MOST_PLAIN = 1600
 _ZERO = 1e-7
 _LEAST_POINTS, _MOST_POINTS = 3, 2000
-_MOST_WITH_CONDITION = 1200
+_MOST_WITH_CONDITION = 600
 MOST_CELLS = 4000
 """Of a certificate that is read."""
 
@@ -70,12 +69,13 @@ def search_lower(
     # Steps are approached, not attained: whatever a network leaves of them is no level.
     if not condition or level is None or level <= _ZERO * norm**2:
         return arrays, finished
-    if found.square >= GOAL * level:
+    if found.square >= GOALS[-1] * level:
         return arrays, finished
-    base = arrays["box_grid"] = begin.get("box_grid", first_grid(problem, FIRST_CELLS))
-    own = {k: begin[k] for k in BOX_ARRAYS if k in begin}
-    boxes, _, ended = search_slope_condition(masses_on, base, family.neurons, level, budget, own)
-    arrays.update(boxes)
+    base = first_grid(problem, FIRST_CELLS)
+    regions, _, ended = search_slope_condition(
+        masses_on, base, family.neurons, level, budget, begin
+    )
+    arrays.update(regions)
     return arrays, finished and ended
 
 
@@ -87,17 +87,17 @@ def _search_points(
     budget: Budget,
     begin: Arrays,
 ) -> tuple[dict[str, np.ndarray], bool]:
-    """Return boxes for the slope condition; free knots need no partition of points."""
+    """Return regions for the slope condition; free knots need no partition of points."""
     masses = masses_of(problem, None)
     few = not _LEAST_POINTS <= len(masses.weight) <= _MOST_POINTS
     if few or level is None or not family.neurons or network.outputs != 1:
         return {}, True
-    if _plain(masses, family) >= GOAL * level or level <= masses.negligible:
+    if _plain(masses, family) >= GOALS[-1] * level or level <= masses.negligible:
         return {}, True
-    boxes, _, finished = search_slope_condition(
+    regions, _, finished = search_slope_condition(
         lambda _: masses, distinct_inputs(problem), family.neurons, level, budget, begin
     )
-    return boxes, finished
+    return regions, finished
 
 
 def distinct_inputs(problem: Problem) -> np.ndarray:
@@ -116,6 +116,8 @@ def verify_lower(problem: Problem, network: Network, arrays: Arrays) -> tuple[Bo
     Raises:
         CertificateError: for arrays that are no partitions of the line.
     """
+    if "box_cells" in arrays:
+        raise CertificateError("it is of an earlier version, whose bounds were weaker")
     family = function_class(network)
     grid = None
     if problem.law.finite is None:
@@ -128,20 +130,15 @@ def verify_lower(problem: Problem, network: Network, arrays: Arrays) -> tuple[Bo
         fine = masses_of(problem, checked_grid(problem, arrays["one_grid"]))
         square = one_kink_bound(fine).square
         bounds.append(_with_bayes(problem, fine, square, "one ReLU neuron with any kink"))
-    if _has_slope_condition(family, network) and "box_grid" in arrays:
-        base = checked_grid(problem, arrays["box_grid"])
-        square = slope_condition_bound(
-            lambda grid: masses_of(problem, grid), base, family.neurons, arrays
+    points = grid is None
+    if family.neurons and network.outputs == 1 and (family.neurons > 1 or points):
+        found = slope_condition_bound(
+            lambda own: masses if points else masses_of(problem, checked_grid(problem, own)),
+            family.neurons,
+            arrays,
         )
-        if square is not None:
-            reason = _condition_reason(family)
-            # Rounding and doubt of the finest masses, which the boxes' edges cut further.
-            bounds.append(_with_bayes(problem, masses_of(problem, base), square, reason))
-    if grid is None and family.neurons and network.outputs == 1 and len(masses.weight) > 1:
-        inputs = distinct_inputs(problem)
-        square = slope_condition_bound(lambda _: masses, inputs, family.neurons, arrays)
-        if square is not None:
-            bounds.append(_with_bayes(problem, masses, square, _condition_reason(family)))
+        if found is not None:
+            bounds.append(_risk_bound(problem, *found, _condition_reason(family)))
     return tuple(bounds)
 
 
@@ -168,9 +165,12 @@ def _reason(family: FunctionClass) -> str:
 
 
 def _with_bayes(problem: Problem, masses: Masses, square: float, reason: str) -> Bound:
+    return _risk_bound(problem, masses.excess(square), masses.evidence, reason)
+
+
+def _risk_bound(problem: Problem, excess: float, evidence: Evidence, reason: str) -> Bound:
     bayes = bayes_risk(problem)
-    evidence: Evidence = bayes.evidence & masses.evidence
-    return Bound(max(bayes.value - bayes.error, 0.0) + masses.excess(square), evidence, reason)
+    return Bound(max(bayes.value - bayes.error, 0.0) + excess, bayes.evidence & evidence, reason)
 
 
 def checked_grid(problem: Problem, grid: np.ndarray) -> np.ndarray:

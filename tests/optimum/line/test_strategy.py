@@ -120,6 +120,7 @@ def test_wrong_certificates_are_refused():
         ({"grid": np.array([-1.0, np.nan, 1.0])}, "no partition"),
         ({"grid": np.linspace(-1, 1, 10)}, "breakpoints"),
         ({"grid": grid, "theta": theta[1:]}, "parameters"),
+        ({"grid": grid, "box_cells": grid}, "an earlier version"),
         ({"grid": grid, "theta": theta * np.nan}, "parameters"),
     ):
         with pytest.raises(CertificateError, match=what):

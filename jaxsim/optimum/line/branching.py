@@ -1,0 +1,231 @@
+"""Raising a family's bound: better multipliers for a region, and splits of regions.
+
+A region whose bound does not reach the goal is split where two paths differ that hold its bound
+down together: in the phases of a knot, in the length of a piece if it is short in one of them only,
+in the place of a knot. If they hardly differ, or if it is one, only smaller cells help.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jaxsim.optimum.line.multipliers import Best, best_of_all, best_of_slopes
+from jaxsim.optimum.line.path_program import Evaluation, Path
+from jaxsim.optimum.line.pieces import HUGE, Pieces
+from jaxsim.optimum.line.regions import MOST_SPLITS, PHASE, PLACE, SHORT, Region, Split, leaves
+from jaxsim.optimum.line.slope_families import Family
+from jaxsim.optimum.strategy import Budget
+
+_MOST_PATHS = 14
+_SLOPE_STEPS, _ALL_STEPS = 6, 8
+_EACH_TURN = 600
+
+
+@dataclass
+class Leaf:
+    """A region that is not split.
+
+    Attributes:
+        region: its paths.
+        z: multipliers [N + 1].
+        bound: that they show; minus infinity if they have not been looked at.
+        paths: known ones.
+        split: where to split it; None if only smaller cells help.
+    """
+
+    region: Region
+    z: np.ndarray
+    bound: float = -np.inf
+    paths: list[Path] = field(default_factory=list)
+    split: tuple[int, int, float] | None = None
+
+    def look(self, pieces: Pieces, family: Family, z: np.ndarray) -> float:
+        """Return the bound for some multipliers, and learn a path."""
+        found = Evaluation(pieces, family, self.region, z)
+        path = found.path()
+        if found.bound > self.bound:
+            self.bound, self.z = found.bound, z
+        if path is not None:
+            others = [p for p in self.paths if p.key != path.key]
+            self.paths = [*others, path][-_MOST_PATHS:]
+        return found.bound
+
+    def improve(self, pieces: Pieces, family: Family, goal: float) -> None:
+        """Look for multipliers that raise the bound to a goal, and say where to split if not.
+
+        Its own multipliers have been looked at.
+        """
+        self.split = None
+        if self.bound >= goal:
+            return
+        if family.coupled:
+            # That of the slopes alone is found fast, and mostly enough.
+            best = best_of_slopes(self.paths)
+            for _ in range(_SLOPE_STEPS):
+                if best.top <= self.bound + 0.02 * goal and self.bound > 0:
+                    break
+                if self.look(pieces, family, best.z) >= goal:
+                    return
+                best = best_of_slopes(self.paths)
+            self.split = self._split(pieces, best, goal, slopes=True)
+            if self.split:
+                return
+        best = best_of_all(self.paths)
+        for step in range(_ALL_STEPS):
+            if best.top <= self.bound + 1e-3 * goal:
+                break
+            hopeless = best.top < goal and best.top - self.bound < 0.2 * (goal - self.bound)
+            if hopeless and step > 3:
+                break
+            if self.look(pieces, family, best.z) >= goal:
+                return
+            best = best_of_all(self.paths)
+        self.split = self._split(pieces, best, goal, slopes=False)
+
+    def _split(
+        self, pieces: Pieces, best: Best, goal: float, slopes: bool
+    ) -> tuple[int, int, float] | None:
+        """Return where to split; with one multiplier for the slopes alone, not at places."""
+        order = np.argsort(-best.weights, kind="stable")
+        one = self.paths[order[0]]
+        enough = 1e-2 * best.weights[order[0]]
+        others = (self.paths[i] for i in order[1:] if best.weights[i] > enough)
+        other = next((p for p in others if p.key != one.key), one)
+        for k, (a, b) in enumerate(zip(one.phases, other.phases, strict=True)):
+            if a != b:
+                return PHASE, k, float(a)
+        for path in (one, other):
+            if path.loose or (path.weak and not slopes):
+                k = int(path.by_spread.argmax())
+                if self.region.least[k] < 1 / pieces.unit < self.region.most[k]:
+                    return SHORT, k, 1 / pieces.unit
+        if one is other:
+            return None
+        large = np.maximum(one.by_spread, other.by_spread)
+        small = np.minimum(one.by_spread, other.by_spread)
+        longer = one.by_spread < other.by_spread
+        paid = np.where(longer, other.paid(best.z), one.paid(best.z))
+        ratio = np.where((paid > 0.05 * goal) & (small < HUGE), large / small, 0.0)
+        k = int(ratio.argmax())
+        if ratio[k] > 4:
+            return SHORT, k, float(np.sqrt(min(large[k], 100 * small[k]) * small[k]))
+        if slopes or not best.z.any():
+            return None
+        apart = np.abs(one.middle - other.middle)
+        k = int(apart.argmax())
+        if apart[k] <= 1.5 * (one.half[k] + other.half[k]):
+            return None
+        return PLACE, k, float((one.middle[k] + other.middle[k]) / 2)
+
+
+class Tree:
+    """A family's regions.
+
+    Attributes:
+        family: of paths.
+        knots: N.
+        splits: that made the regions.
+        leaves: what they left, by number.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        knots: int,
+        splits: list[Split] | None = None,
+        z: np.ndarray | None = None,
+    ) -> None:
+        """Take splits and the multipliers [regions, N + 1] of the regions in order.
+
+        Raises:
+            ValueError: if they do not fit each other.
+        """
+        self.family, self.knots = family, knots
+        self.splits = list(splits or [])
+        regions = leaves(knots, self.splits)
+        z = np.zeros((len(regions), knots + 1)) if z is None else np.asarray(z, float)
+        if z.shape != (len(regions), knots + 1) or not np.isfinite(z).all():
+            raise ValueError("its multipliers are not those of its regions")
+        self.leaves = {
+            number: Leaf(regions[number], row)
+            for number, row in zip(sorted(regions), z, strict=True)
+        }
+
+    @property
+    def multipliers(self) -> np.ndarray:
+        """Multipliers of the regions in order [regions, N + 1]."""
+        return np.stack([self.leaves[number].z for number in sorted(self.leaves)])
+
+    @property
+    def bound(self) -> float:
+        """Lower bound of the least squares below the level; infinite if none is below."""
+        return min(leaf.bound for leaf in self.leaves.values())
+
+    def evaluate(self, pieces: Pieces) -> float:
+        """Return the bound that the multipliers of all regions show."""
+        for leaf in self.leaves.values():
+            leaf.bound = Evaluation(pieces, self.family, leaf.region, leaf.z).bound
+        return self.bound
+
+    def raised(self, pieces: Pieces, goal: float, budget: Budget) -> bool:
+        """Raise the bound by multipliers and splits; return whether it was cut short."""
+        heap: list[tuple[float, int]] = []
+        for leaf in self.leaves.values():
+            # A bound for all of them first, whatever the budget.
+            leaf.bound, leaf.paths = -np.inf, []
+            leaf.look(pieces, self.family, leaf.z)
+        for number in list(self.leaves):
+            self._improve(pieces, number, goal, heap)
+            if budget.spent:
+                return True
+        # Where only smaller cells help, regions that are hardly better need not be split now.
+        enough, turns = np.inf, 0
+        while heap:
+            bound, number = heapq.heappop(heap)
+            leaf = self.leaves[number]
+            if bound >= enough:
+                break
+            if leaf.split is None:
+                enough = bound + 0.2 * (goal - bound)
+                continue
+            if budget.spent:
+                return True
+            if turns >= _EACH_TURN or len(self.splits) >= MOST_SPLITS:
+                break
+            turns += 1
+            kind, place, value = leaf.split
+            split = Split(number, kind, place, value)
+            count = 2 * len(self.splits)
+            self.splits.append(split)
+            del self.leaves[number]
+            for i, region in enumerate(leaf.region.parts(split), 1):
+                paths = [path for path in leaf.paths if path.lies_in(region)]
+                child = self.leaves[count + i] = Leaf(region, leaf.z, -np.inf, paths)
+                child.look(pieces, self.family, leaf.z)
+                self._improve(pieces, count + i, goal, heap)
+        return False
+
+    def _improve(
+        self, pieces: Pieces, number: int, goal: float, heap: list[tuple[float, int]]
+    ) -> None:
+        leaf = self.leaves[number]
+        leaf.improve(pieces, self.family, goal)
+        if leaf.bound < goal:
+            heapq.heappush(heap, (leaf.bound, number))
+
+    def through(self, pieces: Pieces, count: int, goal: float) -> np.ndarray:
+        """Return the least sums of paths through every cell [count], of regions below a goal."""
+        found = np.full(count, np.inf)
+        for leaf in self.leaves.values():
+            if leaf.bound < goal:
+                rows = Evaluation(pieces, self.family, leaf.region, leaf.z).through()
+                for cells, row in zip(pieces.cells, rows, strict=True):
+                    np.minimum.at(found, cells, row)
+        return found
+
+    def open_splits(self, goal: float) -> bool:
+        """Return whether a region below a goal could be split."""
+        return any(leaf.bound < goal and leaf.split for leaf in self.leaves.values())
