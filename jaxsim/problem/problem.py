@@ -106,6 +106,11 @@ class Problem:
         if possibly:
             object.__setattr__(self, "warnings", (*self.warnings, possibly))
 
+    @cached_property
+    def risks_could_be_infinite(self) -> bool:
+        """Whether the target grows so fast somewhere that no finite risk is certain."""
+        return bool(infinite_risks(self)[1])
+
     def _require_sound_values(self) -> None:
         """Refuse targets that are not finite, or no labels 0 and 1 where the loss needs them."""
         if self.law.finite is not None:

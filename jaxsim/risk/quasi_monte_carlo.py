@@ -91,15 +91,18 @@ def sample_of(problem: Problem, options: RiskOptions) -> Sample:
         return Sample(points, y, None, 1, None, False)
     constant = _typical_constant(problem)
     stratification = stratify(problem, constant, points.shape[1])
+    # Cells of a few cuts separate no pole along a slanted line: 1 / (x1 - x2).
+    unbounded = problem.risks_could_be_infinite
     if stratification is None:
-        return Sample(points, y, None, 1, None, False)
+        return Sample(points, y, None, 1, None, unbounded)
+    unbounded |= stratification.unbounded
     weights, strata = None, (Stratum(stratification.root, points.shape[1]),)
     if stratification.strata and not stratification.unbounded:
         strata = stratification.strata
         points, weights = _stratified_points(problem.law, options, stratification)
         y = _targets(problem, points)
     unseen = _unseen(problem, constant, stratification, strata, y)
-    return Sample(points, y, weights, len(strata), unseen, stratification.unbounded)
+    return Sample(points, y, weights, len(strata), unseen, unbounded)
 
 
 def _typical_constant(problem: Problem) -> np.ndarray:

@@ -114,8 +114,9 @@ def test_risks_without_finite_mean_are_found(text, low, infinite):
     assert found.unbounded is infinite
 
 
-def test_a_risk_that_could_be_infinite_has_an_infinite_error_and_says_so():
-    network, problem = make_network(2, 2, 1), make_problem("1/x1", dimension=2)
+@pytest.mark.parametrize("text", ["1/x1", "1/(x1 - x2)"])
+def test_a_risk_that_could_be_infinite_has_an_infinite_error_and_says_so(text):
+    network, problem = make_network(2, 2, 1), make_problem(text, dimension=2)
     rule = make_risk(problem, network, RiskOptions(points=64))
     _, error = jax.jit(rule.evaluate)(np.zeros(network.size))
     assert error == np.inf
