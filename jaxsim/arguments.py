@@ -46,16 +46,20 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
-def path(name: str, value: Any) -> Path:
+def path(name: str, value: Any, accepted: str = "the path of a directory") -> Path:
     """Return a path.
+
+    Args:
+        name: of the argument.
+        value: of the argument.
+        accepted: what it should be.
 
     Raises:
         InputError: for what is neither text nor a path.
     """
     if not isinstance(value, str | os.PathLike) or isinstance(value, bytes) or value == "":
         raise InputError(
-            f"{name} = {value!r} is of type {type(value).__name__}; accepted: the path of a "
-            "directory"
+            f"{name} = {value!r} is of type {type(value).__name__}; accepted: {accepted}"
         )
     path_text = os.fspath(value)
     if "\0" in str(path_text):

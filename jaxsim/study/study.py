@@ -65,7 +65,7 @@ class Study:
             InputError: if there is no such study or something in it is not accepted.
         """
         flag("allow_code", allow_code)
-        path = path_of("study", source)
+        path = path_of("study", source, "the path of a study file, or a ready study")
         name = str(source)
         try:
             is_file = path.is_file()
