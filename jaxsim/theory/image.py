@@ -147,7 +147,7 @@ class PointImage:
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(size > 0, margin / size, 1.0)
             unit = u / size[..., None]
-        lost = np.where(there, _strip(ratio, u.shape[2]), 0.0).sum(1)
+        lost = np.where(there, strip(ratio, u.shape[2]), 0.0).sum(1)
         if u.shape[1] == 1:
             q = np.where(there[:, 0], 0.5, 1.0)
         else:
@@ -350,7 +350,7 @@ def _spread(
     return error
 
 
-def _strip(ratio: np.ndarray, dimension: int) -> np.ndarray:
+def strip(ratio: np.ndarray, dimension: int) -> np.ndarray:
     """Return a bound of P(-ratio <= cos <= 0), cos between a vector and a uniform direction."""
     if dimension == 1:
         return np.where(ratio < 1, 0.0, 0.5)

@@ -44,6 +44,7 @@ from jaxsim.theory.inactive import inactive_probability
 from jaxsim.theory.laws import entry_law
 from jaxsim.theory.probability import Probability
 from jaxsim.theory.rounding import training_rounding
+from jaxsim.theory.second_layer import second_layer_dead
 
 # Sampling takes the place of a proof only where it adds that share.
 _NOTICEABLE = 0.01
@@ -350,7 +351,11 @@ def failure_probability(chain: InactiveChain, k: int | None, constant: bool = Tr
     # Given i silent neurons, enough of the others are inactive with probability `enough`.
     enough = stats.binom.sf(needed - silent - 1, m - silent, q / (1 - p) if p < 1 else 0.0)
     later = chain.dead_later() if constant else 0.0
-    return float((binomial_pmf(m, p) * (enough + (1 - enough) * later)).sum())
+    found = float((binomial_pmf(m, p) * (enough + (1 - enough) * later)).sum())
+    if not constant:
+        return found
+    network = chain.layers, chain.activation, chain.support, chain.precision
+    return max(found, second_layer_dead(*network))
 
 
 def _value(activation: Activation, piece: tuple[float, float]) -> float:
