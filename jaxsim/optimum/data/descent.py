@@ -1,7 +1,8 @@
 """Networks of small risk on finitely many points, by L-BFGS in float64 from several starts.
 
-The starts are He-normal weights and small biases from a generator of the start's own number, so
-that the sequence of networks does not depend on the clock: it only decides where it is cut short.
+The starts are He-normal weights and biases from a generator of the start's own number, so that the
+sequence of networks does not depend on the clock: it only decides where it is cut short. Biases are
+small or, where the points are given, in every other start so that neurons bend between two of them.
 Frozen parameters have the constant that their law states.
 """
 
@@ -47,8 +48,14 @@ def risk_of(problem: Problem, network: Network, points: WeightedPoints) -> Risk:
     return risk
 
 
-def start(network: Network, number: int) -> np.ndarray:
-    """Return the parameters [P] of a start; frozen ones are constants or 0."""
+def start(network: Network, number: int, x: np.ndarray | None = None) -> np.ndarray:
+    """Return the parameters [P] of a start; frozen ones are constants or 0.
+
+    Args:
+        network: fully connected.
+        number: of the start.
+        x: inputs [n, d]; with them the neurons of odd starts bend among these points.
+    """
     rng = np.random.default_rng([20_251, number])
     parts = []
     for spec in network.layer_specs:
@@ -62,7 +69,28 @@ def start(network: Network, number: int) -> np.ndarray:
             if not spec.train_biases:
                 biases = np.full(spec.fan_out, spec.biases.constant or 0.0)
             parts.append(biases)
-    return np.concatenate(parts)
+    theta = np.concatenate(parts)
+    return theta if x is None or number % 2 == 0 else _bent_among(network, theta, x, rng)
+
+
+def _bent_among(
+    network: Network, theta: np.ndarray, x: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return parameters whose trained hidden biases put each neuron's zero between two points."""
+    bent, h = theta.copy(), x
+    pairs = zip(network.layer_specs, network.layout.places, strict=True)
+    for spec, place in list(pairs)[:-1]:
+        z = h @ (bent[place.weights].reshape(spec.fan_in, spec.fan_out) * spec.multiplier)
+        if place.biases is not None:
+            if spec.train_biases:
+                two = rng.integers(0, len(z), (2, spec.fan_out))
+                ends = z[two, np.arange(spec.fan_out)]
+                share = rng.random(spec.fan_out)
+                bent[place.biases] = -share * ends[0] - (1 - share) * ends[1]
+            z = z + bent[place.biases]
+        assert network.activation is not None
+        h = np.asarray(network.activation.function(jnp.asarray(z)))
+    return bent
 
 
 def descend(

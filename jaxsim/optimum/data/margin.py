@@ -35,7 +35,8 @@ from jaxsim.problem.problem import Problem
 from jaxsim.risk.finite import weighted_loss
 from jaxsim.risk.integrand import integrand
 
-STARTS = 12
+STARTS, SEEKING_STARTS = 16, 48
+"""Of a search for a small risk, and of one for a margin, which decides everything."""
 _POLISHED = 2
 """Runs of a study that are improved."""
 _CLEAR = 1e-6
@@ -48,7 +49,7 @@ class Margin:
 
     name = "margin"
     bounds_below = False
-    version = 1
+    version = 2
 
     def unsupported_reason(self, problem: Problem, network: Network) -> str:
         """Return why networks of the class would not bound inf L."""
@@ -96,12 +97,13 @@ class Margin:
             least = np.inf if best is None else risk(best)[0]
             candidates = sorted(candidates, key=lambda theta: risk(theta)[0])[:_POLISHED]
             # Runs come first: their number is None.
-            for item in [*([None] * len(candidates)), *range(number, STARTS)]:
+            most = SEEKING_STARTS if seeks else STARTS
+            for item in [*([None] * len(candidates)), *range(number, most)]:
                 if item is None:
                     theta = candidates.pop(0)
                 else:
                     number = item
-                    theta = start(network, item) if begun is None else begun
+                    theta = start(network, item, points.x) if begun is None else begun
                     begun = None
                 found, _, over = descend(risk, theta, budget, separates)
                 if over and not separates(found):
@@ -196,7 +198,7 @@ def _state(
         return None, 0, None
     arrays = begin.arrays
     if begin.finished:
-        return arrays.get("theta"), STARTS, None
+        return arrays.get("theta"), SEEKING_STARTS, None
     number = int(arrays["next"][0]) if "next" in arrays else 0
     return arrays.get("theta"), number, arrays.get("begun")
 

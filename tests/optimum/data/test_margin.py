@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxsim.optimum.data import LinearModel, Margin
+from jaxsim.optimum.data.descent import start
 from jaxsim.optimum.strategy import Budget, Certificate, CertificateError
 from tests.optimum.data.cases import bounds_of, data_problem, net, problem_of
 
@@ -104,6 +105,21 @@ def test_risks_hold_their_rounding(activation, loss):
     z = network.apply(jnp.asarray(theta), jnp.asarray(x))
     risk = float(weights @ np.asarray(problem.loss.function(z, problem.targets_at_points())))
     assert risk <= bound.value < risk + 1e-12
+
+
+def test_starts_that_bend_among_the_points_find_what_small_biases_do_not():
+    """Without an output bias of their own the neurons have to leave no point out."""
+    problem = problem_of([*XOR, XOR[3], XOR[3]], [0, 1, 1, 0, 0, 0], "logistic", classes=2)
+    found = bounds_of(MARGIN, problem, net(2, 4, 1, freeze=("biases 2",)))
+    assert found is not None
+    assert found.uppers[0].value == 0.0
+    network, x = net(2, 3, 4, 1), problem.law.finite[0]
+    theta = start(network, 1, x)
+    assert np.array_equal(start(network, 0, x), start(network, 0))
+    (w1, b1), (w2, b2), _ = network.layout.split(theta)
+    first = x @ w1 + b1
+    second = np.maximum(first, 0) @ w2 + b2
+    assert all((z.min(0) <= 1e-12).all() and (z.max(0) >= -1e-12).all() for z in (first, second))
 
 
 def test_a_search_goes_on_where_it_was_cut_short():
