@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from jaxsim.optimum.optimal_risk import optimal_risk
 from jaxsim.optimum.solve import Certificates, InMemory, solution, why_not_below
 from jaxsim.questions.data import OptimumAnswer
 from jaxsim.questions.hierarchy import HierarchyAnswer, OptimaAnswer, WidthAnswer
-from jaxsim.questions.optimum import optima, risk_rules
+from jaxsim.questions.optimum import holds_constants, optima, risk_rules
 from jaxsim.results.certificates import CertificateFiles
 from jaxsim.risk.constants import best_constant_risk
 from jaxsim.study.study import Study
@@ -86,9 +87,19 @@ def _chain(e: Experiment) -> object:
     )
 
 
+def _with_constants(e: Experiment) -> Bracket:
+    """Return what is known at once, the best constant included where the network can be it."""
+    if e.optimum.upper.value < math.inf or e.problem.loss.best is None:
+        return e.optimum
+    if not holds_constants(e.network):
+        return e.optimum
+    best = best_constant_risk(e.problem, e.risk)
+    return e.optimum.with_risk(best.value, best.error, best.evidence, best.reason)
+
+
 def _known(study: Study, bound: Directory | None) -> dict[str, Bracket]:
     """Return what is known before certificates, by hypothesis class: the best runs included."""
-    known = {e.hypothesis_class: e.optimum for e in study.experiments}
+    known = {e.hypothesis_class: _with_constants(e) for e in study.experiments}
     if bound is not None:
         results = open_results(bound)
         rules = risk_rules(results.experiments)

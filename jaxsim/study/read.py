@@ -117,6 +117,10 @@ def study_spec(table: Mapping[str, Any], settings: Sequence[str] = ()) -> StudyS
 ASKING = ("epsilon", "events")
 """Keys of which a study has one: the events that its runs are asked for."""
 
+_TITLED = ("problem", "network", "optimizer", "training", "grid", "steps")
+"""Tables and keys that a title may tell of."""
+_LONGEST_TITLE = 160
+
 
 def changed(table: Mapping[str, Any], settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return a study's table with keys set; `events` replace its `epsilon`, and the reverse.
@@ -125,6 +129,14 @@ def changed(table: Mapping[str, Any], settings: Iterable[tuple[str, Any]]) -> di
         InputError: if both are set, or as `set_key`.
     """
     updated, asking = table_of(table), set()
+    settings = list(settings)
+    if any(key == "title" for key, _ in settings):
+        said = []
+    else:
+        said = [f"{key} = {value}" for key, value in settings if key.split(".")[0] in _TITLED]
+    if said and updated.get("title"):
+        # Its own title tells of the study as it stands in the file.
+        updated["title"] = f"{updated.get('name')} with {', '.join(said)}"[:_LONGEST_TITLE]
     for key, value in settings:
         top = key.split(".")[0]
         if top in ASKING and top not in asking:

@@ -13,6 +13,7 @@ from jaxsim.optimum import solve
 from jaxsim.optimum.parabola import Parabola
 from jaxsim.questions.hierarchy import OptimaAnswer
 from jaxsim.report.plots.optimum import optimum_figure
+from jaxsim.study.study import Study
 from tests.optimum.toy import GOAL, Toy
 from tests.studies import study, table, toml
 
@@ -115,6 +116,55 @@ def test_experiments_of_one_chain_share_a_table(toy):
     assert np.allclose(line.get_ydata(), np.asarray(line.get_xdata()) ** 2)
     assert len(panels[0].get_lines()) == 2
     assert len(other[0].get_lines()) == 1  # no explicit network is known there
+
+
+def test_the_picture_of_points_shows_them_and_ends_that_are_zero(toy, tmp_path):
+    file = tmp_path / "points.csv"
+    file.write_text("x,label\n2,1\n-1,0\n0.5,0\n1,1\n")
+    points = study(problem={"data": {"path": str(file), "scale": "none"}, "loss": "logistic"})
+    answer = find_optima(points, None, 0.0)
+    row = answer.hierarchies[0].widths[-1]
+    row = row.model_copy(update={"parameters": [1.0] * points.experiments[0].network.size})
+    (one,) = answer.hierarchies
+    answer.hierarchies[0] = one.model_copy(update={"widths": [*one.widths[:-1], row]})
+    functions, brackets = optimum_figure(answer, points).axes
+    marks, line = functions.get_lines()
+    assert sorted(zip(marks.get_xdata(), marks.get_ydata(), strict=True)) == [
+        (-1, 0), (0.5, 0), (1, 1), (2, 1)
+    ]  # fmt: skip
+    assert list(line.get_xdata()) == [-1, 0.5, 1, 2]
+    assert np.allclose(line.get_ydata(), 3 * np.maximum(np.array([-1, 0.5, 1, 2]) + 1, 0) + 1)
+    assert brackets.get_ylim()[0] >= 0
+
+
+def test_what_has_no_picture_leaves_no_empty_panel(monkeypatch):
+    monkeypatch.setattr(solve, "STRATEGIES", {})
+    iris = study(problem={"data": "iris", "loss": "softmax_cross_entropy"})
+    found = find_optima(iris, None, 0.0)
+    (panel,) = optimum_figure(found, iris).axes
+    assert list(panel.get_xticks()) == [3]
+    # Constants bound what no search does.
+    assert found.hierarchies[0].widths[-1].optimum.upper.value == pytest.approx(np.log(3))
+
+
+def test_every_output_of_a_function_is_drawn(toy):
+    pair = study(problem__target=["x", "x**2"])
+    found = find_optima(pair, None, 0.0)
+    lines = optimum_figure(found, pair).axes[0].get_lines()
+    x = np.asarray(lines[0].get_xdata())
+    assert np.allclose([line.get_ydata() for line in lines], [x, x**2])
+
+
+def test_a_title_does_not_tell_of_a_target_that_was_changed(toy):
+    base = table(title="x^2 by three neurons")
+    for settings, title in (
+        ([], "x^2 by three neurons"),
+        (["epsilon=[0.1]", "replicates=8"], "x^2 by three neurons"),
+        (["problem.target='sin(x)'", "seed=1"], "small with problem.target = sin(x)"),
+        (["network.hidden=[2]", "title='mine'"], "mine"),
+    ):
+        assert Study.from_dict(base, settings).spec.title == title
+    assert Study.from_dict(table(), ["network.hidden=[2]"]).spec.title == ""
 
 
 def test_what_is_stated_is_in_the_bracket_with_its_reason(toy):

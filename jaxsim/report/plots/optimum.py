@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -16,9 +17,13 @@ from jaxsim.problem.problem import Problem
 from jaxsim.questions.hierarchy import HierarchyAnswer, OptimaAnswer
 from jaxsim.report.clean import clean
 from jaxsim.report.plots import style
+from jaxsim.report.text import counted
 from jaxsim.study.study import Study
+from jaxsim.training.experiment import Experiment
 
 POINTS = 2001
+MOST_OUTPUTS = 4
+"""Of a function that is drawn."""
 MOST = 6
 """Problems and architectures that a picture shows."""
 
@@ -26,56 +31,82 @@ MOST = 6
 def optimum_figure(answer: OptimaAnswer, study: Study) -> Figure:
     """Draw one row of panels for each problem and architecture, the first few of them.
 
-    Left: target and best explicit network, where there is one input and one output. Right: the
-    bracket of R*(m) for every number m of first-layer neurons.
+    Left: target and best explicit network, where any of them has one input and few outputs. Right:
+    the bracket of R*(m) for every number m of first-layer neurons.
     """
     chosen = answer.hierarchies[:MOST]
+    experiments = [_widest(one, study) for one in chosen]
+    both = any(_is_drawn(e) for e in experiments)
     with style.styled():
-        figure = Figure(figsize=(8.4, 0.5 + 2.7 * len(chosen)), layout="constrained")
+        size = (8.4 if both else 5.2, 0.5 + 2.7 * len(chosen))
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots(len(chosen), 2, squeeze=False)
-        for hierarchy, (left, right) in zip(chosen, axes, strict=True):
-            _functions(left, hierarchy, study, alone=len(answer.hierarchies) == 1)
-            _brackets(right, hierarchy)
-        figure.suptitle(clean(answer.title or answer.name), fontsize=10.5)
+        axes = figure.subplots(len(chosen), 1 + both, squeeze=False)
+        for hierarchy, experiment, panels in zip(chosen, experiments, axes, strict=True):
+            several = len(answer.hierarchies) > 1
+            name = _short("; ".join(hierarchy.experiments)) if several else ""
+            if both:
+                _functions(panels[0], hierarchy, experiment)
+                panels[0].set_title(name or "target and best network", fontsize=9)
+            _brackets(panels[-1], hierarchy, "" if both else name)
+        figure.suptitle(clean(answer.title or answer.name), fontsize=10.5, wrap=True)
     return figure
 
 
-def _functions(panel: Axes, one: HierarchyAnswer, study: Study, alone: bool) -> None:
-    label = "target and best network" if alone else clean("; ".join(one.experiments))
-    panel.set_title(label if len(label) < 60 else f"{label[:57]}...", fontsize=9)
-    experiment = next(
+def _short(text: str) -> str:
+    text = clean(text)
+    return text if len(text) < 60 else f"{text[:57]}..."
+
+
+def _widest(one: HierarchyAnswer, study: Study) -> Experiment:
+    """Return the experiment of the widest network of a hierarchy."""
+    return next(
         e
         for e in study.experiments
         if e.label in one.experiments and list(e.network.hidden) == one.widths[-1].hidden
     )
+
+
+def _is_drawn(experiment: Experiment) -> bool:
+    """Return whether target and networks have a picture."""
+    network = experiment.network
+    most = MOST_OUTPUTS if experiment.problem.loss.kind == "regression" else 1
+    return network.inputs == 1 and network.outputs <= most
+
+
+def _functions(panel: Axes, one: HierarchyAnswer, experiment: Experiment) -> None:
     problem, network = experiment.problem, experiment.network
-    if network.inputs != 1 or network.outputs != 1:
-        panel.text(0.5, 0.5, f"{network.inputs} inputs, {network.outputs} outputs: no picture",
-                   ha="center", transform=panel.transAxes)  # fmt: skip
+    if not _is_drawn(experiment):
+        what = f"{counted(network.inputs, 'input')}, {counted(network.outputs, 'output')}"
+        panel.text(0.5, 0.5, f"{what}: no picture", ha="center", transform=panel.transAxes)
         panel.set_axis_off()
         return
     x = _places(problem)
     finite = problem.law.finite is not None
-    target = np.asarray(problem.target(jnp.asarray(x)))[:, 0]
-    look = {"ls": "", "marker": ".", "ms": 3} if finite else {"ls": "-", "lw": 1.6}
-    panel.plot(x[:, 0], target, color="#888888", label="target", **look)
+    target = np.asarray(problem.targets_at_points() if finite else problem.target(jnp.asarray(x)))
+    look = {"ls": "", "marker": ".", "ms": 5} if finite else {"ls": "-", "lw": 1.6}
+    for column in target.reshape(len(x), -1).T:
+        panel.plot(x[:, 0], column, color="#888888", **look)
+    panel.get_lines()[0].set_label("target")
     theta = one.widths[-1].parameters
     if theta is not None:
-        panel.plot(x[:, 0], _outputs(network, theta, x), color=style.COLOURS[1], lw=1.3,
-                   label=f"best network found, {_named(one.widths[-1].hidden)}")  # fmt: skip
+        order = np.argsort(x[:, 0], kind="stable")
+        lines = panel.plot(x[order], _outputs(network, theta, x[order]), color=style.COLOURS[1],
+                           lw=1.3)  # fmt: skip
+        lines[0].set_label(f"best network found, {_named(one.widths[-1].hidden)}")
     panel.set_xlabel("x")
     panel.legend(fontsize=8)
 
 
 def _outputs(network: Network, theta: Sequence[float], x: np.ndarray) -> np.ndarray:
-    return np.asarray(network.apply(jnp.asarray(theta, jnp.float64), jnp.asarray(x)))[:, 0]
+    """Return the values [n, outputs] of a network."""
+    return np.asarray(network.apply(jnp.asarray(theta, jnp.float64), jnp.asarray(x)))
 
 
 def _places(problem: Problem) -> np.ndarray:
-    """Return inputs [n, 1], ascending: the points, or the law's quantiles and what lies between."""
+    """Return inputs [n, 1]: the points, or the law's quantiles and what lies between."""
     if problem.law.finite is not None:
-        return np.sort(problem.law.finite[0], axis=0)
+        return problem.law.finite[0]
     ends = problem.law.from_unit(np.array([[1e-3], [1 - 1e-3]]))
     if problem.law.density_1d is not None and problem.law.density_1d[0] == "uniform":
         ends = np.array(problem.law.density_1d[1:])[:, None]
@@ -86,7 +117,7 @@ def _named(hidden: Sequence[int]) -> str:
     return "hidden " + ("-".join(str(n) for n in hidden) or "none")
 
 
-def _brackets(panel: Axes, one: HierarchyAnswer) -> None:
+def _brackets(panel: Axes, one: HierarchyAnswer, name: str) -> None:
     places = [row.neurons or 0 for row in one.widths]
     lower = np.array([row.optimum.lower.value for row in one.widths])
     upper = np.array([row.optimum.upper.value for row in one.widths])
@@ -94,7 +125,8 @@ def _brackets(panel: Axes, one: HierarchyAnswer) -> None:
     positive = known[(known > 0) & np.isfinite(known)]
     if len(positive) and (lower > 0).any():
         panel.set_yscale("log")
-        floor = positive.min() / 3
+        # Half-way between two powers of ten, where no other label is.
+        floor = 10 ** (math.floor(math.log10(positive.min() / 2)) - 0.5)
     else:
         floor = 0.0
     low = np.where(np.isfinite(lower) & (lower > 0), lower, floor)
@@ -107,9 +139,24 @@ def _brackets(panel: Axes, one: HierarchyAnswer) -> None:
                    mfc=filled, ms=5)  # fmt: skip
     finite = np.isfinite(upper)
     panel.plot(np.array(places)[finite], high[finite], "v", color=style.COLOURS[1], ms=5)
-    panel.set_ylim(bottom=floor if floor > 0 else None)
-    panel.set_xlabel("neurons in the first hidden layer")
+    if floor > 0:
+        panel.set_ylim(positive.min() / 4, 2 * positive.max())
+        if (known <= 0).any():
+            panel.set_ylim(bottom=floor / 2)
+            # What has no place on a logarithmic axis stands on a line of its own.
+            panel.axhline(floor, color="#888888", lw=0.8, ls=":", zorder=0)
+            panel.annotate("0", (0, floor), xycoords=("axes fraction", "data"), xytext=(-7, 0),
+                           textcoords="offset points", ha="right", va="center",
+                           fontsize=8)  # fmt: skip
+    layered = one.widths[-1].neurons is not None
+    panel.set_xlabel("neurons in the first hidden layer" if layered else "")
     panel.set_ylabel(r"$\inf_\theta L$")
     unproved = "" if proved.all() else ", open: no proof"
-    panel.set_title(f"lower ends (up{unproved}) and upper ends (down)", fontsize=9)
+    title = f"lower ends (up{unproved}) and upper ends (down)"
+    panel.set_title(f"{name}\n{title}" if name else title, fontsize=9)
+    panel.set_xlim(min(places) - 0.5, max(places) + 0.5)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if not layered:
+        panel.set_xticks(places, ["no hidden layer"])
+    elif len(places) == 1:
+        panel.set_xticks(places)
