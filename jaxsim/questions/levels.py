@@ -179,7 +179,7 @@ def _holds(bracket: Bracket, value: float) -> bool:
     size = max(abs(low), abs(high))
     if not np.isfinite(low + high) or high - low > NARROW * size:
         return False
-    return low - SLACK * size <= value <= high + SLACK * size
+    return bool(low - SLACK * size <= value <= high + SLACK * size)
 
 
 def _name(equals: int | None, ends: tuple[int | None, int | None], width: int | None) -> str:

@@ -1,5 +1,6 @@
 """Which levels are optimal risks of narrower networks."""
 
+import numpy as np
 import pytest
 
 from jaxsim.optimum.bracket import Bracket
@@ -31,5 +32,6 @@ def test_levels_are_named_where_one_alone_is_in_a_narrow_bracket(values, names):
 def test_two_levels_in_the_bracket_of_the_optimum_are_not_both_the_optimum():
     wide = around(0.01, NARROW / 2)
     assert matched([0.009996, 0.01], [], wide, 2) == [None, None]
+    assert matched([0.5], [], Bracket.of(np.float64(0.5), np.float64(0.5), "of NumPy"), 2) == [2]
     assert matched([0.009996], [], wide, 2) == [2]
     assert matched([0.009995, 0.01], [], wide, 2) == [2, None], "one is at the lower end"
