@@ -118,6 +118,7 @@ def levels_answer(
         at = labels == label
         risk, active = done.risk[at], done.active[at]
         ends = (None, None) if width is None else (int(active.min()), int(active.max()))
+        minima = int((done.basin[at] == Basin.MINIMUM).sum())
         levels.append(
             LevelAnswer(
                 risk=value,
@@ -126,11 +127,11 @@ def levels_answer(
                 estimate=int(found.counts[label]) / len(labels),
                 lower=float(found.lower[label]),
                 upper=float(found.upper[label]),
-                minima=int((done.basin[at] == Basin.MINIMUM).sum()),
+                minima=minima,
                 least_active=ends[0],
                 most_active=ends[1],
                 equals=equals,
-                name=_name(equals, ends, width),
+                name=_name(equals, ends, width, minima > 0),
             )
         )
     return LevelsAnswer(
@@ -182,7 +183,12 @@ def _holds(bracket: Bracket, value: float) -> bool:
     return bool(low - SLACK * size <= value <= high + SLACK * size)
 
 
-def _name(equals: int | None, ends: tuple[int | None, int | None], width: int | None) -> str:
+def _name(
+    equals: int | None,
+    ends: tuple[int | None, int | None],
+    width: int | None,
+    minimum: bool = False,
+) -> str:
     """Return a level's name.
 
     Example:
@@ -190,7 +196,7 @@ def _name(equals: int | None, ends: tuple[int | None, int | None], width: int | 
         ('2 of 4 neurons left', '2 to 3 of 4 neurons active', 'a constant')
     """
     if width is None:
-        return "optimum" if equals is not None else "stationary"
+        return "optimum" if equals is not None else "minimum" if minimum else "stationary"
     if equals is not None:
         if equals == width:
             return "optimum"

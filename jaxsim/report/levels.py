@@ -15,6 +15,9 @@ from jaxsim.questions.grades import KINDS, LOOKED_BACK
 from jaxsim.questions.levels import LevelsAnswer
 from jaxsim.report.text import counted, interval_text, joined
 
+MOST_PARAMETERS_SAID = 4
+"""Parameters whose means a sentence names, first those that are apart from the minimizer."""
+
 
 def shows_levels(done: list[ExperimentAnswer]) -> bool:
     """Return whether any runs were polished."""
@@ -90,7 +93,8 @@ def level_sentences(answer: Answer) -> list[str]:
         whose = "" if len(convex) == len(done) else f" of {joined([e.label for e in convex])}"
         lines.append(
             f"The risk{whose} is a convex function of the parameters and no neuron is inactive: "
-            "whatever stays above the optimal risk is the method's doing (the second mechanism)."
+            "what stays above the optimal risk is the doing of the method and its steps, not of "
+            "local minima (the second mechanism)."
         )
     return lines
 
@@ -113,7 +117,7 @@ def _grades(done: list[ExperimentAnswer], event: str) -> list[str]:
     parts = [f"{totals[kind]:,} {text}" for kind, text in kinds.items() if totals[kind]]
     return [
         f"Why {event}: of {counted(totals['failures'], 'such run')}, {joined(parts)} "
-        f"({totals['polished']:,} were polished)."
+        f"({totals['polished']:,} {'was' if totals['polished'] == 1 else 'were'} polished)."
     ]
 
 
@@ -139,19 +143,24 @@ def _drift(e: ExperimentAnswer, drift: DriftAnswer) -> str:
     """Return a sentence on where the parameters go."""
     assert drift.optimum is not None
     optimum, lower, upper = (np.array(a) for a in (drift.optimum, drift.lower, drift.upper))
-    outside = (optimum < lower) | (optimum > upper)
+    hair = 1e-9 * (1 + np.abs(optimum))  # what polishing leaves
+    outside = (optimum < lower - hair) | (optimum > upper + hair)
+    moved = np.flatnonzero((np.array(drift.deviation) > 0) | outside)
+    shown = sorted(moved, key=lambda i: not outside[i])[:MOST_PARAMETERS_SAID]
     parts = []
-    for i in np.flatnonzero((np.array(drift.deviation) > 0) | outside)[:4]:
+    for i in shown:
         mean, low, high = interval_text(drift.mean[i], drift.lower[i], drift.upper[i])
         name = drift.names[i]
         parts.append(
             f"{name} is {mean} ({low} to {high}), where the minimizer has {optimum[i]:.6g}"
         )
-    verdict = "drifts away from the minimizer" if outside.any() else "stays at the minimizer"
+    more = len(moved) - len(shown)
+    parts += [f"{more} parameters more"] * bool(more)
+    verdict = "the mean is not" if outside.any() else "the mean may be"
     return (
         f"{e.label}, mean over {counted(drift.runs, 'run')} after {counted(e.steps, 'step')}: "
         f"{joined(parts) if parts else 'nothing moved'}; as far as {100 * drift.confidence:.12g} % "
-        f"intervals tell, it {verdict}."
+        f"intervals tell, {verdict} at the minimizer."
     )
 
 

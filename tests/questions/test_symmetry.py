@@ -64,10 +64,28 @@ def test_a_method_drifts_to_another_point_and_the_answer_says_why(tmp_path):
     assert e.levels is not None
     assert [one.name for one in e.levels.levels] == ["optimum"]
     said = level_sentences(answer)
-    assert any("it drifts away from the minimizer" in s for s in said)
+    (where,) = (s for s in said if "mean over" in s)
+    assert "output.biases is 0.0" in where
+    assert where.endswith("as far as 95 % intervals tell, the mean is not at the minimizer.")
     assert any("convex function of the parameters and no neuron is inactive" in s for s in said)
     assert not any(s.startswith("constant: ") for s in notes(answer)), "nothing could be inactive"
     second = e.model_copy(update={"label": "deep", "drift": None})
+    many = e.drift.model_copy(
+        update={
+            "names": [f"p{i}" for i in range(7)],
+            "mean": [0.1] * 6 + [0.3],
+            "lower": [0.05] * 6 + [0.2],
+            "upper": [0.15] * 6 + [0.4],
+            "deviation": [0.1] * 7,
+            "optimum": [0.1] * 7,
+        }
+    )
+    wide = answer.model_copy(update={"experiments": [e.model_copy(update={"drift": many})]})
+    (where,) = (s for s in level_sentences(wide) if "mean over" in s)
+    assert ": p6 is 0.30" in where, "what is apart comes first"
+    assert "p2 is" in where
+    assert "3 parameters more" in where
+    assert "the mean is not at" in where
     both = answer.model_copy(update={"experiments": [e, second]})
     (convex,) = (s for s in level_sentences(both) if "convex" in s)
     assert convex.startswith(f"The risk of {e.label} is a convex function")
