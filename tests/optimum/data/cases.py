@@ -83,7 +83,7 @@ def bounds_of(strategy: Any, problem: Problem, network: Network, runs: Any = ())
     """What a strategy shows; None if it says nothing."""
     if strategy.unsupported_reason(problem, network):
         return None
-    found = strategy.search(problem, network, Budget(60.0), runs=runs)
+    found = strategy.search(problem, network, Budget(600.0), runs=runs)
     return None if found is None else strategy.verify(problem, network, found)
 
 
