@@ -32,9 +32,11 @@ def test_a_run_is_the_textbook_loop():
     theta = np.asarray(train.draw(key))
     trace = np.zeros_like(theta)
     stream = jax.random.fold_in(key, keys.MINI_BATCHES)
+    sample = jax.jit(
+        lambda n: experiment.problem.sample(jax.random.fold_in(stream, n), 8, jnp.float64)
+    )
     for n in range(40):
-        x, y = experiment.problem.sample(jax.random.fold_in(stream, n), 8, jnp.float64)
-        x, y = np.asarray(x), np.asarray(y)
+        x, y = map(np.asarray, sample(n))
         np.testing.assert_allclose(y, x**2, rtol=1e-15)
         w, b, v, c = theta[:3][None], theta[3:6], theta[6:9][:, None], theta[9:]
         z = x @ w + b
@@ -126,24 +128,28 @@ def test_structured_optimizers_see_the_layers(name):
     theta = train.draw(key)
     state = jax.jit(train.advance)(train.start(key, theta, rate), (), 0, 3, rate)
 
-    tree = experiment.network.unravel(theta)
-    transformation = experiment.optimizer.make(0.01)
-    memory = transformation.init(tree)
-    stream = jax.random.fold_in(key, keys.MINI_BATCHES)
-    for n in range(3):
-        x, y = experiment.problem.sample(jax.random.fold_in(stream, n), 8, jnp.float32)
+    @jax.jit
+    def by_layers(theta):
+        tree = experiment.network.unravel(theta)
+        transformation = experiment.optimizer.make(0.01)
+        memory = transformation.init(tree)
+        stream = jax.random.fold_in(key, keys.MINI_BATCHES)
+        for n in range(3):
+            x, y = experiment.problem.sample(jax.random.fold_in(stream, n), 8, jnp.float32)
 
-        def loss(tree, x=x, y=y):
-            h = x
-            for layer in ("layer1", "layer2"):
-                p = tree["params"][layer]
-                h = jax.nn.relu(h @ p["kernel"] + p["bias"])
-            p = tree["params"]["layer3"]
-            return ((h @ p["kernel"] + p["bias"] - y) ** 2).mean()
+            def loss(tree, x=x, y=y):
+                h = x
+                for layer in ("layer1", "layer2"):
+                    p = tree["params"][layer]
+                    h = jax.nn.relu(h @ p["kernel"] + p["bias"])
+                p = tree["params"]["layer3"]
+                return ((h @ p["kernel"] + p["bias"] - y) ** 2).mean()
 
-        moved, memory = transformation.update(jax.grad(loss)(tree), memory, tree)
-        tree = optax.apply_updates(tree, moved)
-    np.testing.assert_allclose(state.theta, _flat(tree), rtol=2e-4, atol=1e-6)
+            moved, memory = transformation.update(jax.grad(loss)(tree), memory, tree)
+            tree = optax.apply_updates(tree, moved)
+        return _flat(tree)
+
+    np.testing.assert_allclose(state.theta, by_layers(theta), rtol=2e-4, atol=1e-6)
 
 
 def _flat(tree):
@@ -270,6 +276,8 @@ def test_the_seed_path_leads_to_the_replicate_in_every_block(engine, tmp_path):
     results = simulate(study(replicates=80, execution=execution), tmp_path / "path")
     (experiment,) = results.experiments
     frame = results.to_pandas()
+    draw = jax.jit(make_train(experiment).draw)
+    risk_of = jax.jit(make_risk(experiment.problem, experiment.network).evaluate)
     # No two replicates share a draw, whichever block or shard they are in.
     assert frame[frame.n == 0].risk.nunique() == 80
     for chosen in (0, 5, 17, 40, 79):
@@ -279,6 +287,5 @@ def test_the_seed_path_leads_to_the_replicate_in_every_block(engine, tmp_path):
         key = jax.random.key(seed, impl="threefry2x32")
         for word in (*words, replicate):
             key = jax.random.fold_in(key, word)
-        theta = make_train(experiment).draw(key)
-        risk, _ = make_risk(experiment.problem, experiment.network).evaluate(theta.astype(float))
+        risk, _ = risk_of(draw(key).astype(float))
         assert risk == pytest.approx(rows[rows.n == 0].risk.item(), rel=1e-12)
