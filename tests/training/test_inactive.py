@@ -16,6 +16,7 @@ from jaxsim.optimizer.methods import METHODS
 from jaxsim.problem.support import Ball, Box, Everything, Points
 from jaxsim.training import keys
 from jaxsim.training.inactive import make_inactivity
+from tests.risk.cases import numpy_layers
 from tests.studies import slow_but, study
 
 SUPPORTS = {
@@ -51,11 +52,20 @@ def dense_points(support):
     return np.stack([g.ravel() for g in np.meshgrid(*axes)], 1)
 
 
+def drawn(network, count, law=np.random.Generator.standard_normal):
+    """Return parameters [count, P]: weights of a law, biases uniform on [-1, 1]."""
+    rng, parts = np.random.default_rng(0), []
+    for spec in network.layer_specs:
+        parts.append(law(rng, size=(count, spec.fan_in * spec.fan_out)))
+        parts.append(rng.uniform(-1, 1, (count, spec.fan_out)))
+    return np.concatenate(parts, axis=1)
+
+
 def brute_force(network, theta, x, activation):
     """Count neurons whose pre-activations at many points all lie in one flat interval."""
     counts, h = [], x
-    for weights, biases in network.layers(jnp.asarray(theta))[:-1]:
-        z = h @ np.asarray(weights) + np.asarray(biases)
+    for weights, biases in numpy_layers(network, theta)[:-1]:
+        z = h @ weights + biases
         dead = np.zeros(z.shape[1], bool)
         for low, high in activation.flat:
             dead |= ((z >= low) & (z <= high)).all(0)
@@ -72,8 +82,7 @@ def test_first_layer_counts_are_exact(name, activation):
     count = jax.jit(make_inactive(network, support, jnp.dtype("float32")))
     x = dense_points(support)
     seen = 0
-    for seed in range(80):
-        theta = network.init(jax.random.key(seed))
+    for theta in drawn(network, 80):
         (expected,) = brute_force(network, theta, x, activation)
         # On the disc the densely sampled supremum is a hair below the true one.
         assert int(count(theta)[0]) == expected or isinstance(support, Ball)
@@ -89,8 +98,7 @@ def test_deeper_counts_are_exact_in_one_dimension_and_on_points(name):
     count = jax.jit(make_inactive(network, support, jnp.dtype("float32")))
     x = dense_points(support)
     seen = np.zeros(3, int)
-    for seed in range(80):
-        theta = network.init(jax.random.key(seed))
+    for theta in drawn(network, 80):
         found = count(theta).tolist()
         assert found == brute_force(network, theta, x, relu())
         seen += found
@@ -103,8 +111,7 @@ def test_deeper_counts_on_boxes_are_certain():
     count = jax.jit(make_inactive(network, support, jnp.dtype("float32")))
     x = np.random.default_rng(1).uniform((-1, 0), (1, 0.5), (4_000, 2))
     certain = total = 0
-    for seed in range(80):
-        theta = network.init(jax.random.key(seed))
+    for theta in drawn(network, 80):
         found, sampled = count(theta), brute_force(network, theta, x, relu())
         assert (np.asarray(found) <= sampled).all()
         certain, total = certain + int(found[1:].sum()), total + sum(sampled[1:])
@@ -113,13 +120,13 @@ def test_deeper_counts_on_boxes_are_certain():
 
 def test_no_neuron_is_inactive_on_the_whole_space_or_without_flat_pieces():
     network = net(2, (8,), relu())
-    everywhere = make_inactive(network, Everything(2), jnp.dtype("float32"))
-    assert int(everywhere(network.init(jax.random.key(0)))[0]) == 0
+    everywhere = jax.jit(make_inactive(network, Everything(2), jnp.dtype("float32")))
+    assert int(everywhere(drawn(network, 1)[0])[0]) == 0
 
 
 def test_a_neuron_on_the_edge_counts_only_if_no_rounding_can_wake_it():
     network = net(1, (2,), relu())
-    count = make_inactive(network, Box((0.0,), (1.0,)), jnp.dtype("float32"))
+    count = jax.jit(make_inactive(network, Box((0.0,), (1.0,)), jnp.dtype("float32")))
     # -x + 0 is never positive, in any arithmetic; 3x - 3 cancels at the end and may round up.
     theta = jnp.array([-1.0, 3.0, 0.0, -3.0, 1.0, 1.0, 0.0])
     assert int(count(theta)[0]) == 1
@@ -253,8 +260,7 @@ def test_deeper_layers_of_steep_activations_count_only_what_rounding_cannot_wake
     count = jax.jit(make_inactive(network, support, jnp.dtype("float32")))
     x = dense_points(support).astype(np.float32)
     seen = 0
-    for seed in range(60):
-        theta = network.init(jax.random.key(seed))
+    for theta in drawn(network, 60):
         found = count(theta)
         sampled = brute_force(network, np.asarray(theta, np.float32), x, relu_power(3.0))
         assert (np.asarray(found) <= sampled).all()

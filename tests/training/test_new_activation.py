@@ -17,7 +17,7 @@ from jaxsim.training import keys
 from jaxsim.training.inactive import make_ranges
 from tests.network.test_activations import false_facts
 from tests.studies import slow_but, study
-from tests.training.test_inactive import brute_force, dense_points, make_inactive
+from tests.training.test_inactive import brute_force, dense_points, drawn, make_inactive
 
 
 def tent(height: float = 1.5) -> Activation:
@@ -77,8 +77,7 @@ def test_deeper_counts_never_exceed_what_is_seen(support):
     if d == 2:
         x = np.random.default_rng(1).uniform((-1, 0), (1, 0.5), (4_000, 2))
     certain = 0
-    for seed in range(60):
-        theta = network.init(jax.random.key(seed))
+    for theta in drawn(network, 60, lambda rng, size: rng.uniform(-1, 1, size)):
         found, sampled = count(theta), brute_force(network, theta, x, tent(0.5))
         assert (np.asarray(found) <= sampled).all()
         certain += int(found[1:].sum())
