@@ -60,9 +60,12 @@ def identify(
             tables[section]["content"] = content
     shape = (network.inputs, network.outputs)
     recorded = ["error rate"] if error_rate else []
+    # The first directories of such studies have runs whose random numbers came from all rows.
+    own_rows = ["random numbers of the training rows"] if _has_share(tables["problem"]) else []
+    named = canonical([seed, tables, *recorded, *own_rows])
     return Identity(
-        key_words=identity_words(_random(tables, paired, base)),
-        id="".join(f"{word:08x}" for word in identity_words(canonical([seed, tables, *recorded]))),
+        key_words=identity_words(_random(tables, problem, paired, base)),
+        id="".join(f"{word:08x}" for word in identity_words(named)),
         initialization_key=canonical([tables["network"], *shape, tables["precision"]]),
         training_key=_program(tables, problem, seed),
         evaluation_key=_evaluation(tables, problem, network, [seed], recorded),
@@ -87,10 +90,26 @@ def _content(table: Any, base: Path | None) -> Iterator[str]:
             yield from _content(value, base)
 
 
-def _random(tables: dict[str, Any], paired: tuple[str, ...], base: Path | None) -> str:
+def _has_share(problem: dict[str, Any]) -> bool:
+    """Return whether a share of the rows of a user's file is held out."""
+    data = problem["data"]
+    test = data.get("test") if isinstance(data, dict) and "path" in data else None
+    return isinstance(test, dict) and "path" not in test
+
+
+def _rows(law: Problem) -> str:
+    """Return the SHA-256 of the points of a data set and their labels."""
+    assert law.law.finite is not None
+    parts = law.law.finite[0], law.targets_at_points()
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+def _random(
+    tables: dict[str, Any], means: Problem, paired: tuple[str, ...], base: Path | None
+) -> str:
     """How long it runs, where it is observed and how its risk is computed do not change a run.
 
-    Nor do rows that are held out in a file of their own.
+    Nor do rows that are held out.
     """
     problem = {k: v for k, v in tables["problem"].items() if k not in ("risk", "optimum")}
     if isinstance(problem["data"], dict):
@@ -99,6 +118,9 @@ def _random(tables: dict[str, Any], paired: tuple[str, ...], base: Path | None) 
         if isinstance(data.get("test"), dict) and "path" in data["test"]:
             del data["test"]
             problem["content"] = list(_content({**problem, "content": None}, base))
+        if _has_share(problem):
+            others = _content({**problem, "content": None, "data": None}, base)
+            problem["content"] = [_rows(means.trained_on), *others]
     kept = {k: tables[k] for k in ("network", "optimizer", "training", "precision")}
     kept["problem"] = problem
     return canonical({k: v for k, v in kept.items() if k not in paired})

@@ -54,6 +54,43 @@ def test_trained_parameters_do_not_depend_on_held_out_rows(folder):
     assert len(np.unique(found[0], axis=0)) == WIDTH
 
 
+@pytest.mark.parametrize("over", ["test", "train", "all"])
+def test_nor_do_they_on_a_share_that_is_held_out_of_one_file(folder, tmp_path, over):
+    """Rows that are held out are changed in place: the same bits, from other files of results."""
+    test = {"fraction": 0.4, "seed": 3}
+    one = experiment(folder, test=test, risk_over=over)
+    data = np.loadtxt(folder / "train.csv", delimiter=",", skiprows=1)
+    held = np.sort(np.argsort(np.random.PCG64(3).random_raw(30))[:12])
+    other = tmp_path / "other"
+    other.mkdir()
+    data[held] = np.column_stack([1e3 * data[held, :2], 1 - data[held, 2]])
+    header = {"delimiter": ",", "header": "a,b,y", "comments": ""}
+    np.savetxt(other / "train.csv", data, **header)
+    two = experiment(other, test=test, risk_over=over)
+    assert one.key_words == two.key_words
+    assert one.id != two.id
+    assert one.drawn_from.law.finite[0].tobytes() == two.drawn_from.law.finite[0].tobytes()
+    data[np.setdiff1d(np.arange(30), held)[0], 0] += 1e-3
+    np.savetxt(other / "train.csv", data, **header)
+    assert experiment(other, test=test, risk_over=over).key_words != one.key_words
+
+
+def test_trained_parameters_do_not_depend_on_a_share_that_is_held_out(folder, tmp_path):
+    found = []
+    for scale in (1.0, 1e3):
+        place = tmp_path / str(scale)
+        place.mkdir()
+        data = np.loadtxt(folder / "train.csv", delimiter=",", skiprows=1)
+        data[np.argsort(np.random.PCG64(0).random_raw(30))[:15], :2] *= scale
+        table = {"delimiter": ",", "header": "a,b,y", "comments": ""}
+        np.savetxt(place / "train.csv", data, **table)
+        one = experiment(place, test={"fraction": 0.5})
+        engine = make_engine(one, ExecutionConfig("vmap", WIDTH, 1))
+        found.append(np.asarray(engine.theta(advance_to_end(engine, one, 0, WIDTH))))
+    assert found[0].tobytes() == found[1].tobytes()
+    assert len(np.unique(found[0], axis=0)) == WIDTH
+
+
 def test_runs_are_those_without_a_test(folder):
     plain = experiment(folder)
     held = [
