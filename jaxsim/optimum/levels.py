@@ -15,7 +15,7 @@ from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.hypothesis_class import HypothesisClass, has_levels
 from jaxsim.optimum.optimal_risk import optimal_risk
 from jaxsim.optimum.parabola import parabola_of
-from jaxsim.optimum.solve import Certificates, solution, strategies_for
+from jaxsim.optimum.solve import Certificates, Solution, solution, strategies_for
 
 MOST_LEVELS = 16
 """Numbers m of neurons, from 1 on, that are searched; the own width's bound holds for the others,
@@ -75,7 +75,8 @@ def levels(
     if parabola is None and not searched:
         return Levels()
     width = of.network.hidden[0]
-    found, remarks, unfinished = [_constants(of, constant())], [], []
+    found, remarks = [_constants(of, constant())], []
+    solutions: list[Solution] = []
     if parabola is not None:
         found[0] = found[0].with_lower(Bound(parabola.lower(0), reason="closed form for 0 neurons"))
     for m in range(1, width):
@@ -86,10 +87,13 @@ def levels(
             shown = solution(narrow, known, certificates, below)
             known = shown.added_to(known)
             remarks += shown.remarks
-            # Beside a closed form a search only narrows what is known.
-            if shown.goes_on and parabola is None:
-                unfinished.append(f"a search for R*(m), narrower networks, {shown.goes_on}")
+            solutions.append(shown)
         found.append(known)
+    unfinished = []
+    if parabola is None:  # beside a closed form searches only narrow what is known
+        searched_at_all = any(s.begun for s in (*solutions, solution(of, own, certificates)))
+        clauses = [s.open_clause(searched_at_all) for s in solutions]
+        unfinished = [f"a search for R*(m), narrower networks, {c}" for c in clauses if c]
     said = (tuple(dict.fromkeys(part)) for part in (remarks, unfinished))
     return Levels(monotone([*found, own]), *said)
 

@@ -95,9 +95,22 @@ class Solution(NamedTuple):
     @property
     def goes_on(self) -> str:
         """Why the search of a class is not at its end, once it has begun; empty if it is."""
-        if not (self.begun and self.unfinished):
+        return self.open_clause(self.begun)
+
+    def open_clause(self, searched: bool) -> str:
+        """Return why a search is not at its end; empty if it is, or nothing has been searched.
+
+        Args:
+            searched: whether this class, or another of the study, has had time for its search.
+        """
+        if not (searched and self.unfinished):
             return ""
-        why = "is of an earlier version" if self.outdated else "was cut short by its budget"
+        if self.outdated:
+            why = "is of an earlier version"
+        elif self.begun:
+            why = "was cut short by its budget"
+        else:
+            why = "was left no time by its budget"
         return f"{why}; `jaxsim run` goes on"
 
     def added_to(self, known: Bracket) -> Bracket:

@@ -71,3 +71,19 @@ def test_no_run_is_below_a_lower_end(changes, tmp_path):
     (experiment,) = answer.experiments
     assert experiment.optimum.lower.value > 0
     assert experiment.optimum.lower.reason != "risks are not negative"
+
+
+@pytest.mark.slow
+def test_searched_levels_prove_a_part_of_the_failures(tmp_path):
+    """|x| by four neurons: R*(4) = 0, R*(1) = (3 - 2 sqrt 2) / 3 = .0572, R*(0) = 1 / 12."""
+    options = {"network__hidden": [4], "optimum": {"budget": 30}, "replicates": 16}
+    results = simulate(study(problem__target="abs(x)", **options), tmp_path, devices=1)
+    eps = [0.05, 0.056, 0.06, 0.08, 0.09]
+    (experiment,) = analyse(results, eps).experiments
+    # Uniform weights and biases: each neuron is inactive with probability 1 / 4 for itself.
+    three, four = 4 * 0.25**3 * 0.75 + 0.25**4, 0.25**4
+    shown = {bound.eps: bound for bound in experiment.exceedance.lower_bounds}
+    for level, truth, inactive in zip(eps, [three, three, four, four], [3, 3, 4, 4], strict=False):
+        assert shown[level].value == pytest.approx(truth, rel=1e-4)
+        assert shown[level].inactive == inactive
+    assert 0.09 not in shown or shown[0.09].value == 0

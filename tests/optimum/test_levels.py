@@ -1,12 +1,15 @@
 """The hierarchy R*(m) from certificates and closed forms."""
 
 from jaxsim.evidence import Bound, Enclosure, estimated
+from jaxsim.optimum import solve
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.hypothesis_class import HypothesisClass
 from jaxsim.optimum.levels import levels, lower_levels, monotone, searched_levels
 from jaxsim.optimum.optimal_risk import optimal_risk
 from jaxsim.optimum.parabola import Parabola
 from jaxsim.optimum.solve import InMemory
+from jaxsim.optimum.strategy import Budget
+from tests.optimum.toy import GOAL, Toy
 from tests.risk.cases import make_network, make_problem
 
 CONSTANT = Enclosure(4 / 45, 1e-17, reason="the best constant prediction")
@@ -52,3 +55,33 @@ def test_where_silent_neurons_leave_another_family_there_are_no_levels():
     assert hierarchy(3, biases=False, activation="hard_tanh").brackets is None
     assert hierarchy(3, target="x1", activation="tanh").brackets is None
     assert lower_levels(None) is None
+
+
+def test_narrower_searches_that_were_left_no_time_are_said(monkeypatch):
+    """A bound of the probability that rests on R*(m) is the better the further they came."""
+    toy, kept = Toy(), InMemory()
+    monkeypatch.setattr(solve, "STRATEGIES", {"toy": toy})
+    for module in ("levels", "optimal_risk"):
+        monkeypatch.setattr(f"jaxsim.optimum.{module}.parabola_of", lambda *_: None)
+    wide = HypothesisClass("levels", make_problem("x**2"), make_network(1, 3, 1))
+    own = Bracket((Bound(0.0, reason="risks are not negative"),))
+
+    def said():
+        solve._VERIFIED.clear()
+        return levels(wide, own, kept, lambda: CONSTANT).unfinished
+
+    assert said() == ()  # nobody has searched
+    solve.search(wide, own, kept, Budget(10.0))
+    start = "a search for R*(m), narrower networks, "
+    end = "; `jaxsim run` goes on"
+    assert said() == (f"{start}was left no time by its budget{end}",)
+    toy.at_most = 1
+    solve.search(wide.with_first_width(1), own, kept, Budget(10.0))
+    assert said()[0] == f"{start}was cut short by its budget{end}"
+    toy.at_most = GOAL
+    for m in (1, 2):
+        solve.search(wide.with_first_width(m), own, kept, Budget(10.0))
+    assert said() == ()
+    toy.version = 2
+    assert said() == (f"{start}is of an earlier version{end}",)
+    solve._VERIFIED.clear()

@@ -1,6 +1,7 @@
 """Certificates: stored whole, believed never, and searches that go on where they were cut short."""
 
 import json
+import os
 
 import jax.numpy as jnp
 import numpy as np
@@ -270,6 +271,30 @@ def test_a_damaged_certificate_is_found_named_and_made_anew(toy, tmp_path, harm,
     assert "it is made anew" in said[0]
     assert anew.added_to(NOTHING).lower.value == Parabola().lower(3)
     assert path.read_bytes() == good
+
+
+def test_what_stands_in_the_place_of_a_certificate_is_replaced(toy, tmp_path):
+    """Links are read as any file would be, verified, and never written through."""
+    files = CertificateFiles(tmp_path / "out")
+    path = files.path(of().key, "toy")
+    path.parent.mkdir(parents=True)
+    other = tmp_path / "of-somebody-else"
+    other.write_text("nothing of ours")
+
+    def pipe():
+        os.mkfifo(path)
+
+    for place in (lambda: path.symlink_to(other), lambda: path.symlink_to(path), pipe):
+        path.unlink(missing_ok=True)
+        place()
+        found = solve.solution(of(), NOTHING, files)
+        assert not found.bounds.lowers
+        assert str(path) in found.remarks[0]
+        anew = solve.search(of(), NOTHING, files, Budget(10.0))
+        assert anew.bounds.lowers[0].value == Parabola().lower(3)
+        assert path.is_file()
+        assert not path.is_symlink()
+    assert other.read_text() == "nothing of ours"
 
 
 @pytest.mark.parametrize(
