@@ -204,6 +204,9 @@ def _file(
                 f"the same {x.shape[1]:,} columns of x in the same order"
             )
         chosen = appended_rows(held.name, file.name, y, more_y, len(more_x))
+        for name, array in (("x", more_x), ("y", more_y)):
+            if array.dtype.kind == "f":
+                _finite(held.name, name, array)  # now, for rows are counted in their own file
         warnings += repeated_rows((file.name, x, y), (held.name, more_x, more_y))
         x = np.concatenate([x, more_x])
         y = np.concatenate([y, more_y])

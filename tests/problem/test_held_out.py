@@ -131,6 +131,8 @@ def test_a_file_of_its_own_is_held_out(tmp_path, own):
         ({"test": {"path": "other.csv"}}, "has other columns"),
         ({"test": {"path": "new.csv"}}, "no training row has the class 7"),
         ({"test": {"path": "named.csv"}}, "of another kind"),
+        ({"test": {"path": "nan.csv"}}, "problem.data: nan.csv: x is nan in row 2, column 3"),
+        ({"test": {"path": "unlabelled.csv"}}, "unlabelled.csv: y is nan in row 4"),
         ({"risk_over": "test"}, "risk_over = 'test' is not accepted without problem.data.test"),
         ({"test": {"fraction": 0.2}, "risk_over": "both"}, "problem.data.risk_over = 'both'"),
         ({"test": "some"}, "problem.data.test = 'some'"),
@@ -147,6 +149,10 @@ def test_what_cannot_be_held_out_gets_one_sentence(tmp_path, own, changes, messa
     write(tmp_path, x[:, :2], y, "other.csv")
     write(tmp_path, x, np.full(100, 7), "new.csv")
     write(tmp_path, x, np.full(100, "a"), "named.csv")
+    write(tmp_path, x, np.where(np.arange(100) == 3, np.nan, y), "unlabelled.csv")
+    missing = x.copy()
+    missing[1, 2] = np.nan
+    write(tmp_path, missing, y, "nan.csv")
     with pytest.raises(InputError) as error:
         load_dataset(table, KEY, tmp_path)
     assert message in str(error.value)
