@@ -84,6 +84,7 @@ class Solution(NamedTuple):
         remarks: sentences on certificates that are not used.
         begun: whether a certificate is there.
         outdated: whether a search that is unfinished was finished by an earlier version.
+        damaged: strategies whose certificate is not used.
     """
 
     bounds: Bounds = Bounds()
@@ -91,6 +92,7 @@ class Solution(NamedTuple):
     remarks: tuple[str, ...] = ()
     begun: bool = False
     outdated: bool = False
+    damaged: tuple[str, ...] = ()
 
     @property
     def goes_on(self) -> str:
@@ -103,7 +105,8 @@ class Solution(NamedTuple):
         Args:
             searched: whether this class, or another of the study, has had time for its search.
         """
-        if not (searched and self.unfinished):
+        # Of what is damaged a remark tells.
+        if not (searched and set(self.unfinished) - set(self.damaged)):
             return ""
         if self.outdated:
             why = "is of an earlier version"
@@ -159,7 +162,7 @@ def solution(
         below: whether searches are unfinished only if they may give lower bounds.
     """
     found: list[Bounds] = []
-    unfinished, remarks = [], []
+    unfinished, remarks, damaged = [], [], []
     begun = outdated = False
     for name, strategy in strategies_for(of).items():
         certificate, bounds, complaint = _loaded(of, strategy, certificates)
@@ -167,13 +170,14 @@ def solution(
         begun |= certificate is not None
         if complaint:
             remarks.append(f"{complaint}; `jaxsim run` makes it anew")
+            damaged.append(name)
         if not _is_over(strategy, certificate) and strategy.bounds_below >= below:
             unfinished.append(name)
             outdated |= certificate is not None and certificate.finished
     together = merged(found)
     if is_closed(of, Solution(together).added_to(known)):
         unfinished = []
-    return Solution(together, tuple(unfinished), tuple(remarks), begun, outdated)
+    return Solution(together, tuple(unfinished), tuple(remarks), begun, outdated, tuple(damaged))
 
 
 def search(

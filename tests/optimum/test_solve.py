@@ -265,6 +265,7 @@ def test_a_damaged_certificate_is_found_named_and_made_anew(toy, tmp_path, harm,
     assert "`jaxsim run` makes it anew" in remark
     assert not found.bounds.lowers
     assert found.unfinished == ("toy",)
+    assert not found.open_clause(True)  # it was not cut short
     said = []
     anew = solve.search(of(), NOTHING, files, Budget(10.0), announce=said.append)
     assert len(said) == 1
