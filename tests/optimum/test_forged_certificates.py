@@ -17,6 +17,8 @@ LINE = np.linspace(-1, 1, 5)[:, None]
 CASES = {
     # inf L is known by other means: 4 / (45 3^4); E|X^2 - 1/4|; the median; least squares.
     "free knots": (FreeKnots(), make_problem("x**2"), net(1, 2, 1), 4 / 45 / 81),
+    # Between the parameters of a long search and a part in 1e-7 more: for the slope condition.
+    "slopes": (FreeKnots(), make_problem("sin(pi*x)"), net(1, 2, 1), 0.0334581669),
     "dual": (FreeKnots(), make_problem("x**2", loss="absolute"), net(1, 1), 0.25),
     "separable": (Separable(), problem_of(LINE, [0, 0, 1, 1, 1], "logistic", classes=2),
                   net(1, 2, 1), 0.0),
@@ -49,11 +51,13 @@ def forged(array: np.ndarray):
         )
 
 
-@pytest.mark.parametrize("name", slow_but([n for n in CASES if n != "dual"], CASES))
+@pytest.mark.parametrize(
+    "name", slow_but([n for n in CASES if n not in ("dual", "slopes", "risk")], CASES)
+)
 def test_forged_arrays_show_what_is_true_or_nothing(name):
     strategy, problem, network, truth = CASES[name]
     of = HypothesisClass(name, problem, network)
-    found = strategy.search(problem, network, Budget(1.0))
+    found = strategy.search(problem, network, Budget(3.0 if name == "slopes" else 1.0))
     shown = verified(of, strategy, found)
     assert shown.lowers or shown.uppers
     arrays = dict(found.arrays)
@@ -67,6 +71,7 @@ def test_forged_arrays_show_what_is_true_or_nothing(name):
         except CertificateError:
             refused += 1
             continue
-        assert all(bound.value <= truth * (1 + 1e-12) for bound in shown.lowers)
-        assert all(bound.value >= truth * (1 - 1e-12) for bound in shown.uppers)
+        slack = 1e-7 if name == "slopes" else 1e-12
+        assert all(bound.value <= truth * (1 + slack) for bound in shown.lowers)
+        assert all(bound.value >= truth * (1 - slack) for bound in shown.uppers)
     assert refused
