@@ -51,7 +51,7 @@ def test_no_table_is_refused(given):
 
 @pytest.mark.parametrize("given", [None, 3, [1], print, b"x", ""], ids=repr)
 def test_no_name_and_no_path_is_refused(given):
-    with pytest.raises(InputError, match="study = .* accepted: the path of a study file"):
+    with pytest.raises(InputError, match=r"study = .* accepted: the path of a study file"):
         Study.load(given)
 
 

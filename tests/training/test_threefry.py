@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsim.engines.engine import vmap_engine
+from jaxsim.network.initializers import INITIALIZERS
+from jaxsim.training import keys
 from jaxsim.training.threefry import hash_pair, rolled, unrolled
+from jaxsim.training.train import make_train
+from tests.studies import slow_but, study
 
 KEYS = jax.vmap(jax.random.key)(jnp.arange(5))
 
@@ -45,3 +50,22 @@ def test_the_same_numbers_as_jax(draw):
 def test_keys_go_there_and_back():
     assert np.array_equal(jax.random.key_data(rolled(unrolled(KEYS))), jax.random.key_data(KEYS))
     assert rolled(unrolled(KEYS)).dtype == KEYS.dtype
+
+
+LAWS = [name for name in INITIALIZERS if name not in ("constant", "zero")]
+
+
+@pytest.mark.parametrize("precision", slow_but(["float32"], ["float32", "float64"]))
+@pytest.mark.parametrize("law", slow_but(["uniform"], LAWS))
+def test_initializations_are_jaxs_own_draws(law, precision):
+    biases = law if law in ("normal", "uniform", "randomized_asymmetric") else "uniform"
+    hidden = [3] if law == "uniform" else [5, 3]
+    (experiment,) = study(
+        network={"hidden": hidden, "weights": law, "biases": biases}, precision=precision
+    ).experiments
+    key = keys.experiment_key(experiment.seed, experiment.key_words)
+    replicates = jnp.arange(7, dtype=jnp.uint32)
+    state = vmap_engine(experiment).init(key, replicates, jnp.asarray(0.02, experiment.dtype))
+    members = keys.replicate_keys(key, replicates)
+    expected = np.asarray(jax.jit(jax.vmap(make_train(experiment).draw))(members))
+    assert np.asarray(state.theta).tobytes() == expected.tobytes()
