@@ -235,7 +235,7 @@ def legend(done: list[ExperimentAnswer]) -> list[str]:
 def _optimum(e: ExperimentAnswer) -> str:
     bracket = optimum_text(e.optimum.lower.value, e.optimum.upper.value)
     over = f" over {e.risk.rows}" if e.risk.over else ""
-    text = f"inf L{over} {'in' if e.optimum.width else '='} {bracket} ({e.optimum.reason})"
+    text = f"inf L{over} {'in' if bracket[0] == '[' else '='} {bracket} ({e.optimum.reason})"
     return f"{text}; {e.optimum.not_searched}" if e.optimum.not_searched else text
 
 

@@ -93,12 +93,13 @@ def optimum_text(lower: float, upper: float) -> str:
     """Return the bracket of the optimal risk, six digits, rounded outward.
 
     Example:
-        >>> optimum_text(0.0010973949, 0.00109739509), optimum_text(0.25, 0.25)
+        >>> optimum_text(0.0010973949, 0.00109739509), optimum_text(0.25, 0.25 + 1e-16)
         ('[0.00109739, 0.0010974]', '0.25')
     """
-    if upper == lower:
+    ends = down(lower), up(upper)
+    if upper == lower or ends[0] == ends[1]:
         return f"{lower:.6g}"
-    return f"[{down(lower)}, {up(upper)}]"
+    return f"[{ends[0]}, {ends[1]}]"
 
 
 def down(value: float, digits: int = 6) -> str:

@@ -69,6 +69,7 @@ def test_a_method_drifts_to_another_point_and_the_answer_says_why(tmp_path):
     assert where.endswith("as far as 95 % intervals tell, the mean is not at the minimizer.")
     assert any("convex function of the parameters and no neuron is inactive" in s for s in said)
     assert not any(s.startswith("constant: ") for s in notes(answer)), "nothing could be inactive"
+    assert any(s.startswith("inf L = 0.09 (lower end: ") for s in notes(answer))
     second = e.model_copy(update={"label": "deep", "drift": None})
     many = e.drift.model_copy(
         update={
