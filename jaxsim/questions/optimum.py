@@ -8,9 +8,11 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.evidence import Evidence
@@ -121,38 +123,51 @@ def _best_runs(results: Results, rules: Mapping[str, RiskRule]) -> dict[str, Bes
     """Return the best run of every hypothesis class that has one, by one pass over the shards.
 
     Polished runs are networks, too. They count where the risk has no error but rounding: what is
-    minimized over sampled points is too good at these points.
+    minimized over sampled points is too good at these points. Their parameters are there, so that
+    nobody has to believe what is recorded: the risk of the best one is computed anew.
     """
     best: dict[str, BestRun] = {}
-    files = PolishedFiles(results.store.directory)
     for experiment in results.experiments:
         rule = rules[experiment.evaluation_key]
-        margin = 1.0 if rule.evidence.proved else MARGIN
-        for risk, error, polished in _risks(results, experiment, files, rule):
-            bound = risk + margin * error
-            if not np.isfinite(bound).any():
-                continue
-            place = np.unravel_index(np.nanargmin(bound), bound.shape)
-            found = BestRun(
-                float(bound[place]),
-                float(risk[place]),
-                float(error[place]),
-                rule.evidence,
-                experiment,
-                polished,
-            )
-            known = best.get(experiment.hypothesis_class)
-            if known is None or found.bound < known.bound:
-                best[experiment.hypothesis_class] = found
+        for records in results.chunks(experiment):
+            _take_best(best, experiment, rule, records.risk, records.error)
+    files, recorded, thetas = PolishedFiles(results.store.directory), {}, {}
+    for experiment in results.experiments:
+        rule = rules[experiment.evaluation_key]
+        done = files.load(experiment).polished
+        if rule.exact and _take_best(recorded, experiment, rule, done.risk, done.error):
+            place = np.nanargmin(done.risk + _margin(rule) * done.error)
+            thetas[experiment.hypothesis_class] = done.theta[place]
+    for name, candidate in recorded.items():
+        if name not in best or candidate.bound < best[name].bound:
+            rule = rules[candidate.experiment.evaluation_key]
+            risk, error = jax.jit(rule.evaluate)(jnp.asarray(thetas[name]))
+            ends = np.asarray(risk)[None], np.asarray(error)[None]
+            _take_best(best, candidate.experiment, rule, *ends, polished=True)
     return best
 
 
-def _risks(
-    results: Results, experiment: Experiment, files: PolishedFiles, rule: RiskRule
-) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
-    """Yield risks, their errors, and whether they are of polished runs, a shard at a time."""
-    for records in results.chunks(experiment):
-        yield records.risk, records.error, False
-    if rule.exact:
-        done = files.load(experiment).polished
-        yield done.risk, done.error, True
+def _margin(rule: RiskRule) -> float:
+    """Return how many times an error is added to a risk for an upper end."""
+    return 1.0 if rule.evidence.proved else MARGIN
+
+
+def _take_best(
+    best: dict[str, BestRun],
+    experiment: Experiment,
+    rule: RiskRule,
+    risk: np.ndarray,
+    error: np.ndarray,
+    polished: bool = False,
+) -> bool:
+    """Put the best of some risks in the place of the best known of its class if it is better."""
+    bound = risk + _margin(rule) * error
+    if not np.isfinite(bound).any():
+        return False
+    place = np.unravel_index(np.nanargmin(bound), bound.shape)
+    known = best.get(experiment.hypothesis_class)
+    if known is not None and not bound[place] < known.bound:
+        return False
+    ends = float(bound[place]), float(risk[place]), float(error[place])
+    best[experiment.hypothesis_class] = BestRun(*ends, rule.evidence, experiment, polished)
+    return True

@@ -13,6 +13,7 @@ from jaxsim.launch import polishing
 from jaxsim.launch.directory import reopen
 from jaxsim.launch.polishing import polish_runs
 from jaxsim.launch.simulate import open_results
+from jaxsim.optimum.line import FreeKnots
 from jaxsim.optimum.strategy import Budget
 from jaxsim.report.levels import drift_frame, level_sentences, levels_frame
 from jaxsim.report.plots.distribution import risk_distribution
@@ -215,19 +216,29 @@ def test_the_command_polishes_and_answers_again(directory, sample, monkeypatch, 
 
 
 def test_a_polished_run_closes_the_bracket_from_above(directory, answer, sample):
-    """It is an explicit network: here none is below R*(2), so that one is made up."""
+    """It is an explicit network: here none is below R*(2), so that one is put there."""
     experiment, files = directory.study.experiments[0], PolishedFiles(directory.store.directory)
-    assert sample.polished.risk.min() >= answer.experiments[0].optimum.upper.value * (1 - 1e-12)
-    risk = sample.polished.risk.copy()
-    risk[5] = 0.00065
+    before = answer.experiments[0].optimum.upper
+    assert sample.polished.risk.min() >= before.value * (1 - 1e-12)
+    found = FreeKnots().search(experiment.problem, experiment.network, Budget(10.0))
+    assert found is not None
+    risk, theta = sample.polished.risk.copy(), sample.polished.theta.copy()
+    risk[5] = 0.0005  # less than R*(3): what is recorded is not believed
+    uppers = []
     try:
-        files.save(experiment, sample._replace(polished=sample.polished._replace(risk=risk)))
-        (e,) = analyse(open_results(directory), EPS).experiments
+        for row in (theta[5], found.arrays["theta"]):
+            theta[5] = row
+            forged = sample.polished._replace(risk=risk, theta=theta)
+            files.save(experiment, sample._replace(polished=forged))
+            (e,) = analyse(open_results(directory), EPS).experiments
+            uppers.append(e.optimum.upper)
     finally:
         files.save(experiment, sample)
-    assert e.optimum.upper.value == pytest.approx(0.00065, rel=1e-9)
-    assert e.optimum.upper.reason == "best risk found, 0.00065, by small after polishing"
-    assert e.optimum.upper.evidence.proved
+    assert uppers[0].value == before.value
+    # R*(3) by variable projection, outside of jaxsim.
+    assert uppers[1].value == pytest.approx(6.4661799e-4, rel=1e-6)
+    assert uppers[1].reason == "best risk found, 0.0006466, by small after polishing"
+    assert uppers[1].evidence.proved
 
 
 def test_events_of_the_risk_are_graded_and_error_rates_are_not(directory, sample, frame):
