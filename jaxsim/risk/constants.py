@@ -261,6 +261,12 @@ def _best(problem: Problem, averaged: Integrand, y: np.ndarray, weights: np.ndar
     return Best(constant, float(weights @ _losses(averaged, constant, y)), slack)
 
 
+@lru_cache(maxsize=32)
+def _derivative(rho: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Return rho' at several residuals, compiled: it is asked for a hundred times."""
+    return jax.jit(jax.vmap(jax.grad(rho)))
+
+
 def _rounding_of_minimum(
     rho: Callable[[Array], Array], constant: float, y: np.ndarray, weights: np.ndarray
 ) -> float:
@@ -275,7 +281,7 @@ def _rounding_of_minimum(
     unit = float(np.finfo(float).eps)
     relative = (16 + len(y)) * unit
     with jax.ensure_compile_time_eval():
-        gradient = jax.vmap(jax.grad(rho))
+        gradient = _derivative(rho)
 
         def slope(residual: np.ndarray) -> tuple[float, float]:
             """Return F' from the residuals, with a bound on its rounding."""

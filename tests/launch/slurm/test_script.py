@@ -160,7 +160,7 @@ LONG = {"steps": 5_000_000, "checkpoints": [1]}
 def test_a_task_in_a_container_is_put_back_by_its_script(tmp_path):
     # 70 seconds are left, 60 of them are the grace period.
     script = task(tmp_path, 70, **LONG)
-    said, _ = script.communicate(timeout=60)
+    said, _ = script.communicate(timeout=300)
     assert script.returncode == 0, said
     assert (tmp_path / "scontrol").read_text() == "requeue 17\n"
     (record,) = (record for record, _ in read_records(tmp_path / "out"))
@@ -182,7 +182,7 @@ def test_signals_reach_the_worker_in_a_container(tmp_path, number, again, code):
         time.sleep(0.1)
     time.sleep(0.3)
     script.send_signal(number)
-    said, _ = script.communicate(timeout=30)
+    said, _ = script.communicate(timeout=300)
     assert script.returncode == code, said
     assert (tmp_path / "scontrol").exists() == again
     (record,) = (record for record, _ in read_records(tmp_path / "out"))
@@ -209,7 +209,7 @@ def test_a_notice_while_python_starts_harms_nothing(tmp_path, monkeypatch, conta
         time.sleep(0.01)
     time.sleep(0.2)
     script.send_signal(signal.SIGUSR2)
-    said, _ = script.communicate(timeout=60)
+    said, _ = script.communicate(timeout=300)
     assert script.returncode == 0, said
     (record,) = (record for record, _ in read_records(tmp_path / "out"))
     assert record["reason"] == "finished"
@@ -219,7 +219,7 @@ def test_a_notice_while_python_starts_harms_nothing(tmp_path, monkeypatch, conta
 def test_an_early_notice_waits_for_the_first_steps(tmp_path):
     # It comes as soon as the worker hears it: when it asks for the time that is left.
     script = task(tmp_path, 59 * 60, None, before="kill -USR2 $PPID", **LONG)
-    said, _ = script.communicate(timeout=60)
+    said, _ = script.communicate(timeout=300)
     assert script.returncode == 0, said
     (record,) = (record for record, _ in read_records(tmp_path / "out"))
     assert (record["reason"], record["advanced"]) == ("time limit", True)
@@ -233,7 +233,7 @@ def test_a_task_that_twice_does_nothing_before_its_limit_fails(tmp_path, monkeyp
     for attempt, code in ((0, 0), (1, 2)):
         monkeypatch.setenv("SLURM_RESTART_COUNT", str(attempt))
         script = task(tmp_path, 59, None, **LONG)  # the grace period is 60 s
-        said, _ = script.communicate(timeout=60)
+        said, _ = script.communicate(timeout=300)
         assert script.returncode == code, said
     assert (tmp_path / "scontrol").read_text() == "requeue 17\n"
     assert "twice not one step was done before it" in said
@@ -267,7 +267,7 @@ def test_a_run_in_a_job_of_the_users_does_not_manage_it(tmp_path, monkeypatch):
     time.sleep(0.3)
     for each in workers:
         each.send_signal(signal.SIGUSR2)
-    ends = [w.communicate(timeout=60) for w in workers]
+    ends = [w.communicate(timeout=300) for w in workers]
     assert [w.returncode for w in workers] == [143, 143], ends
     assert not (tmp_path / "calls").exists()
     found = [record for record, _ in read_records(tmp_path / "out")]
@@ -281,7 +281,7 @@ def _attempt(record):
 @pytest.mark.slow
 def test_the_end_of_a_task_in_a_container_is_that_of_its_worker(tmp_path):
     script = task(tmp_path, 59 * 60)
-    said, _ = script.communicate(timeout=60)
+    said, _ = script.communicate(timeout=300)
     assert script.returncode == 0, said
     assert not (tmp_path / "scontrol").exists()
 
