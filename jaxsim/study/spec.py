@@ -137,7 +137,7 @@ class StudySpec(ExperimentSpec):
         "{ above_optimum = 0.1 }, { risk_above = 0.1 }, { error_rate_above = 0.1 }, "
         "{ not_all_right = true }, one table or a list of them",
     )
-    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
+    confidence: Annotated[float, Field(ge=1e-3, le=1 - 1e-9)] = Field(
         default=0.95, description="level of every interval"
     )
     interval: Literal["clopper-pearson", "wilson", "mid-p"] = Field(

@@ -17,6 +17,9 @@ WRONG = [
     ({"epsilon": [-0.1]}, "epsilon.0 = -0.1"),
     ({"epsilon": [float("nan")]}, "epsilon.0 = nan"),
     ({"confidence": 1.0}, "confidence = 1.0"),
+    # All comparisons together need a level that floats tell from 0 and 1.
+    ({"confidence": 1 - 1e-16}, "confidence = 0.9999999999999999"),
+    ({"confidence": 1e-300}, "confidence = 1e-300"),
     ({"interval": "wald"}, "interval = 'wald'"),
     ({"precision": "float16"}, "precision = 'float16'"),
     ({"paired": ["seed"]}, "paired.0 = 'seed'"),
