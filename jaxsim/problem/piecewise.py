@@ -21,6 +21,7 @@ import numpy as np
 from jaxsim.errors import InputError
 from jaxsim.problem.cuts import MOST_PIECES, Cut, common, distinct, merge_equal, with_edges
 from jaxsim.problem.expression import Apply, Expression, Node, Number, Variable, evaluate
+from jaxsim.problem.intervals import enclose
 from jaxsim.problem.polynomials import (
     MOST_BITS,
     Polynomial,
@@ -83,7 +84,30 @@ def analyze(expression: Expression, a: float, b: float) -> Pieces:
     known = [p for p in polynomials if p is not None]
     degree = max(p.degree for p in known) if len(known) == len(polynomials) else None
     single = known[0].floats() if len(cuts) == 1 and len(polynomials) == len(known) == 1 else None
+    if _hides(expression, analysis):
+        return Pieces(points, degree, False, None)
     return Pieces(points, degree, all(cut.complete for cut in cuts), single)
+
+
+def _hides(expression: Expression, analysis: _Analysis) -> bool:
+    """Return whether a piece too narrow for floats may hold other values than what is beside it."""
+    if not analysis.lost:
+        return False
+    x = np.array(sorted(analysis.lost))
+    reach = 8 * np.finfo(float).eps * np.abs(x) + np.finfo(float).tiny
+    low, high = np.maximum(x - reach, analysis.a), np.minimum(x + reach, analysis.b)
+    with np.errstate(all="ignore"):
+        for node in expression.nodes:
+            inside = enclose(node, low[None], high[None])
+            at = np.concatenate([low, high, np.linspace(analysis.a, analysis.b, 99)[1:-1]])
+            values = np.broadcast_to(evaluate(node, [at], np), at.shape)
+            beside, size = values[: 2 * len(x)].reshape(2, -1), np.abs(values)
+            slack = 1e-9 * size[np.isfinite(size)].max(initial=0.0)
+            fits = inside.low[0] >= beside.min(0) - slack
+            fits &= inside.high[0] <= beside.max(0) + slack
+            if not fits.all():
+                return True
+    return False
 
 
 def places(expression: Expression, a: float, b: float) -> tuple[float, ...]:
@@ -111,6 +135,7 @@ class _Analysis:
         self.roots = 0
         self.work = 0
         self.switches: set[float] = set()
+        self.lost: set[float] = set()
         # The node beside its pieces stays alive, so that its id is not used again.
         self.known: dict[int, tuple[Node, Cut]] = {}
 
@@ -132,7 +157,7 @@ class _Analysis:
 
     def _combine(self, node: Apply, rule: Callable[..., Polynomial | None]) -> Cut:
         """Apply a rule to the arguments' polynomials on every common piece."""
-        cuts = common([self.of(argument) for argument in node.arguments])
+        cuts = self._common([self.of(argument) for argument in node.arguments])
         for parts in zip(*(c.polynomials for c in cuts), strict=True):
             self._count(math.prod(p.degree + 1 for p in parts if p is not None), parts)
         if self.work > MOST_WORK:
@@ -141,6 +166,14 @@ class _Analysis:
             rule(*parts) for parts in zip(*(c.polynomials for c in cuts), strict=True)
         )
         return Cut(cuts[0].edges, polynomials, all(c.complete for c in cuts))
+
+    def _common(self, cuts: list[Cut]) -> list[Cut]:
+        """Return functions on common pieces; pieces between neighbouring floats are noted."""
+        edges = sorted({t for cut in cuts for t in cut.edges[1:-1]})
+        kept = distinct(edges, self.a, self.b)
+        if len(kept) < len(edges):
+            self.lost.update(set(edges) - set(kept))
+        return common(cuts)
 
     def _add(self, node: Apply) -> Cut:
         return self._combine(node, _both(add))
@@ -256,7 +289,7 @@ class _Analysis:
         """Return the pieces of below, equal or above, as the argument is < 0, 0 or > 0."""
         signs = self._signs(argument)
         choices = [self.of(n) for n in (below, equal, above)]
-        pieces, *parts = common([signs, *choices])
+        pieces, *parts = self._common([signs, *choices])
         polynomials, used = [], [False] * 3
         for i, sign in enumerate(pieces.polynomials):
             if sign is None:  # nothing is known of which it is
@@ -291,6 +324,8 @@ class _Analysis:
                 changes = None if self.work > MOST_WORK else sign_changes(exact, low, high)
                 complete = complete and changes is not None
                 roots = changes or []
+                kept = distinct(roots, low, high)
+                self.lost.update(roots if len(kept) < len(roots) else ())
                 self._too_many(roots)
             inner = distinct(sorted(roots), low, high)
             self.switches.update(inner)

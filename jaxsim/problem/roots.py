@@ -33,7 +33,8 @@ def sign_changes(p: Polynomial, low: float, high: float) -> list[float] | None:
     """Return the points inside (low, high) where a polynomial changes its sign, as nearest floats.
 
     Returns:
-        All of them, increasing; None if there are too many intervals to look at.
+        All of them, increasing, with those whose nearest float is an end of the interval; None if
+        there are too many intervals to look at.
 
     Example:
         >>> sign_changes(polynomial((-0.25, 0.0, 1.0)), 0.0, 1.0)  # x^2 - 1/4
@@ -72,7 +73,7 @@ def sign_changes(p: Polynomial, low: float, high: float) -> list[float] | None:
             multiplicity = next(k for k, c in enumerate(second) if c)
             roots += [float(middle)] if multiplicity % 2 else []
         stack += [(first, a, middle), (second, middle, b)]
-    return sorted(t for t in roots if low < t < high)
+    return sorted(roots)
 
 
 def real_roots(coefficients: tuple[float, ...], low: float, high: float) -> list[float]:
@@ -82,7 +83,8 @@ def real_roots(coefficients: tuple[float, ...], low: float, high: float) -> list
         >>> real_roots((-0.25, 0.0, 1.0), 0.0, 1.0)  # x^2 - 1/4
         [0.5]
     """
-    return sign_changes(polynomial(coefficients), low, high) or []
+    found = sign_changes(polynomial(coefficients), low, high) or []
+    return [t for t in found if low < t < high]
 
 
 def _on_unit_interval(p: Polynomial, low: Fraction, high: Fraction) -> list[int]:

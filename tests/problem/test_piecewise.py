@@ -54,7 +54,7 @@ KNOWN = [
 
 @pytest.mark.parametrize(("formula", "breakpoints", "degree"), KNOWN)
 def test_breakpoints_and_degrees(formula, breakpoints, degree):
-    found = pieces(formula)
+    found = analyze(parse_expression(formula, 1), -1.0, 1.0)
     assert found.breakpoints == pytest.approx(breakpoints, abs=1e-15)
     assert found.degree == degree
     assert found.complete
@@ -75,7 +75,7 @@ SMOOTH = [
 
 @pytest.mark.parametrize(("formula", "breakpoints", "complete"), SMOOTH)
 def test_other_functions_are_smooth_between_breakpoints(formula, breakpoints, complete):
-    found = pieces(formula)
+    found = analyze(parse_expression(formula, 1), -1.0, 1.0)
     tolerance = 1e-3 if "tanh" in formula else 1e-14
     assert found.breakpoints == pytest.approx(breakpoints, abs=tolerance)
     assert found.complete is complete
@@ -101,7 +101,7 @@ def test_random_piecewise_polynomials_are_what_the_pieces_say():
     pieces_seen = 0
     for _ in range(30):
         formula = random_formula(rng, 3)
-        found = pieces(formula)
+        found = analyze(parse_expression(formula, 1), -1.0, 1.0)
         assert found.complete
         assert found.degree is not None
         edges = [-1.0, *found.breakpoints, 1.0]
@@ -123,7 +123,7 @@ def test_random_breakpoints_are_necessary():
     kept = needed = 0
     for _ in range(40):
         formula = random_formula(rng, 2)
-        found = pieces(formula)
+        found = analyze(parse_expression(formula, 1), -1.0, 1.0)
         for t in found.breakpoints:
             x = t + 1e-3 * np.linspace(-1, 1, 4 * found.degree + 10)
             y = values(formula, x)[:, 0]
@@ -185,3 +185,21 @@ def test_refuses_several_variables_and_empty_intervals():
         analyze(parse_expression("x1", 2), -1, 1)
     with pytest.raises(InputError, match="no interval"):
         pieces("x", 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("formula", "complete"),
+    [
+        ("where(abs(x - 0.5) < 2e-16, 1e10, 0)", False),
+        ("where((x - 0.1)**2 < 1e-40, 1e25, x**2)", False),
+        ("where(x > 0.1, 1e10, 0) * where(x < 0.10000000000000003, 1, 0)", False),
+        # Roots that are no floats are those of one kink, beside which nothing else happens.
+        ("abs(abs(3*x - 1) - 0.1) + relu(abs(3*x - 1))", True),
+        ("min(abs(3*x - 1), abs(7*x - 1), 0.1) + where(3*x < 1, 1, 0)", True),
+    ],
+)
+def test_pieces_between_neighbouring_floats_are_not_lost_in_silence(formula, complete):
+    """Their risk, height^2 times width, may be all there is."""
+    found = analyze(parse_expression(formula, 1), -1.0, 1.0)
+    assert found.complete is complete
+    assert complete or found.polynomial is None
