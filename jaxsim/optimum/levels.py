@@ -72,7 +72,7 @@ def levels(
         return Levels()
     parabola = parabola_of(of.problem, of.network)
     searched = {narrow.network.hidden[0]: narrow for narrow in searched_levels(of, below)}
-    if parabola is None and not searched:
+    if below and parabola is None and not searched:
         return Levels()
     width = of.network.hidden[0]
     found, remarks = [_constants(of, constant())], []

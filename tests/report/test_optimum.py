@@ -142,9 +142,14 @@ def test_what_has_no_picture_leaves_no_empty_panel(monkeypatch):
     iris = study(problem={"data": "iris", "loss": "softmax_cross_entropy"})
     found = find_optima(iris, None, 0.0)
     (panel,) = optimum_figure(found, iris).axes
+    # Constants bound what no search does, at every width.
+    rows = found.hierarchies[0].widths
+    assert [row.neurons for row in rows] == [0, 1, 2, 3]
+    assert [row.optimum.upper.value for row in rows] == pytest.approx(4 * [np.log(3)])
+    frozen = study(problem={"data": "iris", "loss": "softmax_cross_entropy"},
+                   network__freeze=["output"])  # fmt: skip
+    (panel,) = optimum_figure(find_optima(frozen, None, 0.0), frozen).axes
     assert list(panel.get_xticks()) == [3]
-    # Constants bound what no search does.
-    assert found.hierarchies[0].widths[-1].optimum.upper.value == pytest.approx(np.log(3))
 
 
 def test_every_output_of_a_function_is_drawn(toy):
