@@ -22,6 +22,8 @@ from jaxsim.optimum.strategy import Budget
 _MOST_PATHS = 14
 _SLOPE_STEPS, _ALL_STEPS = 6, 8
 _EACH_TURN = 600
+_SHORTEST = 1e12
+"""1 / S of pieces that are not told from shorter ones."""
 
 
 @dataclass
@@ -70,6 +72,8 @@ class Leaf:
                 if self.look(pieces, family, best.z) >= goal:
                     return
                 best = best_of_slopes(self.paths)
+            if self._limited(goal):
+                return
             self.split = self._split(pieces, best, goal, slopes=True)
             if self.split:
                 return
@@ -83,7 +87,15 @@ class Leaf:
             if self.look(pieces, family, best.z) >= goal:
                 return
             best = best_of_all(self.paths)
+        if self._limited(goal):
+            return
         self.split = self._split(pieces, best, goal, slopes=False)
+        self.split = self.split or self._apart(pieces, self.paths[int(best.weights.argmax())])
+
+    def _limited(self, goal: float) -> bool:
+        """Return whether a path holds the bound down that no multipliers raise to the goal."""
+        most = min(path.most for path in self.paths)
+        return most < goal and self.bound >= most - 0.25 * (goal - most)
 
     def _split(
         self, pieces: Pieces, best: Best, goal: float, slopes: bool
@@ -92,33 +104,53 @@ class Leaf:
         order = np.argsort(-best.weights, kind="stable")
         one = self.paths[order[0]]
         enough = 1e-2 * best.weights[order[0]]
-        others = (self.paths[i] for i in order[1:] if best.weights[i] > enough)
-        other = next((p for p in others if p.key != one.key), one)
-        for k, (a, b) in enumerate(zip(one.phases, other.phases, strict=True)):
-            if a != b:
-                return PHASE, k, float(a)
-        for path in (one, other):
+        active = [self.paths[i] for i in order if best.weights[i] >= enough]
+        others = [path for path in active if path.key != one.key]
+        for other in others:
+            for k, (a, b) in enumerate(zip(one.phases, other.phases, strict=True)):
+                if a != b:
+                    return PHASE, k, float(a)
+        for path in active:
             if path.loose or (path.weak and not slopes):
                 k = int(path.by_spread.argmax())
                 if self.region.least[k] < 1 / pieces.unit < self.region.most[k]:
                     return SHORT, k, 1 / pieces.unit
-        if one is other:
+        for other in others:
+            large = np.maximum(one.by_spread, other.by_spread)
+            small = np.minimum(one.by_spread, other.by_spread)
+            longer = one.by_spread < other.by_spread
+            paid = np.where(longer, other.paid(best.z), one.paid(best.z))
+            ratio = np.where((paid > 0.05 * goal) & (small < HUGE), large / small, 0.0)
+            k = int(ratio.argmax())
+            if ratio[k] > 4:
+                return SHORT, k, float(np.sqrt(min(large[k], 100 * small[k]) * small[k]))
+        if slopes or not best.z.any() or not others:
             return None
-        large = np.maximum(one.by_spread, other.by_spread)
-        small = np.minimum(one.by_spread, other.by_spread)
-        longer = one.by_spread < other.by_spread
-        paid = np.where(longer, other.paid(best.z), one.paid(best.z))
-        ratio = np.where((paid > 0.05 * goal) & (small < HUGE), large / small, 0.0)
-        k = int(ratio.argmax())
-        if ratio[k] > 4:
-            return SHORT, k, float(np.sqrt(min(large[k], 100 * small[k]) * small[k]))
-        if slopes or not best.z.any():
-            return None
+        cells = [np.abs(one.middle - p.middle) / (one.half + p.half) for p in others]
+        other = others[int(np.max(cells, axis=1).argmax())]
         apart = np.abs(one.middle - other.middle)
         k = int(apart.argmax())
         if apart[k] <= 1.5 * (one.half[k] + other.half[k]):
             return None
         return PLACE, k, float((one.middle[k] + other.middle[k]) / 2)
+
+    def _apart(self, pieces: Pieces, one: Path) -> tuple[int, int, float] | None:
+        """Return a split that takes paths with very short pieces from the others.
+
+        They forbid multipliers that may be what the other paths lack.
+        """
+        region = self.region
+        weak = sorted((p for p in self.paths if p.weak), key=lambda p: p.constant)
+        for path in weak:
+            for k, (a, b) in enumerate(zip(one.phases, path.phases, strict=True)):
+                if a != b:
+                    return PHASE, k, float(a)
+            for k in np.flatnonzero(path.by_spread >= HUGE).tolist():
+                finite = [p.by_spread[k] for p in self.paths if p.by_spread[k] < HUGE]
+                value = max(1 / pieces.unit, 64 * region.least[k], 8 * max(finite, default=0.0))
+                if value < min(region.most[k], _SHORTEST):
+                    return SHORT, k, float(value)
+        return None
 
 
 class Tree:
@@ -225,7 +257,3 @@ class Tree:
                 for cells, row in zip(pieces.cells, rows, strict=True):
                     np.minimum.at(found, cells, row)
         return found
-
-    def open_splits(self, goal: float) -> bool:
-        """Return whether a region below a goal could be split."""
-        return any(leaf.bound < goal and leaf.split for leaf in self.leaves.values())

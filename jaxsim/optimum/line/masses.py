@@ -105,6 +105,14 @@ class Masses:
         square = (self.weight[:, None] * self.f**2 + self.spread[:, None] * self.slope**2).sum()
         return math.sqrt(float(square + self.cost.sum()))
 
+    @property
+    def variance(self) -> float:
+        """The least square of constants."""
+        total = self.weight.sum()
+        off = self.f - (self.weight @ self.f) / (total if total > 0 else 1.0)
+        square = (self.weight[:, None] * off**2 + self.spread[:, None] * self.slope**2).sum()
+        return float(square + self.cost.sum())
+
     def excess(self, square: float) -> float:
         """Return the lower bound of inf |f - g|^2 that a minimum over the masses shows.
 

@@ -76,28 +76,25 @@ def best_of_slopes(paths: Sequence[Path]) -> Best:
 def best_of_all(paths: Sequence[Path]) -> Best:
     """Return about the best multipliers, by multiplicative changes of the paths' weights."""
     size = len(paths[0].linear)
-    weak = set().union(*(p.weak for p in paths))
-    free = [i for i in range(size) if i not in weak]
+    basis = _basis(paths, size)
     constant = np.array([p.constant for p in paths])
     weights = np.full(len(paths), 1 / len(paths))
     best = Best(np.zeros(size), float(constant.min()), weights)
-    if not free:
+    if not basis.shape[1]:
         return best
-    linear = np.stack([p.linear[free] for p in paths])
-    square = np.stack([p.square[np.ix_(free, free)] for p in paths])
+    linear = np.stack([p.linear @ basis for p in paths])
+    square = np.stack([basis.T @ p.square @ basis for p in paths])
     top, least, rate = np.inf, -np.inf, 1.0
     for step in range(1, _STEPS + 1):
         together = np.tensordot(weights, square, 1)
-        together += np.eye(len(free)) * (_RIDGE * np.trace(together) + 1e-300)
+        together += np.eye(basis.shape[1]) * (_RIDGE * np.trace(together) + 1e-300)
         right = weights @ linear
         y = np.linalg.solve(together, right)
         values = constant + 2 * linear @ y - np.einsum("i,pij,j->p", y, square, y)
         top = min(top, float(constant @ weights + right @ y))
         if values.min() > least:
             least = float(values.min())
-            z = np.zeros(size)
-            z[free] = y
-            best = Best(z, top, weights)
+            best = Best(basis @ y, top, weights)
         if len(paths) == 1 or top - least <= _CLOSE * abs(top):
             break
         weights = weights * np.exp(-rate * (values - values.min()) / np.ptp(values))
@@ -105,3 +102,14 @@ def best_of_all(paths: Sequence[Path]) -> Best:
         if step % 10 == 0:
             rate *= 0.7
     return best._replace(top=top)
+
+
+def _basis(paths: Sequence[Path], size: int) -> np.ndarray:
+    """Return zeros and ones [N + 1, n] whose columns are multipliers that change together."""
+    group = list(range(size))
+    for one, other in (pair for path in paths for pair in path.tied):
+        old, new = group[other], group[one]
+        group = [new if g == old else g for g in group]
+    weak = {group[i] for path in paths for i in path.weak}
+    kept = [g for g in dict.fromkeys(group) if g not in weak]
+    return (np.array(group)[:, None] == np.array(kept, int)).astype(float)

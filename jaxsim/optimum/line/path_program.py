@@ -18,7 +18,7 @@ and phases is a bound, whatever the multipliers are (weak duality).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class Path:
         linear: g [N + 1].
         square: H [N + 1, N + 1].
         weak: multipliers that must be 0 for the sum to be finite.
+        tied: pairs of multipliers that must be equal.
         loose: whether m must be.
         sides: of each piece u, v, 1 / w, 1 / S with a_k - a_{k-1} = u . z and d_k = v . z.
     """
@@ -66,6 +67,7 @@ class Path:
         self.linear = np.zeros(knots + 1)
         self.square = np.zeros((knots + 1, knots + 1))
         self.weak: set[int] = set()
+        self.tied: list[tuple[int, int]] = []
         self.loose = False
         self.sides: list[tuple[np.ndarray, np.ndarray, float, float]] = []
         shares = []
@@ -89,8 +91,10 @@ class Path:
             if flat:
                 v[:] = 0.0
                 cost += slope**2 / by_spread
-            if by_spread >= HUGE:
-                self.weak |= set(np.flatnonzero(u if flat else np.abs(u) + np.abs(v)).tolist())
+            if by_spread >= HUGE and flat and 0 < k < knots:
+                self.tied.append((k - 1, k))
+            elif by_spread >= HUGE:
+                self.weak |= set(np.flatnonzero(np.abs(u) + np.abs(v)).tolist())
                 self.loose |= COEFFICIENT[kind] != 0
             else:
                 self.linear += slope * v
@@ -108,6 +112,14 @@ class Path:
         inside &= (region.phases >> np.array(self.phases) & 1).astype(bool)
         inside_too = (region.least < self.by_spread) & (self.by_spread <= region.most)
         return bool(inside.all() and inside_too.all())
+
+    @cached_property
+    def most(self) -> float:
+        """The largest sum that multipliers give it, about."""
+        free = [i for i in range(len(self.linear)) if i not in self.weak]
+        square, linear = self.square[np.ix_(free, free)], self.linear[free]
+        square = square + np.eye(len(free)) * (1e-13 * np.trace(square) + 1e-300)
+        return self.constant + float(linear @ np.linalg.solve(square, linear))
 
     def paid(self, z: np.ndarray) -> np.ndarray:
         """Return what its pieces lose to the squares of multipliers [N + 1]."""
@@ -171,17 +183,27 @@ class Evaluation:
             shift = COEFFICIENT[kind] * z[knots]
             if kind is Kind.FLAT:
                 found = found + slope**2 / by_spread
-            elif left or right or shift:
+            elif left or right:
                 d, reach = shift - step * x, 8 * _UNIT * (abs(left) + abs(right) + abs(shift))
                 if right:
-                    d = d + right * pieces.middle[k][columns]
+                    d += right * pieces.middle[k][columns]
                     reach = reach + abs(right) * pieces.half[k][columns]
                 if left:
-                    d = d - left * pieces.middle[k - 1][rows][:, None]
+                    d -= left * pieces.middle[k - 1][rows][:, None]
                     reach = reach + (abs(left) * pieces.half[k - 1][rows])[:, None]
-                best = slope - d * by_spread
-                found = found + 2 * d * slope - (d**2 + reach**2) * by_spread
-                found = found - 2 * reach * np.abs(best)
+                # d (2 b - d / S) at the worse end of d - reach, d + reach.
+                best = d * by_spread
+                np.subtract(slope, best, out=best)
+                gain = slope + best
+                gain *= d
+                np.abs(best, out=best)
+                best *= 2
+                best += reach * by_spread
+                best *= reach
+                gain -= best
+                found = found + gain
+            elif shift:
+                found = found + ((2 * shift) * slope - shift**2 * by_spread)
             return found if outside is None else np.where(outside, np.inf, found)
 
         return total

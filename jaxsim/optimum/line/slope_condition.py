@@ -100,21 +100,23 @@ class _Search:
         if not pieces.moments:
             state.bound = goal
         else:
+            splits = len(state.tree.splits)
             cut = state.tree.raised(pieces, goal, budget)
             state.bound = max(0.0, min(goal, state.tree.bound))
+            self._keep(state)
             if not cut and state.bound < goal:
-                self._refine(pieces, goal)
-                return
+                same = len(state.tree.splits) == splits
+                self.exhausted = not self._refined(pieces, goal) and same
+            return
         self._keep(state)
 
     def _keep(self, state: _State) -> None:
         if state.bound > self.best.bound:
             self.best = state.copy()
 
-    def _refine(self, pieces: Pieces, goal: float) -> None:
-        """Split the cells through which paths below a goal lead."""
+    def _refined(self, pieces: Pieces, goal: float) -> bool:
+        """Split the cells through which paths below a goal lead; return whether there were any."""
         state = self.state
-        self._keep(state)
         cells = len(state.grid) - 1
         room = 0 if self.finite else (MOST_CELLS - cells) // (_PARTS - 1)
         through = state.tree.through(pieces, pieces.places, goal)
@@ -123,8 +125,7 @@ class _Search:
             active = active[np.argsort(through[active], kind="stable")[: max(room, 0)]]
         if active.size:
             state.grid = split(state.grid, active, _PARTS)
-        if len(state.grid) - 1 == cells and not state.tree.open_splits(goal):
-            self.exhausted = True
+        return len(state.grid) - 1 > cells
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the best state, and the one to go on from if it is another."""

@@ -65,9 +65,8 @@ def search_lower(
     arrays["grid"], found, finished = refine_free_knots(
         masses_on, segment_costs, grid, max(family.kinks, 0), part, most
     )
-    norm = masses_of(problem, grid).norm
     # Steps are approached, not attained: whatever a network leaves of them is no level.
-    if not condition or level is None or level <= _ZERO * norm**2:
+    if not condition or level is None or level <= _ZERO * masses_of(problem, grid).variance:
         return arrays, finished
     if found.square >= GOALS[-1] * level:
         return arrays, finished

@@ -8,11 +8,12 @@ from jaxsim.optimum.line.masses import first_grid, masses_of
 from jaxsim.optimum.line.pieces import Pieces
 from jaxsim.optimum.line.slope_condition import search_slope_condition, slope_condition_bound
 from jaxsim.optimum.line.slope_families import CONSTANT, COUPLED
+from jaxsim.optimum.line.squared import search_lower, verify_lower
 from jaxsim.optimum.strategy import Budget, CertificateError
 from jaxsim.problem.input_laws import points
 from jaxsim.problem.problem import Problem
 from jaxsim.problem.targets import LabelTarget
-from tests.risk.cases import make_problem
+from tests.risk.cases import make_network, make_problem
 
 # The least risks of networks with 1, 2, ... neurons, from many searches.
 OPTIMA = {
@@ -190,3 +191,21 @@ def test_points_are_bounded_closely_and_from_below():
     shown = slope_condition_bound(lambda _: masses, 1, arrays)
     assert shown is not None
     assert shown[0] == pytest.approx(inflated)
+
+
+@pytest.mark.parametrize(
+    ("target", "neurons", "optimum", "least"),
+    [
+        ("1000 + x**2", 3, 6.4661799e-4, 0.97),
+        ("1/(1 + 25*x**2)", 4, 3.783215e-4, 0.97),
+        ("abs(abs(x) - 0.5)", 2, 0.012627564, 0.97),
+        # A jump is two kinks that approach each other.
+        ("where(x < 0.2, x**2, 2 - x)", 3, 5.942e-4, 0.55),
+    ],
+)
+def test_targets_with_an_offset_a_peak_kinks_and_a_jump(target, neurons, optimum, least):
+    """Against the best networks of long searches."""
+    problem, network = make_problem(target), make_network(1, neurons, 1)
+    arrays, _ = search_lower(problem, network, optimum, Budget(4.0), {})
+    shown = max(b.value for b in verify_lower(problem, network, arrays))
+    assert least < shown / optimum <= 1 + 1e-6
