@@ -55,10 +55,11 @@ class Leaf:
             self.paths = [*others, path][-_MOST_PATHS:]
         return found.bound
 
-    def improve(self, pieces: Pieces, family: Family, goal: float) -> None:
+    def improve(self, pieces: Pieces, family: Family, goal: float, finer: bool) -> None:
         """Look for multipliers that raise the bound to a goal, and say where to split if not.
 
-        Its own multipliers have been looked at.
+        Its own multipliers have been looked at. If cells can be made finer, nothing is done that
+        smaller cells do.
         """
         self.split = None
         if self.bound >= goal:
@@ -72,11 +73,13 @@ class Leaf:
                 if self.look(pieces, family, best.z) >= goal:
                     return
                 best = best_of_slopes(self.paths)
-            if self._limited(goal):
+            if self._limited(goal) or (finer and self._coarse(goal)):
                 return
             self.split = self._split(pieces, best, goal, slopes=True)
             if self.split:
                 return
+        elif finer and self._coarse(goal):
+            return
         best = best_of_all(self.paths)
         for step in range(_ALL_STEPS):
             if best.top <= self.bound + 1e-3 * goal:
@@ -91,6 +94,13 @@ class Leaf:
             return
         self.split = self._split(pieces, best, goal, slopes=False)
         self.split = self.split or self._apart(pieces, self.paths[int(best.weights.argmax())])
+
+    def _coarse(self, goal: float) -> bool:
+        """Return whether the masses in the knots' cells are what is lacking."""
+        if self.bound <= 0:
+            return False
+        lowest = min(self.paths, key=lambda path: path.value(self.z))
+        return self.bound + lowest.left_out >= goal
 
     def _limited(self, goal: float) -> bool:
         """Return whether a path holds the bound down that no multipliers raise to the goal."""
@@ -202,15 +212,22 @@ class Tree:
             leaf.bound = Evaluation(pieces, self.family, leaf.region, leaf.z).bound
         return self.bound
 
-    def raised(self, pieces: Pieces, goal: float, budget: Budget) -> bool:
-        """Raise the bound by multipliers and splits; return whether it was cut short."""
+    def raised(self, pieces: Pieces, goal: float, budget: Budget, finer: bool = False) -> bool:
+        """Raise the bound by multipliers and splits; return whether it was cut short.
+
+        Args:
+            pieces: on a grid.
+            goal: for the bound.
+            budget: looked at for every region.
+            finer: whether the cells of the grid will be made smaller where that helps.
+        """
         heap: list[tuple[float, int]] = []
         for leaf in self.leaves.values():
             # A bound for all of them first, whatever the budget.
             leaf.bound, leaf.paths = -np.inf, []
             leaf.look(pieces, self.family, leaf.z)
         for number in list(self.leaves):
-            self._improve(pieces, number, goal, heap)
+            self._improve(pieces, number, goal, heap, finer)
             if budget.spent:
                 return True
         # Where only smaller cells help, regions that are hardly better need not be split now.
@@ -237,14 +254,19 @@ class Tree:
                 paths = [path for path in leaf.paths if path.lies_in(region)]
                 child = self.leaves[count + i] = Leaf(region, leaf.z, -np.inf, paths)
                 child.look(pieces, self.family, leaf.z)
-                self._improve(pieces, count + i, goal, heap)
+                self._improve(pieces, count + i, goal, heap, finer)
         return False
 
     def _improve(
-        self, pieces: Pieces, number: int, goal: float, heap: list[tuple[float, int]]
+        self,
+        pieces: Pieces,
+        number: int,
+        goal: float,
+        heap: list[tuple[float, int]],
+        finer: bool,
     ) -> None:
         leaf = self.leaves[number]
-        leaf.improve(pieces, self.family, goal)
+        leaf.improve(pieces, self.family, goal, finer)
         if leaf.bound < goal:
             heapq.heappush(heap, (leaf.bound, number))
 

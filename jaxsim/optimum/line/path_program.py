@@ -46,6 +46,7 @@ class Path:
         weak: multipliers that must be 0 for the sum to be finite.
         tied: pairs of multipliers that must be equal.
         loose: whether m must be.
+        left_out: about what its lines would cost in the cells of its knots.
         sides: of each piece u, v, 1 / w, 1 / S with a_k - a_{k-1} = u . z and d_k = v . z.
     """
 
@@ -70,12 +71,13 @@ class Path:
         self.tied: list[tuple[int, int]] = []
         self.loose = False
         self.sides: list[tuple[np.ndarray, np.ndarray, float, float]] = []
-        shares = []
+        shares, lines = [], []
         for k, kind in enumerate(kinds):
             place = places[k - 1] if k else 0, places[k] if k < knots else 0
             row = (float(column[place]) for column in pieces.moments[k].rows)
             cost, f, slope, x, by_spread, by_weight = row
             shares.append(by_spread)
+            lines.append((x, f, slope))
             u, v = np.zeros(knots + 1), np.zeros(knots + 1)
             v[knots] = COEFFICIENT[kind]
             around = [(k, 1.0)] * (k < knots) + [(k - 1, -1.0)] * (k > 0)
@@ -105,6 +107,12 @@ class Path:
             self.constant += cost
             self.sides.append((u, v, by_weight, by_spread))
         self.by_spread = np.array(shares)
+        self.left_out = 0.0
+        for k in range(knots):
+            weight, at, value = (float(row) for row in pieces.contents[k][:, places[k]])
+            beside = [lines[i] for i in (k, k + 1) if shares[i] < HUGE]
+            off = [value - (f + slope * (at - x)) for x, f, slope in beside]
+            self.left_out += weight * min((d**2 for d in off), default=0.0)
 
     def lies_in(self, region: Region) -> bool:
         """Return whether it is a path of a region."""
@@ -120,6 +128,10 @@ class Path:
         square, linear = self.square[np.ix_(free, free)], self.linear[free]
         square = square + np.eye(len(free)) * (1e-13 * np.trace(square) + 1e-300)
         return self.constant + float(linear @ np.linalg.solve(square, linear))
+
+    def value(self, z: np.ndarray) -> float:
+        """Return its sum for multipliers."""
+        return float(self.constant + 2 * self.linear @ z - z @ self.square @ z)
 
     def paid(self, z: np.ndarray) -> np.ndarray:
         """Return what its pieces lose to the squares of multipliers [N + 1]."""

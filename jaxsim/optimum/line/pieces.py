@@ -59,6 +59,7 @@ class Pieces:
         cells: indices of those in which the k-th knot may lie [N][cells].
         middle: their middles, increasing [N][cells].
         half: their half widths [N][cells].
+        contents: weight, x and mean of the target of the masses in them [N][3, cells].
         moments: of the pieces 0, ..., N; empty if no function is below the level.
         unit: spread of a piece that counts as short.
         slack: by which rounding may change a sum over a path whose value is not negative.
@@ -93,6 +94,10 @@ class Pieces:
         mean = float(found.f[0, count])
         norm = float(found.cost[0, count] + whole * found.slope[0, count] ** 2)
         self.slack = 64 * 2.0**-53 * (knots + 1) ** 2 * (norm + level)
+        inside = after - before
+        content = inside * found.weight[before, after]
+        rows = np.stack([content, found.x[before, after], found.f[before, after] - mean])
+        self.contents = [rows[:, cells] for cells in self.cells]
         self.moments: list[Moments] = []
         sizes = [1, *(len(cells) for cells in self.cells), 1]
         if not all(sizes):

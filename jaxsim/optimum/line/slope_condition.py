@@ -101,7 +101,8 @@ class _Search:
             state.bound = goal
         else:
             splits = len(state.tree.splits)
-            cut = state.tree.raised(pieces, goal, budget)
+            finer = not self.finite and len(state.grid) - 1 + _PARTS <= MOST_CELLS
+            cut = state.tree.raised(pieces, goal, budget, finer)
             state.bound = max(0.0, min(goal, state.tree.bound))
             self._keep(state)
             if not cut and state.bound < goal:
