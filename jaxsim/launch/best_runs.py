@@ -62,24 +62,24 @@ def offer_best_runs(
         InputError: if certificates cannot be written.
     """
     files = CertificateFiles(directory.store.directory)
-    own = [one for one in searches if one.own]
-    if not own or budget.spent or directory.missing():
+    own_searches = [planned for planned in searches if planned.own]
+    if not own_searches or budget.spent or directory.missing():
         return
-    for place, one in enumerate(own):
-        part = budget.share(1 / (len(own) - place))
-        known = one.known
-        if part.spent or is_closed(one.of, solution(one.of, known, files).added_to(known)):
+    for place, planned in enumerate(own_searches):
+        part = budget.share(1 / (len(own_searches) - place))
+        known = planned.known
+        if part.spent or is_closed(planned.of, solution(planned.of, known, files).added_to(known)):
             continue
-        best = best_run(directory, one)
-        if best is None or _offered(files, one, best):
+        best = best_run(directory, planned)
+        if best is None or _offered(files, planned, best):
             continue
         width = directory.layouts[best.experiment.id].width
         if run_seconds(best.experiment) * width > part.left:
             continue
         runs = best_parameters(directory, best)
-        search(one.of, known, files, part, runs, announce)
+        search(planned.of, known, files, part, runs, announce)
         if not part.spent:
-            files.save(one.of.key, Certificate(_NAME, _mark(best)))
+            files.save(planned.of.key, Certificate(_NAME, _mark(best)))
 
 
 def best_run(directory: Directory, one: Search) -> BestRun | None:
@@ -92,8 +92,8 @@ def best_run(directory: Directory, one: Search) -> BestRun | None:
             last = directory.store.read(shard).risk[:, -1]
             if np.isfinite(last).any():
                 place = int(np.nanargmin(last))
-                found = BestRun(float(last[place]), experiment, shard.first + place)
-                best = found if best is None or found.risk < best.risk else best
+                candidate = BestRun(float(last[place]), experiment, shard.first + place)
+                best = candidate if best is None or candidate.risk < best.risk else best
     return best
 
 
@@ -122,10 +122,10 @@ def _mark(best: BestRun) -> dict[str, np.ndarray]:
 def _offered(files: CertificateFiles, one: Search, best: BestRun) -> bool:
     """Return whether this run was offered before."""
     try:
-        there = files.load(one.of.key, _NAME)
+        stored = files.load(one.of.key, _NAME)
     except CertificateError:
         return False
     mark = _mark(best)
-    return there is not None and all(
-        name in there.arrays and np.array_equal(there.arrays[name], mark[name]) for name in mark
+    return stored is not None and all(
+        name in stored.arrays and np.array_equal(stored.arrays[name], mark[name]) for name in mark
     )

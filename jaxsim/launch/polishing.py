@@ -142,10 +142,10 @@ def _polish_experiment(
             sample = Sample(np.concatenate([sample.theta, theta[: most - done]]), sample.polished)
             files.save(experiment, sample)
         part = sample.theta[done : done + batch_of(experiment)]
-        found = polish(part, lambda: budget.spent)
-        if found is None:
+        polished = polish(part, lambda: budget.spent)
+        if polished is None:
             break
-        joined = (np.concatenate(pair) for pair in zip(sample.polished, found, strict=True))
+        joined = (np.concatenate(pair) for pair in zip(sample.polished, polished, strict=True))
         sample = Sample(sample.theta, Polished(*joined))
         files.save(experiment, sample)
     return len(sample.polished.risk)

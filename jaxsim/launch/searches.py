@@ -76,12 +76,14 @@ def planned_searches(study: Study, below: bool = True) -> list[Search]:
     """
     classes = {e.hypothesis.key: e for e in reversed(study.experiments)}
     experiments = [e for e in study.experiments if classes[e.hypothesis.key] is e]
-    own = [Search(e.hypothesis, e.label, True) for e in experiments if strategies_for(e.hypothesis)]
-    found = {one.of.key: one for one in own}
+    own_searches = [
+        Search(e.hypothesis, e.label, True) for e in experiments if strategies_for(e.hypothesis)
+    ]
+    by_class = {search.of.key: search for search in own_searches}
     for experiment in experiments:
         for narrow in searched_levels(experiment.hypothesis, below):
-            found.setdefault(narrow.key, Search(narrow, experiment.label, False, below))
-    return list(found.values())
+            by_class.setdefault(narrow.key, Search(narrow, experiment.label, False, below))
+    return list(by_class.values())
 
 
 def open_searches(study: Study, certificates: Certificates) -> list[Search]:
@@ -94,9 +96,9 @@ def open_searches(study: Study, certificates: Certificates) -> list[Search]:
     if search_seconds(study) <= 0:
         return []
     return [
-        one
-        for one in planned_searches(study)
-        if solution(one.of, one.known, certificates, one.below).unfinished
+        planned
+        for planned in planned_searches(study)
+        if solution(planned.of, planned.known, certificates, planned.below).unfinished
     ]
 
 
@@ -163,16 +165,24 @@ def run_searches(
         InputError: if certificates cannot be written.
     """
     with _on_cpu():
-        for place, one in enumerate(searches):
+        for place, planned in enumerate(searches):
             left = sum(other.weight for other in searches[place:])
             try:
-                part = budget.share(one.weight / left)
-                search(one.of, one.known, certificates, part, announce=announce, below=one.below)
+                part = budget.share(planned.weight / left)
+                search(
+                    planned.of,
+                    planned.known,
+                    certificates,
+                    part,
+                    announce=announce,
+                    below=planned.below,
+                )
             except InputError:
                 raise
             except Exception as error:
                 announce(
-                    f"a search for inf L of {one.label} failed ({type(error).__name__}: {error}); "
+                    f"a search for inf L of {planned.label} failed "
+                    f"({type(error).__name__}: {error}); "
                     "what was known before stands"
                 )
 

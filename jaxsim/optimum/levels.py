@@ -75,10 +75,12 @@ def levels(
     if below and parabola is None and not searched:
         return Levels()
     width = of.network.hidden[0]
-    found, remarks = [_constants(of, constant())], []
+    brackets, remarks = [_constants(of, constant())], []
     solutions: list[Solution] = []
     if parabola is not None:
-        found[0] = found[0].with_lower(Bound(parabola.lower(0), reason="closed form for 0 neurons"))
+        brackets[0] = brackets[0].with_lower(
+            Bound(parabola.lower(0), reason="closed form for 0 neurons")
+        )
     for m in range(1, width):
         known = Bracket(own.lowers) if parabola is None else parabola.bracket(m)
         if m in searched:
@@ -88,14 +90,14 @@ def levels(
             known = shown.added_to(known)
             remarks += shown.remarks
             solutions.append(shown)
-        found.append(known)
+        brackets.append(known)
     unfinished = []
     if parabola is None:  # beside a closed form searches only narrow what is known
         searched_at_all = any(s.begun for s in (*solutions, solution(of, own, certificates)))
         clauses = [s.open_clause(searched_at_all) for s in solutions]
         unfinished = [f"a search for R*(m), narrower networks, {c}" for c in clauses if c]
     said = (tuple(dict.fromkeys(part)) for part in (remarks, unfinished))
-    return Levels(monotone([*found, own]), *said)
+    return Levels(monotone([*brackets, own]), *said)
 
 
 def _constants(of: HypothesisClass, best: Enclosure) -> Bracket:
@@ -122,8 +124,8 @@ def _better(
     added: Callable[[Bracket, Bound], Bracket],
 ) -> Bracket:
     """Return a bracket with a neighbour's bound where that is better than its own."""
-    own = bracket.lower if best is largest else bracket.upper
-    if best((own, other)) is own or other.value == own.value:
+    own_end = bracket.lower if best is largest else bracket.upper
+    if best((own_end, other)) is own_end or other.value == own_end.value:
         return bracket
     return added(bracket, other)
 

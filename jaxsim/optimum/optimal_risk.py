@@ -91,16 +91,16 @@ def _with_stated(known: Bracket, given: float | tuple[float, float] | Stated) ->
     if not isinstance(given, Stated):
         given = Stated(*given) if isinstance(given, tuple | list) else Stated(given, given)
     low, high = float(given.low), float(given.high)
-    said = f"problem.optimum = {optimum_text(low, high)}"
+    subject = f"problem.optimum = {optimum_text(low, high)}"
     if not low <= high:
-        raise InputError(f"{said} is empty; accepted: a number, or [lower, upper]")
+        raise InputError(f"{subject} is empty; accepted: a number, or [lower, upper]")
     for wrong, bound, side in (
         (_clearly_less(high, known.lower.value), known.lower, "at least"),
         (_clearly_less(known.upper.value, low), known.upper, "at most"),
     ):
         if wrong:
             raise InputError(
-                f"{said} is not accepted: the optimal risk is {side} {bound.value:.6g} "
+                f"{subject} is not accepted: the optimal risk is {side} {bound.value:.6g} "
                 f"({bound.reason})"
             )
     evidence = stated(f"the study states the optimal risk, {optimum_text(low, high)}")

@@ -141,5 +141,5 @@ def parabola_of(problem: Problem, network: Network) -> Parabola | None:
     slope = linear + 2 * alpha * middle
     if abs(slope) <= 1e-14 * (abs(linear) + 2 * abs(alpha * middle)):
         slope = 0.0
-    found = Parabola(float(alpha), float(slope), float(half), float(problem.noise.variance))
-    return found if found.representable else None
+    parabola = Parabola(float(alpha), float(slope), float(half), float(problem.noise.variance))
+    return parabola if parabola.representable else None

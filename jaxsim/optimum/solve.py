@@ -146,8 +146,8 @@ def why_not_below(of: HypothesisClass) -> str:
     }
     if not all(reasons.values()):
         return ""
-    said = "; ".join(f"{name.replace('_', ' ')}: {reason}" for name, reason in reasons.items())
-    return f"no search bounds it from below ({said})"
+    clauses = "; ".join(f"{name.replace('_', ' ')}: {reason}" for name, reason in reasons.items())
+    return f"no search bounds it from below ({clauses})"
 
 
 def solution(
@@ -161,12 +161,12 @@ def solution(
         certificates: where they are kept.
         below: whether searches are unfinished only if they may give lower bounds.
     """
-    found: list[Bounds] = []
+    bounds_of: list[Bounds] = []
     unfinished, remarks, damaged = [], [], []
     begun = outdated = False
     for name, strategy in strategies_for(of).items():
         certificate, bounds, complaint = _loaded(of, strategy, certificates)
-        found.append(bounds)
+        bounds_of.append(bounds)
         begun |= certificate is not None
         if complaint:
             remarks.append(f"{complaint}; `jaxsim run` makes it anew")
@@ -174,7 +174,7 @@ def solution(
         if not _is_over(strategy, certificate) and strategy.bounds_below >= below:
             unfinished.append(name)
             outdated |= certificate is not None and certificate.finished
-    together = merged(found)
+    together = merged(bounds_of)
     if is_closed(of, Solution(together).added_to(known)):
         unfinished = []
     return Solution(together, tuple(unfinished), tuple(remarks), begun, outdated, tuple(damaged))
@@ -215,13 +215,13 @@ def search(
             if is_closed(of, solution(of, known, certificates).added_to(known)):
                 return solution(of, known, certificates, below)
             piece = part.at_most(seconds)
-            found = _searched(of, strategy, piece, begin, offered, announce)
-            if found is None:
+            certificate = _searched(of, strategy, piece, begin, offered, announce)
+            if certificate is None:
                 break
-            certificates.save(of.key, found)
-            if found.finished or not piece.spent:
+            certificates.save(of.key, certificate)
+            if certificate.finished or not piece.spent:
                 break
-            begin, offered, seconds = found, (), 2 * seconds
+            begin, offered, seconds = certificate, (), 2 * seconds
     return solution(of, known, certificates, below)
 
 
@@ -346,9 +346,9 @@ def _ends(bounds: Bounds) -> tuple[float, float]:
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
-        found.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -177,7 +177,9 @@ class Answer(Data):
     @property
     def asked(self) -> list[Event]:
         """All events, [G]."""
-        return [one.event for one in self.events] or [Event(ABOVE_OPTIMUM, e) for e in self.eps]
+        return [answer.event for answer in self.events] or [
+            Event(ABOVE_OPTIMUM, e) for e in self.eps
+        ]
 
     @property
     def finished(self) -> list[ExperimentAnswer]:

@@ -77,15 +77,15 @@ def analyse(
     stated = None if warnings is None else texts("warnings", warnings)
     subjects, known = _subjects(results, eps, confidence, interval)
     given = study_warnings(results.experiments) if stated is None else stated
-    brackets = {name: one.bracket for name, one in known.items()}
+    brackets = {name: optimum.bracket for name, optimum in known.items()}
     axes = axes_of(results.experiments)
     answered = [
         _answered(results, subject, place, len(subjects))
         for subject, place in zip(subjects, axes, strict=True)
     ]
     asked = [Found(e.label, e.exceedance, e.permanent) for e in answered]
-    found = contradictions(asked, brackets)
-    if found:
+    contradicting = contradictions(asked, brackets)
+    if contradicting:
         answered = [withheld(e) for e in answered]
     pairs = compare_pairs(results, subjects, confidence)
     kinds, versions = Counter[str](), Counter[str]()
@@ -99,7 +99,7 @@ def analyse(
         events=[EventAnswer.of(event) for event in (subjects[0].asked if subjects else ())],
         confidence=confidence,
         interval=interval,
-        contradictions=found,
+        contradictions=contradicting,
         warnings=[*given, *_of_other_versions(versions), *_of_certificates(known.values())],
         experiments=answered,
         pairs=pairs,
@@ -126,7 +126,7 @@ def exceedance(
         InputError: as `analyse`.
     """
     subjects, known = _subjects(results, eps, confidence, interval)
-    brackets = {name: one.bracket for name, one in known.items()}
+    brackets = {name: optimum.bracket for name, optimum in known.items()}
     asked = []
     for subject in subjects:
         probabilities, certificates = Exceedance(subject), PermanentFailures(subject)
@@ -196,12 +196,12 @@ def _answered(
     bounds = answers[Exceedance.name].lower_bounds
     of_sample = {}
     if subject.sample is not None:
-        one = experiment, subject.sample, subject.confidence
+        sample_of = experiment, subject.sample, subject.confidence
         of_sample = {
-            "levels": levels_answer(*one, subject.levels, subject.optimum),
-            "drift": drift_answer(*one),
+            "levels": levels_answer(*sample_of, subject.levels, subject.optimum),
+            "drift": drift_answer(*sample_of),
         }
-    own = {
+    fields = {
         name: answer for name, answer in answers.items() if name in ExperimentAnswer.model_fields
     }
     return ExperimentAnswer(
@@ -216,8 +216,8 @@ def _answered(
         risk=_risk(subject.risk, experiment.problem.over),
         optimum=OptimumAnswer.of(subject.optimum, _not_searched(subject)),
         liminf=liminf(certificates.certified(), bounds, runs, subject.confidence, tests),
-        others={name: answer for name, answer in answers.items() if name not in own},
-        **own,
+        others={name: answer for name, answer in answers.items() if name not in fields},
+        **fields,
         **of_sample,
     )
 
@@ -247,7 +247,7 @@ def _not_searched(subject: Subject) -> str:
 
 def _of_certificates(known: Iterable[Optimum]) -> list[str]:
     """Return each sentence on certificates and searches once."""
-    return list(dict.fromkeys(remark for one in known for remark in one.remarks))
+    return list(dict.fromkeys(remark for optimum in known for remark in optimum.remarks))
 
 
 def _risk(rule: RiskRule, over: str) -> RiskAnswer:

@@ -56,8 +56,8 @@ class SimultaneousBand(Question):
         super().__init__(subject)
         every = quantities(subject)
         rates = any(q.kind == ERROR_RATE_ABOVE for q in every)
-        found = [q for q in every if not (rates and q.kind == NOT_ALL_RIGHT)]
-        self.quantities = found[self.kinds]
+        asked = [q for q in every if not (rates and q.kind == NOT_ALL_RIGHT)]
+        self.quantities = asked[self.kinds]
         self.grids = [_grid(quantity) for quantity in self.quantities]
         self.counts = [Counts.zero(len(grid), len(subject.checkpoints)) for grid in self.grids]
 
@@ -80,7 +80,7 @@ class SimultaneousBand(Question):
         return [self._band(*row) for row in rows]
 
     def _band(self, quantity: Quantity, grid: np.ndarray, counts: Counts) -> BandAnswer:
-        found = band(counts, grid, self.subject.confidence)
+        band_values = band(counts, grid, self.subject.confidence)
         runs = max(counts.runs, 1)
         shape = counts.failures.shape
         most = np.asarray(counts.possible / runs if counts.runs else np.ones(shape))
@@ -89,10 +89,10 @@ class SimultaneousBand(Question):
             eps=grid.tolist(),
             estimate=(counts.failures / runs).tolist(),
             estimate_upper=most.tolist(),
-            lower=found.lower.tolist(),
-            upper=found.upper.tolist(),
-            confidence=found.confidence,
-            method=found.method,
+            lower=band_values.lower.tolist(),
+            upper=band_values.upper.tolist(),
+            confidence=band_values.confidence,
+            method=band_values.method,
         )
 
 

@@ -44,27 +44,27 @@ def contradictions(experiments: Sequence[Found], brackets: Mapping[str, Bracket]
         experiments: with their answers.
         brackets: of the optimal risk, by hypothesis class.
     """
-    found = [sentence for bracket in brackets.values() for sentence in bracket.contradictions]
+    lines = [sentence for bracket in brackets.values() for sentence in bracket.contradictions]
     tests = sum(len(e.exceedance.lower_bounds) for e in experiments)
     for experiment in experiments:
         if experiment.permanent.runs:
-            found += _of(experiment, DOUBT / max(tests, 1))
-    return list(dict.fromkeys(found))
+            lines += _of(experiment, DOUBT / max(tests, 1))
+    return list(dict.fromkeys(lines))
 
 
 def _of(e: Found, doubt: float) -> Iterator[str]:
     rows = zip(e.exceedance.estimates, e.exceedance.lower_bounds, e.permanent.count, strict=True)
     for row, bound, permanent in rows:
-        for one in row:
-            possible = one.failures + one.undecided
-            if bound.value <= possible / one.runs:
+        for estimate in row:
+            possible = estimate.failures + estimate.undecided
+            if bound.value <= possible / estimate.runs:
                 continue
-            _, most = clopper_pearson(possible, one.runs, 1 - 2 * doubt)
+            _, most = clopper_pearson(possible, estimate.runs, 1 - 2 * doubt)
             if bound.value > most:
                 yield (
-                    f"{e.label}: at {named(one)} the failure probability is at least "
+                    f"{e.label}: at {named(estimate)} the failure probability is at least "
                     f"{bound.value:.3g} for every n ({bound.reason}), but only {possible:,} of "
-                    f"{one.runs:,} runs fail or may fail after {one.step:,} steps"
+                    f"{estimate.runs:,} runs fail or may fail after {estimate.step:,} steps"
                 )
                 break
         last = row[-1]
@@ -93,10 +93,10 @@ def withheld(e: ExperimentAnswer) -> ExperimentAnswer:
             "optimum": e.optimum.model_copy(update={"lower": lower, "upper": upper}),
             "exceedance": withheld_exceedance(e.exceedance),
             "permanent": e.permanent.model_copy(
-                update={"evidence": [_doubted(one) for one in e.permanent.evidence]}
+                update={"evidence": [_doubted(evidence) for evidence in e.permanent.evidence]}
             ),
             "liminf": e.liminf.model_copy(
-                update={"evidence": [_doubted(one) for one in e.liminf.evidence]}
+                update={"evidence": [_doubted(evidence) for evidence in e.liminf.evidence]}
             ),
         }
     )
@@ -108,12 +108,12 @@ def withheld_exceedance(answer: ExceedanceAnswer) -> ExceedanceAnswer:
         estimates=[
             [
                 replace(
-                    one,
+                    estimate,
                     rigorous=False,
-                    evidence=_doubted_word(one.evidence),
-                    lower_bound_evidence=_doubted_word(one.lower_bound_evidence),
+                    evidence=_doubted_word(estimate.evidence),
+                    lower_bound_evidence=_doubted_word(estimate.lower_bound_evidence),
                 )
-                for one in row
+                for estimate in row
             ]
             for row in answer.estimates
         ],
@@ -121,7 +121,7 @@ def withheld_exceedance(answer: ExceedanceAnswer) -> ExceedanceAnswer:
             b.model_copy(update={"evidence": _doubted(b.evidence)}) for b in answer.lower_bounds
         ],
         evidence=_doubted(answer.evidence),
-        by_event=[_doubted(one) for one in answer.by_event],
+        by_event=[_doubted(evidence) for evidence in answer.by_event],
     )
 
 

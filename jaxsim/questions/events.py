@@ -116,7 +116,7 @@ def events_of(asked: Asked) -> tuple[Event, ...]:
     for kind in asked:
         if kind not in KINDS:
             raise unknown("events", kind, KINDS)
-    found: list[Event] = []
+    events: list[Event] = []
     for kind in KINDS:
         value = asked.get(kind)
         if value is None or (kind == NOT_ALL_RIGHT and value is False):
@@ -124,15 +124,15 @@ def events_of(asked: Asked) -> tuple[Event, ...]:
         if kind == NOT_ALL_RIGHT:
             if value is not True:
                 raise InputError(f"events.{kind} = {value!r} is not accepted: it should be true")
-            found.append(Event(kind, 0.0))
+            events.append(Event(kind, 0.0))
         else:
-            found += [Event(kind, float(c)) for c in _levels(kind, value)]
-    if not found:
+            events += [Event(kind, float(c)) for c in _levels(kind, value)]
+    if not events:
         raise InputError(
             f"events = {dict(asked)!r} asks for nothing; accepted: at least one of "
             f"{', '.join(KINDS)}"
         )
-    return tuple(found)
+    return tuple(events)
 
 
 def thresholds(eps: Any) -> np.ndarray:

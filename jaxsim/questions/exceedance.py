@@ -89,8 +89,8 @@ class Exceedance(Question):
         """Return the estimates."""
         rows, bounds, by_event = [], [], []
         for quantity, counts in zip(self.quantities, self.counts, strict=True):
-            own = self._lower_bounds(quantity)
-            found = estimates(
+            floors = self._lower_bounds(quantity)
+            rows_of_event = estimates(
                 counts,
                 self.subject.checkpoints,
                 quantity.thresholds,
@@ -99,13 +99,13 @@ class Exceedance(Question):
                 interval=self.subject.interval,
                 optimum=self.subject.optimum,
                 risk=quantity.evidence,
-                lower_bounds=own,
+                lower_bounds=floors,
                 event=quantity.kind,
                 reference=quantity.reference.evidence,
             )
-            rows += [list(row) for row in found]
+            rows += [list(row) for row in rows_of_event]
             closed = self.subject.closed_by_run and quantity.kind == ABOVE_OPTIMUM
-            bounds += [_answer(b, quantity.kind, closed) for b in own]
+            bounds += [_answer(b, quantity.kind, closed) for b in floors]
             evidence = EvidenceAnswer.of(quantity.evidence & quantity.reference.evidence)
             by_event += [evidence] * len(quantity.events)
         every = weakest([q.evidence & q.reference.evidence for q in self.quantities])

@@ -94,13 +94,13 @@ class Grades(Question):
         bound = np.append(self.remaining.values, -np.inf)[self.remaining.which(records)]
         trend = self._falls(records, lower)
         done = None if self.subject.sample is None else self.subject.sample.polished
-        there, slack = np.full((2, len(last)), np.nan)
+        settled_risk, slack = np.full((2, len(last)), np.nan)
         minimum, was_polished = np.zeros(len(last), bool), np.zeros(len(last), bool)
         if done is not None:
             inside = records.replicate < len(done.risk)
             place = records.replicate[inside]
             settled = done.basin[place] >= Basin.STATIONARY
-            there[inside] = np.where(settled, done.risk[place], np.nan)
+            settled_risk[inside] = np.where(settled, done.risk[place], np.nan)
             slack[inside] = done.error[place]
             minimum[inside] = done.basin[place] == Basin.MINIMUM
             was_polished |= inside
@@ -111,9 +111,9 @@ class Grades(Question):
             rest = failing = fails[:, 0] == Outcome.FAIL
             grades = [
                 bound > high + eps,
-                minimum & (there - slack > high + eps),
+                minimum & (settled_risk - slack > high + eps),
                 trend,
-                there <= high + eps,
+                settled_risk <= high + eps,
                 gone,
                 np.ones(len(last), bool),
             ]

@@ -109,9 +109,9 @@ def levels_answer(
     constant = best_constant_risk(experiment.problem, experiment.risk).value
     scale = constant if np.isfinite(constant) else 0.0
     labels = level_labels(done.risk, done.basin >= Basin.STATIONARY, scale)
-    found = level_intervals(labels, confidence)
+    intervals = level_intervals(labels, confidence)
     width = experiment.network.hidden[0] if experiment.network.hidden else None
-    values = [float(done.risk[labels == label].min()) for label in range(len(found.counts))]
+    values = [float(done.risk[labels == label].min()) for label in range(len(intervals.counts))]
     matches = matched(values, [*(hierarchy or ())], optimum, width or 0, scale)
     levels = []
     for label, (value, equals) in enumerate(zip(values, matches, strict=True)):
@@ -123,10 +123,10 @@ def levels_answer(
             LevelAnswer(
                 risk=value,
                 spread=float(risk.max()) - value,
-                count=int(found.counts[label]),
-                estimate=int(found.counts[label]) / len(labels),
-                lower=float(found.lower[label]),
-                upper=float(found.upper[label]),
+                count=int(intervals.counts[label]),
+                estimate=int(intervals.counts[label]) / len(labels),
+                lower=float(intervals.lower[label]),
+                upper=float(intervals.upper[label]),
                 minima=minima,
                 least_active=ends[0],
                 most_active=ends[1],
@@ -137,10 +137,10 @@ def levels_answer(
     return LevelsAnswer(
         runs=len(labels),
         levels=levels,
-        unsettled=found.elsewhere,
-        unsettled_lower=found.elsewhere_lower,
-        unsettled_upper=found.elsewhere_upper,
-        unseen=found.unseen,
+        unsettled=intervals.elsewhere,
+        unsettled_lower=intervals.elsewhere_lower,
+        unsettled_upper=intervals.elsewhere_upper,
+        unseen=intervals.unseen,
         confidence=confidence,
         evidence=EVIDENCE,
     )
@@ -165,13 +165,13 @@ def matched(
         scale: of the risks' rounding.
     """
     optimal = [v <= optimum.lower.value + SLACK * abs(v) + ROUNDING * scale for v in values]
-    found: list[int | None] = []
+    widths: list[int | None] = []
     for value, least in zip(values, optimal, strict=True):
         names = [m for m, bracket in enumerate(hierarchy) if _holds(bracket, value)]
         names += [width] * _holds(optimum, value)
-        found.append(width if least else next(iter(names), None))
-    often = Counter(found)
-    return [m if least or often[m] == 1 else None for m, least in zip(found, optimal, strict=True)]
+        widths.append(width if least else next(iter(names), None))
+    often = Counter(widths)
+    return [m if least or often[m] == 1 else None for m, least in zip(widths, optimal, strict=True)]
 
 
 def _holds(bracket: Bracket, value: float) -> bool:

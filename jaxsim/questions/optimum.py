@@ -65,8 +65,8 @@ def optima(results: Results, rules: Mapping[str, RiskRule]) -> dict[str, Optimum
 
 def _optimum(experiment: Experiment, files: CertificateFiles, best: BestRun | None) -> Optimum:
     of = experiment.hypothesis
-    found = solution(of, experiment.optimum, files)
-    before = bracket = found.added_to(experiment.optimum)
+    solved = solution(of, experiment.optimum, files)
+    before = bracket = solved.added_to(experiment.optimum)
     if best is not None:
         bracket = before.with_risk(best.risk, best.error, best.evidence, best.reason)
         if holds_constants(experiment.network) and experiment.problem.loss.best is not None:
@@ -78,9 +78,9 @@ def _optimum(experiment: Experiment, files: CertificateFiles, best: BestRun | No
     narrower = levels(
         of, before, files, lambda: best_constant_risk(experiment.problem, experiment.risk)
     )
-    remarks = [*found.remarks, *narrower.remarks, *narrower.unfinished]
-    if found.goes_on:
-        remarks.append(f"the search for inf L {found.goes_on}")
+    remarks = [*solved.remarks, *narrower.remarks, *narrower.unfinished]
+    if solved.goes_on:
+        remarks.append(f"the search for inf L {solved.goes_on}")
     return Optimum(before, bracket, narrower.brackets, tuple(remarks))
 
 

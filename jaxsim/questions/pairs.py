@@ -91,7 +91,7 @@ def compare_pairs(results: Results, subjects: Sequence[Subject], confidence: flo
         subjects: its experiments, all asked for the same events, [G].
         confidence: of each interval, for itself, and of the tests together.
     """
-    found: list[tuple[Experiment, Experiment, Event, PairedCounts]] = []
+    compared: list[tuple[Experiment, Experiment, Event, PairedCounts]] = []
     decide = {s.experiment.id: quantities(s) for s in subjects}
     events = subjects[0].asked if subjects else ()
     gaps: list[str] = []
@@ -108,14 +108,14 @@ def compare_pairs(results: Results, subjects: Sequence[Subject], confidence: flo
                 for g, event in enumerate(events):
                     counts = _counts(tables[g], i, j)
                     if counts.runs:
-                        found.append((members[i], members[j], event, counts))
+                        compared.append((members[i], members[j], event, counts))
                     elif g == 0:
                         lost.append(f"{members[i].label} and {members[j].label}")
         if lost:
-            more = f" and {len(lost) - 3:,} more pairs" if len(lost) > 3 else ""
-            gaps.append(f"no replicate is finished in both: {'; '.join(lost[:3])}{more}")
+            rest = f" and {len(lost) - 3:,} more pairs" if len(lost) > 3 else ""
+            gaps.append(f"no replicate is finished in both: {'; '.join(lost[:3])}{rest}")
     gaps += _other_steps(results.experiments)
-    return PairsAnswer(comparisons=_compared(found, confidence), not_compared=gaps)
+    return PairsAnswer(comparisons=_compared(compared, confidence), not_compared=gaps)
 
 
 def _other_steps(experiments: Sequence[Experiment]) -> list[str]:

@@ -100,7 +100,7 @@ class PermanentFailures(Question):
 
     def certified(self) -> list[Certified]:
         """Return how many runs fail for ever, for every event, [G]."""
-        found = []
+        counts = []
         for quantity, remaining, runs in zip(
             self.quantities, self.remaining, self.by_bound[:, :-1], strict=True
         ):
@@ -109,8 +109,8 @@ class PermanentFailures(Question):
                 used = (remaining.values > upper.value + threshold) & (runs > 0)
                 bounds = [b for b, u in zip(remaining.bounds, used, strict=True) if u]
                 rests_on = [upper.evidence, *(b.evidence for b in bounds)] if bounds else [PROVED]
-                found.append(Certified(int(runs[used].sum()), weakest(rests_on)))
-        return found
+                counts.append(Certified(int(runs[used].sum()), weakest(rests_on)))
+        return counts
 
     def finish(self) -> PermanentAnswer:
         """Return the counts for every event."""
@@ -118,8 +118,8 @@ class PermanentFailures(Question):
         return PermanentAnswer(
             eps=[event.threshold for event in self.subject.asked],
             runs=self.runs,
-            count=[one.runs for one in certified],
-            evidence=[EvidenceAnswer.of(one.evidence) for one in certified],
+            count=[count.runs for count in certified],
+            evidence=[EvidenceAnswer.of(count.evidence) for count in certified],
             dead_layer=self.dead_layer,
             dead_neurons=self.dead_neurons.tolist(),
             constant=self.constant.tolist(),

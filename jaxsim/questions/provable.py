@@ -35,8 +35,8 @@ def lower_bounds_of(
     # A risk may be negative: then thresholds are counted from the least one on.
     shift = min(0.0, float(eps.min()))
     base = optimum + Bound(shift) if shift else optimum
-    found = _lower_bounds(experiment, base, eps - shift, quantity.of_constants(), levels)
-    return tuple(replace(b, eps=float(e)) for b, e in zip(found, eps, strict=True))
+    bounds = _lower_bounds(experiment, base, eps - shift, quantity.of_constants(), levels)
+    return tuple(replace(b, eps=float(e)) for b, e in zip(bounds, eps, strict=True))
 
 
 def _lower_bounds(

@@ -82,7 +82,7 @@ class Quantity:
 
 def quantities(subject: Subject) -> tuple[Quantity, ...]:
     """Return what decides the events of a subject, kind by kind in the order of its events."""
-    experiment, found = subject.experiment, []
+    experiment, quantity_list = subject.experiment, []
     for kind in dict.fromkeys(event.kind for event in subject.asked):
         events = tuple(event for event in subject.asked if event.kind == kind)
         reference = subject.optimum if kind == ABOVE_OPTIMUM else Bracket.of(0.0, 0.0, "")
@@ -90,8 +90,8 @@ def quantities(subject: Subject) -> tuple[Quantity, ...]:
         if events[0].of_error_rate:
             options = experiment.risk
             evidence = make_error_rate(experiment.problem, experiment.network, options).evidence
-        found.append(Quantity(events, reference, evidence, experiment))
-    return tuple(found)
+        quantity_list.append(Quantity(events, reference, evidence, experiment))
+    return tuple(quantity_list)
 
 
 def not_recorded(event: Event) -> InputError:

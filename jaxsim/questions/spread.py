@@ -28,17 +28,22 @@ def spreads(
         confidence: of the intervals of all experiments of a spread together.
     """
     compared = {
-        (frozenset((one.first, one.second)), one.event, one.eps, one.step): one
-        for one in pairs.comparisons
+        (
+            frozenset((comparison.first, comparison.second)),
+            comparison.event,
+            comparison.eps,
+            comparison.step,
+        ): comparison
+        for comparison in pairs.comparisons
     }
     groups: dict[int, list[ExperimentAnswer]] = {}
     for e in experiments:
         groups.setdefault(e.steps, []).append(e)
-    found = []
+    answers = []
     for _, group in sorted(groups.items(), reverse=True):
         for g in range(len(group[0].exceedance.estimates)):
-            found.append(_spread(group, g, compared, confidence))
-    return found
+            answers.append(_spread(group, g, compared, confidence))
+    return answers
 
 
 def _spread(
@@ -46,17 +51,17 @@ def _spread(
 ) -> SpreadAnswer:
     last = [e.exceedance.estimates[g][-1] for e in group]
     level = 1 - (1 - confidence) / len(last)
-    runs = np.array([one.runs for one in last])
-    failures = np.array([one.failures for one in last])
-    possible = failures + np.array([one.undecided for one in last])
+    runs = np.array([estimate.runs for estimate in last])
+    failures = np.array([estimate.failures for estimate in last])
+    possible = failures + np.array([estimate.undecided for estimate in last])
     lower = clopper_pearson(failures, runs, level)[0]
     upper = clopper_pearson(possible, runs, level)[1]
-    least = min(one.estimate for one in last)
-    most = max(one.estimate_upper for one in last)
-    lowest = [one.experiment for one in last if one.estimate == least]
-    highest = [one.experiment for one in last if one.estimate_upper == most]
-    first = next(i for i, one in enumerate(last) if one.experiment == lowest[0])
-    final = next(i for i, one in enumerate(last) if one.experiment == highest[0])
+    least = min(estimate.estimate for estimate in last)
+    most = max(estimate.estimate_upper for estimate in last)
+    lowest = [estimate.experiment for estimate in last if estimate.estimate == least]
+    highest = [estimate.experiment for estimate in last if estimate.estimate_upper == most]
+    first = next(i for i, estimate in enumerate(last) if estimate.experiment == lowest[0])
+    final = next(i for i, estimate in enumerate(last) if estimate.experiment == highest[0])
     apart = bool(lower[final] > upper[first])
     names = frozenset((lowest[0], highest[0]))
     pair = compared.get((names, last[0].event, last[0].eps, last[0].step))
@@ -66,7 +71,7 @@ def _spread(
         steps=last[0].step,
         eps=last[0].eps,
         event=last[0].event,
-        experiments=[one.experiment for one in last],
+        experiments=[estimate.experiment for estimate in last],
         lowest=lowest,
         lowest_estimate=least,
         highest=highest,

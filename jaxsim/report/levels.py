@@ -154,8 +154,8 @@ def _drift(e: ExperimentAnswer, drift: DriftAnswer) -> str:
         parts.append(
             f"{name} is {mean} ({low} to {high}), where the minimizer has {optimum[i]:.6g}"
         )
-    more = len(moved) - len(shown)
-    parts += [f"{more} parameters more"] * bool(more)
+    unlisted = len(moved) - len(shown)
+    parts += [f"{unlisted} parameters more"] * bool(unlisted)
     verdict = "the mean is not" if outside.any() else "the mean may be"
     return (
         f"{e.label}, mean over {counted(drift.runs, 'run')} after {counted(e.steps, 'step')}: "

@@ -131,12 +131,12 @@ def changed(table: Mapping[str, Any], settings: Iterable[tuple[str, Any]]) -> di
     updated, asking = table_of(table), set()
     settings = list(settings)
     if any(key == "title" for key, _ in settings):
-        said = []
+        stated = []
     else:
-        said = [f"{key} = {value}" for key, value in settings if key.split(".")[0] in _TITLED]
-    if said and updated.get("title"):
+        stated = [f"{key} = {value}" for key, value in settings if key.split(".")[0] in _TITLED]
+    if stated and updated.get("title"):
         # Its own title tells of the study as it stands in the file.
-        updated["title"] = f"{updated.get('name')} with {', '.join(said)}"[:_LONGEST_TITLE]
+        updated["title"] = f"{updated.get('name')} with {', '.join(stated)}"[:_LONGEST_TITLE]
     for key, value in settings:
         top = key.split(".")[0]
         if top in ASKING and top not in asking:

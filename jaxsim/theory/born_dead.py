@@ -96,13 +96,13 @@ def born_dead_on_rays(widths: Sequence[int], rays: int) -> tuple[float, float]:
     if rays == 1 or not len(widths):
         return upper, upper
     shares = 2.0 ** -_checked(widths)
-    one = 2 * shares[0]  # one direction is left; after the first layer none are dead
-    both, dead = 1 - one, 0.0
+    one_alive = 2 * shares[0]  # one direction is left; after the first layer none are dead
+    both, dead = 1 - one_alive, 0.0
     for n, share in zip(_checked(widths)[1:], shares[1:], strict=True):
         none = share**2
         fewer = 2 * (share - none) + n * none
-        dead += both * none + one * share
-        one = both * fewer + one * (1 - share)
+        dead += both * none + one_alive * share
+        one_alive = both * fewer + one_alive * (1 - share)
         both *= 1 - none - fewer
     return float(dead), upper
 

@@ -187,15 +187,15 @@ def _sampled(
     extra = [0 if angles else _extra(layer, n in counted) for n, layer in enumerate(hidden)]
     per_entry = 8 + points * (2 if rays is None else 2 + max(layer.fan_in for layer in hidden))
     work = sum(
-        layer.fan_in * (per_entry * (layer.fan_out + more))
-        for layer, more in zip(hidden, extra, strict=True)
+        layer.fan_in * (per_entry * (layer.fan_out + extra_units))
+        for layer, extra_units in zip(hidden, extra, strict=True)
     )
     draws = int(min(_MOST_DRAWS, _WORK / work))
     if draws < _FEWEST_DRAWS:
         return None
     largest = max(
-        max(layer.fan_in, points) * (layer.fan_out + more)
-        for layer, more in zip(hidden, extra, strict=True)
+        max(layer.fan_in, points) * (layer.fan_out + extra_units)
+        for layer, extra_units in zip(hidden, extra, strict=True)
     )
     batch = max(1, min(draws, _ENTRIES // largest))
     inactive, values = [], []

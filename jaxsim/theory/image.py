@@ -112,8 +112,8 @@ class PointImage:
         image = self if self.grid is None else self._with_kinks(weights, biases)
         z = image.h @ weights + biases[:, None]
         h = _values(self.activation, z)
-        own = image._own(weights, biases)
-        margin = own + image._inherited(weights)
+        own_margin = image._own(weights, biases)
+        margin = own_margin + image._inherited(weights)
         e = _spread(self.activation, z, h, margin, self.rounding)
         scale = self.rounding.unit * (weights.shape[2] + 2)
         after = replace(image, h=h, e=e, scale=scale, absolute=0.0)
@@ -125,7 +125,7 @@ class PointImage:
         on = np.where(z > margin, self.activation.lipschitz, 0.0)
         squares = weights.transpose(0, 2, 1)[:, None] @ image.squares @ weights[:, None]
         squares = squares * on[..., None] * on[..., None, :]
-        alone = np.where(on > 0, on * own, e) ** 2
+        alone = np.where(on > 0, on * own_margin, e) ** 2
         squares[..., np.arange(h.shape[2]), np.arange(h.shape[2])] += alone
         terms = image.terms + h.shape[2]
         every = np.sqrt(terms * np.diagonal(squares, axis1=2, axis2=3)) * (1 + 1e-12)
@@ -143,20 +143,20 @@ class PointImage:
         trace = np.trace(self.squares, axis1=2, axis2=3)
         inherited = np.minimum(inherited, np.sqrt(self.terms * trace)) * (1 + 1e-12)
         margin = self.scale * np.linalg.norm(u + self.e, axis=2) + inherited
-        there = margin > 0  # outputs that are 0 in any arithmetic are no condition
+        positive = margin > 0  # outputs that are 0 in any arithmetic are no condition
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(size > 0, margin / size, 1.0)
             unit = u / size[..., None]
-        lost = np.where(there, strip(ratio, u.shape[2]), 0.0).sum(1)
+        lost = np.where(positive, strip(ratio, u.shape[2]), 0.0).sum(1)
         if u.shape[1] == 1:
-            q = np.where(there[:, 0], 0.5, 1.0)
+            q = np.where(positive[:, 0], 0.5, 1.0)
         else:
             first, second = np.nan_to_num(unit[:, 0]), np.nan_to_num(unit[:, 1])
             angle = 2 * np.arctan2(
                 np.linalg.norm(first - second, axis=1), np.linalg.norm(first + second, axis=1)
             )
             both = (math.pi - angle) / (2 * math.pi)
-            q = np.where(there.all(1), both, np.where(there.any(1), 0.5, 1.0))
+            q = np.where(positive.all(1), both, np.where(positive.any(1), 0.5, 1.0))
         return np.maximum(q - lost, 0.0)
 
     def _with_kinks(self, weights: np.ndarray, biases: np.ndarray) -> PointImage:

@@ -95,16 +95,16 @@ def inactive_probability(
     if isinstance(support, Everything):
         return _everywhere(weights, biases, pieces, rounding)
     why = "no formula for this support"
-    found = certain = None
+    probability = certain = None
     if weights is None or biases is None or layer.weights.draw_joint is not None:
         why = "no formula for these laws"
     else:
-        found = _in_pieces(weights, biases, support, pieces, EXACT)
+        probability = _in_pieces(weights, biases, support, pieces, EXACT)
         certain = _in_pieces(weights, biases, support, pieces, rounding)
-    if found is None or certain is None:
+    if probability is None or certain is None:
         return simulated_probability(layer, pieces, support, why, rounding)
     lower = certain[0] - certain[1] if rounding.representable else 0.0
-    return Probability(*found[:2], True, found[2], in_training=lower)
+    return Probability(*probability[:2], True, probability[2], in_training=lower)
 
 
 def _in_pieces(
@@ -119,15 +119,15 @@ def _in_pieces(
     methods: list[str] = []
     for low, high in pieces:
         if low == -math.inf:
-            found = _below(weights, biases, support, high, rounding)
+            probability = _below(weights, biases, support, high, rounding)
         elif high == math.inf:
-            found = _below(weights.reflected(), biases.reflected(), support, -low, rounding)
+            probability = _below(weights.reflected(), biases.reflected(), support, -low, rounding)
         else:
-            found = None
-        if found is None:
+            probability = None
+        if probability is None:
             return None
-        value, error = value + found[0], error + found[1]
-        methods.append(found[2])
+        value, error = value + probability[0], error + probability[1]
+        methods.append(probability[2])
     return value, error, "; ".join(dict.fromkeys(methods))
 
 
@@ -191,10 +191,10 @@ def _below(
     else:
         r = rounding.relative
         terms.append(Summand(biases.half, biases.scale * (1 + r), -biases.scale * (1 - r)))
-    found = probability_below(terms, t)
-    if found is None:
+    probability = probability_below(terms, t)
+    if probability is None:
         return None
-    value, error = found
+    value, error = probability
     if rounding.exact:
         return value, error, "sum of independent terms"
     if c == 0:

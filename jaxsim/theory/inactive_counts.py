@@ -179,8 +179,8 @@ class InactiveChain:
                 bias = _one_sided(layer.biases, layer, -1.0, self.rounding.end(-piece[0]))
             else:
                 continue
-            found = silent if _value(self.activation, piece) == 0 else other
-            found += bias * signs**live
+            total = silent if _value(self.activation, piece) == 0 else other
+            total += bias * signs**live
         return silent, other
 
     def silent_laws(self) -> list[np.ndarray]:
@@ -276,11 +276,11 @@ def probability_layer_dead(
     """
     chain = InactiveChain(layers, activation, support, precision)
     m = chain.hidden[0].fan_out
-    found = failure_bound(chain, m, sampling=sampling)
+    bound = failure_bound(chain, m, sampling=sampling)
     if not (chain.exact and len(chain.hidden) == 1):
-        return found
+        return bound
     error = sum(_count_error(m, p) for p in (chain.first_silent, chain.first_other))
-    return replace(found, error=error, exact=True)
+    return replace(bound, error=error, exact=True)
 
 
 def failure_bound(
@@ -299,20 +299,20 @@ def failure_bound(
     """
     value = max(failure_probability(chain, k, constant), 0.0)
     evidence = chain.first_silent.evidence & chain.first_other.evidence
-    found = Probability(
+    bound = Probability(
         value, 0.0, False, "first layer and structurally inactive deeper layers", evidence=evidence
     )
     if not (constant and sampling) or len(chain.hidden) < 2:
-        return found
+        return bound
     draws = sampled_dead_layers(chain.layers, chain.activation, chain.support, chain.precision)
     if draws is None:
-        return found
+        return bound
     m = chain.hidden[0].fan_out
     needed = m if k is None else min(k, m)
     later = draws.with_fewer(needed)
     total = later.value + max(failure_probability(chain, needed, False), 0.0)
     if total <= value * (1 + _NOTICEABLE):
-        return found
+        return bound
     method = later.method
     if k is None or k == m:
         method += _in_real_numbers(chain)
@@ -351,11 +351,11 @@ def failure_probability(chain: InactiveChain, k: int | None, constant: bool = Tr
     # Given i silent neurons, enough of the others are inactive with probability `enough`.
     enough = stats.binom.sf(needed - silent - 1, m - silent, q / (1 - p) if p < 1 else 0.0)
     later = chain.dead_later() if constant else 0.0
-    found = float((binomial_pmf(m, p) * (enough + (1 - enough) * later)).sum())
+    first_or_later = float((binomial_pmf(m, p) * (enough + (1 - enough) * later)).sum())
     if not constant:
-        return found
+        return first_or_later
     network = chain.layers, chain.activation, chain.support, chain.precision
-    return max(found, second_layer_dead(*network))
+    return max(first_or_later, second_layer_dead(*network))
 
 
 def _value(activation: Activation, piece: tuple[float, float]) -> float:

@@ -115,7 +115,7 @@ def exceedance_lower_bound(
     if best_constant_lower is not None:
         constant_gap = best_constant_lower.value - optimum_upper.value
     values: dict[tuple[int | None, bool], tuple[Probability, float]] = {}
-    found = []
+    bounds = []
     for e in thresholds:
         enough = np.flatnonzero([gap.value > e for gap in gaps])
         # R* does not increase with the width: what k inactive neurons cost, more cost too.
@@ -132,8 +132,8 @@ def exceedance_lower_bound(
             rests_on.append(best_constant_lower.evidence)
         evidence = weakest(rests_on) if best.value > 0 else PROVED
         reason = _reason(chain, m, *case, best, unsampled)
-        found.append(LowerBound(e, best.value, k, reason, evidence, unsampled))
-    return tuple(found)
+        bounds.append(LowerBound(e, best.value, k, reason, evidence, unsampled))
+    return tuple(bounds)
 
 
 def _why_nothing(activation: Activation, keeps_inactive: bool) -> str | None:

@@ -117,8 +117,8 @@ def _hull(points: np.ndarray) -> np.ndarray:
             corners.append(p)
         return corners[:-1]
 
-    found = chain(ordered) + chain(ordered[::-1])
-    return np.array(found or ordered)
+    hull = chain(ordered) + chain(ordered[::-1])
+    return np.array(hull or ordered)
 
 
 def _turn(a: tuple[float, ...], b: tuple[float, ...], c: tuple[float, ...]) -> float:

@@ -61,8 +61,8 @@ def second_layer_dead(
     if not symmetric or not rounding.representable or second.weights is None:
         return 0.0
     width = first.fan_out
-    own = rounding.unit * (width + 2)
-    half = 0.5 - lost(second.weights, width, own + rounding.relative * (1 + own))
+    row_error = rounding.unit * (width + 2)
+    half = 0.5 - lost(second.weights, width, row_error + rounding.relative * (1 + row_error))
     if not half > 0:
         return 0.0
     positive = np.arange(width + 1)

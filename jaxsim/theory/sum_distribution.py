@@ -240,12 +240,12 @@ def _inverse_transform(terms: list[Summand], t: float) -> tuple[float, float]:
         return c * t + sum(term.count * np.real(term.log_transform(s)) for term in terms)
 
     scale = math.sqrt(sum(term.count * (term.first**2 + term.second**2) for term in terms))
-    found: Any = optimize.minimize_scalar(
+    minimum: Any = optimize.minimize_scalar(
         lambda x: float(log_chernoff(np.exp(x))) - x,
         bounds=(math.log(1e-4 / scale), math.log(1e12 / scale)),
         method="bounded",
     )
-    c = math.exp(found.x)
+    c = math.exp(minimum.x)
     level = float(log_chernoff(np.asarray(c)))
     if level < -690:
         return 0.0, math.exp(level)

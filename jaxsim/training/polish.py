@@ -125,8 +125,8 @@ def make_polish(
             if ended is None:
                 return None
             theta[finite] = ended
-            found = _verdict(risk_and_gradient, gram, ended, trainable, scale)
-            basin[finite], norm[finite] = found
+            verdict = _verdict(risk_and_gradient, gram, ended, trainable, scale)
+            basin[finite], norm[finite] = verdict
         seen = observe(np.where(np.isfinite(theta), theta, 0.0))
         hidden = network.hidden[0] if network.hidden else -1
         active = hidden - seen.inactive[:, 0] if network.hidden else np.full(len(theta), -1)
@@ -269,14 +269,14 @@ def _backtracked(
             break
         chosen = np.flatnonzero(waiting)
         trial = theta[chosen] + part * direction[chosen]
-        there, gradient = oracle(trial)
-        enough = there <= value[chosen] + 1e-4 * part * slope[chosen]
+        trial_value, gradient = oracle(trial)
+        enough = trial_value <= value[chosen] + 1e-4 * part * slope[chosen]
         rounding = 4e-16 * np.abs(value[chosen])
-        flat = np.abs(there - value[chosen]) <= rounding
+        flat = np.abs(trial_value - value[chosen]) <= rounding
         along = np.abs((gradient * direction[chosen]).sum(1))
         enough |= flat & (along < 0.9 * np.abs(slope[chosen]))
         done = chosen[enough]
-        new_theta[done], new_value[done] = trial[enough], there[enough]
+        new_theta[done], new_value[done] = trial[enough], trial_value[enough]
         new_gradient[done] = gradient[enough]
         took[done], waiting[done] = True, False
         part /= 2

@@ -104,8 +104,8 @@ def _of_residual(
     low, high = reach if isinstance(reach, tuple) else (-reach, reach)
 
     def both(q: Array, y: Array) -> Pair:
-        own = dual(q)
-        return own - q * y, np.abs(own) + np.abs(q * y)
+        conjugate = dual(q)
+        return conjugate - q * y, np.abs(conjugate) + np.abs(q * y)
 
     return ScalarLoss(
         value=lambda z, y: rho(z - y),

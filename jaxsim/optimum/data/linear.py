@@ -72,8 +72,12 @@ class LinearModel:
         reason = unbounded_reason(problem)
         if reason:
             return reason
-        found = _class_of(points, network)
-        return found.obstacle if found.above is None and found.below is None else ""
+        linear_class = _class_of(points, network)
+        return (
+            linear_class.obstacle
+            if linear_class.above is None and linear_class.below is None
+            else ""
+        )
 
     def search(
         self,
@@ -156,8 +160,8 @@ class LinearModel:
 
 def _class_of(points: WeightedPoints, network: Network) -> _Class:
     functions = points.outputs - (points.kind == "classes")
-    found: Carried = carried(network, max(1, functions), scaled=False)
-    above = None if found.obstacle else found.constant
+    carried_functions: Carried = carried(network, max(1, functions), scaled=False)
+    above = None if carried_functions.obstacle else carried_functions.constant
     activation = network.activation
     affine = network.fully_connected and (
         not network.hidden or (activation is not None and activation.name == "identity")
@@ -167,7 +171,7 @@ def _class_of(points: WeightedPoints, network: Network) -> _Class:
         s.biases is not None and (s.train_biases or s.biases.constant != 0)
         for s in network.layer_specs
     )
-    return _Class(above, has_constant if affine else None, found.obstacle)
+    return _Class(above, has_constant if affine else None, carried_functions.obstacle)
 
 
 def _minimize(
@@ -186,12 +190,12 @@ def _minimize(
         return (coefficients, shares), over
     loss = scalar_loss(problem.loss)
     assert loss is not None
-    found = []
+    minima = []
     for output, (y, _) in enumerate(columns_of(points)):
         start = None if begin is None else begin[:, output]
-        found.append(minimize(loss, x, points.weights, y, budget, start, dual))
-    coefficients, slopes = (np.stack([f[i] for f in found], axis=1) for i in range(2))
-    return (coefficients, slopes), all(f[2] for f in found)
+        minima.append(minimize(loss, x, points.weights, y, budget, start, dual))
+    coefficients, slopes = (np.stack([f[i] for f in minima], axis=1) for i in range(2))
+    return (coefficients, slopes), all(f[2] for f in minima)
 
 
 def _below(problem: Problem, points: WeightedPoints, x: np.ndarray, dual: np.ndarray) -> DualBound:
@@ -223,11 +227,11 @@ def _lower_bound(
     dual = np.asarray(arrays["dual"], float)
     if dual.shape != (len(points.x), points.outputs):
         raise CertificateError("the dual point has another shape")
-    found = _below(problem, points, points.columns(constant), dual)
-    value = found.value
+    below = _below(problem, points, points.columns(constant), dual)
+    value = below.value
     evidence = PROVED
-    if not found.proved:
-        if not found.violation <= _ROUNDING:
+    if not below.proved:
+        if not below.violation <= _ROUNDING:
             raise CertificateError("the dual point is not feasible")
         value -= _DOUBT * abs(value)
         evidence = estimated("the dual point of the linear model is feasible up to rounding")

@@ -105,19 +105,19 @@ class Margin:
                     number = item
                     theta = start(network, item, points.x) if begun is None else begun
                     begun = None
-                found, _, over = descend(risk, theta, budget, separates)
-                if over and not separates(found):
-                    found = with_best_output(problem, network, points, found, budget)
-                value = risk(found)[0]
+                candidate, _, over = descend(risk, theta, budget, separates)
+                if over and not separates(candidate):
+                    candidate = with_best_output(problem, network, points, candidate, budget)
+                value = risk(candidate)[0]
                 if best is None or value < least:
-                    best, least = found, value
-                if separates(found):
-                    return Certificate(self.name, _arrays(found, True))
+                    best, least = candidate, value
+                if separates(candidate):
+                    return Certificate(self.name, _arrays(candidate, True))
                 if not over:
-                    more = {"next": np.array([number])}
+                    progress = {"next": np.array([number])}
                     if item is not None:
-                        more["begun"] = found
-                    return Certificate(self.name, {**_arrays(best, False), **more}, False)
+                        progress["begun"] = candidate
+                    return Certificate(self.name, {**_arrays(best, False), **progress}, False)
         return None if best is None else Certificate(self.name, _arrays(best, False))
 
     def verify(self, problem: Problem, network: Network, certificate: Certificate) -> Bounds:
@@ -163,11 +163,11 @@ def margin_of(network: Network, points: WeightedPoints, theta: np.ndarray) -> tu
     if points.kind == "binary":
         return float((points.signs * z[:, 0] - slack[:, 0]).min()), size
     rows = np.arange(len(z))
-    own = z[rows, points.y] - slack[rows, points.y]
+    right = z[rows, points.y] - slack[rows, points.y]
     z = z + slack
     z[rows, points.y] = -np.inf
     # The differences themselves are rounded.
-    return float((own - z.max(1)).min()) - 8 * UNIT * size, size
+    return float((right - z.max(1)).min()) - 8 * UNIT * size, size
 
 
 def _risk_above(

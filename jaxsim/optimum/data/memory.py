@@ -29,8 +29,8 @@ def remembered(
     """
     kept = _FOUND.setdefault(problem, {})
     if key not in kept:
-        found, over = search()
+        value, over = search()
         if not over:
-            return found, False
-        kept[key] = found
+            return value, False
+        kept[key] = value
     return kept[key], True  # pyright: ignore[reportReturnType]  # what was kept under this key

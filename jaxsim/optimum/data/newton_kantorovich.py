@@ -229,11 +229,11 @@ def _descend(
         return Shallow(flat[:size].reshape(shape), flat[size:-1], float(flat[-1]))
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        own = unpack(flat)
-        s = x @ own.w
+        parts = unpack(flat)
+        s = x @ parts.w
         h = np.maximum(s, 0.0)
-        r = (h @ own.v + own.c - t) / (n * spread**2)
-        inner = x.T @ (r[:, None] * ((s > 0) * own.v))
+        r = (h @ parts.v + parts.c - t) / (n * spread**2)
+        inner = x.T @ (r[:, None] * ((s > 0) * parts.v))
         slope = np.concatenate([inner.ravel(), h.T @ r, [r.sum() if with_bias else 0.0]])
         return float(r @ r) * n * spread**2, 2 * slope
 
@@ -243,7 +243,7 @@ def _descend(
             over = False
             raise StopIteration
 
-    found = scipy.optimize.minimize(
+    result = scipy.optimize.minimize(
         loss,
         np.concatenate([at.w.ravel(), at.v, [at.c]]),
         jac=True,
@@ -251,4 +251,4 @@ def _descend(
         callback=callback,
         options={"maxiter": 4000, "maxfun": 6000, "maxcor": 20, "ftol": 0.0, "gtol": 1e-13},
     )
-    return unpack(np.asarray(found.x)), over
+    return unpack(np.asarray(result.x)), over

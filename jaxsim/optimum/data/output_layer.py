@@ -41,13 +41,13 @@ def with_best_output(
     weights = theta[place.weights].reshape(last.fan_in, last.fan_out) * last.multiplier
     begin = np.concatenate([weights, theta[place.biases][None]]) if bias else weights
     if problem.loss.name == SOFTMAX:
-        found, _, _ = minimize_softmax(
+        coefficients, _, _ = minimize_softmax(
             table, points.weights, points.y, points.outputs, budget, begin, dual=False
         )
     else:
         loss = scalar_loss(problem.loss)
         assert loss is not None
-        found = np.stack(
+        coefficients = np.stack(
             [
                 minimize(loss, table, points.weights, y, budget, begin[:, output], dual=False)[0]
                 for output, (y, _) in enumerate(columns_of(points))
@@ -55,9 +55,9 @@ def with_best_output(
             axis=1,
         )
     better = theta.copy()
-    better[place.weights] = (found[: last.fan_in] / last.multiplier).ravel()
+    better[place.weights] = (coefficients[: last.fan_in] / last.multiplier).ravel()
     if bias:
-        better[place.biases] = found[-1]
+        better[place.biases] = coefficients[-1]
     before, after = (
         risk_above(problem, points, *outputs_of(network, t, points.x)) for t in (theta, better)
     )

@@ -60,6 +60,6 @@ def _activated(activation: Activation, z: np.ndarray, error: np.ndarray) -> Pair
     steepest = activation.lipschitz
     if not np.isfinite(steepest):
         return h, np.full(h.shape, np.inf)
-    own = 2 * activation.rounding * UNIT * (np.abs(h) + steepest * np.abs(z))
-    slack = SAFE * (steepest * error + own)
+    rounded = 2 * activation.rounding * UNIT * (np.abs(h) + steepest * np.abs(z))
+    slack = SAFE * (steepest * error + rounded)
     return h, slack

@@ -38,11 +38,11 @@ def product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def sum_above(weights: np.ndarray, values: np.ndarray) -> float:
     """Return an upper bound of sum_i w_i v_i for values that are upper bounds."""
-    found, error = product(weights, values)
-    return float(found + error)
+    value, error = product(weights, values)
+    return float(value + error)
 
 
 def sum_below(weights: np.ndarray, values: np.ndarray) -> float:
     """Return a lower bound of sum_i w_i v_i for values that are lower bounds."""
-    found, error = product(weights, values)
-    return float(found - error)
+    value, error = product(weights, values)
+    return float(value - error)

@@ -93,10 +93,12 @@ def dual_below(
         proved = False
         for most in (_ENOUGH * len(columns), len(order)):
             some = order[:most]
-            found = exact_change(weights[some, None] * rows[some], freedom[some], residual, error)
-            proved = found is not None and bool((1.001 * found < room[some]).all())
-            if found is not None and proved:
-                change[some] = 1.001 * found
+            correction = exact_change(
+                weights[some, None] * rows[some], freedom[some], residual, error
+            )
+            proved = correction is not None and bool((1.001 * correction < room[some]).all())
+            if correction is not None and proved:
+                change[some] = 1.001 * correction
             if proved or most >= len(order):
                 break
     ends = []

@@ -50,15 +50,15 @@ def minimize(
         return np.zeros(x.shape[1]), loss.slope(np.zeros(len(y)), y), True
     start = np.zeros(scaled.shape[1]) if begin is None else columns.scaled(begin)
     if loss.linear:
-        found, slopes, over = _linear(loss, scaled, weights, y, start, budget)
+        coefficients, slopes, over = _linear(loss, scaled, weights, y, start, budget)
     else:
-        found, over = newton(loss, scaled, weights, y, start, budget)
-        slopes = loss.slope(scaled @ found, y)
+        coefficients, over = newton(loss, scaled, weights, y, start, budget)
+        slopes = loss.slope(scaled @ coefficients, y)
     if dual:
-        least = float(weights @ loss.value(scaled @ found, y))
+        least = float(weights @ loss.value(scaled @ coefficients, y))
         slopes, also = _best_slopes(loss, scaled, weights, y, slopes, least, budget)
         over = over and also
-    return columns.unscaled(found), slopes, over
+    return columns.unscaled(coefficients), slopes, over
 
 
 def newton(
@@ -206,10 +206,10 @@ def _best_slopes(
             if not bounded:
                 freedom = np.ones(len(q))
             q = _feasible(loss, x, weights, y, q, freedom)
-            found = dual_below(loss, x, weights, y, None, q)
-            if (found.proved, found.value) > rank:
-                best, rank = q, (found.proved, found.value)
-            gap = least - found.value if found.proved else np.inf
+            below = dual_below(loss, x, weights, y, None, q)
+            if (below.proved, below.value) > rank:
+                best, rank = q, (below.proved, below.value)
+            gap = least - below.value if below.proved else np.inf
             if gap <= _GAP * least and gap > before / 2:
                 return best, True
             before = gap
@@ -223,8 +223,8 @@ def _inner(
     if loss.interior:
         return np.zeros(len(y))
     smooth = logistic_dual()
-    found, _ = newton(smooth, x, weights, y, np.zeros(x.shape[1]), budget)
-    return smooth.slope(x @ found, y)
+    coefficients, _ = newton(smooth, x, weights, y, np.zeros(x.shape[1]), budget)
+    return smooth.slope(x @ coefficients, y)
 
 
 def _feasible(

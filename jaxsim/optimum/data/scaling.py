@@ -28,9 +28,9 @@ class ScaledColumns(NamedTuple):
 
     def unscaled(self, coefficients: np.ndarray) -> np.ndarray:
         """Return coefficients [q, ...] of the scaled inputs as those of the inputs [p, ...]."""
-        found = np.zeros((self.columns, *coefficients.shape[1:]))
-        found[self.used] = (coefficients.T / self.scale).T
-        return found
+        full = np.zeros((self.columns, *coefficients.shape[1:]))
+        full[self.used] = (coefficients.T / self.scale).T
+        return full
 
 
 def scaled_columns(x: np.ndarray) -> ScaledColumns:

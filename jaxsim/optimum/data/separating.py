@@ -41,12 +41,12 @@ def least_margin(x: np.ndarray, labels: np.ndarray, functions: np.ndarray) -> fl
     if functions.shape[1] == 1:
         return float((np.where(labels == 1, values[:, 0], -values[:, 0]) - errors[:, 0]).min())
     rows = np.arange(len(x))
-    own, own_error = values[rows, labels], errors[rows, labels]
+    right, right_error = values[rows, labels], errors[rows, labels]
     others = values + errors
     others[rows, labels] = -np.inf
     # One subtraction rounds once more.
-    slack = 1e-15 * (np.abs(own) + np.abs(values).max(1))
-    return float((own - own_error - others.max(1) - slack).min())
+    slack = 1e-15 * (np.abs(right) + np.abs(values).max(1))
+    return float((right - right_error - others.max(1) - slack).min())
 
 
 def separating_functions(
@@ -67,14 +67,14 @@ def separating_functions(
     outputs = 1 if classes == 2 else classes
     entries = len(x) * max(1, classes - 1) * scaled.shape[1] * (1 if classes == 2 else 2)
     over = True
-    found = None
+    separation = None
     if entries > _SMALL:
-        found = _smooth_separation(scaled, labels, outputs, budget)
-    if found is None:
-        found, over = _program(scaled, labels, outputs, entries <= _SMALL, budget)
-    if found is None:
+        separation = _smooth_separation(scaled, labels, outputs, budget)
+    if separation is None:
+        separation, over = _program(scaled, labels, outputs, entries <= _SMALL, budget)
+    if separation is None:
         return None, over
-    functions = columns.unscaled(found)
+    functions = columns.unscaled(separation)
     functions /= np.abs(functions).max()
     return (functions, True) if least_margin(x, labels, functions) > 0 else (None, over)
 
@@ -139,10 +139,10 @@ def _program(
             chosen = np.union1d(chosen, fresh)
             if len(chosen) * x.shape[1] * (1 + (outputs > 1)) > _LARGEST:
                 return None, False
-        found, over = _solve(x, *(part[chosen] for part in pairs), outputs, budget)
-        if found is None or whole:
-            return found, over
-        functions = found
+        solution, over = _solve(x, *(part[chosen] for part in pairs), outputs, budget)
+        if solution is None or whole:
+            return solution, over
+        functions = solution
     return None, False
 
 

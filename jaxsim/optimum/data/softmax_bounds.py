@@ -134,9 +134,9 @@ def _changes(
         rows, into = points[some], classes[some]
         entry = weights[rows, None] * x[rows][:, column]
         sign = 1.0 * (into[:, None] == owner) - (largest[rows][:, None] == owner)
-        found = exact_change(entry * sign, p[rows, into], *size)
-        if found is not None:
-            change[rows, into] = 1.001 * found
+        correction = exact_change(entry * sign, p[rows, into], *size)
+        if correction is not None:
+            change[rows, into] = 1.001 * correction
             # A row's largest share gives what the others take.
             enough = (change <= p).all() and (1.001 * change.sum(1) < 0.5 * main).all()
             if enough:

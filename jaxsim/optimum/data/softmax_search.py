@@ -84,15 +84,15 @@ def _risk(
 def _hessian(x: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return sum_i p_i (diag P_i - P_i P_i') (x) x_i x_i' as [p K, p K], features first."""
     p, classes = x.shape[1], shares.shape[1]
-    found = np.zeros((p, classes, p, classes))
+    hessian = np.zeros((p, classes, p, classes))
     for k in range(classes):
         for m in range(k, classes):
             c = -shares[:, k] * shares[:, m]
             if k == m:
                 c = shares[:, k] * (1 - shares[:, k])
             block = x.T @ ((weights * c)[:, None] * x)
-            found[:, k, :, m] = found[:, m, :, k] = block
-    return found.reshape(p * classes, p * classes)
+            hessian[:, k, :, m] = hessian[:, m, :, k] = block
+    return hessian.reshape(p * classes, p * classes)
 
 
 def _newton(
@@ -185,10 +185,10 @@ def _best_shares(
             if budget.spent:
                 return best, False
             p = p / p.sum(1, keepdims=True)
-            found = softmax_below(x, weights, labels, p)
-            if (found.proved, found.value) > rank:
-                best, rank = p, (found.proved, found.value)
-            gap = least - found.value if found.proved else np.inf
+            below = softmax_below(x, weights, labels, p)
+            if (below.proved, below.value) > rank:
+                best, rank = p, (below.proved, below.value)
+            gap = least - below.value if below.proved else np.inf
             if gap <= _GAP * least and gap > before / 2:
                 return best, True
             if budget.spent:  # with hundreds of coefficients either half takes seconds

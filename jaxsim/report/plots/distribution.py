@@ -73,7 +73,7 @@ def _edges(done: Sequence[ExperimentAnswer]) -> tuple[np.ndarray, bool]:
     room = max(1.1, np.sqrt(10 * low / high))
     low, high = low / room, high * room
     edges = np.geomspace(low, high, int(BINS_PER_DECADE * np.log10(high / low)) + 1)
-    ends = [_ends(one) for one in done]
+    ends = [_ends(experiment) for experiment in done]
     return edges, any((low < edges[0]).any() or (high > edges[-1]).any() for low, high in ends)
 
 
