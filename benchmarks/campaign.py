@@ -144,7 +144,7 @@ def _analyse(directory: Path) -> str:
     from jaxsim.questions.ask import analyse
 
     found = analyse(open_results(reopen(directory)), [0.01, 0.1])
-    bins = sum(len(e.histogram.bins()[2]) for e in found.experiments)
+    bins = sum(len(e.distribution.count) for e in found.experiments)
     return f"bands, quantiles and histograms ({bins:,} bins) for a report"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import scaling, startup, throughput
+from benchmarks import campaign, scaling, startup, throughput
 from benchmarks.equivalence import MEMBERS, STEPS, TOLERANCE, disagreement, reference, require_same
 from benchmarks.figures import plot_curves, plot_ratios
 from benchmarks.peers import PEERS
@@ -101,3 +101,12 @@ def test_the_commands_measure_something():
         startup._in_subprocess(name)["programs"] for name in ("1 experiment", "10 learning rates")
     )
     assert one <= many <= one + 10  # a grid sets up its problem outside of any engine's program
+
+
+@pytest.mark.slow
+def test_a_made_up_campaign_is_looked_after_by_every_command(tmp_path):
+    campaign.made_up(tmp_path, campaign.EXPERIMENTS * 2, campaign.EXPERIMENTS * 32)
+    says = {name: command(tmp_path) for name, command in campaign.COMMANDS.items()}
+    assert says["resume"] == "1 shard missing"
+    assert says["read"].startswith(f"{campaign.EXPERIMENTS * 32 - 16:,} rows")
+    assert "(0 bins)" not in says["analyse"]
