@@ -130,8 +130,9 @@ class _Search:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the best state, and the one to go on from if it is another."""
+        sizes = [(len(s.grid), len(s.tree.splits), s.bound) for s in (self.best, self.state)]
         found = self.best.arrays("")
-        if self.state.bound != self.best.bound and not self.exhausted:
+        if sizes[0] != sizes[1] and not self.exhausted:
             found |= self.state.arrays(_OPEN)
         return found
 
@@ -191,7 +192,10 @@ def search_slope_condition(
             below = [s for s in searches if s.best.bound < goal * level and not s.exhausted]
             if not below or budget.spent:
                 break
-            min(below, key=lambda s: (s.turns, s.best.bound)).turn(goal * level, budget)
+            first = min(below, key=lambda s: (s.turns, s.best.bound))
+            # A family whose turn has not come must not find the budget spent.
+            waiting = any(s.turns == 0 for s in below if s is not first)
+            first.turn(goal * level, budget.share(0.5) if waiting else budget)
     arrays: dict[str, np.ndarray] = {}
     for search in searches:
         arrays |= search.arrays()

@@ -126,6 +126,27 @@ def test_no_network_is_below_the_bound_of_its_own_family():
         assert 0.3 * least < shown <= least
 
 
+def test_a_search_goes_on_from_its_arrays():
+    problem, optimum = make_problem("exp(x)"), OPTIMA["exp(x)"][1]
+
+    def masses_on(edges):
+        return masses_of(problem, edges)
+
+    def search(seconds, begin):
+        grid = first_grid(problem, 60)
+        return search_slope_condition(masses_on, grid, 2, optimum, Budget(seconds), begin)
+
+    arrays, nothing, finished = search(0.0, {})
+    assert not finished
+    assert nothing == 0
+    arrays, found, finished = search(30.0, arrays)
+    assert finished
+    assert found > 0.97 * optimum
+    again, same, finished = search(0.0, arrays)
+    assert same == pytest.approx(found)
+    assert again.keys() == arrays.keys()
+
+
 def test_damaged_regions_are_refused_or_show_less():
     problem = make_problem("exp(x)")
 
