@@ -24,7 +24,7 @@ from jaxsim.risk.constants import bayes_risk
 
 Arrays = Mapping[str, np.ndarray]
 FIRST_CELLS = 150
-MOST_PLAIN = 1600
+MOST_PLAIN = 2400
 _ZERO = 1e-7
 _LEAST_POINTS, _MOST_POINTS = 3, 2000
 _MOST_WITH_CONDITION = 600
