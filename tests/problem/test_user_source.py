@@ -155,7 +155,9 @@ def test_a_module_that_was_imported_and_edited_before_jaxsim_saw_it_is_refused(o
     p = write(mine=old)
     importlib.import_module(f"{p}mine")
     write(mine=new)
-    with pytest.raises(InputError, match="has changed since Python imported it"):
+    # Python takes bytecode of the same second and size for that of the new file.
+    refusal = "has changed since Python imported it|ran from bytecode of an older version"
+    with pytest.raises(InputError, match=refusal):
         identity(f"{p}mine:wave")
 
 
