@@ -27,7 +27,7 @@ from jaxsim.optimum.strategy import Budget, CertificateError
 
 GOALS = (0.8, 0.9, 0.95, 0.975)
 """Shares of the level, one after the other."""
-MOST_CELLS = 1500
+MOST_CELLS = 2000
 MOST_READ = 2001
 """Ends of cells of a certificate that is read."""
 _CELLS_EACH = 60
@@ -120,6 +120,8 @@ class _Search:
         state = self.state
         cells = len(state.grid) - 1
         room = 0 if self.finite else (MOST_CELLS - cells) // (_PARTS - 1)
+        # Better multipliers will say better where cells should be small.
+        room = min(room, max(room // 2, 20))
         through = state.tree.through(pieces, pieces.places, goal)
         active = np.flatnonzero(through <= goal)
         if len(active) > room:
