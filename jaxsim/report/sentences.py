@@ -146,7 +146,7 @@ def _compared(answer: Answer) -> list[str]:
     by_shared: dict[str, list[ComparisonAnswer]] = {}
     for comparison in answer.pairs.comparisons:
         by_shared.setdefault(comparison.shared, []).append(comparison)
-    clauses_of_all = []
+    lines = []
     for what, group in by_shared.items():
         clauses = []
         for event in dict.fromkeys(comparison.asked for comparison in group):
@@ -155,11 +155,11 @@ def _compared(answer: Answer) -> list[str]:
             clause = f"{len(differ):,} of {len(alike):,} pairs differ"
             clauses.append(f"{clause} at {event.short}{_largest(differ)}")
         total = len(answer.pairs.comparisons)
-        clauses_of_all.append(
+        lines.append(
             f"On the same {what} {'; '.join(clauses)} (McNemar's test, Holm's level {alpha:.3g} "
             f"for all {counted(total, 'comparison')})."
         )
-    return clauses_of_all
+    return lines
 
 
 def _largest(differ: list[ComparisonAnswer]) -> str:
@@ -255,10 +255,19 @@ def _liminf(done: list[ExperimentAnswer]) -> list[str]:
     ]
 
 
+def with_constants(done: Sequence[ExperimentAnswer]) -> list[ExperimentAnswer]:
+    """Return the experiments whose runs are counted as constant, none if no run ever was.
+
+    Not linear models, whose weights alone decide that, nothing being inactive.
+    """
+    layered = [e for e in done if e.permanent.hidden]
+    return layered if any(count for e in layered for count in e.permanent.constant) else []
+
+
 def _constant(done: list[ExperimentAnswer]) -> list[str]:
     """Return a sentence on the runs whose network is constant on the whole support of the input."""
-    layered = [e for e in done if e.permanent.hidden]
-    if not any(count for e in layered for count in e.permanent.constant):
+    layered = with_constants(done)
+    if not layered:
         return []
     ranked = sorted(layered, key=lambda e: (e.permanent.constant[-1] / e.runs, e.label))
     least, most = ranked[0], ranked[-1]

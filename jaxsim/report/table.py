@@ -12,7 +12,7 @@ from jaxsim.estimation import interval_of
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.data import EvidenceAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM
-from jaxsim.report.sentences import NOTEWORTHY, risk_over
+from jaxsim.report.sentences import NOTEWORTHY, risk_over, with_constants
 from jaxsim.report.text import (
     MOST_DRAWN,
     counted,
@@ -68,7 +68,8 @@ def table(answer: Answer) -> Table:
     if alike.get("runs") == 1:
         titles["runs"] = "one run of each experiment"
     shared = [titles[n].format(value) for n, value in alike.items()]
-    shared += [risk_over(done)] * bool(risk_over(done))
+    over = risk_over(done)
+    shared += [over] if over else []
     if shared:
         shown.title = Text(", ".join(shared))
         shown.title_justify = "left"
@@ -182,12 +183,10 @@ def notes(answer: Answer) -> list[str]:
 def constant_texts(done: list[ExperimentAnswer]) -> list[str]:
     """Return how many runs of each experiment end as a constant network, if any ever are one.
 
-    Not of linear models, whose weights alone decide that, nothing being inactive.
-
     Example: "3,259 of 20,000 runs (adam)".
     """
-    layered = [e for e in done if e.permanent.hidden]
-    if not any(count for e in layered for count in e.permanent.constant):
+    layered = with_constants(done)
+    if not layered:
         return []
     groups: dict[str, list[str]] = {}
     for e in layered:

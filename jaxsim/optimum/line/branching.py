@@ -46,14 +46,14 @@ class Leaf:
 
     def look(self, pieces: Pieces, family: Family, z: np.ndarray) -> float:
         """Return the bound for some multipliers, and learn a path."""
-        found = Evaluation(pieces, family, self.region, z)
-        path = found.path()
-        if found.bound > self.bound:
-            self.bound, self.z = found.bound, z
+        evaluation = Evaluation(pieces, family, self.region, z)
+        path = evaluation.path()
+        if evaluation.bound > self.bound:
+            self.bound, self.z = evaluation.bound, z
         if path is not None:
             others = [p for p in self.paths if p.key != path.key]
             self.paths = [*others, path][-_MOST_PATHS:]
-        return found.bound
+        return evaluation.bound
 
     def improve(self, pieces: Pieces, family: Family, goal: float, finer: bool) -> None:
         """Look for multipliers that raise the bound to a goal, and say where to split if not.
@@ -112,12 +112,12 @@ class Leaf:
     ) -> tuple[int, int, float] | None:
         """Return where to split; with one multiplier for the slopes alone, not at places."""
         order = np.argsort(-best.weights, kind="stable")
-        one = self.paths[order[0]]
+        heaviest = self.paths[order[0]]
         enough = 1e-2 * best.weights[order[0]]
         active = [self.paths[i] for i in order if best.weights[i] >= enough]
-        others = [path for path in active if path.key != one.key]
+        others = [path for path in active if path.key != heaviest.key]
         for other in others:
-            for k, (a, b) in enumerate(zip(one.phases, other.phases, strict=True)):
+            for k, (a, b) in enumerate(zip(heaviest.phases, other.phases, strict=True)):
                 if a != b:
                     return PHASE, k, float(a)
         for path in active:
@@ -126,23 +126,23 @@ class Leaf:
                 if self.region.least[k] < 1 / pieces.unit < self.region.most[k]:
                     return SHORT, k, 1 / pieces.unit
         for other in others:
-            large = np.maximum(one.by_spread, other.by_spread)
-            small = np.minimum(one.by_spread, other.by_spread)
-            longer = one.by_spread < other.by_spread
-            paid = np.where(longer, other.paid(best.z), one.paid(best.z))
+            large = np.maximum(heaviest.by_spread, other.by_spread)
+            small = np.minimum(heaviest.by_spread, other.by_spread)
+            longer = heaviest.by_spread < other.by_spread
+            paid = np.where(longer, other.paid(best.z), heaviest.paid(best.z))
             ratio = np.where((paid > 0.05 * goal) & (small < HUGE), large / small, 0.0)
             k = int(ratio.argmax())
             if ratio[k] > 4:
                 return SHORT, k, float(np.sqrt(min(large[k], 100 * small[k]) * small[k]))
         if slopes or not best.z.any() or not others:
             return None
-        cells = [np.abs(one.middle - p.middle) / (one.half + p.half) for p in others]
+        cells = [np.abs(heaviest.middle - p.middle) / (heaviest.half + p.half) for p in others]
         other = others[int(np.max(cells, axis=1).argmax())]
-        apart = np.abs(one.middle - other.middle)
+        apart = np.abs(heaviest.middle - other.middle)
         k = int(apart.argmax())
-        if apart[k] <= 1.5 * (one.half[k] + other.half[k]):
+        if apart[k] <= 1.5 * (heaviest.half[k] + other.half[k]):
             return None
-        return PLACE, k, float((one.middle[k] + other.middle[k]) / 2)
+        return PLACE, k, float((heaviest.middle[k] + other.middle[k]) / 2)
 
     def _apart(self, pieces: Pieces, one: Path) -> tuple[int, int, float] | None:
         """Return a split that takes paths with very short pieces from the others.
@@ -272,10 +272,10 @@ class Tree:
 
     def through(self, pieces: Pieces, count: int, goal: float) -> np.ndarray:
         """Return the least sums of paths through every cell [count], of regions below a goal."""
-        found = np.full(count, np.inf)
+        least = np.full(count, np.inf)
         for leaf in self.leaves.values():
             if leaf.bound < goal:
                 rows = Evaluation(pieces, self.family, leaf.region, leaf.z).through()
                 for cells, row in zip(pieces.cells, rows, strict=True):
-                    np.minimum.at(found, cells, row)
-        return found
+                    np.minimum.at(least, cells, row)
+        return least

@@ -96,8 +96,8 @@ class Risk:
         places = self.network.layout.places
         for number in range(len(layers) - 1, -1, -1):
             weights = layers[number][0] * self.multipliers[number]
-            own = np.swapaxes(inputs[number], 1, 2) @ back * self.multipliers[number]
-            gradient[:, places[number].weights] = own.reshape(len(theta), -1)
+            weight_gradient = np.swapaxes(inputs[number], 1, 2) @ back * self.multipliers[number]
+            gradient[:, places[number].weights] = weight_gradient.reshape(len(theta), -1)
             if places[number].biases is not None:
                 gradient[:, places[number].biases] = back.sum(1)
             if number:

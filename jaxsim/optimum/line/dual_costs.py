@@ -103,10 +103,10 @@ def dual_costs(loss: Loss, masses: Masses) -> np.ndarray:
                 part = slice(start, n)
                 w, x, f = masses.weight[part], masses.x[part], column[part]
                 if dual is None:
-                    found = _logistic_runs(w, x, f, masses.cost[part, 0])
+                    costs = _logistic_runs(w, x, f, masses.cost[part, 0])
                 else:
-                    found = _runs(dual, w, x, f)
-                cost[start, start + 1 :] += found
+                    costs = _runs(dual, w, x, f)
+                cost[start, start + 1 :] += costs
     # A longer run costs no less.
     cost = np.maximum.accumulate(cost, axis=1)
     return np.maximum.accumulate(cost[::-1], axis=0)[::-1]
@@ -138,8 +138,8 @@ def _solved(
 def _runs(dual: _Dual, w: np.ndarray, x: np.ndarray, f: np.ndarray) -> np.ndarray:
     """Return the bounds of the runs 0..0, 0..1, ... by reweighted least squares [m]."""
     inside, _, dx = _lines(w, x)
-    one = np.ones_like(dx)
-    line = _solved(inside, dx, one, one * f)
+    ones = np.ones_like(dx)
+    line = _solved(inside, dx, ones, ones * f)
     total = np.maximum(inside.sum(1), 1e-300)
     scale = _SMOOTH * np.sqrt((inside * (line - f) ** 2).sum(1) / total)[:, None]
     for step in range(_STEPS):
@@ -148,7 +148,7 @@ def _runs(dual: _Dual, w: np.ndarray, x: np.ndarray, f: np.ndarray) -> np.ndarra
         line = _solved(inside, dx, weight, weight * f - dual.shift)
     q = dual.weight(line - f, scale) * (line - f) + dual.shift
     for _ in range(2):
-        q = q - _solved(inside, dx, one, q)
+        q = q - _solved(inside, dx, ones, q)
     present = inside > 0
     above = np.where(present, q / dual.high, 0.0).max(1)
     below = np.where(present, q / dual.low, 0.0).max(1)
@@ -163,7 +163,7 @@ def _logistic_runs(w: np.ndarray, x: np.ndarray, y: np.ndarray, mixed: np.ndarra
     pure = (mixed <= 1e-15) & ((np.abs(y) < 1e-9) | (np.abs(y - 1) < 1e-9))
     w, y = np.where(pure, w, 0.0), np.round(y)
     inside, _, dx = _lines(w, x)
-    one = np.ones_like(dx)
+    ones = np.ones_like(dx)
     line = np.zeros_like(dx)
     for _ in range(_STEPS):
         p = 1 / (1 + np.exp(-line))
@@ -174,7 +174,7 @@ def _logistic_runs(w: np.ndarray, x: np.ndarray, y: np.ndarray, mixed: np.ndarra
     p = 1 / (1 + np.exp(-line))
     for _ in range(6):
         bend = p * (1 - p)
-        p = p + bend * _solved(inside, dx, np.maximum(bend, 1e-300), one * (y - p))
+        p = p + bend * _solved(inside, dx, np.maximum(bend, 1e-300), ones * (y - p))
     feasible = (np.where(inside > 0, np.abs(p - 0.5), 0.0) <= 0.5).all(1)
     moments = np.abs((inside * (p - y)).sum(1)) + np.abs((inside * (p - y) * dx).sum(1))
     inner = np.clip(p, 1e-300, 1 - 1e-16)

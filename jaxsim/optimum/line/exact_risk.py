@@ -81,10 +81,10 @@ def squared_risk(
     """Return an upper bound of E |f - g|^2 for a law with a density, None if there is none."""
     assert problem.law.density_1d is not None
     grid = first_grid(problem, _CELLS)
-    found = kinks(network, theta, float(grid[0]), float(grid[-1]))
-    if found is None:
+    kink_places = kinks(network, theta, float(grid[0]), float(grid[-1]))
+    if kink_places is None:
         return None
-    masses = masses_of(problem, np.unique(np.concatenate([grid, found])))
+    masses = masses_of(problem, np.unique(np.concatenate([grid, kink_places])))
     value, error = forward(network, theta, masses.nodes.ravel())
     value = value.reshape(*masses.nodes.shape, -1)
     error = error.reshape(*masses.nodes.shape, -1)

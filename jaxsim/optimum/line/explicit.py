@@ -46,15 +46,15 @@ def search_parameters(
     fixed, _ = fixed_parameters(network)
     candidates = [np.where(network.trainable, np.asarray(s, float), fixed) for s in starts]
     squared = problem.loss.name == "squared"
-    found = None
+    candidate = None
     if searchable(network):
-        found = search_knots(problem, network, _rows(problem, network), budget.share(0.8))
+        candidate = search_knots(problem, network, _rows(problem, network), budget.share(0.8))
     elif len(network.hidden) > 1:
-        found = _embedded(problem, network, budget.share(0.3))
-    candidates += [] if found is None else [found]
+        candidate = _embedded(problem, network, budget.share(0.3))
+    candidates += [] if candidate is None else [candidate]
     ranked = _ranked(problem, network, candidates)
     # A run may be better than the search; then it is descended from.
-    beaten = found is not None and ranked and ranked[0] is not found
+    beaten = candidate is not None and ranked and ranked[0] is not candidate
     if not (squared and searchable(network)) or beaten:
         better = descend(problem, network, ranked[:4], budget, _members(network))
         ranked = _ranked(problem, network, [*ranked, *([] if better is None else [better])])
@@ -64,9 +64,9 @@ def search_parameters(
 def excess_at(problem: Problem, network: Network, theta: np.ndarray) -> float:
     """Return about the risk of parameters without the Bayes risk, for searches."""
     if problem.loss.name == "squared" and problem.law.finite is None:
-        found = squared_risk(problem, network, theta)
-        if found is not None:
-            return found[0]
+        squared = squared_risk(problem, network, theta)
+        if squared is not None:
+            return squared[0]
     nodes = nodes_of(problem, search_grid(problem, 400))
     risk = float(Risk(problem, network)(nodes, theta[None])[0][0])
     noise_free = problem.loss.name == "squared" and problem.law.finite is None
@@ -98,7 +98,9 @@ def _rows(problem: Problem, network: Network) -> list[np.ndarray]:
     width = network.hidden[0]
     ends = line_ends(problem)
     assert ends is not None
-    own = np.asarray(problem.target.pieces(*ends).breakpoints) if ends[0] < ends[1] else np.zeros(0)
+    breakpoints = (
+        np.asarray(problem.target.pieces(*ends).breakpoints) if ends[0] < ends[1] else np.zeros(0)
+    )
     if problem.loss.kind != "regression" or width > _KNOTS:
         return []
     grid = search_grid(problem, _CELLS)
@@ -106,7 +108,7 @@ def _rows(problem: Problem, network: Network) -> list[np.ndarray]:
     cost = segment_costs(masses)
     # Knots lie at grid points, or behind points.
     places = grid if grid is not None else masses.centre + masses.half * masses.x
-    rows = [row for row in (own, np.repeat(own, 2)) if 0 < len(row) <= width]
+    rows = [row for row in (breakpoints, np.repeat(breakpoints, 2)) if 0 < len(row) <= width]
     for kinks in {width, max(width - 1, 1)}:
         knots = knot_bound(masses, cost, kinks).knots
         rows.append(places[np.minimum(knots, len(places) - 1)])
@@ -175,10 +177,10 @@ def upper_bound(problem: Problem, network: Network, theta: np.ndarray) -> Bound:
             raise CertificateError("the frozen parameters have other values")
     bayes = bayes_risk(problem)
     if problem.loss.name == "squared" and problem.law.finite is None:
-        found = squared_risk(problem, network, theta)
-        if found is None:
+        squared = squared_risk(problem, network, theta)
+        if squared is None:
             raise CertificateError("the network has too many kinks")
-        value, evidence = found[0] + bayes.value + bayes.error, found[1] & bayes.evidence
+        value, evidence = squared[0] + bayes.value + bayes.error, squared[1] & bayes.evidence
     else:
         rule = make_risk(problem, network)
         risk, error = jax.jit(rule.evaluate)(jnp.asarray(theta, jnp.float64))

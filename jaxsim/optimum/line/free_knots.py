@@ -107,27 +107,27 @@ def refine_free_knots(
         (grid, its bound, whether it ended by itself).
     """
     masses = masses_on(grid)
-    found = knot_bound(masses, costs(masses), kinks)
+    bound = knot_bound(masses, costs(masses), kinks)
     for _ in range(_ROUNDS):
         cells = len(grid) - 1
-        close = found.square >= _GOOD * found.attained or found.attained <= masses.negligible
+        close = bound.square >= _GOOD * bound.attained or bound.attained <= masses.negligible
         if close or kinks < 1 or cells + _PARTS > most:
-            return grid, found, True
+            return grid, bound, True
         # The next round takes about nine times as long if all cells are split.
         if budget.spent:
-            return grid, found, False
-        threshold = max(found.attained, found.square)
-        active = np.flatnonzero(found.through <= threshold)
+            return grid, bound, False
+        threshold = max(bound.attained, bound.square)
+        active = np.flatnonzero(bound.through <= threshold)
         room = (most - cells) // (_PARTS - 1)
         if len(active) > room:
-            active = active[np.argsort(found.through[active], kind="stable")[:room]]
+            active = active[np.argsort(bound.through[active], kind="stable")[:room]]
         grid = split(grid, active, _PARTS)
         masses = masses_on(grid)
         new = knot_bound(masses, costs(masses), kinks)
-        if new.square <= found.square and len(grid) - 1 == cells:
-            return grid, found, True
-        found = new
-    return grid, found, True
+        if new.square <= bound.square and len(grid) - 1 == cells:
+            return grid, bound, True
+        bound = new
+    return grid, bound, True
 
 
 def split(grid: np.ndarray, cells: np.ndarray, parts: int) -> np.ndarray:

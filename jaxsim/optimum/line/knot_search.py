@@ -75,23 +75,23 @@ def search_knots(
     model = _Model(slopes, bias, centre, half)
     starts = _starts(rows, width, low, high, centre, half)
     bounds = [(low, high)] * width
-    found: list[tuple[float, np.ndarray, np.ndarray]] = []
+    candidates: list[tuple[float, np.ndarray, np.ndarray]] = []
     # The best orientations of every row of kinks first, then those at the best kinks found.
     tries = [(knots, s) for knots in starts for _, s in model.ranked(nodes, knots)[:_EACH]]
     for _ in range(_ROUNDS):
         for knots, signs in tries:
-            found.append(model.descended(lambda _: nodes, knots, signs, bounds, 60))
+            candidates.append(model.descended(lambda _: nodes, knots, signs, bounds, 60))
             if budget.spent:
                 break
-        found.sort(key=lambda entry: entry[0])
-        done = {tuple(s) for _, _, s in found[:_EACH]}
-        ranked = model.ranked(nodes, found[0][1])
-        tries = [(found[0][1], s) for _, s in ranked if tuple(s) not in done][: 2 * _EACH]
+        candidates.sort(key=lambda entry: entry[0])
+        done = {tuple(s) for _, _, s in candidates[:_EACH]}
+        ranked = model.ranked(nodes, candidates[0][1])
+        tries = [(candidates[0][1], s) for _, s in ranked if tuple(s) not in done][: 2 * _EACH]
         if budget.spent:
             break
-    found.sort(key=lambda entry: entry[0])
+    candidates.sort(key=lambda entry: entry[0])
     polished = []
-    for _, knots, signs in _different(found)[:_POLISHED]:
+    for _, knots, signs in _different(candidates)[:_POLISHED]:
         exact = lambda t: nodes_of(problem, grid, t)  # noqa: E731
         polished.append(model.descended(exact, knots, signs, bounds, 200))
         if budget.spent:
@@ -173,16 +173,16 @@ class _Model:
             bounds=[(a / scale, b / scale) for a, b in bounds],
             options={"maxiter": iterations, "ftol": 1e-14, "gtol": 1e-12},
         )
-        found = result.x * scale
-        risk = objective(found)[0]
-        return (risk, found, signs) if risk < first else (first, knots, signs)
+        end = result.x * scale
+        risk = objective(end)[0]
+        return (risk, end, signs) if risk < first else (first, knots, signs)
 
 
 def _starts(rows, width: int, low: float, high: float, centre: float, half: float):
     """Return rows of `width` kinks: the given ones with more or fewer, equal ones, a few random."""
     ends = max(low, centre - half), min(high, centre + half)
     equal = np.linspace(*ends, width + 2)[1:-1]
-    found = [equal]
+    starts = [equal]
     rng = np.random.default_rng(width)
     for row in rows:
         row = np.clip(np.asarray(row, float), low, high)
@@ -190,11 +190,11 @@ def _starts(rows, width: int, low: float, high: float, centre: float, half: floa
             row = row[np.sort(rng.permutation(len(row))[:width])]
         extra = width - len(row)
         if extra > 0:
-            found.append(np.sort(np.concatenate([row, np.full(extra, low)])))
+            starts.append(np.sort(np.concatenate([row, np.full(extra, low)])))
             row = np.concatenate([row, rng.uniform(*ends, extra)])
-        found.append(np.sort(row))
-    found += [np.sort(rng.uniform(*ends, width)) for _ in range(3)]
-    return found
+        starts.append(np.sort(row))
+    starts += [np.sort(rng.uniform(*ends, width)) for _ in range(3)]
+    return starts
 
 
 def _different(found: list) -> list:

@@ -313,8 +313,8 @@ def _doubts(
                 nodes = target.expression.nodes
                 t = np.stack([_enclosed(n, low, high, order, decided) for n in nodes], -1)
             flat = x.reshape(-1, 1)
-            found = expression_error(target, flat, 2 * _UNIT * np.abs(flat), np)
-            error = np.asarray(found).reshape(*x.shape, -1).max(1)
+            bound = expression_error(target, flat, 2 * _UNIT * np.abs(flat), np)
+            error = np.asarray(bound).reshape(*x.shape, -1).max(1)
     elif not exact:
         evidence = estimated("the target is known by its values only")
         t = _sampled(problem, low, high, order)
@@ -325,10 +325,10 @@ def _doubts(
 
 def _enclosed(node, low: np.ndarray, high: np.ndarray, order: int, decided: bool) -> np.ndarray:
     """Return bounds on the distance to polynomials of degree order - 1 (see `risk.panels`)."""
-    found = enclose(node, low[None], high[None], order, decided)
+    enclosure = enclose(node, low[None], high[None], order, decided)
     orders = np.arange(1, order + 1)[:, None]
-    bounds = 2 * ((high - low) / 4) ** orders * found.size[1:]
-    best = np.fmin.reduce([*bounds, found.high[0] - found.low[0]])
+    bounds = 2 * ((high - low) / 4) ** orders * enclosure.size[1:]
+    best = np.fmin.reduce([*bounds, enclosure.high[0] - enclosure.low[0]])
     return np.where(np.isnan(best), np.inf, best)
 
 

@@ -103,8 +103,8 @@ def _running(rows: tuple) -> list[np.ndarray]:
     zero = np.zeros(outputs)
     state: tuple = (0.0, 0.0, 0.0, zero, zero, zero)
     states = [state]
-    for one in zip(*rows, strict=True):
-        state = appended(state, one) if state[0] > 0 else one
+    for mass in zip(*rows, strict=True):
+        state = appended(state, mass) if state[0] > 0 else mass
         states.append(state)
     return [np.array(column) for column in zip(*states, strict=True)]
 
@@ -135,19 +135,19 @@ def refine_one_kink(
         (grid, bound, whether it ended by itself).
     """
     masses = masses_on(grid)
-    found = one_kink_bound(masses)
+    bound = one_kink_bound(masses)
     for _ in range(_ROUNDS):
-        if found.square >= _GOOD * found.attained or found.attained <= masses.negligible:
-            return grid, found, True
+        if bound.square >= _GOOD * bound.attained or bound.attained <= masses.negligible:
+            return grid, bound, True
         if budget.spent:
-            return grid, found, False
-        active = np.flatnonzero(found.cells < found.attained)
+            return grid, bound, False
+        active = np.flatnonzero(bound.cells < bound.attained)
         room = (MOST_CELLS - len(grid) + 1) // 3
         if room < 1:
-            return grid, found, True
+            return grid, bound, True
         if len(active) > room:
-            active = active[np.argsort(found.cells[active], kind="stable")[:room]]
+            active = active[np.argsort(bound.cells[active], kind="stable")[:room]]
         grid = split(grid, active, 4)
         masses = masses_on(grid)
-        found = one_kink_bound(masses)
-    return grid, found, True
+        bound = one_kink_bound(masses)
+    return grid, bound, True

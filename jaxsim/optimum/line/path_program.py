@@ -189,12 +189,12 @@ class Evaluation:
             outside = (by_spread <= region.least[k]) | (by_spread > region.most[k])
 
         def total(kind: Kind) -> np.ndarray:
-            found = cost
+            sum_of_piece = cost
             if step:
-                found = found + (2 * step * f - step**2 * by_weight)
+                sum_of_piece = sum_of_piece + (2 * step * f - step**2 * by_weight)
             shift = COEFFICIENT[kind] * z[knots]
             if kind is Kind.FLAT:
-                found = found + slope**2 / by_spread
+                sum_of_piece = sum_of_piece + slope**2 / by_spread
             elif left or right:
                 d, reach = shift - step * x, 8 * _UNIT * (abs(left) + abs(right) + abs(shift))
                 if right:
@@ -213,10 +213,10 @@ class Evaluation:
                 best += reach * by_spread
                 best *= reach
                 gain -= best
-                found = found + gain
+                sum_of_piece = sum_of_piece + gain
             elif shift:
-                found = found + ((2 * shift) * slope - shift**2 * by_spread)
-            return found if outside is None else np.where(outside, np.inf, found)
+                sum_of_piece = sum_of_piece + ((2 * shift) * slope - shift**2 * by_spread)
+            return sum_of_piece if outside is None else np.where(outside, np.inf, sum_of_piece)
 
         return total
 
@@ -234,9 +234,9 @@ class Evaluation:
                 if behind != ends[1] or before not in self.layers[k]:
                     continue
                 column = self.layers[k][before] + self.costs[k](kind)[:, ends[0]]
-                own = int(column.argmin())
-                if column[own] < best or best == np.inf:
-                    best, place, phase, kinds[k] = column[own], own, before, kind
+                lowest = int(column.argmin())
+                if column[lowest] < best or best == np.inf:
+                    best, place, phase, kinds[k] = column[lowest], lowest, before, kind
             if k:
                 places[k - 1], phases[k - 1] = place + self.ranges[k - 1][0], phase
         return Path(self.pieces, places, phases, kinds, self.z)
@@ -244,9 +244,9 @@ class Evaluation:
     def through(self) -> list[np.ndarray]:
         """Return the least sums of paths through every cell of each knot [N][cells]."""
         pieces, knots = self.pieces, self.pieces.knots
-        found = [np.full(len(cells), np.inf) for cells in pieces.cells]
+        sums_of_cells = [np.full(len(cells), np.inf) for cells in pieces.cells]
         if not np.isfinite(self.value):
-            return found
+            return sums_of_cells
         behind_all: dict[int, np.ndarray] = {0: np.zeros(1)}
         for k in range(knots, 0, -1):
             ahead_all = self.layers[k]
@@ -258,5 +258,5 @@ class Evaluation:
                 new[before] = np.minimum(new[before], least) if before in new else least
             behind_all = new
             sums = [ahead_all[phase] + behind_all[phase] for phase in behind_all]
-            found[k - 1][slice(*self.ranges[k - 1])] = np.min(sums, axis=0)
-        return found
+            sums_of_cells[k - 1][slice(*self.ranges[k - 1])] = np.min(sums, axis=0)
+        return sums_of_cells

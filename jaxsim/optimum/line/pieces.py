@@ -72,13 +72,13 @@ class Pieces:
             MemoryError: for more than MOST_PAIRS pairs of cells.
         """
         self.knots, self.level = knots, level
-        found = segments(masses)
+        runs = segments(masses)
         count = len(masses.weight)
         before, after = masses.before, masses.after
         self.places = len(before)
-        between = found.cost[np.ix_(after, before)]
+        between = runs.cost[np.ix_(after, before)]
         between[np.tril_indices(self.places, -1)] = np.inf
-        forward, backward = [found.cost[0, before]], [found.cost[after, count]]
+        forward, backward = [runs.cost[0, before]], [runs.cost[after, count]]
         for _ in range(knots - 1):
             forward.append((forward[-1][:, None] + between).min(0))
             backward.append((between + backward[-1]).min(1))
@@ -89,14 +89,14 @@ class Pieces:
         low, high = masses.knots
         self.middle = [(low[cells] + high[cells]) / 2 for cells in self.cells]
         self.half = [(high[cells] - low[cells]) / 2 for cells in self.cells]
-        whole = found.spread[0, count]
+        whole = runs.spread[0, count]
         self.unit = float(whole) / (knots + 1) ** 3 / 30
-        mean = float(found.f[0, count])
-        norm = float(found.cost[0, count] + whole * found.slope[0, count] ** 2)
+        mean = float(runs.f[0, count])
+        norm = float(runs.cost[0, count] + whole * runs.slope[0, count] ** 2)
         self.slack = 64 * 2.0**-53 * (knots + 1) ** 2 * (norm + level)
         inside = after - before
-        content = inside * found.weight[before, after]
-        rows = np.stack([content, found.x[before, after], found.f[before, after] - mean])
+        content = inside * runs.weight[before, after]
+        rows = np.stack([content, runs.x[before, after], runs.f[before, after] - mean])
         self.contents = [rows[:, cells] for cells in self.cells]
         self.moments: list[Moments] = []
         sizes = [1, *(len(cells) for cells in self.cells), 1]
@@ -108,12 +108,12 @@ class Pieces:
             start = after[self.cells[k - 1]] if k else np.zeros(1, int)
             stop = before[self.cells[k]] if k < knots else np.full(1, count)
             start, stop = np.broadcast_arrays(start[:, None], np.maximum(start[:, None], stop))
-            cost = found.cost[start, stop]
+            cost = runs.cost[start, stop]
             if 0 < k < knots:
                 a, b = self.cells[k - 1], self.cells[k]
                 total = forward[k - 1][a][:, None] + cost + backward[k][b]
                 cost = np.where((a[:, None] <= b) & (total <= most), cost, np.inf)
-            self.moments.append(_moments(found, start, stop, cost, mean))
+            self.moments.append(_moments(runs, start, stop, cost, mean))
 
 
 def _moments(

@@ -102,12 +102,12 @@ def leaves(knots: int, splits: list[Split]) -> dict[int, Region]:
     Raises:
         ValueError: for a list that splits what is not there.
     """
-    found = {0: Region.whole(knots)}
+    regions = {0: Region.whole(knots)}
     for i, split in enumerate(splits):
-        if split.number not in found:
+        if split.number not in regions:
             raise ValueError("its list of splits names regions that are not there")
-        found[2 * i + 1], found[2 * i + 2] = found.pop(split.number).parts(split)
-    return found
+        regions[2 * i + 1], regions[2 * i + 2] = regions.pop(split.number).parts(split)
+    return regions
 
 
 def splits_of(rows: np.ndarray) -> list[Split]:

@@ -58,15 +58,15 @@ def _one_output(masses: Masses, output: int, everything: bool) -> Segments:
     kept = [np.zeros((n + 1, n + 1)) for _ in range(5)] if everything else [np.zeros((0, 0))] * 5
     w, x, spread, f, b, c = (np.zeros(n) for _ in range(6))
     for j in range(n):
-        own = (
+        state = (
             masses.weight[j], masses.x[j], masses.spread[j],
             masses.f[j, output], masses.slope[j, output], masses.cost[j, output],
         )  # fmt: skip
         part = slice(0, j)
         w[part], x[part], spread[part], f[part], b[part], c[part] = appended(
-            (w[part], x[part], spread[part], f[part], b[part], c[part]), own
+            (w[part], x[part], spread[part], f[part], b[part], c[part]), state
         )
-        w[j], x[j], spread[j], f[j], b[j], c[j] = own
+        w[j], x[j], spread[j], f[j], b[j], c[j] = state
         cost[: j + 1, j + 1] = c[: j + 1]
         if everything:
             for matrix, row in zip(kept, (w, x, spread, f, b), strict=True):

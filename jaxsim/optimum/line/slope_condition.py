@@ -33,6 +33,8 @@ MOST_READ = 2001
 _CELLS_EACH = 60
 _TURNS = 40
 _PARTS = 3
+_LEAST_ROOM = 20
+"""Cells that are split at once if so many can be."""
 _PIECES = ("grid", "splits", "multipliers", "goal")
 _OPEN = "open_"
 
@@ -55,8 +57,8 @@ class _State:
     def arrays(self, prefix: str) -> dict[str, np.ndarray]:
         prefix += self.tree.family.name + "_"
         rows = np.array(self.tree.splits, float).reshape(-1, 4)
-        found = self.grid, rows, self.tree.multipliers, np.array([self.goal])
-        return {prefix + name: value for name, value in zip(_PIECES, found, strict=True)}
+        values = self.grid, rows, self.tree.multipliers, np.array([self.goal])
+        return {prefix + name: value for name, value in zip(_PIECES, values, strict=True)}
 
 
 class _Search:
@@ -119,13 +121,13 @@ class _Search:
         """Split the cells through which paths below a goal lead; return whether there were any."""
         state = self.state
         cells = len(state.grid) - 1
-        room = 0 if self.finite else (MOST_CELLS - cells) // (_PARTS - 1)
-        # Better multipliers will say better where cells should be small.
-        room = min(room, max(room // 2, 20))
+        room = 0 if self.finite else max(0, MOST_CELLS - cells) // (_PARTS - 1)
+        # Half of it at a time: better multipliers will say better where cells should be small.
+        room = min(room, max(room // 2, _LEAST_ROOM))
         through = state.tree.through(pieces, pieces.places, goal)
         active = np.flatnonzero(through <= goal)
         if len(active) > room:
-            active = active[np.argsort(through[active], kind="stable")[: max(room, 0)]]
+            active = active[np.argsort(through[active], kind="stable")[:room]]
         if active.size:
             state.grid = split(state.grid, active, _PARTS)
         return len(state.grid) - 1 > cells
@@ -220,7 +222,7 @@ def slope_condition_bound(
     Raises:
         CertificateError: for arrays that describe no regions.
     """
-    found: list[Bound] = []
+    bounds: list[Bound] = []
     for family in FAMILIES:
         try:
             state = _read(arrays, family, neurons, "")
@@ -230,6 +232,6 @@ def slope_condition_bound(
             value = masses.excess(_evaluated(masses, state))
         except (ValueError, MemoryError) as error:
             raise CertificateError(str(error)) from error
-        found.append(Bound(value, masses.evidence))
-    least = min(found, key=lambda bound: bound.value)
+        bounds.append(Bound(value, masses.evidence))
+    least = min(bounds, key=lambda bound: bound.value)
     return least.value, least.evidence

@@ -62,13 +62,13 @@ def search_lower(
     condition = _has_slope_condition(family, network)
     part = budget.share(0.3) if condition else budget
     most = _MOST_WITH_CONDITION if condition else MOST_PLAIN
-    arrays["grid"], found, finished = refine_free_knots(
+    arrays["grid"], bound, finished = refine_free_knots(
         masses_on, segment_costs, grid, max(family.kinks, 0), part, most
     )
     # Steps are approached, not attained: whatever a network leaves of them is no level.
     if not condition or level is None or level <= _ZERO * masses_of(problem, grid).variance:
         return arrays, finished
-    if found.square >= GOALS[-1] * level:
+    if bound.square >= GOALS[-1] * level:
         return arrays, finished
     base = first_grid(problem, FIRST_CELLS)
     regions, _, ended = search_slope_condition(
@@ -131,13 +131,13 @@ def verify_lower(problem: Problem, network: Network, arrays: Arrays) -> tuple[Bo
         bounds.append(_with_bayes(problem, fine, square, "one ReLU neuron with any kink"))
     points = grid is None
     if family.neurons and network.outputs == 1 and (family.neurons > 1 or points):
-        found = slope_condition_bound(
+        lower_bounds = slope_condition_bound(
             lambda own: masses if points else masses_of(problem, checked_grid(problem, own)),
             family.neurons,
             arrays,
         )
-        if found is not None:
-            bounds.append(_risk_bound(problem, *found, _condition_reason(family)))
+        if lower_bounds is not None:
+            bounds.append(_risk_bound(problem, *lower_bounds, _condition_reason(family)))
     return tuple(bounds)
 
 

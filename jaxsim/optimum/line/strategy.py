@@ -76,10 +76,10 @@ class FreeKnots:
         if "theta" in arrays:
             level = excess_at(problem, network, arrays["theta"])
         if problem.loss.name == "squared":
-            found, finished = search_lower(problem, network, level, budget, arrays)
+            found_arrays, finished = search_lower(problem, network, level, budget, arrays)
         else:
-            found, finished = search_dual(problem, network, budget, arrays)
-        arrays.update(found)
+            found_arrays, finished = search_dual(problem, network, budget, arrays)
+        arrays.update(found_arrays)
         return Certificate(self.name, arrays, finished and complete)
 
     def verify(self, problem: Problem, network: Network, certificate: Certificate) -> Bounds:
