@@ -17,6 +17,7 @@ ROWS = [
     {"risk"},
     {"optimum", "theory", "training"},
     {"engines"},
+    {"design"},
     {"results", "estimation"},
     {"questions"},
     {"study"},

@@ -1,0 +1,1 @@
+"""Which initializations are trained, and with which weights."""
