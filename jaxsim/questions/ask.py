@@ -130,9 +130,11 @@ def exceedance(
     asked = []
     for subject in subjects:
         probabilities, certificates = Exceedance(subject), PermanentFailures(subject)
-        for records in results.chunks(subject.experiment):
-            probabilities.add(records)
-            certificates.add(records)
+        for stratum, records in results.parts(subject.experiment):
+            probabilities.add(records, stratum.number)
+            certificates.add(records, stratum.number)
+        for split, records in results.families(subject.experiment):
+            probabilities.add_families(records, split.stratum.number, split.size)
         answers = probabilities.finish(), certificates.finish()
         asked.append(Found(subject.experiment.label, *answers))
     wrong = contradictions(asked, brackets)
@@ -171,6 +173,7 @@ def _subjects(
             levels=known[e.hypothesis_class].levels,
             sample=_sample(results, e, files),
             events=events,
+            design=results.design(e),
         )
         for e in results.experiments
     ]
@@ -184,11 +187,14 @@ def _answered(
     experiment = subject.experiment
     questions = {name: question(subject) for name, question in QUESTIONS.items()}
     runs = diverged = 0
-    for records in results.chunks(experiment):
+    for stratum, records in results.parts(experiment):
         runs += len(records.replicate)
         diverged += int((~np.isfinite(records.risk[:, -1])).sum())
         for question in questions.values():
-            question.add(records)
+            question.add(records, stratum.number)
+    for split, records in results.families(experiment):
+        for question in questions.values():
+            question.add_families(records, split.stratum.number, split.size)
     answers = {name: question.finish() for name, question in questions.items()}
     certificates = questions[PermanentFailures.name]
     assert isinstance(certificates, PermanentFailures)
@@ -211,7 +217,7 @@ def _answered(
         steps=experiment.steps,
         checkpoints=list(experiment.checkpoints),
         runs=runs,
-        planned=sum(s.stop - s.first for s in results.planned[experiment.id]),
+        planned=results.runs_planned(experiment),
         diverged=diverged,
         risk=_risk(subject.risk, experiment.problem.over),
         optimum=OptimumAnswer.of(subject.optimum, _not_searched(subject)),
@@ -225,7 +231,7 @@ def _answered(
 def _sample(results: Results, experiment: Experiment, files: PolishedFiles) -> Sample | None:
     """Return the polished runs of an experiment that the study still has, None without any."""
     sample = files.load(experiment)
-    planned = max((s.stop for s in results.planned[experiment.id]), default=0)
+    planned = max((s.stop for s in results.planned.get(experiment.id, ())), default=0)
     theta, polished = sample.theta[:planned], [a[:planned] for a in sample.polished]
     return Sample(theta, Polished(*polished)) if len(polished[0]) else None
 

@@ -61,7 +61,7 @@ class SimultaneousBand(Question):
         self.grids = [_grid(quantity) for quantity in self.quantities]
         self.counts = [Counts.zero(len(grid), len(subject.checkpoints)) for grid in self.grids]
 
-    def add(self, records: Records) -> None:
+    def add(self, records: Records, stratum: int = 0) -> None:
         """Count the runs of a shard."""
         for place, (quantity, grid) in enumerate(zip(self.quantities, self.grids, strict=True)):
             self.counts[place] = self.counts[place] + quantity.counts(records, grid)

@@ -40,7 +40,7 @@ class Distribution(Question):
         super().__init__(subject)
         self.risks = RiskHistogram()
 
-    def add(self, records: Records) -> None:
+    def add(self, records: Records, stratum: int = 0) -> None:
         """File the last risks of a shard."""
         self.risks.add(records.risk[:, -1])
 

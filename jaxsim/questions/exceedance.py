@@ -76,7 +76,7 @@ class Exceedance(Question):
         times = len(subject.checkpoints)
         self.counts = [Counts.zero(len(q.events), times) for q in self.quantities]
 
-    def add(self, records: Records) -> None:
+    def add(self, records: Records, stratum: int = 0) -> None:
         """Count the runs of a shard."""
         rows = zip(self.counts, self.quantities, strict=True)
         self.counts = [counts + quantity.counts(records) for counts, quantity in rows]

@@ -86,7 +86,7 @@ class Grades(Question):
         self.events = [event for event in subject.asked if not event.of_error_rate]
         self.counts = np.zeros((len(KINDS), len(self.events)), np.int64)
 
-    def add(self, records: Records) -> None:
+    def add(self, records: Records, stratum: int = 0) -> None:
         """Grade the runs of a shard."""
         lower, upper = self.subject.ends
         last = records.risk[:, -1]

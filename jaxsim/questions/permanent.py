@@ -74,7 +74,7 @@ class PermanentFailures(Question):
         self.widths = np.array(subject.experiment.network.hidden, int)
         self.dead_layer = self.runs = 0
 
-    def add(self, records: Records) -> None:
+    def add(self, records: Records, stratum: int = 0) -> None:
         """Count the certificates of a shard."""
         places = self.by_bound.shape[1]
         for place, remaining in enumerate(self.remaining):

@@ -48,7 +48,7 @@ class Quantiles(Question):
         self.risks = [RiskHistogram() for _ in subject.checkpoints]
         self.gradients = RiskHistogram()
 
-    def add(self, records: Records) -> None:
+    def add(self, records: Records, stratum: int = 0) -> None:
         """File the risks of a shard."""
         for t, histogram in enumerate(self.risks):
             histogram.add(records.risk[:, t], records.error[:, t])

@@ -1,7 +1,8 @@
 """What a question is: something asked of every experiment, accumulated over its shards.
 
 A question is made for one experiment (`Subject`), is given the records of its shards one after the
-other, in any order, and returns plain data. Two of them over disjoint runs can be merged. To add
+other, in any order and with the stratum of initializations they are of, and returns plain data: the
+runs of a stratum count with its weight. Two of them over disjoint runs can be merged. To add
 one: a file with a subclass, and a line in `QUESTIONS`; its answer then stands in `answer.json`
 under its name, and its sentence, if it has one, in the report.
 """
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from jaxsim.design.stratum import Design, plain_design
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.results.polished import Sample
@@ -38,6 +40,7 @@ class Subject:
             None if they are not known.
         sample: of its runs, polished; None if there is none.
         events: all that is asked; if empty, whether the risk exceeds inf L by more than each eps.
+        design: strata of its initializations; None for the plain one.
     """
 
     experiment: Experiment
@@ -50,6 +53,12 @@ class Subject:
     levels: tuple[Bracket, ...] | None = None
     sample: Sample | None = None
     events: tuple[Event, ...] = ()
+    design: Design | None = None
+
+    @property
+    def strata(self) -> Design:
+        """The strata that records belong to."""
+        return self.design or plain_design(self.experiment)
 
     @property
     def asked(self) -> tuple[Event, ...]:
@@ -84,8 +93,17 @@ class Question(ABC):
         self.subject = subject
 
     @abstractmethod
-    def add(self, records: Records) -> None:
-        """Take the runs of a shard into account."""
+    def add(self, records: Records, stratum: int = 0) -> None:
+        """Take the runs of a shard into account, all of one stratum."""
+
+    def add_families(self, records: Records, stratum: int, size: int) -> None:  # noqa: B027
+        """Take families of clones into account, each `size` rows; most questions have no use.
+
+        Args:
+            records: whole families.
+            stratum: they begin in.
+            size: particles of a family.
+        """
 
     @abstractmethod
     def merge(self, other: Any) -> None:

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
+from jaxsim.design.stratum import Design, Stratum, plain_design
 from jaxsim.results.frame import axes_of, frame
 from jaxsim.results.store import Shard, Store
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
+
+
+@dataclass(frozen=True)
+class Split:
+    """The families of clones of one stratum: each is `size` replicates in a row.
+
+    Attributes:
+        stratum: whose initializations they begin with.
+        experiment: that trains them, with an id of its own.
+        size: particles of a family.
+        shards: planned, whole families each.
+    """
+
+    stratum: Stratum
+    experiment: Experiment
+    size: int
+    shards: Sequence[Shard]
 
 
 @dataclass(frozen=True)
@@ -21,31 +39,84 @@ class Results:
     Attributes:
         store: where the shards are.
         experiments: of the study, in its order.
-        planned: shards per experiment id, in the order of their replicates.
+        planned: shards per id of what is trained (an experiment or one of its strata), in the order
+            of their replicates; those of a pilot are not among them.
+        designs: by the experiment's id; plain where there is none.
+        splits: families of clones, by the experiment's id.
     """
 
     store: Store
     experiments: tuple[Experiment, ...]
     planned: Mapping[str, Sequence[Shard]]
+    designs: Mapping[str, Design] = field(default_factory=dict)
+    splits: Mapping[str, Sequence[Split]] = field(default_factory=dict)
+
+    def design(self, experiment: Experiment) -> Design:
+        """Return the strata of an experiment of the study."""
+        return self.designs.get(experiment.id) or plain_design(experiment)
 
     def finished(self, experiment: Experiment) -> list[Shard]:
-        """Return the shards of an experiment that are there."""
-        stored = self.store.finished(experiment.id)
-        return [shard for shard in self.planned[experiment.id] if shard.name in stored]
+        """Return the shards of an experiment that are there, stratum by stratum."""
+        return [s for stratum in self.design(experiment).strata for s in self.of_stratum(stratum)]
 
-    def chunks(self, experiment: Experiment) -> Iterator[Records]:
-        """Yield the records of an experiment, one shard at a time.
+    def of_stratum(self, stratum: Stratum) -> list[Shard]:
+        """Return the shards of a stratum that are there."""
+        return self._finished(stratum.experiment, self.planned.get(stratum.experiment.id, ()))
+
+    def _finished(self, trained: Experiment, planned: Sequence[Shard]) -> list[Shard]:
+        if not planned:
+            return []
+        stored = self.store.finished(trained.id)
+        return [shard for shard in planned if shard.name in stored]
+
+    def parts(self, experiment: Experiment) -> Iterator[tuple[Stratum, Records]]:
+        """Yield the independent runs of an experiment, one shard of a stratum at a time.
+
+        The runs of a stratum are a sample of its initializations only: they count with its weight.
 
         Raises:
             DamagedShard: for a shard that cannot be trusted.
         """
-        for shard in self.finished(experiment):
-            yield self.store.read(shard)
+        for stratum in self.design(experiment).strata:
+            for shard in self.of_stratum(stratum):
+                yield stratum, stratum.whole(self.store.read(shard))
+
+    def families(self, experiment: Experiment) -> Iterator[tuple[Split, Records]]:
+        """Yield families of clones, one shard at a time; rows of a family depend on each other.
+
+        Raises:
+            DamagedShard: for a shard that cannot be trusted.
+        """
+        for split in self.splits.get(experiment.id, ()):
+            for shard in self._finished(split.experiment, split.shards):
+                yield split, split.stratum.whole(self.store.read(shard))
+
+    def chunks(self, experiment: Experiment) -> Iterator[Records]:
+        """Yield the records of an experiment, one shard at a time, without their weights.
+
+        Raises:
+            DamagedShard: for a shard that cannot be trusted.
+        """
+        for _, records in self.parts(experiment):
+            yield records
+
+    def runs_planned(self, experiment: Experiment) -> int:
+        """Return how many independent runs the plan has for an experiment, over all strata."""
+        strata = self.design(experiment).strata
+        return sum(s.stop - s.first for k in strata for s in self.planned.get(k.experiment.id, ()))
 
     @property
     def complete(self) -> bool:
         """Whether nothing of the plan is missing."""
-        return all(len(self.finished(e)) == len(self.planned[e.id]) for e in self.experiments)
+        return all(
+            len(self.of_stratum(k)) == len(self.planned.get(k.experiment.id, ()))
+            for e in self.experiments
+            for k in self.design(e).strata
+        ) and all(
+            len(self._finished(s.experiment, s.shards)) == len(s.shards)
+            for splits in self.splits.values()
+            for s in splits
+        )
 
     def provenance(self, *facts: str) -> Counter[tuple[str, ...]]:
         """Return how many replicates were computed under each combination of some facts.
