@@ -27,7 +27,10 @@ from jaxsim.estimation.paired import (
     mcnemar,
     pair_outcomes,
 )
+from jaxsim.estimation.precision import precise
+from jaxsim.estimation.profile import likelihood_ratio
 from jaxsim.estimation.quantiles import quantile, quantile_interval, quantile_ranks
+from jaxsim.estimation.stratified import Stratified, StratifiedCounts, stratified
 
 __all__ = [
     "INTERVALS",
@@ -40,6 +43,8 @@ __all__ = [
     "PairedComparison",
     "PairedCounts",
     "RiskHistogram",
+    "Stratified",
+    "StratifiedCounts",
     "band",
     "classify",
     "clopper_pearson",
@@ -52,15 +57,18 @@ __all__ = [
     "interval_of",
     "level_intervals",
     "level_labels",
+    "likelihood_ratio",
     "liminf_bound",
     "lower_bound",
     "mcnemar",
     "mid_p",
     "outcomes",
     "pair_outcomes",
+    "precise",
     "quantile",
     "quantile_interval",
     "quantile_ranks",
+    "stratified",
     "upper_bound",
     "wilson",
 ]

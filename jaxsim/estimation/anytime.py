@@ -46,24 +46,25 @@ def confidence_sequence(
     """
     k, n = checked_counts(failures, runs)
     alpha = 1.0 - checked_level(confidence, "confidence")
-    return sequence_lower(k, n, alpha), sequence_upper(k, n, alpha)
+    return sequence_lower(k, n, alpha)[()], sequence_upper(k, n, alpha)[()]
 
 
-def sequence_lower(k: np.ndarray, n: np.ndarray, alpha: float) -> np.ndarray:
+def sequence_lower(k: np.ndarray, n: np.ndarray, alpha: float | np.ndarray) -> np.ndarray:
     """Return the lower ends of CS_n; k failures of n runs, checked before."""
     return np.where(k > 0, special.expit(_edge(k, n, alpha, -_FARTHEST)), 0.0)
 
 
-def sequence_upper(k: np.ndarray, n: np.ndarray, alpha: float) -> np.ndarray:
+def sequence_upper(k: np.ndarray, n: np.ndarray, alpha: float | np.ndarray) -> np.ndarray:
     """Return the upper ends of CS_n; k failures of n runs, checked before."""
     return np.where(k < n, special.expit(_edge(k, n, alpha, _FARTHEST)), 1.0)
 
 
-def _edge(k: np.ndarray, n: np.ndarray, alpha: float, farthest: float) -> np.ndarray:
+def _edge(k: np.ndarray, n: np.ndarray, alpha: float | np.ndarray, farthest: float) -> np.ndarray:
     """Return the log odds where log E_n = log 1/alpha, between those of S / n and the farthest."""
     constant = special.betaln(_A + k, _B + n - k) - special.betaln(_A, _B) + np.log(alpha)
     safe = np.maximum(n, 1.0)
     inside = np.clip(special.logit(k / safe), -_FARTHEST, _FARTHEST)
+    inside = np.broadcast_to(inside, np.shape(constant))
     outside = np.full_like(inside, farthest)
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2

@@ -11,6 +11,8 @@ and approximate, their coverage falls below the nominal one for some p (Brown, C
 Statistical Science 16, 2001). Wald's interval is not offered: it is empty at k = 0.
 
 All three are for one n fixed beforehand; `jaxsim.estimation.confidence_sequence` holds for all n.
+Every method has a counterpart for strata, `jaxsim.estimation.stratified`, which is the interval
+itself where there is one stratum.
 """
 
 from __future__ import annotations
@@ -25,10 +27,14 @@ from scipy import special, stats
 
 from jaxsim.arguments import text
 from jaxsim.errors import unknown
+from jaxsim.estimation.anytime import confidence_sequence
 from jaxsim.estimation.checks import checked_counts, checked_level
+from jaxsim.estimation.profile import likelihood_ratio
 
 Ends = tuple[Any, Any]
 """Lower and upper end: float64 arrays of the broadcast shape, scalars for scalars."""
+Tail = float | np.ndarray
+"""Probability of a miss on one side; an array broadcasts against the counts."""
 
 
 def clopper_pearson(failures: ArrayLike, runs: ArrayLike, confidence: float) -> Ends:
@@ -66,7 +72,7 @@ def upper_bound(failures: ArrayLike, runs: ArrayLike, confidence: float) -> Any:
     return upper_limit(failures, runs, 1 - checked_level(confidence, "confidence"))
 
 
-def lower_limit(failures: ArrayLike, runs: ArrayLike, tail: float) -> Any:
+def lower_limit(failures: ArrayLike, runs: ArrayLike, tail: Tail) -> Any:
     """Return the p with P_p(X >= k) = tail, 0 if k = 0; `tail` may be as small as 1e-300."""
     k, n = checked_counts(failures, runs)
     inside = k > 0
@@ -75,7 +81,7 @@ def lower_limit(failures: ArrayLike, runs: ArrayLike, tail: float) -> Any:
     return np.where(inside, p, 0.0)[()]
 
 
-def upper_limit(failures: ArrayLike, runs: ArrayLike, tail: float) -> Any:
+def upper_limit(failures: ArrayLike, runs: ArrayLike, tail: Tail) -> Any:
     """Return the p with P_p(X <= k) = tail, 1 if k = n; `tail` may be as small as 1e-300."""
     k, n = checked_counts(failures, runs)
     inside = k < n
@@ -85,7 +91,7 @@ def upper_limit(failures: ArrayLike, runs: ArrayLike, tail: float) -> Any:
 
 
 def _polished(
-    p: np.ndarray, a: np.ndarray, b: np.ndarray, tail: float, *, lower_tail: bool
+    p: np.ndarray, a: np.ndarray, b: np.ndarray, tail: Tail, *, lower_tail: bool
 ) -> np.ndarray:
     """Return beta quantiles after Newton steps in log p; SciPy's own are off by 1e-8 at n = 1e9."""
     with np.errstate(all="ignore"):
@@ -192,7 +198,8 @@ class Interval:
     Attributes:
         name: as a study names it.
         function: (failures, runs, confidence) -> (lower, upper).
-        rigorous: whether the coverage is at least the confidence for every n and p.
+        rigorous: whether the coverage is at least the confidence for every n and p, of a sum over
+            several strata too.
         description: one sentence for a table.
     """
 
@@ -216,6 +223,20 @@ INTERVALS: dict[str, Interval] = {
         Interval(
             "mid-p", mid_p, False,
             "approximate: exact tails with half the outcome's own probability; close on average",
+        ),
+        Interval(
+            "mover", clopper_pearson, False,
+            "Clopper-Pearson of every stratum, joined by the sum of squares of the distances to "
+            "the estimates: approximate for several strata, exact for one",
+        ),
+        Interval(
+            "profile-likelihood", likelihood_ratio, False,
+            "approximate: likelihood ratio against the chi-square law; sharp for several strata",
+        ),
+        Interval(
+            "sequence", confidence_sequence, True,
+            "confidence sequence: guaranteed however often one looks and whenever one stops; "
+            "two to three times as wide",
         ),
     )
 }  # fmt: skip
