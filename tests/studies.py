@@ -137,8 +137,16 @@ def all_bits(directory: str | Path) -> dict[str, bytes]:
     assert results.complete
     found = {}
     for experiment in results.experiments:
-        records = concatenate(list(results.chunks(experiment)))
-        assert np.array_equal(records.replicate, np.arange(opened.study.spec.replicates))
-        for name, column in zip(records._fields, records, strict=True):
-            found[f"{experiment.label}.{name}"] = np.ascontiguousarray(column).tobytes()
+        by_stratum: dict[str, list[Records]] = {}
+        for stratum, records in results.parts(experiment):
+            by_stratum.setdefault(stratum.experiment.id, []).append(records)
+        for trained, parts in by_stratum.items():
+            records = concatenate(parts)
+            name = experiment.label if trained == experiment.id else f"{experiment.label}.{trained}"
+            planned = [range(s.first, s.stop) for s in results.planned[trained]]
+            assert np.array_equal(records.replicate, np.concatenate(planned))
+            for name, column in zip(records._fields, records, strict=True):
+                found[f"{experiment.label}.{trained}.{name}"] = np.ascontiguousarray(
+                    column
+                ).tobytes()
     return found

@@ -35,6 +35,9 @@ def replay(
     experiment: Annotated[str, typer.Argument(help="Label, id or number of an experiment.")],
     replicate: Annotated[int, typer.Argument(min=0, help="Index of the replicate.")],
     every: Annotated[int, typer.Option("--every", min=1, help="Steps between observations.")] = 1,
+    stratum: Annotated[
+        int | None, typer.Option(min=0, help="Number of the stratum, where the design has some.")
+    ] = None,
     allow_code: CodeOption = False,
 ) -> None:
     """Run one replicate again, bit for bit, and write its full trajectory as CSV."""
@@ -42,7 +45,8 @@ def replay(
     from jaxsim.report.replay import print_replay
 
     runtime.configure()
-    print_replay(run_again(directory, experiment, replicate, every, allow_code), answer_console())
+    again = run_again(directory, experiment, replicate, every, allow_code, stratum)
+    print_replay(again, answer_console())
 
 
 def export(

@@ -73,7 +73,7 @@ def offer_best_runs(
         best = best_run(directory, planned)
         if best is None or _offered(files, planned, best):
             continue
-        width = directory.layouts[best.experiment.id].width
+        width = directory.layout(best.experiment).width
         if run_seconds(best.experiment) * width > part.left:
             continue
         runs = best_parameters(directory, best)
@@ -88,11 +88,13 @@ def best_run(directory: Directory, one: Search) -> BestRun | None:
     for experiment in directory.study.experiments:
         if experiment.hypothesis.key != one.of.key:
             continue
-        for shard in directory.shards(experiment):
+        for trained, shard in directory.tasks(experiment):
+            if trained.network.size != experiment.network.size:
+                continue  # strategies start from networks of the class
             last = directory.store.read(shard).risk[:, -1]
             if np.isfinite(last).any():
                 place = int(np.nanargmin(last))
-                candidate = BestRun(float(last[place]), experiment, shard.first + place)
+                candidate = BestRun(float(last[place]), trained, shard.first + place)
                 best = candidate if best is None or candidate.risk < best.risk else best
     return best
 
@@ -103,7 +105,7 @@ def best_parameters(directory: Directory, best: BestRun) -> list[np.ndarray]:
     The whole block is trained, since its width is part of the bits.
     """
     experiment = best.experiment
-    config = directory.layouts[experiment.id].config
+    config = directory.layout(experiment).config
     first = best.replicate - best.replicate % config.width
     with jax.default_device(jax.local_devices()[0]):
         engine = make_engine(experiment, config)

@@ -50,7 +50,7 @@ class Computation:
     ) -> None:
         self.store, self.experiment, self.shard = directory.store, experiment, shard
         self.device, self.deadline = device, deadline
-        self.config = directory.layouts[experiment.id].config
+        self.config = directory.layout(experiment).config
         self.engine = make_engine(experiment, self.config)
         self.checkpoint = ShardCheckpoint(
             self.store, shard, self.engine, experiment, self.config, device

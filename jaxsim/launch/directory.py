@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jaxsim.engines.registry import ENGINES, ExecutionConfig, current_name
 from jaxsim.errors import InputError
 from jaxsim.launch.layout import choose_layouts
+from jaxsim.launch.stages import FOLDER as DESIGN_FOLDER
+from jaxsim.launch.stages import Stages, Task
 from jaxsim.results.files import MANIFEST, names_in
 from jaxsim.results.provenance import jaxsim_version
 from jaxsim.results.schema import VERSION
 from jaxsim.results.store import Shard, Store
 from jaxsim.study.expand import canonical
-from jaxsim.study.plan import Layout, shards
+from jaxsim.study.plan import Layout
 from jaxsim.study.read import study_spec
 from jaxsim.study.spec import ANALYSIS_KEYS
 from jaxsim.study.study import Study
@@ -25,7 +28,7 @@ from jaxsim.training.experiment import Experiment
 
 LAYOUT_KEYS = ("engine", "width", "lanes", "shard")
 """Keys of [execution] that a new directory settles and that are kept afterwards."""
-OUR_FOLDERS = ("launch", "tasks", "partial", "optimum", "polished")
+OUR_FOLDERS = ("launch", "tasks", "partial", "optimum", "polished", DESIGN_FOLDER)
 """Folders of ours that may be there before a study is."""
 
 
@@ -37,29 +40,75 @@ class Directory:
         store: where the shards are.
         study: what is simulated.
         layouts: by experiment id.
+        replicates_before: what `replicates` was when results could be seen and it was raised.
     """
 
     store: Store
     study: Study
     layouts: dict[str, Layout]
+    replicates_before: tuple[int, ...] = ()
 
-    def planned(self) -> Iterator[tuple[Experiment, Shard]]:
-        """Yield all shards of the plan, experiment by experiment."""
+    @cached_property
+    def stages(self) -> dict[str, Stages]:
+        """What is planned of every experiment, by its id."""
+        return {
+            e.id: Stages(
+                self.store, self.study.spec, e, self.study.designs[e.id], self.layouts[e.id]
+            )
+            for e in self.study.experiments
+        }
+
+    @cached_property
+    def _of(self) -> dict[str, Experiment]:
+        """The experiment of the study that something trained belongs to, by the latter's id."""
+        return {trained: e for e in self.study.experiments for trained in self.stages[e.id].trained}
+
+    def experiment_of(self, trained: Experiment) -> Experiment:
+        """Return the experiment of the study whose stratum, or whole, is trained."""
+        return self._of.get(trained.id, trained)
+
+    def layout(self, trained: Experiment) -> Layout:
+        """Return how the blocks of an experiment or a stratum are executed."""
+        return self.layouts[self.experiment_of(trained).id]
+
+    def planned(self) -> Iterator[Task]:
+        """Yield all shards that are planned so far, with what is trained for them."""
         for experiment in self.study.experiments:
-            for shard in self.shards(experiment):
-                yield experiment, shard
+            yield from self.tasks(experiment)
+
+    def tasks(self, experiment: Experiment) -> Iterator[Task]:
+        """Yield the shards of one experiment, with what is trained for them."""
+        yield from self.stages[experiment.id].tasks()
 
     def shards(self, experiment: Experiment) -> Iterator[Shard]:
         """Yield the shards of one experiment."""
-        return shards(experiment, self.layouts[experiment.id], self.study.spec.replicates)
+        for _, shard in self.tasks(experiment):
+            yield shard
 
-    def missing(self) -> list[tuple[Experiment, Shard]]:
-        """Return the shards that the plan lists and the store lacks."""
-        absent = []
-        for experiment in self.study.experiments:
-            finished = self.store.finished(experiment.id)
-            absent += [(experiment, s) for s in self.shards(experiment) if s.name not in finished]
-        return absent
+    def missing(self, settle: bool = False) -> list[Task]:
+        """Return the shards that the plan lists and the store lacks.
+
+        Where later runs depend on earlier ones, the plan grows as the latter are there.
+
+        Args:
+            settle: whether what follows from finished runs is left in the directory for others.
+        """
+        return [task for e in self.study.experiments for task in self.stages[e.id].missing(settle)]
+
+    def outlook(self) -> int:
+        """Return how many shards are missing, with those that may still follow from others."""
+        return len(self.missing()) + sum(s.outlook() for s in self.stages.values())
+
+    def remarks(self) -> list[str]:
+        """Return sentences on how the number of runs came about."""
+        if not self.replicates_before or self.study.spec.method == "sequence":
+            return []
+        steps = " and ".join(f"{n:,}" for n in self.replicates_before)
+        return [
+            f"replicates were raised from {steps} to {self.study.spec.replicates:,} when results "
+            "could be seen: intervals for a number of runs fixed beforehand do not cover such a "
+            'choice; interval = "sequence" does'
+        ]
 
     def mixed_versions(self) -> str | None:
         """Return a sentence on experiments whose rest another version of jaxsim would compute.
@@ -69,9 +118,14 @@ class Directory:
         """
         begun: dict[str, int] = {}
         for experiment in self.study.experiments:
-            finished = self.store.finished(experiment.id)
-            known = [shard for shard in self.shards(experiment) if shard.name in finished]
-            if known and len(known) < sum(1 for _ in self.shards(experiment)):
+            shards = list(self.shards(experiment))
+            finished = {
+                name
+                for trained in self.stages[experiment.id].trained
+                for name in self.store.finished(trained)
+            }
+            known = [shard for shard in shards if shard.name in finished]
+            if known and len(known) < len(shards):
                 with contextlib.suppress(InputError):  # said when it is read
                     version = self.store.facts(known[0]).get("version.jaxsim", "unknown")
                     begun[version] = begun.get(version, 0) + 1
@@ -113,7 +167,8 @@ def bind(
             raise InputError(
                 f"output = {str(path)!r} was emptied while it was bound; run the same command again"
             )
-    manifest = _manifest(study, bound.layouts)
+    bound = _after_a_look(bound)
+    manifest = _manifest(study, bound.layouts, bound.replicates_before)
     if manifest != bound.store.manifest():
         bound.store.write_manifest(manifest)
     return bound
@@ -130,7 +185,8 @@ def peek(study: Study, path: str | Path) -> Directory | None:
     others = _other_files(store.directory)
     manifest = store.manifest()
     if manifest is not None:
-        return Directory(store, study, _recorded(study, _sound(manifest, store), store.directory))
+        layouts = _recorded(study, _sound(manifest, store), store.directory)
+        return Directory(store, study, layouts, _before(manifest))
     if others:
         raise InputError(
             f"output = {str(store.directory)!r} holds other files ({others[0]!r}) and no jaxsim "
@@ -154,7 +210,34 @@ def reopen(path: str | Path, allow_code: bool = False) -> Directory:
         )
     manifest = _sound(manifest, store)
     study = Study.from_dict(manifest["study"], allow_code=allow_code, base=manifest["base"])
-    return Directory(store, study, _recorded(study, manifest, store.directory))
+    return Directory(store, study, _recorded(study, manifest, store.directory), _before(manifest))
+
+
+def _before(manifest: dict[str, Any]) -> tuple[int, ...]:
+    """Return the numbers of replicates that were raised after results could be seen."""
+    before = manifest.get("replicates_before", [])
+    if not isinstance(before, list):
+        return ()
+    return tuple(n for n in before if type(n) is int and n > 0)
+
+
+def _after_a_look(bound: Directory) -> Directory:
+    """Return the directory, noting that its replicates are raised after a look at results.
+
+    It is none if runs of the smaller plan were still missing, or if further runs depend on looks by
+    design.
+    """
+    manifest = bound.store.manifest() or {}
+    there = manifest.get("study", {}).get("replicates")
+    spec = bound.study.spec
+    if type(there) is not int or not there < spec.replicates or spec.until is not None:
+        return bound
+    if manifest["study"].get("until") is None:
+        smaller = replace(bound, study=bound.study.replaced(replicates=there))
+        if smaller.missing():
+            return bound
+    before = (*bound.replicates_before, there)
+    return replace(bound, replicates_before=tuple(dict.fromkeys(before)))
 
 
 def _sound(manifest: Any, store: Store) -> dict[str, Any]:
@@ -186,10 +269,14 @@ def _sound(manifest: Any, store: Store) -> dict[str, Any]:
     return manifest
 
 
-def _manifest(study: Study, layouts: dict[str, Layout]) -> dict[str, Any]:
+def _manifest(
+    study: Study, layouts: dict[str, Layout], replicates_before: tuple[int, ...] = ()
+) -> dict[str, Any]:
+    raised = {"replicates_before": list(replicates_before)} if replicates_before else {}
     return {
         "schema": VERSION,
         "jaxsim": jaxsim_version(),
+        **raised,
         "study": study.spec.model_dump(mode="json"),
         "base": str(study.base) if study.base else None,
         "experiments": [

@@ -21,6 +21,7 @@ from jaxsim.errors import InputError
 from jaxsim.launch import worker_process
 from jaxsim.launch.measure import Measurement, is_remembered, lane_counts, measure
 from jaxsim.launch.request import pack
+from jaxsim.launch.stages import FIRST_LOOK, PILOT, PILOT_PART
 from jaxsim.study.plan import Layout
 from jaxsim.study.spec import ExecutionSpec
 from jaxsim.study.study import Study
@@ -32,6 +33,8 @@ SHARDS = 32
 """A shard takes about ten seconds of a device. In a short study it takes less, so that there are
 so many per experiment and workers end together; but not below a second, for each is a file."""
 LARGEST_SHARD = 65536
+STAGES = 8
+"""Parts of all runs that begin together where later runs depend on earlier ones."""
 LONG_SECONDS = 20.0
 """Work of a study, in seconds of one core, from which on processes are worth their start."""
 _FLOPS, _LEAST_SECONDS = 2e10, 4e-7  # of one core; of a step of one member, however small
@@ -47,6 +50,18 @@ def run_seconds(experiment: Experiment) -> float:
     batch = experiment.batch_size if isinstance(experiment.batch_size, int) else 256
     step = max(6 * experiment.network.size * batch / _FLOPS, _LEAST_SECONDS)
     return experiment.steps * step
+
+
+def block_runs(study: Study) -> int:
+    """Return of how many runs that begin together a block may be cut: all, or those of a stage.
+
+    Under a design that is a stratum's pilot; a first look where runs go on until they suffice.
+    """
+    replicates = study.spec.replicates
+    if study.spec.design.name != "plain":
+        strata = max(len(design.strata) for design in study.designs.values())
+        return max(min(PILOT, replicates // (PILOT_PART * strata)), 1)
+    return min(replicates, FIRST_LOOK) if study.spec.until is not None else replicates
 
 
 def choose_workers(study: Study, devices: int | None = None) -> int:
@@ -69,7 +84,9 @@ def choose_layouts(
     Raises:
         InputError: for an engine, width, number of lanes or shard that cannot be.
     """
-    execution, replicates = study.spec.execution, study.spec.replicates
+    execution, replicates = study.spec.execution, block_runs(study)
+    # A stage is shared by workers, too: what falls to one stratum is a part of all runs.
+    shared = max(study.spec.replicates // (STAGES if study.spec.staged else 1), replicates)
     cores = 1 if choose_workers(study) > 1 else runtime.cores()
     groups: dict[str, Experiment] = {}
     for experiment in study.experiments:
@@ -87,7 +104,7 @@ def choose_layouts(
     for group, experiment in groups.items():
         if group in unknown:
             announce(measuring(experiment, unknown.index(group), len(unknown)))
-        layouts[group] = _layout(experiment, replicates, execution, cores)
+        layouts[group] = _layout(experiment, replicates, shared, execution, cores)
     return {e.id: layouts[_group(e)] for e in study.experiments}
 
 
@@ -126,12 +143,21 @@ def _measure_in_subprocess(study: Study, announce: Callable[[str], None]) -> Non
 
 
 def _layout(
-    experiment: Experiment, replicates: int, execution: ExecutionSpec, cores: int
+    experiment: Experiment, together: int, replicates: int, execution: ExecutionSpec, cores: int
 ) -> Layout:
+    """Return the layout of an experiment.
+
+    Args:
+        experiment: what is trained.
+        together: runs that begin together, of which blocks are cut.
+        replicates: runs that shards are cut from.
+        execution: what the study says of it.
+        cores: of one worker.
+    """
     _require_lanes(experiment, execution)
     speed: Measurement | None = None
     if execution.width == "auto":
-        speed = measure(experiment, replicates, execution.engine, execution.lanes, cores)
+        speed = measure(experiment, together, execution.engine, execution.lanes, cores)
         config = speed.config
     else:
         config = _stated(experiment, execution.width, execution)

@@ -131,7 +131,7 @@ def _polish_experiment(
 ) -> int:
     """Return how many runs of an experiment are polished when the budget is spent."""
     sample = files.load(experiment)
-    width = directory.layouts[experiment.id].config.width
+    width = directory.layout(experiment).config.width
     while len(sample.polished.risk) < most and not budget.spent:
         done = len(sample.polished.risk)
         if done == len(sample.theta):
@@ -156,7 +156,7 @@ def final_parameters(directory: Directory, experiment: Experiment, first: int) -
 
     The whole block is trained, since its width is part of the bits.
     """
-    config = directory.layouts[experiment.id].config
+    config = directory.layout(experiment).config
     with jax.default_device(jax.local_devices()[0]):
         engine = make_engine(experiment, config)
         theta = engine.theta(advance_to_end(engine, experiment, first, config.width))

@@ -38,8 +38,9 @@ from jaxsim.launch.searches import (
     wait_seconds,
 )
 from jaxsim.launch.slurm import allocation
+from jaxsim.launch.stages import Task
 from jaxsim.launch.tasks import TaskRecord
-from jaxsim.launch.worker import Task, work
+from jaxsim.launch.worker import work_through
 from jaxsim.results.certificates import CertificateFiles
 
 
@@ -104,17 +105,16 @@ def serve(options: argparse.Namespace) -> int:
             remove_stale(directory)
 
         def observe(experiment: Any, shard: Any, records: Any, seconds: float) -> None:
-            record.shard(shard, directory.layouts[experiment.id].width, seconds)
+            record.shard(shard, directory.layout(experiment).width, seconds)
 
         study, files = directory.study, CertificateFiles(directory.store.directory)
         searches = planned_searches(study) if options.search != 0 else []
         seconds = search_seconds(study) if options.search is None else options.search
         own_searches = searches[options.index :: options.of]
-        due = share(directory.missing(), options.index, options.of)
-        wait = wait_seconds(study) if due else math.inf
+        wait = wait_seconds(study) if directory.missing(settle=True) else math.inf
         with searching(own_searches, files, seconds, deadline, _say, wait=wait):
-            work(directory, due, devices,
-                 observe, deadline)  # fmt: skip
+            work_through(directory, devices, observe, deadline,
+                         lambda tasks: share(tasks, options.index, options.of))  # fmt: skip
         missing = bool(directory.missing())
         if task and not missing:
             offer_best_runs(directory, searches, Stoppable(seconds, deadline.passed), _say)

@@ -9,11 +9,12 @@ import jax
 import numpy as np
 
 from jaxsim import arguments, runtime
+from jaxsim.design.stratum import Stratum
 from jaxsim.engines.block import run_block
 from jaxsim.engines.registry import make_engine
 from jaxsim.errors import InputError, unknown
 from jaxsim.launch.directory import Directory, reopen
-from jaxsim.launch.simulate import open_results
+from jaxsim.results.store import Shard
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
 
@@ -56,11 +57,24 @@ def find_experiment(directory: Directory, name: str) -> Experiment:
 
 
 def replay(
-    path: str | Path, experiment: str, replicate: int, every: int = 1, allow_code: bool = False
+    path: str | Path,
+    experiment: str,
+    replicate: int,
+    every: int = 1,
+    allow_code: bool = False,
+    stratum: int | None = None,
 ) -> Replay:
     """Run one replicate of a directory's study again and observe it every `every` steps.
 
     The whole block is run, since its width is part of the bits.
+
+    Args:
+        path: of the directory.
+        experiment: label, id or number.
+        replicate: its index, of the stratum where there are strata.
+        every: steps between observations.
+        allow_code: whether the study's own code may be imported.
+        stratum: number of the stratum of a design.
 
     Raises:
         InputError: for an unknown experiment or a replicate that is not part of the plan.
@@ -72,34 +86,69 @@ def replay(
     directory = reopen(path, allow_code)
     runtime.configure(None, directory.study.spec.execution.matmul_precision)
     chosen = find_experiment(directory, experiment)
-    replicates = directory.study.spec.replicates
-    if replicate >= replicates:
+    trained = _trained(directory, chosen, stratum)
+    chosen, part = trained.experiment, "the study" if stratum is None else f"stratum {stratum}"
+    planned = [s for e, s in directory.tasks(directory.experiment_of(chosen)) if e.id == chosen.id]
+    if not any(s.first <= replicate < s.stop for s in planned):
         raise InputError(
-            f"replicate = {replicate} is not part of the study; accepted: 0 to {replicates - 1}"
+            f"replicate = {replicate} is not part of {part}; accepted: {_ranges(planned)}"
         )
-    config = directory.layouts[chosen.id].config
+    layout = directory.layout(chosen)
+    config = layout.config
     steps = tuple(sorted({*range(0, chosen.steps + 1, every), *chosen.checkpoints}))
-    first = replicate - replicate % config.width
+    # Blocks begin with their shard.
+    begin = next(s.first for s in planned if s.first <= replicate < s.stop)
+    first = replicate - (replicate - begin) % config.width
     with jax.default_device(jax.local_devices()[0]):
         engine = make_engine(chosen, config)
         block = run_block(engine, chosen, first, config.width, checkpoints=steps)
     row = Records(*(column[replicate - first : replicate - first + 1] for column in block))
-    return Replay(
-        chosen, replicate, steps, row, _agrees(directory, chosen, replicate, steps, row), Path(path)
-    )
+    agrees = _agrees(directory, planned, chosen, replicate, steps, row)
+    return Replay(chosen, replicate, steps, trained.whole(row), agrees, Path(path))
+
+
+def _trained(directory: Directory, chosen: Experiment, number: int | None) -> Stratum:
+    """Return the stratum that is meant, or the only one.
+
+    Raises:
+        InputError: if none is stated where there are several, or it is not one of them.
+    """
+    design = directory.study.designs[chosen.id]
+    if design.plain and number is not None:
+        raise InputError(
+            f"stratum = {number} is not accepted: the design is plain; accepted: no stratum"
+        )
+    if design.plain:
+        return design.strata[0]
+    last = len(design.strata) - 1
+    if number is None or not 0 <= number <= last:
+        given = "is missing" if number is None else f"= {number} is not accepted"
+        raise InputError(f"stratum {given}; accepted: 0 to {last}, the strata of the design")
+    return design.strata[number]
+
+
+def _ranges(planned: list[Shard]) -> str:
+    """Return the replicates of shards, as a range or two."""
+    ranges: list[list[int]] = []
+    for shard in sorted(planned, key=lambda s: s.first):
+        if ranges and ranges[-1][1] == shard.first:
+            ranges[-1][1] = shard.stop
+        else:
+            ranges.append([shard.first, shard.stop])
+    return ", ".join(f"{first} to {stop - 1}" for first, stop in ranges) or "none so far"
 
 
 def _agrees(
     directory: Directory,
+    planned: list[Shard],
     experiment: Experiment,
     replicate: int,
     steps: tuple[int, ...],
     row: Records,
 ) -> bool | None:
-    results = open_results(directory)
-    for shard in results.finished(experiment):
-        if shard.first <= replicate < shard.stop:
-            recorded = results.store.read(shard)
+    for shard in planned:
+        if shard.first <= replicate < shard.stop and directory.store.has(shard):
+            recorded = directory.store.read(shard)
             recorded_risk = recorded.risk[replicate - shard.first]
             replayed_risk = row.risk[0, np.searchsorted(steps, experiment.checkpoints)]
             return recorded_risk.tobytes() == replayed_risk.tobytes()

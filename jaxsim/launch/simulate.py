@@ -26,12 +26,11 @@ from jaxsim.launch.directory import Directory, bind
 from jaxsim.launch.layout import choose_workers
 from jaxsim.launch.polishing import polish_runs, polish_seconds
 from jaxsim.launch.searches import planned_searches, search_seconds, searching, wait_seconds
-from jaxsim.launch.worker import work
+from jaxsim.launch.worker import work_through
 from jaxsim.optimum.strategy import Budget
 from jaxsim.results.certificates import CertificateFiles
 from jaxsim.results.results import Results
 from jaxsim.results.store import DamagedShard, Shard
-from jaxsim.study.plan import shards
 from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
@@ -108,12 +107,16 @@ def simulate(
     if mixed is not None:
         progress.say(f"warning: {mixed}")
     searches, seconds = planned_searches(study), search_seconds(study)
-    # A worker that finds nothing to do costs its start.
-    workers = min(workers or choose_workers(study, devices), max(len(missing), 1))
+    workers = workers or choose_workers(study, devices)
+    if not study.spec.staged:
+        workers = min(workers, max(len(missing), 1))  # one with nothing to do costs its start
     total = study.spec.replicates * len(study.experiments)
+    due = sum(s.stop - s.first for _, s in missing)
+    if study.spec.staged and missing:
+        due = total - (sum(s.stop - s.first for _, s in directory.planned()) - due)
     chosen = runtime.choose_devices(devices) if workers == 1 else []
     parallel = len(chosen) or workers * (devices or 1)
-    progress.start(directory, sum(s.stop - s.first for _, s in missing), total, parallel)
+    progress.start(directory, due, total, parallel)
     try:
         if workers > 1:
             _processes(directory, workers, devices, progress, seconds if searches else 0.0)
@@ -128,9 +131,8 @@ def simulate(
             limit = min(seconds, wait)
             with searching(searches, files, seconds, deadline, progress.say, still, wait):
                 if missing:
-                    work(
+                    work_through(
                         directory,
-                        missing,
                         chosen,
                         lambda experiment, shard, records, _: progress.shard(
                             experiment, shard, records
@@ -148,14 +150,15 @@ def simulate(
 
 def open_results(directory: Directory) -> Results:
     """Return the results of a directory, as far as they are finished."""
-    replicates = directory.study.spec.replicates
+    planned = {}
+    for experiment in directory.study.experiments:
+        planned |= directory.stages[experiment.id].counted()
     return Results(
         store=directory.store,
         experiments=directory.study.experiments,
-        planned={
-            e.id: list(shards(e, directory.layouts[e.id], replicates))
-            for e in directory.study.experiments
-        },
+        planned=planned,
+        designs=directory.study.designs,
+        remarks=directory.remarks(),
     )
 
 
@@ -279,7 +282,7 @@ def _watch(
         for experiment, shard in finished:
             progress.shard(experiment, shard, directory.store.read(shard))
         done = {shard for _, shard in finished}
-        waiting = [task for task in waiting if task[1] not in done]
+        waiting = [task for task in waiting if task[1] not in done] or directory.missing()
         if not alive or not (waiting or searching):
             return waiting
         if not waiting and not announced:

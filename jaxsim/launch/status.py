@@ -27,7 +27,8 @@ class ExperimentProgress:
 
     Attributes:
         experiment: which one.
-        planned: its runs.
+        planned: its runs, as far as it is settled which follow.
+        open: whether more may follow from what these show.
         done: those in finished shards.
         diverged: of the finished ones; None if a shard does not say.
         damaged: shards that cannot be read.
@@ -38,6 +39,7 @@ class ExperimentProgress:
     done: int
     diverged: int | None
     damaged: int
+    open: bool = False
 
 
 @dataclass
@@ -126,8 +128,10 @@ def _progress(
 ) -> ExperimentProgress:
     planned = done = damaged = 0
     diverged: int | None = 0
-    finished = directory.store.finished(experiment.id)
-    for shard in directory.shards(experiment):
+    stages = directory.stages[experiment.id]
+    settled = stages.known()
+    finished = {name for trained in stages.trained for name in directory.store.finished(trained)}
+    for _, shard in stages.tasks(settled):
         runs = shard.stop - shard.first
         planned += runs
         if shard.name not in finished:
@@ -143,7 +147,8 @@ def _progress(
         devices[facts.get("device_kind", "unknown")] += runs
         known = _count(facts.get("diverged", ""), runs)
         diverged = None if known is None or diverged is None else diverged + known
-    return ExperimentProgress(experiment, planned, done, diverged, damaged)
+    more = not settled[-1].final
+    return ExperimentProgress(experiment, planned, done, diverged, damaged, more)
 
 
 def _count(text: str, most: int) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +20,8 @@ from jaxsim.engines.block import Stopped
 from jaxsim.launch.computation import Computation, Observer
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import Directory
-from jaxsim.results.store import Shard
+from jaxsim.launch.stages import Task
 from jaxsim.runtime import Device
-from jaxsim.training.experiment import Experiment
-
-Task = tuple[Experiment, Shard]
 
 
 @dataclass
@@ -55,6 +52,30 @@ class Queue:
             # Everything has an owner: help where most is left, from the far end.
             longest = max(self._groups.values(), key=len, default=None)
             return longest.pop() if longest else None
+
+
+def work_through(
+    directory: Directory,
+    devices: Sequence[Device],
+    observe: Observer = lambda experiment, shard, records, seconds: None,
+    deadline: Deadline | None = None,
+    order: Callable[[list[Task]], list[Task]] = lambda tasks: tasks,
+) -> None:
+    """Compute what is missing, stage by stage: what follows depends on what was found.
+
+    Args:
+        directory: of the study.
+        devices: to compute on.
+        observe: told of finished shards.
+        deadline: when to stop.
+        order: in which this worker takes the tasks of a stage.
+
+    Raises:
+        InputError: as `work`.
+    """
+    deadline = deadline or Deadline()
+    while not deadline.passed() and (tasks := directory.missing(settle=True)):
+        work(directory, order(tasks), devices, observe, deadline)
 
 
 def work(

@@ -100,7 +100,12 @@ def analyse(
         confidence=confidence,
         interval=interval,
         contradictions=contradicting,
-        warnings=[*given, *_of_other_versions(versions), *_of_certificates(known.values())],
+        warnings=[
+            *given,
+            *results.remarks,
+            *_of_other_versions(versions),
+            *_of_certificates(known.values()),
+        ],
         experiments=answered,
         pairs=pairs,
         spreads=spreads([e for e in answered if e.runs], pairs, confidence),

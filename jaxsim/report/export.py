@@ -115,8 +115,8 @@ def _rows(results: Results, path: Path, file_format: str) -> None:
     writer = None
     with open(path, "wb") as file:
         for experiment, grid_columns in zip(results.experiments, axes, strict=True):
-            for records in results.chunks(experiment):
-                rows = frame(experiment, records, grid_columns, layers, over)
+            for records, stratum, share in results.weighted(experiment):
+                rows = frame(experiment, records, grid_columns, layers, over, stratum, share)
                 if file_format == "parquet":
                     _settle(rows, axes)
                 if file_format == "csv":

@@ -55,6 +55,7 @@ class ConsoleProgress(Observer):
         self.missing, self.total, self.done = missing, total, 0
         self.begin = time.monotonic()
         self.throughput, self.runs = Throughput(parallel), Throughput(parallel)
+        self.directory, self.weighted = directory, directory.study.spec.design.name != "plain"
         self.work_left = sum((s.stop - s.first) * work_of(e) for e, s in directory.missing())
         self.risks: dict[str, RiskHistogram] = {}
         self.labels = {e.id: e.label for e in directory.study.experiments}
@@ -80,6 +81,7 @@ class ConsoleProgress(Observer):
         self.work_left -= runs * work_of(experiment)
         self.throughput.add(runs * work_of(experiment), elapsed)
         self.runs.add(runs, elapsed)
+        experiment = self.directory.experiment_of(experiment)
         last = records.risk[:, -1]
         if self.event.of_error_rate:
             last = np.where(np.isfinite(last), records.error_rate[:, -1, 0], np.nan)
@@ -94,9 +96,10 @@ class ConsoleProgress(Observer):
         elif time.monotonic() - self.last > PLAIN_SECONDS:
             self.last = time.monotonic()
             shown = "; ".join(f"{label} {text}" for label, text in self._estimates())
+            preview = f"; {self.preview}: {shown}" if shown else ""
             self.say(
                 f"{self.total - self.missing + self.done:,} of {self.total:,} runs, "
-                f"{self._note()}; {self.preview}: {shown}"
+                f"{self._note()}{preview}"
             )
 
     def stop(self) -> None:
@@ -112,7 +115,9 @@ class ConsoleProgress(Observer):
         return f"{runs:,.0f} runs/s, {duration(max(self.work_left, 0.0) / rate)} left"
 
     def _estimates(self) -> list[tuple[str, str]]:
-        rows = []
+        rows: list[tuple[str, str]] = []
+        if self.weighted:
+            return rows  # runs of strata, which count by their weights
         for name, risks in itertools.islice(self.risks.items(), SHOWN):
             best = self.known[self.classes[name]] if self.above_best else 0.0
             failures, _ = risks.count_above(best + self.event.threshold)
@@ -124,7 +129,7 @@ class ConsoleProgress(Observer):
     def _view(self) -> Table:
         table = Table.grid(padding=(0, 2))
         table.add_row(self.bar)
-        if self.risks:
+        if self.risks and not self.weighted:
             inner = Table(
                 "experiment",
                 self.preview,

@@ -39,6 +39,12 @@ def sentences(found: Status) -> list[str]:
     if found.experiments:
         share = found.done / found.planned
         lines = [f"{found.done:,} of {found.planned:,} runs are there ({share:.1%})."]
+    still_open = sum(e.open for e in found.experiments)
+    if still_open:
+        lines.append(
+            f"Of {still_open:,} experiment{'s' if still_open > 1 else ''} more runs may follow: "
+            "how many depends on what these show."
+        )
     if found.searched:
         lines.append(
             f"{found.searched:,} of {found.searches:,} problems with their networks have "

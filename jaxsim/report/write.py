@@ -45,7 +45,7 @@ def write_report(
         results,
         spec.asking,
         spec.confidence,
-        spec.interval,
+        spec.method,
         spec.name,
         spec.title,
         study.warnings,

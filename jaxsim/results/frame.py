@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jaxsim.design.stratum import Stratum
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records, Status
 
@@ -25,6 +26,10 @@ LAW = "the law of X"
 COLUMNS = {
     "experiment": "label of the experiment",
     "replicate": "index of the training run; part of its identity",
+    "stratum": "number of the stratum of initializations that the run is of; no column under the "
+    "plain design",
+    "probability": "share of the law of the initialization that the run stands for: the stratum's "
+    "probability over its runs; sums of it are estimates; no column under the plain design",
     "status": "how the run ended: ok or diverged",
     "diverged_step": "first step found to be infinite or not a number; -1 if none",
     "n": "number of training steps at this checkpoint",
@@ -55,6 +60,8 @@ def frame(
     axes: Mapping[str, Axis] | None = None,
     layers: int | None = None,
     over: bool = False,
+    stratum: Stratum | None = None,
+    share: float = 0.0,
 ) -> pd.DataFrame:
     """Return one row per replicate and checkpoint of some records, with the columns of `COLUMNS`.
 
@@ -64,7 +71,10 @@ def frame(
         axes: its values of the keys in which experiments differ (`axes_of`).
         layers: hidden layers that get a column, those that it lacks empty; None for its own.
         over: whether there is a column `risk_over` even without a data set.
+        stratum: that the records are of; None under the plain design.
+        share: of the law of the initialization that each of them stands for.
     """
+    trained = experiment if stratum is None else stratum.experiment
     rows, checkpoints = records.risk.shape
 
     def repeated(values: np.ndarray) -> np.ndarray:
@@ -79,8 +89,11 @@ def frame(
     columns: dict[str, Any] = {"experiment": np.repeat(experiment.label, rows * checkpoints)}
     for key, value in (axes or {}).items():
         columns.setdefault(key, np.repeat(np.array([value], object), rows * checkpoints))
+    columns["replicate"] = repeated(records.replicate)
+    if stratum is not None:
+        columns["stratum"] = np.full(rows * checkpoints, stratum.number, np.int64)
+        columns["probability"] = np.full(rows * checkpoints, share)
     columns |= {
-        "replicate": repeated(records.replicate),
         "status": repeated(np.array([Status(s).name.lower() for s in records.status])),
         "diverged_step": repeated(records.diverged_step),
         "n": np.tile(experiment.checkpoints, rows),
@@ -106,7 +119,7 @@ def frame(
     columns["gradient_norm"] = at_last(norm, "Float64")
     columns["dead_layer"] = at_last(records.dead_layer, "Int32")
     columns["dead_neurons"] = at_last(records.dead_neurons, "Int32")
-    columns["seed_path"] = repeated(np.array([experiment.seed_path(r) for r in records.replicate]))
+    columns["seed_path"] = repeated(np.array([trained.seed_path(r) for r in records.replicate]))
     return pd.DataFrame(columns)
 
 

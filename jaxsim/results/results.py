@@ -43,6 +43,7 @@ class Results:
             of their replicates; those of a pilot are not among them.
         designs: by the experiment's id; plain where there is none.
         splits: families of clones, by the experiment's id.
+        remarks: sentences on how the number of runs came about.
     """
 
     store: Store
@@ -50,6 +51,7 @@ class Results:
     planned: Mapping[str, Sequence[Shard]]
     designs: Mapping[str, Design] = field(default_factory=dict)
     splits: Mapping[str, Sequence[Split]] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
     def design(self, experiment: Experiment) -> Design:
         """Return the strata of an experiment of the study."""
@@ -80,6 +82,18 @@ class Results:
         for stratum in self.design(experiment).strata:
             for shard in self.of_stratum(stratum):
                 yield stratum, stratum.whole(self.store.read(shard))
+
+    def weighted(self, experiment: Experiment) -> Iterator[tuple[Records, Stratum | None, float]]:
+        """Yield records with their stratum and the share of the law that each run stands for.
+
+        Without strata there is None in their place.
+        """
+        if self.design(experiment).plain:
+            yield from ((records, None, 0.0) for records in self.chunks(experiment))
+            return
+        for stratum, records in self.parts(experiment):
+            runs = sum(shard.stop - shard.first for shard in self.of_stratum(stratum))
+            yield records, stratum, stratum.probability / runs
 
     def families(self, experiment: Experiment) -> Iterator[tuple[Split, Records]]:
         """Yield families of clones, one shard at a time; rows of a family depend on each other.
@@ -141,9 +155,9 @@ class Results:
         layers = max((len(e.network.hidden) for e in self.experiments), default=0)
         over = any(e.problem.over for e in self.experiments)
         frames = [
-            frame(experiment, records, axes, layers, over)
+            frame(experiment, records, axes, layers, over, stratum, share)
             for experiment, axes in zip(self.experiments, axes_of(self.experiments), strict=True)
-            for records in self.chunks(experiment)
+            for records, stratum, share in self.weighted(experiment)
         ]
         if not frames:
             return pd.DataFrame()

@@ -38,19 +38,21 @@ class Layout:
             raise ValueError(f"shard = {self.shard} is not a multiple of width = {self.width}")
 
 
-def shards(experiment: Experiment, layout: Layout, replicates: int) -> Iterator[Shard]:
-    """Yield the shards that hold replicates 0, ..., replicates - 1 of an experiment.
+def shards(
+    experiment: Experiment, layout: Layout, replicates: int, begin: int = 0
+) -> Iterator[Shard]:
+    """Yield the shards that hold replicates begin, ..., replicates - 1 of an experiment.
 
     Raises:
         InputError: if they would be too many files.
     """
-    count = -(-replicates // layout.shard)
+    count = -(-(replicates - begin) // layout.shard)
     if count > MOST_SHARDS:
         raise InputError(
             f"execution.shard = {layout.shard} cuts {replicates:,} replicates into {count:,} "
             f"files; accepted: up to {MOST_SHARDS:,}, with a larger shard"
         )
-    for first in range(0, replicates, layout.shard):
+    for first in range(begin, replicates, layout.shard):
         yield Shard(
             experiment=experiment.id,
             first=first,

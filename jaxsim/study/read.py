@@ -186,6 +186,8 @@ def _sentence(error: ValidationError, where: str) -> InputError:
         for e in problems
         if [str(p) for p in e["loc"] if not _is_union_tag(p)] == place
     ]
+    if not key:  # two keys that do not go together, which the reason names
+        return InputError("; or ".join(reasons))
     return InputError(f"{key} = {first['input']!r} is not accepted: {'; or '.join(reasons)}")
 
 

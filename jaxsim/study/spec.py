@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_serializer
+from pydantic import BeforeValidator, Field, field_validator, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from jaxsim.engines.registry import ENGINES, current_name
 from jaxsim.questions.events import Asked, Event, events_of
+from jaxsim.study.design_spec import Design, DesignSpec, UntilSpec
 from jaxsim.study.experiment_spec import ExperimentSpec
 from jaxsim.study.section import Section, Table
 from jaxsim.study.slurm_spec import SlurmSpec
@@ -123,7 +124,20 @@ class StudySpec(ExperimentSpec):
         default=0, description="all random numbers derive from it"
     )
     replicates: Annotated[int, Field(ge=1, le=2**32)] = Field(
-        default=1024, description="independent training runs of each experiment"
+        default=1024,
+        description="independent training runs of each experiment; under a design over all strata, "
+        "with `until` at most",
+    )
+    design: Design = Field(
+        default_factory=DesignSpec,
+        description='"plain", "strata" or "splitting", or a table of name and options: which '
+        "initializations are trained, and with which weights",
+    )
+    until: UntilSpec | None = Field(
+        default=None,
+        description="{ half_width = 0.01 } or { relative = 0.1 }: runs go on until the intervals "
+        "of all events at the last step are so narrow; they are confidence sequences then, which "
+        "hold however often one looks",
     )
     epsilon: list[Annotated[float, Field(ge=0)]] = Field(
         default_factory=lambda: [0.001, 0.01, 0.1],
@@ -176,12 +190,41 @@ class StudySpec(ExperimentSpec):
                 joined[kind] = levels if both else [*_listed(before), *_listed(levels)]
         return joined
 
+    @model_validator(mode="after")
+    def _agree(self) -> StudySpec:
+        """Refuse what would have no effect beside something else."""
+        if self.until is not None and self.interval not in ("clopper-pearson", "sequence"):
+            raise PydanticCustomError(
+                "no_effect",
+                "interval = '{interval}' has no effect with until, whose intervals hold at every "
+                "look; accepted: 'sequence', or no key",
+                {"interval": self.interval},
+            )
+        if self.levels.runs and self.design.name != "plain":
+            raise PydanticCustomError(
+                "no_effect",
+                "levels.runs = {runs} has no effect with the design '{name}', whose runs are no "
+                "sample of one law; accepted: 0, or the design 'plain'",
+                {"runs": self.levels.runs, "name": self.design.name},
+            )
+        return self
+
     @model_serializer(mode="wrap")
     def _as_asked(self, handler: Any) -> dict[str, Any]:
         """Leave out `events` where they are not stated, and the `epsilon` that they replace."""
         dumped = handler(self)
         dumped.pop("events" if dumped.get("events") is None else "epsilon", None)
         return dumped
+
+    @property
+    def staged(self) -> bool:
+        """Whether later runs depend on what earlier ones showed."""
+        return self.until is not None or self.design.name != "plain"
+
+    @property
+    def method(self) -> str:
+        """Name of the method of intervals: runs that stop by a look at them need a sequence."""
+        return "sequence" if self.until is not None else self.interval
 
     @property
     def asking(self) -> Asked:
@@ -208,6 +251,7 @@ QUESTIONS = ("title", "epsilon", "events", "confidence", "interval")
 ANALYSIS_KEYS = (
     "title",
     "replicates",
+    "until",
     "epsilon",
     "events",
     "confidence",

@@ -11,6 +11,8 @@ from typing import Any
 from jaxsim import runtime
 from jaxsim.arguments import flag
 from jaxsim.arguments import path as path_of
+from jaxsim.design.make import make_design
+from jaxsim.design.stratum import Design
 from jaxsim.errors import InputError
 from jaxsim.questions.warnings import study_warnings
 from jaxsim.study.build import build_experiment, require_askable
@@ -54,6 +56,15 @@ class Study:
     def warnings(self) -> tuple[str, ...]:
         """Sentences that a reader of the study's numbers should know."""
         return study_warnings(self.experiments)
+
+    @cached_property
+    def designs(self) -> dict[str, Design]:
+        """The strata of every experiment, by its id.
+
+        Raises:
+            InputError: if an experiment does not permit the design, with the reason.
+        """
+        return {e.id: make_design(self.spec.design.name, e) for e in self.experiments}
 
     @classmethod
     def load(
@@ -135,7 +146,12 @@ class Study:
         runtime.require_device()
         context = Context(spec.seed, tuple(spec.paired), base, allow_code, spec.asked)
         built = [build_experiment(v, context) for v in variations(spec)]
-        return cls(spec, tuple(built), base, allow_code)
+        study = cls(spec, tuple(built), base, allow_code)
+        if spec.design.name != "plain":
+            assert (
+                study.designs
+            )  # what an experiment does not permit is said before anything is run
+        return study
 
 
 def _whole(folder: Path) -> Path:

@@ -215,7 +215,7 @@ def test_a_worker_that_is_interrupted_has_not_failed(tmp_path, monkeypatch):
     bind(study(), tmp_path / "out")
     handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)}
     monkeypatch.setattr(sys, "argv", ["worker", str(tmp_path / "out")])
-    monkeypatch.setattr(process, "work", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(process, "work_through", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     try:
         assert process.main() == process.TERMINATED
     finally:

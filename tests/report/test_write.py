@@ -255,7 +255,7 @@ class LargestRisk(Question):
         super().__init__(subject)
         self.value = 0.0
 
-    def add(self, records):
+    def add(self, records, stratum=0):
         self.value = max(self.value, float(records.risk[:, -1].max()))
 
     def merge(self, other):

@@ -140,7 +140,7 @@ def _needed(
     """Return the settings with no more tasks than there is work for; None if there is none."""
     if planned is None:
         return settings
-    missing, what = len(planned.missing()), "shards are missing"
+    missing, what = planned.outlook(), "shards are missing"
     if not missing:
         missing, what = _besides(planned), "searches and experiments are left"
         if not missing:

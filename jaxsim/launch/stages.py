@@ -1,0 +1,381 @@
+"""Which runs come next: a pilot, what it allocates, and further looks until the answer is precise.
+
+Later stages are a function of the records of earlier ones and of nothing else: no clock, no search
+for inf L, no worker has a part in them. A run fails here if its risk exceeds what these records
+themselves know of inf L: the bracket that needs no search, closed by their best run. Whoever finds
+a stage finished computes the next one, to the same numbers, and leaves it for all:
+
+    DIR/design/<experiment>-<replicates>-<stage>.json
+
+The pilot of a stratum has replicates from 2^31 on, the others count from 0: a larger pilot or
+budget extends what there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from jaxsim.design.stratum import Design
+from jaxsim.errors import InputError
+from jaxsim.estimation.counts import classify
+from jaxsim.estimation.stratified import StratifiedCounts, stratified
+from jaxsim.questions.quantities import Quantity, quantities
+from jaxsim.questions.question import Subject
+from jaxsim.results.files import create_atomically, read_regular
+from jaxsim.results.store import Shard, Store
+from jaxsim.risk import make_risk
+from jaxsim.study.expand import canonical
+from jaxsim.study.plan import Layout, shards
+from jaxsim.study.spec import StudySpec
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records
+
+FOLDER = "design"
+PILOT_FIRST = 2**31
+"""The first replicate of a pilot."""
+PILOT, PILOT_PART = 256, 8
+"""Runs of a stratum's pilot, unless so many parts of the replicates are fewer."""
+FIRST_LOOK = 256
+"""Runs before the first look at a plain experiment."""
+LEAST_GROWTH, MOST_GROWTH = 1.1, 4.0
+"""Of the runs between two looks: rare enough that looks cost nothing."""
+MOST_STAGES = 200
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is planned up to some point.
+
+    Attributes:
+        number: from 0.
+        pilot: runs of every stratum's pilot, [S].
+        stops: one past the last of the other replicates, [S].
+        families: of clones, [S].
+        guards: families that are split the other way, [S].
+        twist: tables that families are split by; None without any.
+        final: whether no stage follows.
+        reason: why not, for reports.
+    """
+
+    number: int
+    pilot: tuple[int, ...]
+    stops: tuple[int, ...]
+    families: tuple[int, ...]
+    guards: tuple[int, ...]
+    twist: dict[str, Any] | None = None
+    final: bool = False
+    reason: str = ""
+
+
+Task = tuple[Experiment, Shard]
+
+
+class Stages:
+    """The stages of one experiment in a directory.
+
+    Args:
+        store: of the study.
+        spec: of the study.
+        experiment: whose runs they are.
+        design: its strata.
+        layout: of its blocks and shards.
+    """
+
+    def __init__(
+        self, store: Store, spec: StudySpec, experiment: Experiment, design: Design, layout: Layout
+    ) -> None:
+        self.store, self.spec, self.experiment = store, spec, experiment
+        self.design, self.layout = design, layout
+
+    @property
+    def trained(self) -> list[str]:
+        """Ids of all that is trained for it."""
+        return [stratum.experiment.id for stratum in self.design.strata]
+
+    @property
+    def staged(self) -> bool:
+        """Whether later runs depend on earlier ones."""
+        return self.spec.until is not None or not self.design.plain
+
+    def known(self, write: bool = False) -> list[Stage]:
+        """Return the stages that are settled: the next one is as soon as all runs before are there.
+
+        Args:
+            write: whether a stage that is settled now is left in the directory.
+
+        Raises:
+            InputError: if a shard that decides cannot be trusted.
+        """
+        stages = [self._first]
+        while not stages[-1].final:
+            following = self._read(len(stages))
+            if following is None:
+                if any(True for _ in self._missing_of(self.tasks(stages))):
+                    break
+                following = self._next(stages)
+                if write:
+                    self._leave(following)
+            stages.append(following)
+        return stages
+
+    def tasks(self, stages: Sequence[Stage] | None = None) -> Iterator[Task]:
+        """Yield what is trained and its shards, up to the last settled stage."""
+        stages = self.known() if stages is None else stages
+        for k in range(len(self.design.strata)):
+            yield from self._pilot(stages[-1], k)
+            yield from self._main(stages, k)
+
+    def missing(self, write: bool = False) -> list[Task]:
+        """Return the tasks of settled stages whose shards are not there."""
+        return list(self._missing_of(self.tasks(self.known(write))))
+
+    def outlook(self) -> int:
+        """Return about how many shards may follow the settled stages, at most."""
+        last = self.known()[-1]
+        if last.final:
+            return 0
+        left = self.spec.replicates - sum(last.pilot) - sum(last.stops)
+        return max(-(-left // self.layout.shard), len(self.design.strata))
+
+    def counted(self) -> dict[str, list[Shard]]:
+        """Return the shards whose runs estimates count, by the id of what is trained.
+
+        A pilot decides how many others there are, so that it counts only with intervals that hold
+        at every look.
+        """
+        stages = self.known()
+        counted: dict[str, list[Shard]] = {}
+        for k, stratum in enumerate(self.design.strata):
+            pilot = self._pilot(stages[-1], k) if self.spec.until is not None else ()
+            tasks = [*pilot, *self._main(stages, k)]
+            counted[stratum.experiment.id] = [shard for _, shard in tasks]
+        return counted
+
+    @cached_property
+    def _first(self) -> Stage:
+        budget, strata = self.spec.replicates, len(self.design.strata)
+        nothing = (0,) * strata
+        if not self.staged:
+            return Stage(0, (0,), (budget,), (0,), (0,), final=True)
+        if self.design.plain:
+            first = min(budget, _rounded(FIRST_LOOK, self.layout.width))
+            return Stage(0, (0,), (first,), (0,), (0,), final=first == budget)
+        pilot = pilot_runs(self.spec, strata, self.layout.width)
+        return Stage(0, (pilot,) * strata, nothing, nothing, nothing)
+
+    def _pilot(self, stage: Stage, k: int) -> Iterator[Task]:
+        trained, stop = self.design.strata[k].experiment, PILOT_FIRST + stage.pilot[k]
+        for shard in shards(trained, self.layout, stop, PILOT_FIRST):
+            yield trained, shard
+
+    def _main(self, stages: Sequence[Stage], k: int) -> Iterator[Task]:
+        trained, begin = self.design.strata[k].experiment, 0
+        for stage in stages:
+            for shard in shards(trained, self.layout, stage.stops[k], begin):
+                yield trained, shard
+            begin = max(begin, stage.stops[k])
+
+    def _missing_of(self, tasks: Iterator[Task]) -> Iterator[Task]:
+        finished: dict[str, set[str]] = {}
+        for trained, shard in tasks:
+            if trained.id not in finished:
+                finished[trained.id] = self.store.finished(trained.id)
+            if shard.name not in finished[trained.id]:
+                yield trained, shard
+
+    def _next(self, stages: Sequence[Stage]) -> Stage:
+        """Return the stage after these, all of whose runs are there."""
+        look, last = self._look(stages), stages[-1]
+        if self.spec.until is None:
+            budget = self.spec.replicates - sum(last.pilot)
+            return self._stage(last, self._allocated(look, budget), True, "allocated by a pilot")
+        excess = look.excess(self.spec)
+        if excess <= 1:
+            return self._stage(last, last.stops, True, "precise enough")
+        used, most = sum(last.pilot) + sum(last.stops), self.spec.replicates
+        if used >= most or last.number >= MOST_STAGES:
+            return self._stage(last, last.stops, True, "all replicates are used")
+        growth = min(max(1.05 * excess**2, LEAST_GROWTH), MOST_GROWTH)
+        total = min(most, _rounded(used * growth, self.layout.width))
+        if self.design.plain:
+            return self._stage(last, (total,), False, "")
+        wanted = self._allocated(look, total - sum(last.pilot))
+        return self._stage(last, _raised(last.stops, wanted, total - used), False, "")
+
+    def _stage(self, last: Stage, stops: Sequence[int], final: bool, reason: str) -> Stage:
+        families = last.families, last.guards
+        return Stage(
+            last.number + 1, last.pilot, tuple(stops), *families, last.twist, final, reason
+        )
+
+    def _allocated(self, look: Look, budget: int) -> tuple[int, ...]:
+        """Return runs of every stratum besides its pilot."""
+        from jaxsim.design.allocation import allocate
+
+        strata = self.design.strata
+        failures = look.failures[..., look.failures.shape[-1] // 2 :].reshape(len(strata), -1)
+        allocated = allocate(
+            weights=self.design.weights,
+            cost=np.array([float(k.experiment.network.size) for k in strata]),
+            failures=failures,
+            runs=look.runs,
+            decided=np.zeros(failures.shape, bool),
+            budget=budget,
+            multiple=self.layout.width,
+        )
+        return tuple(int(n) for n in allocated)
+
+    def _look(self, stages: Sequence[Stage]) -> Look:
+        """Return how many runs of every stratum fail, by what they themselves know of inf L."""
+        tasks = {k.experiment.id: k.number for k in self.design.strata}
+        known = [(tasks[e.id], shard) for e, shard in self.tasks(stages) if e.id in tasks]
+        experiment = self.experiment
+        rule = make_risk(experiment.problem, experiment.network, experiment.risk)
+        best = np.inf, 0.0
+        for _, shard in known:
+            best = min(best, _best(self.store.read(shard)))
+        optimum = experiment.optimum
+        if np.isfinite(best[0]):
+            optimum = optimum.with_risk(best[0], best[1], rule.evidence, "best run of the stages")
+        events = self.spec.asked
+        subject = Subject(
+            experiment, optimum, rule, np.zeros(0), self.spec.confidence, "sequence", events=events
+        )
+        asked = quantities(subject)
+        times = len(experiment.checkpoints)
+        failures = np.zeros((len(self.design.strata), len(events), times), np.int64)
+        runs = np.zeros(len(self.design.strata), np.int64)
+        for k, shard in known:
+            records = self.design.strata[k].whole(self.store.read(shard))
+            failures[k] += np.concatenate([_failures(q, records) for q in asked])
+            runs[k] += len(records.replicate)
+        return Look(self.design, failures, runs)
+
+    def _path(self, number: int) -> Any:
+        name = f"{self.experiment.id}-{self._asked}-{number}.json"
+        return self.store.directory / FOLDER / name
+
+    @property
+    def _asked(self) -> str:
+        """What stages depend on besides the runs."""
+        asked = [
+            self.spec.replicates, self.spec.confidence, self.spec.design.model_dump(),
+            None if self.spec.until is None else self.spec.until.model_dump(),
+            [(event.kind, event.threshold) for event in self.spec.asked],
+            [s.experiment.id for s in self.design.strata],
+        ]  # fmt: skip
+        return hashlib.sha256(canonical(asked).encode()).hexdigest()[:12]
+
+    def _leave(self, stage: Stage) -> None:
+        """Leave a stage for all; what cannot be written is computed again."""
+        with contextlib.suppress(InputError):
+            text = json.dumps(asdict(stage), indent=1) + "\n"
+            create_atomically(self._path(stage.number), text.encode())
+
+    def _read(self, number: int) -> Stage | None:
+        """Return a stage that was left; None if there is none that can be used."""
+        try:
+            table = json.loads(read_regular(self._path(number)))
+            lists = {k: tuple(table[k]) for k in ("pilot", "stops", "families", "guards")}
+            stage = Stage(**(table | lists))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+        counts = [n for name in lists for n in lists[name]]
+        sound = stage.number == number and isinstance(stage.final, bool)
+        sound &= all(type(n) is int and 0 <= n <= PILOT_FIRST for n in counts)
+        sound = sound and all(len(v) == len(self.design.strata) for v in lists.values())
+        return stage if sound else None
+
+
+@dataclass(frozen=True)
+class Look:
+    """Failures that the runs of some stages show.
+
+    Attributes:
+        design: the strata.
+        failures: of every stratum, event and checkpoint, [S, G, T].
+        runs: of every stratum, [S].
+    """
+
+    design: Design
+    failures: np.ndarray
+    runs: np.ndarray
+
+    def excess(self, spec: StudySpec) -> float:
+        """Return the largest half width of the intervals at the last step, in units of the aim."""
+        assert spec.until is not None
+        counts = StratifiedCounts(
+            weights=self.design.weights,
+            errors=self.design.errors,
+            failures=self.failures[..., -1],
+            possible=self.failures[..., -1],
+            runs=self.runs,
+            decided=np.zeros(self.failures.shape[:-1], np.int8),
+        )
+        estimate = stratified(counts, spec.confidence, "sequence")
+        half = (estimate.upper - estimate.lower) / 2
+        if spec.until.half_width is not None:
+            return float((half / spec.until.half_width).max())
+        assert spec.until.relative is not None
+        aim = spec.until.relative * np.maximum(estimate.estimate, 1e-300)
+        return float((half / aim).max())
+
+
+def pilot_runs(spec: StudySpec, strata: int, width: int) -> int:
+    """Return the runs of every stratum's pilot.
+
+    Raises:
+        InputError: if the study has fewer replicates than pilots and the least of others take.
+    """
+    asked, part = spec.design.pilot, spec.replicates // (PILOT_PART * strata)
+    runs = _rounded(min(PILOT, part) if asked is None else asked, width)
+    least = _least(runs, strata, width)
+    if spec.replicates < least:
+        raise InputError(
+            f"replicates = {spec.replicates:,} is too small for the design {spec.design.name!r} "
+            f"with {strata} strata in blocks of {width}, of which the pilot takes "
+            f"{runs * strata:,} runs; accepted: at least {least:,}"
+        )
+    return runs
+
+
+def _least(pilot: int, strata: int, width: int) -> int:
+    return strata * (pilot + width)
+
+
+def _rounded(runs: float, multiple: int) -> int:
+    """Return the least multiple that is no less, and not 0."""
+    return max(-(-int(np.ceil(runs)) // multiple), 1) * multiple
+
+
+def _raised(stops: Sequence[int], wanted: Sequence[int], room: int) -> tuple[int, ...]:
+    """Return what is wanted where it is more than there is, as far as there is room, in order."""
+    raised = []
+    for before, after in zip(stops, wanted, strict=True):
+        more = max(min(after - before, room), 0)
+        room -= more
+        raised.append(before + more)
+    return tuple(raised)
+
+
+def _best(records: Records) -> tuple[float, float]:
+    """Return the risk and its error of the least upper end of all runs and checkpoints."""
+    end = records.risk + records.error
+    if not np.isfinite(end).any():
+        return np.inf, 0.0
+    place = np.unravel_index(np.nanargmin(np.where(np.isfinite(end), end, np.nan)), end.shape)
+    return float(records.risk[place]), float(records.error[place])
+
+
+def _failures(quantity: Quantity, records: Records) -> np.ndarray:
+    """Return how many runs fail at each event and checkpoint, [g, T]."""
+    upper = quantity.ends[1]
+    return classify(*quantity.values(records), upper, upper, quantity.thresholds).failures
