@@ -145,8 +145,6 @@ def all_bits(directory: str | Path) -> dict[str, bytes]:
             name = experiment.label if trained == experiment.id else f"{experiment.label}.{trained}"
             planned = [range(s.first, s.stop) for s in results.planned[trained]]
             assert np.array_equal(records.replicate, np.concatenate(planned))
-            for name, column in zip(records._fields, records, strict=True):
-                found[f"{experiment.label}.{trained}.{name}"] = np.ascontiguousarray(
-                    column
-                ).tobytes()
+            for field, column in zip(records._fields, records, strict=True):
+                found[f"{name}.{field}"] = np.ascontiguousarray(column).tobytes()
     return found
