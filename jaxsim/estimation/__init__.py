@@ -5,6 +5,13 @@ from jaxsim.estimation.band import Band, band
 from jaxsim.estimation.counts import Counts, Outcome, classify, outcomes
 from jaxsim.estimation.coverage import coverage
 from jaxsim.estimation.exceedance import Estimate, estimates
+from jaxsim.estimation.families import (
+    Families,
+    Resolution,
+    approximate_upper,
+    betting_lower,
+    families_resolved,
+)
 from jaxsim.estimation.histogram import RiskHistogram
 from jaxsim.estimation.intervals import (
     INTERVALS,
@@ -30,22 +37,27 @@ from jaxsim.estimation.paired import (
 from jaxsim.estimation.precision import precise
 from jaxsim.estimation.profile import likelihood_ratio
 from jaxsim.estimation.quantiles import quantile, quantile_interval, quantile_ranks
-from jaxsim.estimation.stratified import Stratified, StratifiedCounts, stratified
+from jaxsim.estimation.stratified import Stratified, stratified
+from jaxsim.estimation.stratified_counts import StratifiedCounts
 
 __all__ = [
     "INTERVALS",
     "Band",
     "Counts",
     "Estimate",
+    "Families",
     "Interval",
     "LevelIntervals",
     "Outcome",
     "PairedComparison",
     "PairedCounts",
+    "Resolution",
     "RiskHistogram",
     "Stratified",
     "StratifiedCounts",
+    "approximate_upper",
     "band",
+    "betting_lower",
     "classify",
     "clopper_pearson",
     "compare",
@@ -53,6 +65,7 @@ __all__ = [
     "confidence_sequence",
     "coverage",
     "estimates",
+    "families_resolved",
     "holm",
     "interval_of",
     "level_intervals",

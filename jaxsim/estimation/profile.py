@@ -16,17 +16,15 @@ monotone. The interval is approximate: its coverage tends to the confidence as t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from jaxsim.estimation.checks import checked_counts, checked_level
+from jaxsim.estimation.roots import decreasing_root
 
 _FAR = 100.0  # log of a multiplier so extreme that no likelihood ratio in doubles needs it
 _NEAR = 80.0
-_STEPS = 150
 
 
 def likelihood_ratio(failures: ArrayLike, runs: ArrayLike, confidence: float) -> tuple:
@@ -93,7 +91,12 @@ def profile_limit(
     none = ~active.any(0)
     start = np.where(none, 0.0, np.where(active, -scale, np.inf).min(0, initial=np.inf) - _FAR)
     end = np.where(none, 1.0, np.where(active, -scale, -np.inf).max(0, initial=-np.inf) + _NEAR)
-    u = _crossing(lambda u: tilted(u)[1], start, end, half)
+
+    def height(u: np.ndarray) -> np.ndarray:
+        # In logarithms it is nearly straight: few secants suffice.
+        return np.log(np.maximum(tilted(u)[1], 1e-300) / half)
+
+    u = decreasing_root(height, start, end)
     return np.where(active, pi * tilted(u)[0], 0.0).sum(0)
 
 
@@ -103,35 +106,3 @@ def _tilt(share: np.ndarray, rest: np.ndarray, r: np.ndarray) -> tuple[np.ndarra
     with np.errstate(divide="ignore", invalid="ignore"):
         f = np.where(r > 1, 2 * r * share / (r - 1 + root), (1 - r + root) / 2)
     return np.where(share == 1, 1.0, np.minimum(f, 1.0)), 2 * r * rest / (1 + r + root)
-
-
-def _crossing(
-    f: Callable[[np.ndarray], np.ndarray], start: np.ndarray, end: np.ndarray, level: float
-) -> np.ndarray:
-    """Return where a decreasing f >= 0 falls to a level, from the side of the greater values.
-
-    Secants of log f and halvings by turns; an entry that has converged is left alone, so that the
-    result does not depend on what is computed beside it.
-    """
-
-    def height(u: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(f(u), 1e-300) / level)
-
-    high, low = height(start), height(end)
-    for step in range(_STEPS):
-        width = end - start
-        busy = (width > 4e-15 * np.abs(start) + 1e-14) & (high > 0) & (low < 0)
-        if not busy.any():
-            break
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(busy, high / (high - low), 0.5)
-        # A secant stays a little inside, so that both ends move.
-        share = np.clip(share, 1e-3, 1 - 1e-3) if step % 3 else np.full_like(share, 0.5)
-        middle = start + share * width
-        value = height(middle)
-        above = value > 0
-        start = np.where(busy & above, middle, start)
-        high = np.where(busy & above, value, high)
-        end = np.where(busy & ~above, middle, end)
-        low = np.where(busy & ~above, value, low)
-    return start

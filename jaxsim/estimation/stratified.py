@@ -26,98 +26,29 @@ only, never by counts. Half is shared alike, and the other half goes where the l
 sqrt(n_k) for the lower end (many runs are where failures are), with pi_k / sqrt(n_k) for the upper
 one. Against equal shares the interval is up to a tenth shorter where strata are rare. The shares of
 a sequence know the weights only, for its n_k may depend on the counts.
+
+Strata may be estimated by families of clones instead (`jaxsim.estimation.families`). The error of
+the lower end is then shared between counts and families in proportion to their strata (Boole's
+inequality): it is guaranteed if the limits of the counts are. The upper end takes the families'
+approximate limit where they are resolved; `upper_rigorous` uses the unsplit runs alone. Families
+that are not resolved count for nothing but the lower end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jaxsim.errors import InputError
 from jaxsim.estimation.anytime import sequence_lower, sequence_upper
-from jaxsim.estimation.checks import checked_counts, checked_level
-from jaxsim.estimation.counts import Counts
+from jaxsim.estimation.checks import checked_level
+from jaxsim.estimation.families import Families, approximate_upper, betting_lower
 from jaxsim.estimation.intervals import Interval, interval_of, lower_limit, upper_limit
 from jaxsim.estimation.mover import bonferroni_limit, by_distinct, mover_limit
 from jaxsim.estimation.profile import profile_limit
-
-FAILS, OPEN, PASSES = 1, 0, -1
-"""Fate of a stratum: fails by proof, not decided, passes by proof."""
-_ROUNDING = 1e-9  # by which weights may miss 1 beyond their errors
-
-
-@dataclass(frozen=True)
-class StratifiedCounts:
-    """Counts of runs by stratum; those of disjoint sets of runs add up with `+`.
-
-    Attributes:
-        weights: probabilities pi_k of the strata, which add up to 1, float64 [S].
-        errors: absolute bounds on the errors of the weights, float64 [S].
-        failures: runs that certainly fail, int64 [S, ...], such as [S, G, T].
-        possible: runs that fail or may fail, int64 [S, ...].
-        runs: all runs of each stratum, 0 where it was not sampled, int64 [S].
-        decided: fate of each stratum by proof, int8 [S, ...]: 1 fails, -1 passes, 0 neither. Runs
-            of a decided stratum are not used.
-
-    Raises:
-        InputError: for shapes that do not fit, counts that are not 0 <= failures <= possible <=
-            runs, or weights that are negative or do not add up to 1.
-    """
-
-    weights: np.ndarray
-    errors: np.ndarray
-    failures: np.ndarray
-    possible: np.ndarray
-    runs: np.ndarray
-    decided: np.ndarray
-
-    def __post_init__(self) -> None:
-        strata, shape = len(self.weights), np.shape(self.failures)
-        fits = shape[:1] == (strata,) and shape == np.shape(self.possible) == np.shape(self.decided)
-        if not fits or not np.shape(self.errors) == np.shape(self.runs) == (strata,):
-            raise InputError(
-                f"counts of shapes {shape} and {np.shape(self.possible)}, fates of shape "
-                f"{np.shape(self.decided)} and {np.size(self.runs)} numbers of runs do not belong "
-                f"to {strata} strata"
-            )
-        runs = _like(self.runs, np.ndim(self.failures))
-        checked_counts(self.failures, self.possible)
-        checked_counts(self.possible, np.broadcast_to(runs, shape))
-        if not np.isin(self.decided, (FAILS, OPEN, PASSES)).all():
-            raise InputError("decided is not accepted; accepted: 1 (fails), -1 (passes), 0 (open)")
-        checked_weights(self.weights, self.errors)
-
-    @classmethod
-    def plain(cls, counts: Counts) -> StratifiedCounts:
-        """Return the counts of runs that are not stratified: one stratum of weight 1."""
-        return cls(
-            np.ones(1),
-            np.zeros(1),
-            counts.failures[None],
-            counts.possible[None],
-            np.array([counts.runs]),
-            np.zeros((1, *counts.failures.shape), np.int8),
-        )
-
-    def __add__(self, other: StratifiedCounts) -> StratifiedCounts:
-        if not isinstance(other, StratifiedCounts):
-            return NotImplemented
-        same = (
-            np.array_equal(self.weights, other.weights)
-            and np.array_equal(self.errors, other.errors)
-            and np.array_equal(self.decided, other.decided)
-        )
-        if not same:
-            raise InputError("counts of different strata, thresholds or checkpoints do not add up")
-        return StratifiedCounts(
-            self.weights,
-            self.errors,
-            self.failures + other.failures,
-            self.possible + other.possible,
-            self.runs + other.runs,
-            self.decided,
-        )
+from jaxsim.estimation.stratified_counts import FAILS, OPEN, PASSES, StratifiedCounts
 
 
 @dataclass(frozen=True)
@@ -138,9 +69,12 @@ class Stratified:
         estimate_upper: the same with `resolved_possible`.
         lower: lower end for p.
         upper: upper end for p.
+        upper_rigorous: upper end that is guaranteed, from Clopper-Pearson limits of runs that were
+            not split, or their confidence sequences; `upper` itself where that is guaranteed.
         confidence: of [lower, upper].
         method: name of the interval.
         rigorous: whether [lower, upper] holds with probability `confidence` whatever p is.
+        rigorous_lower: whether `lower` alone does, with half the error (all of it, a sequence).
         description: how the ends are made, one phrase.
     """
 
@@ -156,26 +90,32 @@ class Stratified:
     estimate_upper: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+    upper_rigorous: np.ndarray
     confidence: float
     method: str
     rigorous: bool
+    rigorous_lower: bool
     description: str
 
 
 def stratified(
-    counts: StratifiedCounts, confidence: float, method: str | Interval = "clopper-pearson"
+    counts: StratifiedCounts,
+    confidence: float,
+    method: str | Interval = "clopper-pearson",
+    families: Sequence[Families] = (),
 ) -> Stratified:
     """Return the probability in three parts, with its interval.
 
     With one stratum of weight 1 the ends are those of the interval itself, bit for bit.
 
     Args:
-        counts: by stratum.
+        counts: by stratum, of runs that were not split.
         confidence: of each two-sided interval.
         method: a name of `INTERVALS`.
+        families: estimates of some strata by families of clones, one entry a stratum.
 
     Raises:
-        InputError: for an unknown method or a confidence outside (0, 1).
+        InputError: for an unknown method, a confidence outside (0, 1), or families that do not fit.
 
     Example: the rare stratum fails by proof, and the common one never failed in a million runs
         >>> counts = StratifiedCounts(
@@ -186,69 +126,98 @@ def stratified(
         >>> f"{p.lower:.6f} {p.upper:.6f} {p.resolved:.1f} {p.unresolved:.2g}"
         '0.001000 0.001004 0.0 3.7e-06'
     """
-    checked_level(confidence, "confidence")
+    alpha = 1 - checked_level(confidence, "confidence")
     interval = method if isinstance(method, Interval) else interval_of(method)
-    shape, cells = counts.failures.shape[1:], (len(counts.weights), -1)
-    decided = counts.decided.reshape(cells)
-    sampled = counts.runs > 0
-    active = (decided == OPEN) & sampled[:, None]
-    missing = (decided == OPEN) & ~sampled[:, None]
+    shape, strata = counts.failures.shape[1:], len(counts.weights)
+    _check_families(families, counts)
+    decided = counts.decided.reshape(strata, -1)
+    sampled = np.asarray(counts.runs) > 0
+    undecided = decided == OPEN
+    split = np.zeros(strata, bool)
+    split[[f.stratum for f in families]] = True
+    by_families = np.zeros_like(undecided)
+    for f in families:
+        by_families[f.stratum] = np.reshape(f.resolved, -1)
+    by_families &= undecided
+    by_counts = undecided & sampled[:, None] & ~by_families
+    missing = undecided & ~sampled[:, None] & ~by_families
     weight, least, most = _weights(counts)
+    failures = counts.failures.reshape(strata, -1)
+    possible = counts.possible.reshape(strata, -1)
+    # What of the error families take, fixed by the design.
+    part = len(families) / max(len(families) + int((sampled & ~split).sum()), 1)
+    level = confidence if not part else 1 - (1 - part) * alpha
+    tail = part * alpha / (2 * max(len(families), 1))
+
+    def limit(x: np.ndarray, active: np.ndarray, *, upper: bool) -> np.ndarray:
+        if not active.any():
+            return np.zeros(active.shape[1])
+        weights, runs = (most, counts.runs) if upper else (least, np.where(split, 0, counts.runs))
+        return _limit(interval, counts, weights, runs, x, active, level, upper=upper)
+
+    def mass(weights: np.ndarray, members: np.ndarray) -> np.ndarray:
+        return np.where(members, weights, 0.0).sum(0)
+
     n = np.maximum(counts.runs, 1)[:, None]
-    failures, possible = counts.failures.reshape(cells), counts.possible.reshape(cells)
+    mean, low, high = (np.zeros(undecided.shape) for _ in range(3))
+    for f in families:
+        mean[f.stratum] = f.values.mean(0).reshape(-1)
+        low[f.stratum] = np.reshape(np.minimum(betting_lower(f.values, 1 - tail), 1.0), -1)
+        high[f.stratum] = np.reshape(np.minimum(approximate_upper(f.values, 1 - tail), 1.0), -1)
 
-    def limit(weights: np.ndarray, x: np.ndarray, strata: np.ndarray, *, upper: bool) -> np.ndarray:
-        return _limit(interval, counts, weights, x, strata, confidence, upper=upper)
-
-    def mass(weights: np.ndarray, strata: np.ndarray) -> np.ndarray:
-        return np.where(strata, weights, 0.0).sum(0)
+    def resolved(x: np.ndarray) -> np.ndarray:
+        return mass(weight * (x / n), by_counts) + mass(weight * mean, by_families)
 
     fails, passes = decided == FAILS, decided == PASSES
-    unsampled = mass(most, missing)
-    resolved_lower = limit(least, failures, active, upper=False)
-    resolved_upper = limit(most, possible, active, upper=True)
-    nothing = limit(most, possible, active & (possible == 0), upper=True)
-    resolved, resolved_possible = (mass(weight * (x / n), active) for x in (failures, possible))
-    provable, passing = mass(least, fails), mass(least, passes)
-    lower = provable + resolved_lower
-    upper = np.minimum(mass(most, fails) + resolved_upper + unsampled, 1.0 - passing)
+    provable, passing, unsampled = mass(least, fails), mass(least, passes), mass(most, missing)
+    lower = limit(failures, by_counts & ~split[:, None], upper=False)
+    lower = lower + mass(least * low, undecided & split[:, None])
+    upper = limit(possible, by_counts, upper=True) + mass(most * high, by_families)
+    nothing = limit(possible, by_counts & (possible == 0), upper=True)
+    ceiling = 1.0 - passing
+    end = np.minimum(mass(most, fails) + upper + unsampled, ceiling)
+    central = mass(weight, fails)
     arrays = {
         "provable": provable,
         "passing": passing,
-        "resolved": resolved,
-        "resolved_possible": resolved_possible,
-        "resolved_lower": resolved_lower,
-        "resolved_upper": resolved_upper,
+        "resolved": resolved(failures),
+        "resolved_possible": resolved(possible),
+        "resolved_lower": lower,
+        "resolved_upper": upper,
         "unsampled": unsampled,
         "unresolved": np.minimum(unsampled + nothing, 1.0),
-        "estimate": np.minimum(mass(weight, fails) + resolved, 1.0),
-        "estimate_upper": np.minimum(mass(weight, fails) + resolved_possible, 1.0),
-        "lower": np.minimum(lower, upper),
-        "upper": upper,
+        "estimate": np.minimum(central + resolved(failures), 1.0),
+        "estimate_upper": np.minimum(central + resolved(possible), 1.0),
+        "lower": np.minimum(provable + lower, end),
+        "upper": end,
+        "upper_rigorous": end,
     }
     count = int(sampled.sum())
-    return Stratified(
+    guaranteed = interval.rigorous or (interval.name == "mover" and count <= 1 and not families)
+    result = Stratified(
         **{name: array.reshape(shape)[()] for name, array in arrays.items()},
         confidence=float(confidence),
         method=interval.name,
-        rigorous=interval.rigorous or (interval.name == "mover" and count <= 1),
-        description=_description(interval, count),
+        rigorous=guaranteed and not families,
+        rigorous_lower=guaranteed,
+        description=_description(interval, count, len(families)),
     )
+    if result.rigorous:
+        return result
+    safe = "sequence" if interval.name == "sequence" else "clopper-pearson"
+    return replace(result, upper_rigorous=stratified(counts, confidence, safe).upper)
 
 
-def checked_weights(weights: np.ndarray, errors: np.ndarray) -> None:
-    """Refuse weights that are no probabilities of strata.
-
-    Raises:
-        InputError: unless they and their errors are >= 0 and the weights add up to 1.
-    """
-    w, e = np.asarray(weights, np.float64), np.asarray(errors, np.float64)
-    if not (np.isfinite(w) & (w >= 0) & np.isfinite(e) & (e >= 0)).all():
-        raise InputError("weights of strata or their errors are not accepted; accepted: >= 0")
-    if abs(w.sum() - 1) > e.sum() + _ROUNDING:
-        raise InputError(
-            f"weights of strata that add up to {w.sum():.12g} are not accepted; accepted: to 1"
-        )
+def _check_families(families: Sequence[Families], counts: StratifiedCounts) -> None:
+    strata, shape = len(counts.weights), counts.failures.shape[1:]
+    if len({f.stratum for f in families}) < len(families):
+        raise InputError("families of one stratum are given twice; accepted: once")
+    for f in families:
+        if not 0 <= f.stratum < strata or not (f.values.shape[1:] == shape == np.shape(f.resolved)):
+            raise InputError(
+                f"families of stratum {f.stratum} with estimates of shape {f.values.shape} do not "
+                f"belong to {strata} strata with counts of shape {shape}"
+            )
 
 
 def _weights(counts: StratifiedCounts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -261,19 +230,21 @@ def _limit(
     interval: Interval,
     counts: StratifiedCounts,
     weights: np.ndarray,
+    runs: np.ndarray,
     x: np.ndarray,
     active: np.ndarray,
     confidence: float,
     *,
     upper: bool,
 ) -> np.ndarray:
-    """Return one limit of the active strata's part, [C]."""
-    runs, alpha = np.asarray(counts.runs, np.float64), 1 - confidence
+    """Return one limit of the active strata's part, [C]; strata without `runs` share no error."""
+    alpha = 1 - confidence
+    sharing, runs = np.asarray(runs, np.float64), np.asarray(counts.runs, np.float64)
     if interval.name == "profile-likelihood":
         return profile_limit(weights, x, runs[:, None], active, confidence, upper=upper)
     if interval.name == "clopper-pearson":
         function = upper_limit if upper else lower_limit
-        tail = alpha / 2 * shares(counts.weights, runs, upper=upper)
+        tail = alpha / 2 * shares(counts.weights, sharing, upper=upper)
         limits = by_distinct(function, x, runs, tail)
         return bonferroni_limit(weights, limits, active)
     if interval.name == "sequence":
@@ -316,11 +287,11 @@ def fixed_shares(weights: np.ndarray) -> np.ndarray:
     return np.where(some, own + 0.5 * (alike - own), 1.0)
 
 
-def _like(values: np.ndarray, dimensions: int) -> np.ndarray:
-    return np.asarray(values).reshape((-1,) + (1,) * (dimensions - 1))
-
-
-def _description(interval: Interval, sampled: int) -> str:
+def _description(interval: Interval, sampled: int, families: int) -> str:
+    if families:
+        strata = f"{families} strata" if families > 1 else "one stratum"
+        split = f"families in {strata}: betting lower limit (guaranteed), upper end approximate"
+        return f"{_description(interval, sampled, 0)}; {split}" if sampled else split
     over = f" over {sampled} strata" if sampled > 1 else ""
     if interval.name == "clopper-pearson":
         return f"Clopper-Pearson, Bonferroni{over} (guaranteed)" if over else "Clopper-Pearson"

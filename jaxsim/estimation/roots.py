@@ -1,0 +1,42 @@
+"""Roots of decreasing functions, for arrays element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+_STEPS = 150
+
+
+def decreasing_root(
+    height: Callable[[np.ndarray], np.ndarray], start: np.ndarray, end: np.ndarray
+) -> np.ndarray:
+    """Return where a decreasing function changes its sign, from the side where it is positive.
+
+    Two secants and a halving by turns. An element that has converged is left alone, so that its
+    result does not depend on what is computed beside it.
+
+    Args:
+        height: elementwise decreasing; infinite values are fine.
+        start: where it is positive; returned if it is not.
+        end: where it is negative; if it is not, the result is `start`.
+    """
+    high, low = height(start), height(end)
+    for step in range(_STEPS):
+        width = end - start
+        busy = (width > 4e-15 * np.abs(start) + 1e-14) & (high > 0) & (low < 0)
+        if not busy.any():
+            break
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(busy & np.isfinite(high - low), high / (high - low), 0.5)
+        # A secant stays a little inside, so that both ends move.
+        share = np.clip(share, 1e-3, 1 - 1e-3) if step % 3 else np.full_like(share, 0.5)
+        middle = start + share * width
+        value = height(middle)
+        above = value >= 0  # a zero is the root, and ends the search
+        start = np.where(busy & above, middle, start)
+        high = np.where(busy & above, value, high)
+        end = np.where(busy & ~above, middle, end)
+        low = np.where(busy & ~above, value, low)
+    return start
