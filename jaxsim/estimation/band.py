@@ -21,6 +21,7 @@ from jaxsim.errors import InputError
 from jaxsim.estimation.checks import checked_level
 from jaxsim.estimation.counts import Counts
 from jaxsim.estimation.intervals import lower_limit, upper_limit
+from jaxsim.estimation.stratified import Stratified, StratifiedCounts, stratified
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,56 @@ def band(counts: Counts, eps: ArrayLike, confidence: float) -> Band:
         >>> f"{lower[0]:.3f} {upper[0]:.3f}"
         '0.464 0.780'
     """
-    grid = np.asarray(eps, np.float64)
-    if grid.ndim != 1 or not (np.diff(grid) > 0).all() or not np.isfinite(grid).all():
-        raise InputError("the thresholds of a band must be finite and increase strictly")
-    if counts.failures.shape[0] != len(grid):
-        raise InputError(
-            f"counts for {counts.failures.shape[0]} thresholds do not belong to a band "
-            f"of {len(grid)} thresholds"
-        )
+    grid = _checked_grid(eps, counts.failures)
     tail = (1 - checked_level(confidence, "confidence")) / (2 * max(counts.failures.size, 1))
     lower = lower_limit(counts.failures, counts.runs, tail)
     upper = upper_limit(counts.possible, counts.runs, tail)
-    # The truth does not increase in eps: a limit at one threshold is one at all on its far side.
-    lower = np.maximum.accumulate(lower[::-1], axis=0)[::-1]
-    upper = np.minimum.accumulate(upper, axis=0)
-    places = f"{counts.failures.shape[0]} thresholds x {counts.failures.shape[1]} checkpoints"
-    method = f"Clopper-Pearson, Bonferroni over {places}, monotone in eps"
-    return Band(grid, lower, upper, float(confidence), method)
+    method = f"Clopper-Pearson, Bonferroni over {_places(counts.failures)}, monotone in eps"
+    return Band(grid, *_monotone(lower, upper), float(confidence), method)
+
+
+def stratified_band(
+    counts: StratifiedCounts, eps: ArrayLike, confidence: float, interval: str
+) -> tuple[Band, Stratified]:
+    """Return the simultaneous band of one experiment from strata, and its estimates.
+
+    Args:
+        counts: of every stratum on the grid, with failures [S, G, T].
+        eps: the grid [G], increasing, chosen without looking at the runs.
+        confidence: probability that the whole band holds.
+        interval: "clopper-pearson", or "sequence" where the runs go on until something is seen.
+
+    Raises:
+        InputError: as `band`.
+    """
+    grid = _checked_grid(eps, counts.failures[0])
+    alpha = (1 - checked_level(confidence, "confidence")) / max(counts.failures[0].size, 1)
+    of_each = stratified(counts, 1 - alpha, interval)
+    places = _places(counts.failures[0])
+    method = f"{of_each.description}, Bonferroni over {places}, monotone in eps"
+    ends = _monotone(of_each.lower, of_each.upper)
+    return Band(grid, *ends, float(confidence), method), of_each
+
+
+def _checked_grid(eps: ArrayLike, failures: np.ndarray) -> np.ndarray:
+    grid = np.asarray(eps, np.float64)
+    if grid.ndim != 1 or not (np.diff(grid) > 0).all() or not np.isfinite(grid).all():
+        raise InputError("the thresholds of a band must be finite and increase strictly")
+    if failures.shape[0] != len(grid):
+        raise InputError(
+            f"counts for {failures.shape[0]} thresholds do not belong to a band "
+            f"of {len(grid)} thresholds"
+        )
+    return grid
+
+
+def _monotone(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return limits that do not increase in eps, as the truth does not.
+
+    A limit at one threshold is one at all on its far side.
+    """
+    return np.maximum.accumulate(lower[::-1], axis=0)[::-1], np.minimum.accumulate(upper, axis=0)
+
+
+def _places(failures: np.ndarray) -> str:
+    return f"{failures.shape[0]} thresholds x {failures.shape[1]} checkpoints"

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsim.errors import InputError
 from jaxsim.estimation.counts import Counts
-from jaxsim.estimation.intervals import Interval, interval_of
+from jaxsim.estimation.intervals import Interval, clopper_pearson, interval_of
 from jaxsim.estimation.restarts import restarts
 from jaxsim.evidence import PROVED, Evidence
 from jaxsim.optimum.bracket import Bracket
@@ -60,6 +60,16 @@ class Estimate:
             failure probability is `estimate_upper`; None if that is 1.
         restarts_lower: the same for `lower`.
         restarts_upper: the same for `upper`.
+        design: "plain", or how initializations were drawn: runs and failures of the others are
+            counts of sampled strata, which are no shares of the whole.
+        provable: part of the probability that needs no run: of strata that fail by proof.
+        resolved: part that is estimated from runs; `estimate` is the sum of both.
+        resolved_lower: lower end of the interval of the probability of failing in these strata.
+        resolved_upper: upper end.
+        unresolved: probability of the strata of which nothing is known; part of `upper`.
+        families: of clones, whose failures are in no count.
+        upper_guaranteed: upper end by Clopper and Pearson's limits, whose coverage is guaranteed;
+            `upper` itself where its method's is.
     """
 
     experiment: str
@@ -87,6 +97,19 @@ class Estimate:
     restarts: int | None = None
     restarts_lower: int | None = None
     restarts_upper: int | None = None
+    design: str = "plain"
+    provable: float = 0.0
+    resolved: float = 0.0
+    resolved_lower: float = 0.0
+    resolved_upper: float = 1.0
+    unresolved: float = 0.0
+    families: int = 0
+    upper_guaranteed: float = 1.0
+
+    @property
+    def open(self) -> bool:
+        """Whether more is unresolved than is known: then the estimate is no answer."""
+        return self.unresolved > self.estimate
 
 
 class LowerBoundLike(Protocol):
@@ -106,6 +129,78 @@ class LowerBoundLike(Protocol):
     def reason(self) -> str:
         """How it is known."""
         ...
+
+
+@dataclass(frozen=True)
+class About:
+    """What the estimates of an experiment for G thresholds and T checkpoints have in common.
+
+    Attributes:
+        experiment: label.
+        steps: training steps of the checkpoints, [T].
+        eps: thresholds, [G].
+        confidence: of each two-sided interval.
+        optimum: the bracket that counts rest on.
+        evidence: what counts rest on.
+        lower_bounds: on the probabilities, without any run, [G]; None if there are none.
+        event: kind of the event.
+    """
+
+    experiment: str
+    steps: np.ndarray
+    eps: np.ndarray
+    confidence: float
+    optimum: Bracket
+    evidence: Evidence
+    lower_bounds: Sequence[LowerBoundLike] | None = None
+    event: str = "above_optimum"
+
+    def check(self, counts: Counts) -> None:
+        """Refuse counts of other thresholds or checkpoints.
+
+        Raises:
+            InputError: for these.
+        """
+        shape, bounds = (len(self.eps), len(self.steps)), self.lower_bounds
+        if counts.failures.shape != shape or (bounds is not None and len(bounds) != shape[0]):
+            raise InputError(
+                f"counts of shape {counts.failures.shape} do not belong to {shape[0]} values of "
+                f"eps, {shape[1]} steps and {0 if bounds is None else len(bounds)} lower bounds"
+            )
+
+    def estimate(
+        self,
+        g: int,
+        t: int,
+        *,
+        estimate_upper: float,
+        lower: float,
+        upper: float,
+        **known: Any,
+    ) -> Estimate:
+        """Return an estimate with what all have in common."""
+        bound = None if self.lower_bounds is None else self.lower_bounds[g]
+        return Estimate(
+            experiment=self.experiment,
+            step=int(self.steps[t]),
+            eps=float(self.eps[g]),
+            estimate_upper=estimate_upper,
+            lower=lower,
+            upper=upper,
+            confidence=float(self.confidence),
+            evidence=self.evidence.word,
+            optimum_lower=float(self.optimum.lower.value),
+            optimum_upper=float(self.optimum.upper.value),
+            optimum_reason=self.optimum.reason,
+            lower_bound=0.0 if bound is None else float(bound.value),
+            lower_bound_evidence="proved" if bound is None else bound.evidence.word,
+            lower_bound_reason="none is known" if bound is None else bound.reason,
+            event=self.event,
+            restarts=restarts(estimate_upper),
+            restarts_lower=restarts(lower),
+            restarts_upper=restarts(upper),
+            **known,
+        )
 
 
 def estimates(
@@ -151,53 +246,63 @@ def estimates(
         >>> e.failures, e.undecided, f"{e.lower:.3f} {e.upper:.3f}"
         (1, 1, '0.008 0.992')
     """
+    about = About(
+        experiment=experiment,
+        steps=np.atleast_1d(np.asarray(steps, np.int64)),
+        eps=np.atleast_1d(np.asarray(eps, np.float64)),
+        confidence=confidence,
+        optimum=optimum,
+        evidence=risk & (optimum.evidence if reference is None else reference),
+        lower_bounds=lower_bounds,
+        event=event,
+    )
+    return plain_estimates(about, counts, interval)
+
+
+def plain_estimates(
+    about: About, counts: Counts, interval: str | Interval
+) -> tuple[tuple[Estimate, ...], ...]:
+    """Return the estimates from independent runs of the experiment itself, [G][T].
+
+    Args:
+        about: what they have in common.
+        counts: of `classify`, with failures [G, T].
+        interval: a name of `INTERVALS`, or a method.
+
+    Raises:
+        InputError: for an unknown interval, a bad confidence, or lengths that do not agree.
+    """
     method = interval if isinstance(interval, Interval) else interval_of(interval)
-    step = np.atleast_1d(np.asarray(steps, np.int64))
-    threshold = np.atleast_1d(np.asarray(eps, np.float64))
-    shape = (len(threshold), len(step))
-    if counts.failures.shape != shape or (
-        lower_bounds is not None and len(lower_bounds) != len(threshold)
-    ):
-        raise InputError(
-            f"counts of shape {counts.failures.shape} do not belong to {shape[0]} values of eps, "
-            f"{shape[1]} steps and {0 if lower_bounds is None else len(lower_bounds)} lower bounds"
-        )
+    about.check(counts)
+    confidence = about.confidence
     lower = method.function(counts.failures, counts.runs, confidence)[0]
     upper = method.function(counts.possible, counts.runs, confidence)[1]
+    exact = upper
+    if not method.rigorous:
+        exact = clopper_pearson(counts.possible, counts.runs, confidence)[1]
     runs = max(counts.runs, 1)
-    evidence = risk & (optimum.evidence if reference is None else reference)
-    bounds = lower_bounds or [None] * len(threshold)
+    shape = counts.failures.shape
 
     def one(g: int, t: int) -> Estimate:
-        bound = bounds[g]
         failures, undecided = int(counts.failures[g, t]), int(counts.undecided[g, t])
-        most = (failures + undecided) / runs if counts.runs else 1.0
-        return Estimate(
-            experiment=experiment,
-            step=int(step[t]),
-            eps=float(threshold[g]),
+        ends = float(lower[g, t]), float(upper[g, t])
+        return about.estimate(
+            g,
+            t,
             runs=counts.runs,
             failures=failures,
             undecided=undecided,
             diverged=int(counts.diverged[t]),
             estimate=failures / runs,
-            estimate_upper=most,
-            lower=float(lower[g, t]),
-            upper=float(upper[g, t]),
-            confidence=float(confidence),
+            estimate_upper=(failures + undecided) / runs if counts.runs else 1.0,
+            lower=ends[0],
+            upper=ends[1],
             method=method.name,
-            rigorous=method.rigorous and evidence.proved,
-            evidence=evidence.word,
-            optimum_lower=float(optimum.lower.value),
-            optimum_upper=float(optimum.upper.value),
-            optimum_reason=optimum.reason,
-            lower_bound=0.0 if bound is None else float(bound.value),
-            lower_bound_evidence="proved" if bound is None else bound.evidence.word,
-            lower_bound_reason="none is known" if bound is None else bound.reason,
-            event=event,
-            restarts=restarts(most),
-            restarts_lower=restarts(float(lower[g, t])),
-            restarts_upper=restarts(float(upper[g, t])),
+            rigorous=method.rigorous and about.evidence.proved,
+            resolved=failures / runs,
+            resolved_lower=ends[0],
+            resolved_upper=ends[1],
+            upper_guaranteed=float(exact[g, t]),
         )
 
     return tuple(tuple(one(g, t) for t in range(shape[1])) for g in range(shape[0]))

@@ -22,9 +22,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsim.estimation.intervals import lower_bound
+from jaxsim.estimation.anytime import sequence_lower
+from jaxsim.estimation.checks import checked_counts, checked_level
+from jaxsim.estimation.intervals import lower_bound, lower_limit
 
 
 def liminf_bound(certified: ArrayLike, runs: ArrayLike, confidence: float) -> Any:
@@ -43,3 +46,43 @@ def liminf_bound(certified: ArrayLike, runs: ArrayLike, confidence: float) -> An
         '0.1261'
     """
     return lower_bound(certified, runs, confidence)
+
+
+def stratified_liminf_bound(
+    weights: np.ndarray,
+    certified: ArrayLike,
+    runs: ArrayLike,
+    confidence: float,
+    decided: np.ndarray | None = None,
+    at_every_look: bool = False,
+) -> float:
+    """Return the lower confidence bound on the limit from the runs of strata, one-sided.
+
+    The sum over strata of probability times bound, each bound missing with at most an equal share
+    of the probability that any may miss (Boole's inequality).
+
+    Args:
+        weights: lower bounds of the probabilities of the strata, [S].
+        certified: runs of each stratum whose risk exceeds inf L + eps for ever, integers [S].
+        runs: all runs of each, [S]; strata without runs add nothing.
+        confidence: probability with which the bound holds, at least.
+        decided: strata all of whose runs do by proof, bool [S].
+        at_every_look: whether it holds for all numbers of runs at once, and not for one that was
+            fixed beforehand.
+
+    Raises:
+        InputError: as `lower_bound`.
+
+    Example:
+        >>> bound = stratified_liminf_bound(np.array([0.75, 0.25]), [0, 100], [100, 100], 0.95)
+        >>> round(bound, 4), round(0.25 * float(lower_bound(100, 100, 0.975)), 4)
+        (0.2409, 0.2409)
+    """
+    k, n = (np.atleast_1d(counts) for counts in checked_counts(certified, runs))
+    alpha = 1 - checked_level(confidence, "confidence")
+    proved = np.zeros(len(k), bool) if decided is None else decided
+    sampled = (n > 0) & ~proved
+    share = alpha / max(int(sampled.sum()), 1)
+    lower = sequence_lower(k, n, share) if at_every_look else lower_limit(k, n, share)
+    parts = np.where(proved, 1.0, np.where(sampled, lower, 0.0))
+    return float(np.maximum(weights, 0.0) @ parts)

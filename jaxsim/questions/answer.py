@@ -12,6 +12,7 @@ from pydantic import Field
 
 from jaxsim.questions.band import BandAnswer
 from jaxsim.questions.data import Data, EventAnswer, EvidenceAnswer, OptimumAnswer
+from jaxsim.questions.design import DesignAnswer
 from jaxsim.questions.distribution import DistributionAnswer
 from jaxsim.questions.drift import DriftAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM, Event
@@ -60,6 +61,7 @@ class ExperimentAnswer(Data):
         checkpoints: steps at which risks are known, [T].
         runs: finished replicates.
         planned: replicates of the plan.
+        design: strata of its initializations and what their runs say; None for the plain design.
         diverged: replicates that diverged; they count as failures.
         risk: how the true risk was computed.
         optimum: what is known of inf L.
@@ -85,6 +87,7 @@ class ExperimentAnswer(Data):
     runs: int
     planned: int
     diverged: int
+    design: DesignAnswer | None = None
     risk: RiskAnswer
     optimum: OptimumAnswer
     exceedance: ExceedanceAnswer

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
@@ -79,11 +80,12 @@ def analyse(
     given = study_warnings(results.experiments) if stated is None else stated
     brackets = {name: optimum.bracket for name, optimum in known.items()}
     axes = axes_of(results.experiments)
-    answered = [
-        _answered(results, subject, place, len(subjects))
-        for subject, place in zip(subjects, axes, strict=True)
-    ]
-    asked = [Found(e.label, e.exceedance, e.permanent) for e in answered]
+    answered: list[ExperimentAnswer] = []
+    asked: list[Found] = []
+    for subject, place in zip(subjects, axes, strict=True):
+        e, question = _answered(results, subject, place, len(subjects))
+        answered.append(e)
+        asked.append(Found(e.label, e.exceedance, e.permanent, question))
     contradicting = contradictions(asked, brackets)
     if contradicting:
         answered = [withheld(e) for e in answered]
@@ -108,7 +110,12 @@ def analyse(
         ],
         experiments=answered,
         pairs=pairs,
-        spreads=spreads([e for e in answered if e.runs], pairs, confidence),
+        spreads=spreads(
+            [e for e in answered if e.runs],
+            pairs,
+            confidence,
+            {e.id: partial(_at_the_end, a.question) for e, a in zip(answered, asked, strict=True)},
+        ),
         device_kinds=dict(kinds),
         jaxsim=jaxsim_version(),
     )
@@ -141,7 +148,7 @@ def exceedance(
         for split, records in results.families(subject.experiment):
             probabilities.add_families(records, split.stratum.number, split.size)
         answers = probabilities.finish(), certificates.finish()
-        asked.append(Found(subject.experiment.label, *answers))
+        asked.append(Found(subject.experiment.label, *answers, probabilities))
     wrong = contradictions(asked, brackets)
     answered = [withheld_exceedance(e.exceedance) if wrong else e.exceedance for e in asked]
     return [row[-1] for answer in answered for row in answer.estimates]
@@ -187,8 +194,8 @@ def _subjects(
 
 def _answered(
     results: Results, subject: Subject, axes: dict[str, Axis], experiments: int
-) -> ExperimentAnswer:
-    """Return the answers of one of so many experiments."""
+) -> tuple[ExperimentAnswer, Exceedance]:
+    """Return the answers of one of so many experiments, and what can be asked further."""
     experiment = subject.experiment
     questions = {name: question(subject) for name, question in QUESTIONS.items()}
     runs = diverged = 0
@@ -201,8 +208,9 @@ def _answered(
         for question in questions.values():
             question.add_families(records, split.stratum.number, split.size)
     answers = {name: question.finish() for name, question in questions.items()}
-    certificates = questions[PermanentFailures.name]
+    certificates, probabilities = questions[PermanentFailures.name], questions[Exceedance.name]
     assert isinstance(certificates, PermanentFailures)
+    assert isinstance(probabilities, Exceedance)
     tests = experiments * len(subject.asked)
     bounds = answers[Exceedance.name].lower_bounds
     of_sample = {}
@@ -215,7 +223,7 @@ def _answered(
     fields = {
         name: answer for name, answer in answers.items() if name in ExperimentAnswer.model_fields
     }
-    return ExperimentAnswer(
+    answer = ExperimentAnswer(
         label=experiment.label,
         id=experiment.id,
         axes=axes,
@@ -226,11 +234,18 @@ def _answered(
         diverged=diverged,
         risk=_risk(subject.risk, experiment.problem.over),
         optimum=OptimumAnswer.of(subject.optimum, _not_searched(subject)),
-        liminf=liminf(certificates.certified(), bounds, runs, subject.confidence, tests),
+        design=probabilities.design(),
+        liminf=liminf(certificates, bounds, tests),
         others={name: answer for name, answer in answers.items() if name not in fields},
         **fields,
         **of_sample,
     )
+    return answer, probabilities
+
+
+def _at_the_end(question: Exceedance, g: int, confidence: float) -> tuple[float, float]:
+    """Return the ends of the guaranteed interval at an event and the last step."""
+    return question.ends(g, -1, confidence)
 
 
 def _sample(results: Results, experiment: Experiment, files: PolishedFiles) -> Sample | None:

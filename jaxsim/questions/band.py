@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from jaxsim.estimation import Counts, band
+from jaxsim.estimation.band import stratified_band
 from jaxsim.questions.data import Data
 from jaxsim.questions.events import ABOVE_OPTIMUM, ERROR_RATE_ABOVE, NOT_ALL_RIGHT
+from jaxsim.questions.provable import decided_by_proof
 from jaxsim.questions.quantities import Quantity, quantities
 from jaxsim.questions.question import Question, Subject
+from jaxsim.questions.weights import sampled
 from jaxsim.risk.constants import best_constant_risk
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
@@ -59,16 +63,19 @@ class SimultaneousBand(Question):
         asked = [q for q in every if not (rates and q.kind == NOT_ALL_RIGHT)]
         self.quantities = asked[self.kinds]
         self.grids = [_grid(quantity) for quantity in self.quantities]
-        self.counts = [Counts.zero(len(grid), len(subject.checkpoints)) for grid in self.grids]
+        strata, times = range(len(subject.strata.strata)), len(subject.checkpoints)
+        self.counts = [[Counts.zero(len(grid), times) for _ in strata] for grid in self.grids]
 
     def add(self, records: Records, stratum: int = 0) -> None:
         """Count the runs of a shard."""
-        for place, (quantity, grid) in enumerate(zip(self.quantities, self.grids, strict=True)):
-            self.counts[place] = self.counts[place] + quantity.counts(records, grid)
+        rows = zip(self.counts, self.quantities, self.grids, strict=True)
+        for counts, quantity, grid in rows:
+            counts[stratum] = counts[stratum] + quantity.counts(records, grid)
 
     def merge(self, other: Self) -> None:
         """Add the other's counts."""
-        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        for mine, theirs in zip(self.counts, other.counts, strict=True):
+            mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
 
     def finish(self) -> Any:
         """Return the band."""
@@ -79,15 +86,23 @@ class SimultaneousBand(Question):
         rows = zip(self.quantities, self.grids, self.counts, strict=True)
         return [self._band(*row) for row in rows]
 
-    def _band(self, quantity: Quantity, grid: np.ndarray, counts: Counts) -> BandAnswer:
-        band_values = band(counts, grid, self.subject.confidence)
-        runs = max(counts.runs, 1)
-        shape = counts.failures.shape
-        most = np.asarray(counts.possible / runs if counts.runs else np.ones(shape))
+    def _band(self, quantity: Quantity, grid: np.ndarray, counts: Sequence[Counts]) -> BandAnswer:
+        subject = self.subject
+        if subject.strata.plain and subject.guaranteed == "clopper-pearson":
+            runs = max(counts[0].runs, 1)
+            band_values = band(counts[0], grid, subject.confidence)
+            least = counts[0].failures / runs
+            most = counts[0].possible / runs if counts[0].runs else np.ones_like(least)
+        else:
+            decided = decided_by_proof(subject, quantity, grid)
+            strata = sampled(subject.strata, counts, decided).stratified()
+            limits = grid, subject.confidence, subject.guaranteed
+            band_values, of_each = stratified_band(strata, *limits)
+            least, most = of_each.estimate, of_each.estimate_upper
         return BandAnswer(
             event=ERROR_RATE_ABOVE if quantity.of_error_rate else quantity.kind,
             eps=grid.tolist(),
-            estimate=(counts.failures / runs).tolist(),
+            estimate=least.tolist(),
             estimate_upper=most.tolist(),
             lower=band_values.lower.tolist(),
             upper=band_values.upper.tolist(),

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from jaxsim.estimation import Estimate, clopper_pearson
+from jaxsim.estimation import Estimate
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.answer import ExperimentAnswer
 from jaxsim.questions.data import CONTRADICTED, EvidenceAnswer
 from jaxsim.questions.events import Event
-from jaxsim.questions.exceedance import ExceedanceAnswer
+from jaxsim.questions.exceedance import Exceedance, ExceedanceAnswer
 from jaxsim.questions.permanent import PermanentAnswer
 
 DOUBT = 1e-6
@@ -30,11 +30,13 @@ class Found(NamedTuple):
         label: of the experiment.
         exceedance: its probabilities and lower bounds.
         permanent: its certified runs.
+        question: that the probabilities are the answer of.
     """
 
     label: str
     exceedance: ExceedanceAnswer
     permanent: PermanentAnswer
+    question: Exceedance
 
 
 def contradictions(experiments: Sequence[Found], brackets: Mapping[str, Bracket]) -> list[str]:
@@ -54,17 +56,20 @@ def contradictions(experiments: Sequence[Found], brackets: Mapping[str, Bracket]
 
 def _of(e: Found, doubt: float) -> Iterator[str]:
     rows = zip(e.exceedance.estimates, e.exceedance.lower_bounds, e.permanent.count, strict=True)
-    for row, bound, permanent in rows:
-        for estimate in row:
-            possible = estimate.failures + estimate.undecided
-            if bound.value <= possible / estimate.runs:
+    for g, (row, bound, permanent) in enumerate(rows):
+        for t, estimate in enumerate(row):
+            if bound.value <= estimate.estimate_upper:
                 continue
-            _, most = clopper_pearson(possible, estimate.runs, 1 - 2 * doubt)
+            _, most = e.question.ends(g, t, 1 - 2 * doubt)
             if bound.value > most:
+                possible = estimate.failures + estimate.undecided
+                counted = f"only {possible:,} of {estimate.runs:,} runs fail or may fail"
+                if estimate.design != "plain":
+                    counted = f"by the runs of its strata it is at most {most:.3g}"
                 yield (
                     f"{e.label}: at {named(estimate)} the failure probability is at least "
-                    f"{bound.value:.3g} for every n ({bound.reason}), but only {possible:,} of "
-                    f"{estimate.runs:,} runs fail or may fail after {estimate.step:,} steps"
+                    f"{bound.value:.3g} for every n ({bound.reason}), but {counted} after "
+                    f"{estimate.step:,} steps"
                 )
                 break
         last = row[-1]
@@ -74,6 +79,12 @@ def _of(e: Found, doubt: float) -> Iterator[str]:
                 f"all further training, but only {last.failures + last.undecided:,} fail or may "
                 "fail at the last step"
             )
+    for broken in e.question.broken_proofs():
+        yield (
+            f"{e.label}: at {broken.event.short} all runs of a stratum fail by proof ("
+            f"{broken.stratum.text}), but {broken.passes:,} of {broken.runs:,} do not after "
+            f"{broken.step:,} steps"
+        )
 
 
 def named(one: Estimate) -> str:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple, Self
 
+import numpy as np
 from pydantic import Field
 
-from jaxsim.estimation import Counts, Estimate, estimates
+from jaxsim.design.stratum import Stratum
+from jaxsim.estimation import Counts, Estimate, Outcome, clopper_pearson, outcomes
+from jaxsim.estimation.exceedance import About, plain_estimates
+from jaxsim.estimation.exceedance_strata import stratified_estimates
 from jaxsim.evidence import weakest
 from jaxsim.questions.data import Data, EvidenceAnswer
+from jaxsim.questions.design import DesignAnswer, StratumAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM, Event
-from jaxsim.questions.provable import lower_bounds_of
+from jaxsim.questions.provable import (
+    DecidedStrata,
+    decided_strata,
+    lower_bounds_of,
+    subject_remaining,
+)
 from jaxsim.questions.quantities import Quantity, quantities
 from jaxsim.questions.question import Question, Subject
+from jaxsim.questions.weights import sampled
 from jaxsim.theory import LowerBound
 from jaxsim.training.records import Records
 
@@ -64,6 +77,24 @@ class ExceedanceAnswer(Data):
         return self.by_event[g] if self.by_event else self.evidence
 
 
+class Broken(NamedTuple):
+    """A proof that runs contradict.
+
+    Attributes:
+        event: that all runs of the stratum have by proof.
+        stratum: the stratum.
+        passes: its runs that do not have it.
+        runs: all of its runs.
+        step: at which.
+    """
+
+    event: Event
+    stratum: Stratum
+    passes: int
+    runs: int
+    step: int
+
+
 class Exceedance(Question):
     """How often runs fail, by default: how often the risk exceeds the optimal risk by eps."""
 
@@ -73,37 +104,36 @@ class Exceedance(Question):
         """Begin with no runs."""
         super().__init__(subject)
         self.quantities = quantities(subject)
-        times = len(subject.checkpoints)
-        self.counts = [Counts.zero(len(q.events), times) for q in self.quantities]
+        strata, times = range(len(subject.strata.strata)), len(subject.checkpoints)
+        self.counts = [[Counts.zero(len(q.events), times) for _ in strata] for q in self.quantities]
+        self.families: list[list[list[np.ndarray]]] = [
+            [[] for _ in strata] for _ in self.quantities
+        ]
 
     def add(self, records: Records, stratum: int = 0) -> None:
         """Count the runs of a shard."""
-        rows = zip(self.counts, self.quantities, strict=True)
-        self.counts = [counts + quantity.counts(records) for counts, quantity in rows]
+        for counts, quantity in zip(self.counts, self.quantities, strict=True):
+            counts[stratum] = counts[stratum] + quantity.counts(records)
+
+    def add_families(self, records: Records, stratum: int, size: int) -> None:
+        """Take the estimates of families of clones."""
+        for families, quantity in zip(self.families, self.quantities, strict=True):
+            families[stratum].append(family_shares(quantity, records, size))
 
     def merge(self, other: Self) -> None:
         """Add the other's counts."""
-        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        for mine, theirs in zip(self.counts, other.counts, strict=True):
+            mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
+        for mine, theirs in zip(self.families, other.families, strict=True):
+            mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
 
     def finish(self) -> ExceedanceAnswer:
         """Return the estimates."""
         rows, bounds, by_event = [], [], []
-        for quantity, counts in zip(self.quantities, self.counts, strict=True):
+        for place, quantity in enumerate(self.quantities):
             floors = self._lower_bounds(quantity)
-            rows_of_event = estimates(
-                counts,
-                self.subject.checkpoints,
-                quantity.thresholds,
-                experiment=self.subject.experiment.label,
-                confidence=self.subject.confidence,
-                interval=self.subject.interval,
-                optimum=self.subject.optimum,
-                risk=quantity.evidence,
-                lower_bounds=floors,
-                event=quantity.kind,
-                reference=quantity.reference.evidence,
-            )
-            rows += [list(row) for row in rows_of_event]
+            asked = self.subject.confidence, self.subject.interval
+            rows += [list(row) for row in self._estimates(place, floors, *asked)]
             closed = self.subject.closed_by_run and quantity.kind == ABOVE_OPTIMUM
             bounds += [_answer(b, quantity.kind, closed) for b in floors]
             evidence = EvidenceAnswer.of(quantity.evidence & quantity.reference.evidence)
@@ -116,9 +146,131 @@ class Exceedance(Question):
             by_event=by_event if len(self.quantities) > 1 else [],
         )
 
+    def ends(self, g: int, t: int, confidence: float) -> tuple[float, float]:
+        """Return the guaranteed interval at an event and a checkpoint, at any confidence."""
+        events = [(p, i) for p, q in enumerate(self.quantities) for i in range(len(q.events))]
+        place, within = events[g]
+        one = self._estimates(place, None, confidence, self.subject.guaranteed)[within][t]
+        return one.lower, one.upper
+
+    def broken_proofs(self) -> Iterator[Broken]:
+        """Yield strata that fail by proof but have runs that pass, once for each event."""
+        design = self.subject.strata
+        for quantity, counts in zip(self.quantities, self.counts, strict=True):
+            proofs = self._decided(quantity)
+            for g, (event, proof) in enumerate(zip(quantity.events, proofs, strict=True)):
+                for k in np.flatnonzero(proof.strata):
+                    passes = counts[k].runs - counts[k].possible[g]
+                    if passes.any():
+                        t = int(passes.argmax())
+                        step = int(self.subject.checkpoints[t])
+                        yield Broken(event, design.strata[k], int(passes[t]), counts[k].runs, step)
+
+    def _estimates(
+        self,
+        place: int,
+        floors: tuple[LowerBound, ...] | None,
+        confidence: float,
+        interval: str,
+    ) -> tuple[tuple[Estimate, ...], ...]:
+        """Return the estimates of the events of one kind, [g][T]."""
+        subject, quantity, design = self.subject, self.quantities[place], self.subject.strata
+        about = About(
+            experiment=subject.experiment.label,
+            steps=subject.checkpoints,
+            eps=quantity.thresholds,
+            confidence=confidence,
+            optimum=subject.optimum,
+            evidence=quantity.evidence & quantity.reference.evidence,
+            lower_bounds=floors,
+            event=quantity.kind,
+        )
+        if design.plain:
+            return plain_estimates(about, self.counts[place][0], interval)
+        proofs = self._decided(quantity)
+        rests_on = weakest([about.evidence, *(proof.evidence for proof in proofs)])
+        decided = np.stack([proof.strata for proof in proofs], axis=1)
+        families = [self._of_families(place, k) for k in range(len(design.strata))]
+        known = sampled(design, self.counts[place], decided, families)
+        return stratified_estimates(replace(about, evidence=rests_on), known, interval)
+
+    def _of_families(self, place: int, stratum: int) -> np.ndarray:
+        """Return the estimates of the families of a stratum, [F, 2, g, T]."""
+        parts, events = self.families[place][stratum], len(self.quantities[place].events)
+        nothing = np.zeros((0, 2, events, len(self.subject.checkpoints)))
+        return np.concatenate([nothing, *parts])
+
+    def _decided(self, quantity: Quantity) -> list[DecidedStrata]:
+        return decided_strata(
+            self.subject.strata, quantity, subject_remaining(self.subject, quantity)
+        )
+
+    def design(self) -> DesignAnswer | None:
+        """Return the strata with what their runs say, None for the plain design."""
+        design = self.subject.strata
+        if design.plain:
+            return None
+        decided = [p.strata for quantity in self.quantities for p in self._decided(quantity)]
+        strata = []
+        for k, stratum in enumerate(design.strata):
+            failures = np.concatenate([c[k].failures[:, -1] for c in self.counts])
+            possible = np.concatenate([c[k].possible[:, -1] for c in self.counts])
+            runs = self.counts[0][k].runs
+            families = [self._of_families(place, k) for place in range(len(self.quantities))]
+            of_families = np.concatenate([part[:, 0, :, -1] for part in families], axis=1)
+            estimate: list[float | None] = [None] * len(failures)
+            if len(of_families):
+                estimate = of_families.mean(0).tolist()
+            elif runs:
+                estimate = (failures / runs).tolist()
+            ends = clopper_pearson([failures, possible], runs, self.subject.confidence)
+            hidden = stratum.experiment.network.hidden
+            strata.append(
+                StratumAnswer(
+                    text=stratum.text,
+                    probability=stratum.probability,
+                    error=stratum.error,
+                    least=stratum.least,
+                    most=stratum.most,
+                    width=hidden[0] if hidden else None,
+                    runs=runs,
+                    families=len(of_families),
+                    decided=[bool(event[k]) for event in decided],
+                    failures=failures.tolist(),
+                    undecided=(possible - failures).tolist(),
+                    estimate=estimate,
+                    lower=ends[0][0].tolist(),
+                    upper=ends[1][1].tolist(),
+                )
+            )
+        return DesignAnswer(name=design.name, note=design.note, strata=strata)
+
     def _lower_bounds(self, quantity: Quantity) -> tuple[LowerBound, ...]:
         levels = None if quantity.of_error_rate else self.subject.levels
         return lower_bounds_of(self.subject.experiment, quantity, levels)
+
+
+def family_shares(quantity: Quantity, records: Records, size: int) -> np.ndarray:
+    """Return the estimates of families of clones, at least and at most, [F, 2, g, T].
+
+    The mean over the particles of a family of weight times whether it fails, and whether it may.
+
+    Args:
+        quantity: what decides the events.
+        records: of whole families, `size` rows each.
+        size: particles of a family.
+    """
+    value, error = quantity.values(records)
+    given = getattr(records, "weight", np.ones(0))
+    weight = np.broadcast_to(given if given.size else 1.0, value.shape)
+    shares = []
+    for threshold in quantity.thresholds:
+        outcome = outcomes(value, error, *quantity.ends, float(threshold))
+        least, most = (
+            weight * which for which in (outcome == Outcome.FAIL, outcome != Outcome.PASS)
+        )
+        shares.append([a.reshape(-1, size, a.shape[1]).mean(1) for a in (least, most)])
+    return np.moveaxis(np.array(shares), 2, 0).swapaxes(1, 2)
 
 
 def _answer(bound: LowerBound, kind: str, closed_by_run: bool) -> LowerBoundAnswer:

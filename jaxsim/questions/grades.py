@@ -21,12 +21,15 @@ from __future__ import annotations
 from typing import Self
 
 import numpy as np
+from pydantic import Field
 
 from jaxsim.estimation import Outcome, outcomes
 from jaxsim.questions.data import Data
 from jaxsim.questions.events import ABOVE_OPTIMUM
-from jaxsim.questions.provable import remaining_risk
+from jaxsim.questions.provable import decided_strata, remaining_risk
+from jaxsim.questions.quantities import quantities
 from jaxsim.questions.question import Question, Subject
+from jaxsim.questions.weights import weighted_share
 from jaxsim.training.polish import Basin
 from jaxsim.training.records import Records
 
@@ -49,6 +52,8 @@ class GradesAnswer(Data):
         diverged: with an infinite or undefined risk.
         undecided: of which no more is known.
         polished: failing runs that were polished.
+        shares: of `failures` and each grade, estimate of its probability, strata counting with
+            their weights, [G] each; empty for the plain design, under which it is count / runs.
     """
 
     eps: list[float]
@@ -60,6 +65,7 @@ class GradesAnswer(Data):
     diverged: list[int]
     undecided: list[int]
     polished: list[int]
+    shares: dict[str, list[float]] = Field(default_factory=dict)
 
 
 KINDS = (
@@ -83,13 +89,17 @@ class Grades(Question):
         """Begin with no runs."""
         super().__init__(subject)
         self.remaining = remaining_risk(subject.experiment, subject.levels)
+        self.quantities = [q for q in quantities(subject) if not q.of_error_rate]
         self.events = [event for event in subject.asked if not event.of_error_rate]
-        self.counts = np.zeros((len(KINDS), len(self.events)), np.int64)
+        strata = len(subject.strata.strata)
+        self.counts = np.zeros((strata, len(KINDS), len(self.events)), np.int64)
+        self.runs = np.zeros(strata, np.int64)
 
     def add(self, records: Records, stratum: int = 0) -> None:
         """Grade the runs of a shard."""
         lower, upper = self.subject.ends
         last = records.risk[:, -1]
+        self.runs[stratum] += len(last)
         gone = ~np.isfinite(last)
         bound = np.append(self.remaining.values, -np.inf)[self.remaining.which(records)]
         trend = self._falls(records, lower)
@@ -121,7 +131,7 @@ class Grades(Question):
             for grade in grades:
                 counts.append((rest & grade).sum())
                 rest = rest & ~grade
-            self.counts[:, g] += [*counts, (failing & was_polished).sum()]
+            self.counts[stratum, :, g] += [*counts, (failing & was_polished).sum()]
 
     def _falls(self, records: Records, lower: float) -> np.ndarray:
         """Return which runs have fallen over the last checkpoints, [R]."""
@@ -137,8 +147,31 @@ class Grades(Question):
     def merge(self, other: Self) -> None:
         """Add the other's counts."""
         self.counts = self.counts + other.counts
+        self.runs = self.runs + other.runs
 
     def finish(self) -> GradesAnswer:
         """Return the counts."""
-        rows = {name: row.tolist() for name, row in zip(KINDS, self.counts, strict=True)}
-        return GradesAnswer(eps=[event.threshold for event in self.events], **rows)
+        counts, design = self.counts.sum(0), self.subject.strata
+        rows = {name: row.tolist() for name, row in zip(KINDS, counts, strict=True)}
+        shares = {}
+        if not design.plain:
+            shares = {name: row for name, row in self._weighted().items() if name != "polished"}
+        return GradesAnswer(eps=[event.threshold for event in self.events], **rows, shares=shares)
+
+    def _weighted(self) -> dict[str, list[float]]:
+        """Return the shares of all kinds; strata that fail by proof are permanent failures."""
+        design = self.subject.strata
+        proofs = [
+            proof.strata
+            for quantity in self.quantities
+            for proof in decided_strata(design, quantity, self.remaining)
+        ]
+        rows: dict[str, list[float]] = {name: [] for name in KINDS}
+        for g, decided in enumerate(proofs):
+            for place, name in enumerate(KINDS):
+                proved = decided if name in ("failures", "permanent") else None
+                counts = self.counts[:, place, g]
+                if proved is None:
+                    counts = np.where(decided, 0, counts)
+                rows[name].append(float(weighted_share(design, counts, self.runs, proved)))
+        return rows

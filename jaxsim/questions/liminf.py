@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxsim.estimation import liminf_bound
 from jaxsim.evidence import confidence as with_confidence
 from jaxsim.questions.data import Data, EvidenceAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM
 from jaxsim.questions.exceedance import LowerBoundAnswer
-from jaxsim.questions.permanent import Certified
+from jaxsim.questions.permanent import PermanentFailures
 
 
 class LiminfAnswer(Data):
@@ -37,11 +36,7 @@ class LiminfAnswer(Data):
 
 
 def liminf(
-    certified: Sequence[Certified],
-    every_n: Sequence[LowerBoundAnswer],
-    runs: int,
-    confidence: float,
-    statements: int,
+    certificates: PermanentFailures, every_n: Sequence[LowerBoundAnswer], statements: int
 ) -> LiminfAnswer:
     """Return the better of two bounds for every eps: from certified runs, and for every n.
 
@@ -49,17 +44,17 @@ def liminf(
     limit, too. The better of a number and a confidence bound holds with the same confidence.
 
     Args:
-        certified: runs certified to fail for ever, and what that rests on, [G].
+        certificates: the question how many runs fail for ever.
         every_n: bounds that need no run, [G].
-        runs: of the experiment.
-        confidence: of the bounds from runs.
         statements: bounds of the study that are to hold together, by the union bound.
     """
     value, together, evidence, reason = [], [], [], []
+    confidence, runs = certificates.subject.confidence, int(certificates.runs.sum())
+    certified = certificates.certified()
     level = 1 - (1 - confidence) / max(statements, 1)
-    for (count, rests_on), bound in zip(certified, every_n, strict=True):
-        together.append(max(bound.value, float(liminf_bound(count, runs, level))))
-        from_runs = float(liminf_bound(count, runs, confidence))
+    for of_runs, bound in zip(certified, every_n, strict=True):
+        together.append(max(bound.value, certificates.lower_bound(of_runs, level)))
+        from_runs = certificates.lower_bound(of_runs, confidence)
         if bound.value >= from_runs:
             value.append(bound.value)
             evidence.append(bound.evidence)
@@ -67,17 +62,18 @@ def liminf(
             continue
         sampled = with_confidence(1 - confidence, f"{runs:,} runs are a sample")
         value.append(from_runs)
-        evidence.append(EvidenceAnswer.of(rests_on & sampled))
-        reason.append(
-            f"{count:,} of {runs:,} runs are certified to {_fail(bound)} in all further training"
-        )
+        evidence.append(EvidenceAnswer.of(of_runs.evidence & sampled))
+        share = f"{of_runs.runs:,} of {runs:,} runs are certified"
+        if not certificates.subject.strata.plain:
+            share = f"by their strata, {share}"
+        reason.append(f"{share} to {_fail(bound)} in all further training")
     return LiminfAnswer(
         eps=[bound.eps for bound in every_n],
         value=value,
         simultaneous=together,
         evidence=evidence,
         reason=reason,
-        certified=[count for count, _ in certified],
+        certified=[of_runs.runs for of_runs in certified],
         runs=runs,
         confidence=confidence,
     )

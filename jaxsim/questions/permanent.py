@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple, Self
 
 import numpy as np
+from pydantic import Field
 
+from jaxsim.estimation.liminf import liminf_bound, stratified_liminf_bound
 from jaxsim.evidence import PROVED, Evidence, weakest
 from jaxsim.questions.data import Data, EvidenceAnswer
-from jaxsim.questions.provable import remaining_risk
+from jaxsim.questions.provable import decided_strata, remaining_risk
 from jaxsim.questions.quantities import quantities
 from jaxsim.questions.question import Question, Subject
+from jaxsim.questions.weights import weighted_share
 from jaxsim.training.records import Records
 
 
@@ -26,6 +29,9 @@ class PermanentAnswer(Data):
         dead_neurons: runs with 0, 1, ... first-layer neurons certified to stay inactive.
         constant: runs whose network is constant on the whole support, at every checkpoint, [T];
             diverged ones are not.
+        probability: estimate of the probability of a certificate, strata counting with their
+            weights, [G]; empty for the plain design, under which it is count / runs.
+        constant_probability: the same for constant networks, [T].
     """
 
     eps: list[float]
@@ -35,6 +41,8 @@ class PermanentAnswer(Data):
     dead_layer: int
     dead_neurons: list[int]
     constant: list[int]
+    probability: list[float] = Field(default_factory=list)
+    constant_probability: list[float] = Field(default_factory=list)
 
     @property
     def hidden(self) -> bool:
@@ -46,12 +54,19 @@ class Certified(NamedTuple):
     """Runs certified to exceed inf L + eps in all further training.
 
     Attributes:
-        runs: how many.
+        by_stratum: how many of each stratum, [S].
         evidence: what their certificates rest on.
+        decided: strata all of whose runs fail for ever by proof, bool [S].
     """
 
-    runs: int
+    by_stratum: np.ndarray
     evidence: Evidence
+    decided: np.ndarray
+
+    @property
+    def runs(self) -> int:
+        """How many."""
+        return int(self.by_stratum.sum())
 
 
 class PermanentFailures(Question):
@@ -66,20 +81,21 @@ class PermanentFailures(Question):
         self.remaining = [
             remaining_risk(subject.experiment, subject.levels, q) for q in self.quantities
         ]
-        widest = len(self.remaining[0].bounds)
+        widest, strata = len(self.remaining[0].bounds), len(subject.strata.strata)
         # Runs by the bound that their certificate gives; the last entry: none.
-        self.by_bound = np.zeros((len(self.quantities), widest + 1), np.int64)
+        self.by_bound = np.zeros((strata, len(self.quantities), widest + 1), np.int64)
         self.dead_neurons = np.zeros(widest - 1, np.int64)
-        self.constant = np.zeros(len(subject.checkpoints), np.int64)
+        self.constant = np.zeros((strata, len(subject.checkpoints)), np.int64)
         self.widths = np.array(subject.experiment.network.hidden, int)
-        self.dead_layer = self.runs = 0
+        self.dead_layer = 0
+        self.runs = np.zeros(strata, np.int64)
 
     def add(self, records: Records, stratum: int = 0) -> None:
         """Count the certificates of a shard."""
-        places = self.by_bound.shape[1]
+        places = self.by_bound.shape[2]
         for place, remaining in enumerate(self.remaining):
             which = remaining.which(records)
-            self.by_bound[place] += np.bincount(which % places, minlength=places)
+            self.by_bound[stratum, place] += np.bincount(which % places, minlength=places)
         neurons = np.minimum(records.dead_neurons, len(self.dead_neurons) - 1)
         self.dead_neurons += np.bincount(neurons, minlength=len(self.dead_neurons))
         self.dead_layer += int((records.dead_layer > 0).sum())
@@ -87,8 +103,8 @@ class PermanentFailures(Question):
         by_layer = (records.inactive == self.widths).any(2) if len(self.widths) else False
         # What overflows is no function, though neurons of it are inactive.
         known = np.isfinite(records.risk)
-        self.constant += (((records.constant == 1) | by_layer) & known).sum(0)
-        self.runs += len(records.replicate)
+        self.constant[stratum] += (((records.constant == 1) | by_layer) & known).sum(0)
+        self.runs[stratum] += len(records.replicate)
 
     def merge(self, other: Self) -> None:
         """Add the other's counts."""
@@ -96,31 +112,56 @@ class PermanentFailures(Question):
         self.dead_neurons = self.dead_neurons + other.dead_neurons
         self.constant = self.constant + other.constant
         self.dead_layer += other.dead_layer
-        self.runs += other.runs
+        self.runs = self.runs + other.runs
 
     def certified(self) -> list[Certified]:
         """Return how many runs fail for ever, for every event, [G]."""
         counts = []
-        for quantity, remaining, runs in zip(
-            self.quantities, self.remaining, self.by_bound[:, :-1], strict=True
+        for place, (quantity, remaining) in enumerate(
+            zip(self.quantities, self.remaining, strict=True)
         ):
-            upper = quantity.reference.upper
-            for threshold in quantity.thresholds:
-                used = (remaining.values > upper.value + threshold) & (runs > 0)
+            runs, upper = self.by_bound[:, place, :-1], quantity.reference.upper
+            decided = decided_strata(self.subject.strata, quantity, remaining)
+            for threshold, proof in zip(quantity.thresholds, decided, strict=True):
+                above = remaining.values > upper.value + threshold
+                used = above & runs.any(0)
                 bounds = [b for b, u in zip(remaining.bounds, used, strict=True) if u]
                 rests_on = [upper.evidence, *(b.evidence for b in bounds)] if bounds else [PROVED]
-                counts.append(Certified(int(runs[used].sum()), weakest(rests_on)))
+                evidence = weakest([*rests_on, proof.evidence])
+                counts.append(Certified(runs[:, above].sum(1), evidence, proof.strata))
         return counts
+
+    def lower_bound(self, certified: Certified, confidence: float) -> float:
+        """Return a lower confidence bound of the probability of such a certificate, one-sided."""
+        design, sequence = self.subject.strata, self.subject.guaranteed == "sequence"
+        if design.plain and not sequence:
+            return float(liminf_bound(certified.runs, int(self.runs.sum()), confidence))
+        weights = design.weights - design.errors
+        return stratified_liminf_bound(
+            weights, certified.by_stratum, self.runs, confidence, certified.decided, sequence
+        )
 
     def finish(self) -> PermanentAnswer:
         """Return the counts for every event."""
         certified = self.certified()
         return PermanentAnswer(
             eps=[event.threshold for event in self.subject.asked],
-            runs=self.runs,
+            runs=int(self.runs.sum()),
             count=[count.runs for count in certified],
             evidence=[EvidenceAnswer.of(count.evidence) for count in certified],
             dead_layer=self.dead_layer,
             dead_neurons=self.dead_neurons.tolist(),
-            constant=self.constant.tolist(),
+            constant=self.constant.sum(0).tolist(),
+            **self._weighted(certified),
         )
+
+    def _weighted(self, certified: list[Certified]) -> dict[str, list[float]]:
+        """Return the shares in which strata count with their weights; none for the plain design."""
+        design = self.subject.strata
+        if design.plain:
+            return {}
+        of = [weighted_share(design, c.by_stratum, self.runs, c.decided) for c in certified]
+        return {
+            "probability": [float(share) for share in of],
+            "constant_probability": weighted_share(design, self.constant, self.runs).tolist(),
+        }

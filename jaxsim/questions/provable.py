@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from jaxsim.evidence import Bound
+from jaxsim.design.stratum import Design
+from jaxsim.evidence import PROVED, Bound, Evidence, weakest
+from jaxsim.network.network import Network
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.levels import lower_levels
 from jaxsim.questions.quantities import Quantity
+from jaxsim.questions.question import Subject
 from jaxsim.risk.constants import best_constant_risk
 from jaxsim.theory import LowerBound, exceedance_lower_bound
 from jaxsim.training.experiment import Experiment
@@ -61,6 +65,78 @@ def _lower_bounds(
         keeps_inactive=experiment.optimizer.keeps_inactive,
         precision=experiment.precision,
     )
+
+
+class DecidedStrata(NamedTuple):
+    """Strata all of whose runs fail at every step, by proof.
+
+    Attributes:
+        strata: which, bool [S].
+        evidence: what the proof rests on; "proved" where there is none.
+    """
+
+    strata: np.ndarray
+    evidence: Evidence
+
+
+def decided_strata(
+    design: Design,
+    quantity: Quantity,
+    remaining: RemainingRisk,
+    thresholds: np.ndarray | None = None,
+) -> list[DecidedStrata]:
+    """Return, for every event, the strata whose inactive neurons alone make a run fail, [g].
+
+    Neurons inactive at initialization stay so under an optimizer that keeps them, and what the
+    certificates of a run say of its further training then holds from its first step on. The plain
+    design has no such stratum.
+
+    Args:
+        design: the strata.
+        quantity: what decides the events.
+        remaining: lower bounds of its value by the number of inactive first-layer neurons.
+        thresholds: other ones than those of the events.
+    """
+    experiment, upper = quantity.experiment, quantity.reference.upper
+    width, constant = len(remaining.bounds) - 2, len(remaining.bounds) - 1
+    keeps = experiment.optimizer.keeps_inactive and np.isfinite(upper.value) and not design.plain
+    absorbed = _absorbs(experiment.network)
+    answers = []
+    for threshold in quantity.thresholds if thresholds is None else thresholds:
+        strata, evidence = np.zeros(len(design.strata), bool), [PROVED]
+        for k, stratum in enumerate(design.strata if keeps else ()):
+            places = [min(stratum.least, width) if absorbed else 0]
+            if stratum.dead_later or 0 < width <= stratum.least:
+                places.append(constant)
+            bounds = [remaining.bounds[place] for place in places]
+            best = max(bounds, key=lambda bound: bound.value)
+            if best.value > upper.value + threshold:
+                strata[k] = True
+                evidence += [best.evidence, upper.evidence]
+        answers.append(DecidedStrata(strata, weakest(evidence)))
+    return answers
+
+
+def decided_by_proof(subject: Subject, quantity: Quantity, thresholds: np.ndarray) -> np.ndarray:
+    """Return which strata fail by proof at any thresholds, bool [S, g]."""
+    remaining = subject_remaining(subject, quantity)
+    proofs = decided_strata(subject.strata, quantity, remaining, thresholds)
+    return np.stack([proof.strata for proof in proofs], axis=1)
+
+
+def subject_remaining(subject: Subject, quantity: Quantity) -> RemainingRisk:
+    """Return what the certificates of a subject's runs bound."""
+    return remaining_risk(subject.experiment, subject.levels, quantity)
+
+
+def _absorbs(network: Network) -> bool:
+    """Return whether the biases of the second layer can hold the constants of inactive neurons."""
+    activation, layers = network.activation, network.layer_specs
+    if activation is None or len(layers) < 2:
+        return False
+    ends = [low if np.isfinite(low) else high for low, high in activation.flat]
+    silent = bool((np.asarray(activation.function(jnp.array(ends, jnp.float64))) == 0).all())
+    return silent or (layers[1].biases is not None and layers[1].train_biases)
 
 
 class RemainingRisk(NamedTuple):

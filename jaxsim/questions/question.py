@@ -66,6 +66,11 @@ class Subject:
         return self.events or tuple(Event(ABOVE_OPTIMUM, float(e)) for e in self.eps)
 
     @property
+    def guaranteed(self) -> str:
+        """Name of the interval that covers by a theorem; at every look, if runs go on by looks."""
+        return "sequence" if self.interval == "sequence" else "clopper-pearson"
+
+    @property
     def closed_by_run(self) -> bool:
         """Whether the best run is the upper end of the optimal risk."""
         before = self.experiment.optimum if self.before is None else self.before

@@ -6,7 +6,7 @@ that Holm's adjustment leaves significant, else by intervals that hold for all o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,8 +17,15 @@ from jaxsim.questions.pairs import ComparisonAnswer, PairsAnswer
 Compared = Mapping[tuple[frozenset[str], str, float, int], ComparisonAnswer]
 
 
+Ends = Callable[[int, float], tuple[float, float]]
+"""(event, confidence) -> ends of the guaranteed interval at the last step."""
+
+
 def spreads(
-    experiments: Sequence[ExperimentAnswer], pairs: PairsAnswer, confidence: float
+    experiments: Sequence[ExperimentAnswer],
+    pairs: PairsAnswer,
+    confidence: float,
+    ends: Mapping[str, Ends] | None = None,
 ) -> list[SpreadAnswer]:
     """Return the spread at every eps of the experiments that run equally long.
 
@@ -26,6 +33,8 @@ def spreads(
         experiments: with at least one run each.
         pairs: their paired comparisons.
         confidence: of the intervals of all experiments of a spread together.
+        ends: intervals by the experiments' ids; Clopper and Pearson's of all runs where there is
+            none.
     """
     compared = {
         (
@@ -42,20 +51,30 @@ def spreads(
     answers = []
     for _, group in sorted(groups.items(), reverse=True):
         for g in range(len(group[0].exceedance.estimates)):
-            answers.append(_spread(group, g, compared, confidence))
+            answers.append(_spread(group, g, compared, confidence, ends or {}))
     return answers
 
 
+def _ends(e: ExperimentAnswer, g: int, level: float) -> tuple[float, float]:
+    """Return the ends of the guaranteed interval of an experiment at an event and the last step."""
+    last = e.exceedance.estimates[g][-1]
+    possible = last.failures + last.undecided
+    lower, upper = clopper_pearson([last.failures, possible], last.runs, level)
+    return float(lower[0]), float(upper[1])
+
+
 def _spread(
-    group: Sequence[ExperimentAnswer], g: int, compared: Compared, confidence: float
+    group: Sequence[ExperimentAnswer],
+    g: int,
+    compared: Compared,
+    confidence: float,
+    ends: Mapping[str, Ends],
 ) -> SpreadAnswer:
     last = [e.exceedance.estimates[g][-1] for e in group]
     level = 1 - (1 - confidence) / len(last)
-    runs = np.array([estimate.runs for estimate in last])
-    failures = np.array([estimate.failures for estimate in last])
-    possible = failures + np.array([estimate.undecided for estimate in last])
-    lower = clopper_pearson(failures, runs, level)[0]
-    upper = clopper_pearson(possible, runs, level)[1]
+    lower, upper = np.array(
+        [ends[e.id](g, level) if e.id in ends else _ends(e, g, level) for e in group]
+    ).T
     least = min(estimate.estimate for estimate in last)
     most = max(estimate.estimate_upper for estimate in last)
     lowest = [estimate.experiment for estimate in last if estimate.estimate == least]

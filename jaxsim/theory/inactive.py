@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,51 @@ def inactive_probability(
     return Probability(*probability[:2], True, probability[2], in_training=lower)
 
 
+def certified_probability(
+    layer: Layer, activation: Activation, support: Support, precision: str
+) -> tuple[float, float] | None:
+    """Return bounds of P(a first-layer neuron is counted as inactive when training begins).
+
+    What is counted (`jaxsim.training.inactive`) is neither the event of real numbers nor the one
+    whose probability is `inactive_probability(...).lower`: its margin is the largest on the
+    support, and it sees parameters that were rounded to the training precision. It contains the
+    event with that margin and room for this rounding, and is contained in the one in which all that
+    rounding can do is in its favour.
+
+    Returns:
+        (lower, upper), or None where there is no formula, or neurons depend on each other.
+
+    Example: P = 1/4 in real numbers
+        >>> from jaxsim.network.activations import relu
+        >>> from jaxsim.network.initializers import uniform
+        >>> layer = Layer(1, 4, uniform(), uniform())
+        >>> bounds = certified_probability(layer, relu(), Box((-1.0,), (1.0,)), "float32")
+        >>> bounds is not None and f"{bounds[0]:.6f} {bounds[1]:.6f}"
+        '0.249999 0.250000'
+    """
+    shape = (layer.fan_in, layer.fan_out)
+    weights = entry_law(layer.weights, *shape, layer.multiplier)
+    biases = entry_law(layer.biases, *shape)
+    if weights is None or biases is None or layer.weights.draw_joint is not None:
+        return None
+    rounding = training_rounding(support, precision)
+    if isinstance(support, Everything) or not rounding.representable:
+        return None
+    relative = rounding.relative + (support.dimension + 2) * rounding.unit
+    if isinstance(support, Ball):  # whose margin is by the sum of the weights' sizes
+        relative *= math.sqrt(support.dimension)
+    inner = replace(rounding, relative=relative, whole=True)
+    drawn = 0.0 if precision == "float64" else rounding.unit
+    outer = replace(rounding, relative=-drawn - 1e-15, absolute=-rounding.absolute, unit=0.0)
+    ends = []
+    for margin, side in ((inner, -1), (outer, 1)):
+        found = _in_pieces(weights, biases, support, activation.flat, margin)
+        if found is None or found[2] == "Gaussian orthant":
+            return None
+        ends.append(min(max(found[0] + side * found[1], 0.0), 1.0))
+    return ends[0], ends[1]
+
+
 def _in_pieces(
     weights: Entry,
     biases: Entry,
@@ -179,10 +225,7 @@ def _below(
     if rounding.exact and len(low) == 1 and c == 0 and weights.normal and biases.normal:
         return _interval(low[0] * weights.scale, high[0] * weights.scale, biases.scale)
     # sup of w_j x_j + relative |w_j x_j|, in units of |w_j|, for w_j > 0 and w_j < 0.
-    up, down = (
-        weights.scale * (sign * corners + rounding.relative * np.abs(corners)).max(0)
-        for sign in (1, -1)
-    )
+    up, down = (weights.scale * rounding.supremum(sign * corners) for sign in (1, -1))
     scales = Counter((max(a, b), min(a, b)) for a, b in zip(up, down, strict=True))
     terms = [Summand(weights.half, first, second, n) for (first, second), n in scales.items()]
     t = rounding.end(c)
@@ -199,10 +242,10 @@ def _below(
         return value, error, "sum of independent terms"
     if c == 0:
         # Results near the smallest number; where no term is positive, they do not matter.
-        error += window_probability(terms, rounding.absolute)
-    none_positive = math.prod((((a <= 0) + (b <= 0)) / 2) ** n for (a, b), n in scales.items())
+        error += window_probability(terms, abs(rounding.absolute))
+    none_positive = math.prod(((high <= 0) / 2 + (low >= 0) / 2).tolist())
     none_positive *= biases.below(rounding.end(c)) * (1 - 1e-15)
-    if none_positive > value - error:
+    if rounding.relative > 0 and none_positive > value - error:
         value, error = none_positive, 0.0
     return value, error, "sum of independent terms"
 
@@ -215,7 +258,7 @@ def _constant_weights(
     sup = float(terms.max(0).sum())
     none_positive = bool((terms <= 0).all())
     if not rounding.exact:
-        sup = float((terms + rounding.relative * np.abs(terms)).max(0).sum())
+        sup = float(rounding.supremum(terms).sum())
     return _bias_below(biases, c, sup, none_positive, rounding)
 
 
@@ -235,7 +278,7 @@ def _bias_below(
         value = biases.below(c - sup)
     else:
         t = rounding.end(c) - rounding.absolute - sup
-        value = biases.below(t / (1 + math.copysign(rounding.relative, t)))
+        value = biases.below(t / (1 + rounding.relative * math.copysign(1.0, t)))
         if none_positive:
             value = max(value, biases.below(rounding.end(c)))
     return value, 4e-16 * value, "law of the bias"
@@ -274,7 +317,8 @@ def _on_ball(
     if biases.normal and c == 0:
         ratio = reach / bias_down * math.sqrt(dimension)
         value = float(special.stdtr(dimension, -ratio))
-        return value, 1e-13 * value + rounding.absolute / bias_down, "Student distribution"
+        margin = abs(rounding.absolute) / bias_down
+        return value, 1e-13 * value + margin, "Student distribution"
     bias = Summand(biases.half, biases.scale * (1 + rounding.relative), -bias_down)
     return *integral_over_norm(dimension, reach, bias, t), "integral over |w|"
 

@@ -36,12 +36,15 @@ class Rounding:
         unit: relative error of a breakpoint of the activation.
         representable: False if some inputs are so small that they are rounded to 0, for which the
             relative margin says nothing.
+        whole: whether the largest margin on the support holds at every point of it, and not each
+            point's own.
     """
 
     relative: float = 0.0
     absolute: float = 0.0
     unit: float = 0.0
     representable: bool = True
+    whole: bool = False
 
     @property
     def exact(self) -> bool:
@@ -55,6 +58,12 @@ class Rounding:
     def largest(self, value: float) -> float:
         """Return a bound of a computed value."""
         return value + self.relative * abs(value)
+
+
+    def supremum(self, terms: np.ndarray) -> np.ndarray:
+        """Return sup of w_j x_j with its margin, from its values at the ends of x_j, [2, ...]."""
+        sizes = np.abs(terms)
+        return (terms + self.relative * (sizes.max(0) if self.whole else sizes)).max(0)
 
 
 EXACT = Rounding()

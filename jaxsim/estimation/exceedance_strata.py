@@ -1,0 +1,107 @@
+"""Estimates of a failure probability from strata: provable, resolved and unresolved, never mixed.
+
+    P(F) = sum_k pi_k f_k
+
+A stratum that fails by proof counts with all of its probability, one with runs with the share of
+these that fail, one with families of clones with the mean of their estimates; of all others only
+their probability is known, which is the unresolved mass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsim.estimation.counts import Counts
+from jaxsim.estimation.exceedance import About, Estimate
+from jaxsim.estimation.stratified import StratifiedCounts, stratified
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What is known of S strata at G thresholds and T checkpoints.
+
+    Attributes:
+        design: its name.
+        weights: probabilities of the strata, [S].
+        errors: bounds on their errors, [S].
+        counts: of the runs of each, [S].
+        decided: strata all of whose runs fail by proof, bool [S, G].
+        families: estimates of each family of clones by stratum, at least and at most, [F, 2, G, T];
+            empty where there are none.
+    """
+
+    design: str
+    weights: np.ndarray
+    errors: np.ndarray
+    counts: Sequence[Counts]
+    decided: np.ndarray
+    families: Sequence[np.ndarray] = ()
+
+    @property
+    def runs(self) -> np.ndarray:
+        """Runs of each stratum, [S]."""
+        return np.array([counts.runs for counts in self.counts])
+
+    def stratified(self) -> StratifiedCounts:
+        """Return the counts of all strata, [S, G, T]."""
+        return StratifiedCounts(
+            weights=self.weights,
+            errors=self.errors,
+            failures=np.stack([counts.failures for counts in self.counts]),
+            possible=np.stack([counts.possible for counts in self.counts]),
+            runs=self.runs,
+            decided=np.repeat(
+                self.decided[:, :, None].astype(np.int8), self.counts[0].failures.shape[1], axis=2
+            ),
+        )
+
+
+def stratified_estimates(
+    about: About, sampled: Sampled, interval: str = "clopper-pearson"
+) -> tuple[tuple[Estimate, ...], ...]:
+    """Return the estimates for G thresholds and T checkpoints, [G][T].
+
+    Args:
+        about: what they have in common.
+        sampled: the strata.
+        interval: a name of `INTERVALS`.
+    """
+    for counts in sampled.counts:
+        about.check(counts)
+    counts = sampled.stratified()
+    found = stratified(counts, about.confidence, interval)
+    exact = found
+    if not found.rigorous:
+        exact = stratified(counts, about.confidence, "clopper-pearson")
+    diverged = np.sum([c.diverged for c in sampled.counts], axis=0)
+    failures, possible = counts.failures.sum(0), counts.possible.sum(0)
+
+    def one(g: int, t: int) -> Estimate:
+        at = g, t
+        return about.estimate(
+            g,
+            t,
+            runs=int(sampled.runs.sum()),
+            failures=int(failures[at]),
+            undecided=int(possible[at] - failures[at]),
+            diverged=int(diverged[t]),
+            estimate=float(found.estimate[at]),
+            estimate_upper=float(found.estimate_upper[at]),
+            lower=float(found.lower[at]),
+            upper=float(found.upper[at]),
+            method=found.method,
+            rigorous=found.rigorous and about.evidence.proved,
+            design=sampled.design,
+            provable=float(found.provable[at]),
+            resolved=float(found.resolved[at]),
+            resolved_lower=float(found.resolved_lower[at]),
+            resolved_upper=float(found.resolved_upper[at]),
+            unresolved=float(found.unresolved[at]),
+            families=sum(len(part) for part in sampled.families),
+            upper_guaranteed=float(exact.upper[at]),
+        )
+
+    return tuple(tuple(one(g, t) for t in range(len(about.steps))) for g in range(len(about.eps)))

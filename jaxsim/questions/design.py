@@ -1,0 +1,56 @@
+"""The design of an experiment as data: its strata, and what their runs say."""
+
+from __future__ import annotations
+
+from jaxsim.questions.data import Data
+
+
+class StratumAnswer(Data):
+    """One stratum of the initializations, and the failures of its runs at the last checkpoint.
+
+    Attributes:
+        text: which initializations.
+        probability: of the stratum.
+        error: bound on the error of `probability`.
+        least: first-layer neurons inactive at initialization, at least.
+        most: the same, at most.
+        width: of the first hidden layer of the trained network; None without one.
+        runs: finished, of this stratum.
+        families: of clones, finished.
+        decided: whether all of its runs fail by proof, for every event, [G].
+        failures: runs that certainly fail, [G].
+        undecided: runs of which it is not known, [G].
+        estimate: of the failure probability in the stratum, from its runs, or from families if it
+            has any, [G]; None without either.
+        lower: lower end of the exact interval of that from its runs, for itself, [G].
+        upper: upper end.
+    """
+
+    text: str
+    probability: float
+    error: float
+    least: int
+    most: int
+    width: int | None
+    runs: int
+    families: int
+    decided: list[bool]
+    failures: list[int]
+    undecided: list[int]
+    estimate: list[float | None]
+    lower: list[float]
+    upper: list[float]
+
+
+class DesignAnswer(Data):
+    """How the initializations of an experiment were drawn.
+
+    Attributes:
+        name: "strata", "splitting" or "post-stratified".
+        note: which networks are trained, and why; a sentence or nothing.
+        strata: in their order; their probabilities add up to 1.
+    """
+
+    name: str
+    note: str
+    strata: list[StratumAnswer]
