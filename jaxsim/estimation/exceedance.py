@@ -66,7 +66,9 @@ class Estimate:
         resolved: part that is estimated from runs; `estimate` is the sum of both.
         resolved_lower: lower end of the interval of the probability of failing in these strata.
         resolved_upper: upper end.
-        unresolved: probability of the strata of which nothing is known; part of `upper`.
+        unresolved: part of `upper` without a failure to show for it: the probability of strata
+            without runs, and what the limits of those allow whose runs show no failure; 0 for the
+            plain design.
         families: of clones, whose failures are in no count.
         upper_guaranteed: upper end by Clopper and Pearson's limits, whose coverage is guaranteed;
             `upper` itself where its method's is.

@@ -8,13 +8,16 @@ third compares them in pairs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
 
 from jaxsim import runtime
 from jaxsim.arguments import text, texts
+from jaxsim.design.post_strata import NAME as POST_STRATIFIED
+from jaxsim.design.post_strata import check_plain, post_stratified, sorted_into
+from jaxsim.design.stratum import Stratum
 from jaxsim.errors import InputError
 from jaxsim.estimation import Estimate, interval_of
 from jaxsim.estimation.checks import checked_level
@@ -47,6 +50,7 @@ from jaxsim.results.results import Results
 from jaxsim.risk import RiskRule
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.polish import Polished
+from jaxsim.training.records import Records
 
 
 def analyse(
@@ -57,6 +61,7 @@ def analyse(
     name: str = "",
     title: str = "",
     warnings: Iterable[str] | None = None,
+    post_stratify: bool = False,
 ) -> Answer:
     """Answer a study from its finished shards.
 
@@ -70,13 +75,15 @@ def analyse(
         title: of the study.
         warnings: sentences on the study that belong to its answer; None for those that follow
             from its experiments.
+        post_stratify: whether runs of the plain design count by strata of their initializations,
+            by the number of inactive neurons, whose law is known.
 
     Raises:
         InputError: for a bad eps, confidence or interval, or a damaged shard.
     """
     name, title = text("name", name), text("title", title)
     stated = None if warnings is None else texts("warnings", warnings)
-    subjects, known = _subjects(results, eps, confidence, interval)
+    subjects, known = _subjects(results, eps, confidence, interval, post_stratify)
     given = study_warnings(results.experiments) if stated is None else stated
     brackets = {name: optimum.bracket for name, optimum in known.items()}
     axes = axes_of(results.experiments)
@@ -126,6 +133,7 @@ def exceedance(
     eps: Asked,
     confidence: float = 0.95,
     interval: str = "clopper-pearson",
+    post_stratify: bool = False,
 ) -> list[Estimate]:
     """Estimate P(L(Theta_n) > inf L + eps) at the last checkpoint of every experiment.
 
@@ -137,12 +145,12 @@ def exceedance(
     Raises:
         InputError: as `analyse`.
     """
-    subjects, known = _subjects(results, eps, confidence, interval)
+    subjects, known = _subjects(results, eps, confidence, interval, post_stratify)
     brackets = {name: optimum.bracket for name, optimum in known.items()}
     asked = []
     for subject in subjects:
         probabilities, certificates = Exceedance(subject), PermanentFailures(subject)
-        for stratum, records in results.parts(subject.experiment):
+        for stratum, records in _parts(results, subject):
             probabilities.add(records, stratum.number)
             certificates.add(records, stratum.number)
         for split, records in results.families(subject.experiment):
@@ -155,7 +163,7 @@ def exceedance(
 
 
 def _subjects(
-    results: Results, eps: Asked, confidence: float, interval: str
+    results: Results, eps: Asked, confidence: float, interval: str, post_stratify: bool
 ) -> tuple[list[Subject], dict[str, Optimum]]:
     if not isinstance(results, Results):
         raise InputError(
@@ -170,6 +178,14 @@ def _subjects(
     above = [event.threshold for event in events if event.kind == ABOVE_OPTIMUM]
     checked_level(confidence, "confidence")
     interval_of(interval)
+    if not isinstance(post_stratify, bool):
+        raise InputError(
+            f"post_stratify = {post_stratify!r} is not accepted: it should be true or false"
+        )
+    designs = {e.id: results.design(e) for e in results.experiments}
+    if post_stratify:
+        check_plain(list(designs.values()))
+        designs = {e.id: post_stratified(e, results.runs_planned(e)) for e in results.experiments}
     rules = risk_rules(results.experiments)
     known = optima(results, rules)
     files = PolishedFiles(results.store.directory)
@@ -185,11 +201,20 @@ def _subjects(
             levels=known[e.hypothesis_class].levels,
             sample=_sample(results, e, files),
             events=events,
-            design=results.design(e),
+            design=designs[e.id],
         )
         for e in results.experiments
     ]
     return subjects, known
+
+
+def _parts(results: Results, subject: Subject) -> Iterator[tuple[Stratum, Records]]:
+    """Yield the independent runs of a subject with the stratum that they count in."""
+    for stratum, records in results.parts(subject.experiment):
+        if subject.strata.name == POST_STRATIFIED:
+            yield from sorted_into(subject.strata, records)
+        else:
+            yield stratum, records
 
 
 def _answered(
@@ -199,7 +224,7 @@ def _answered(
     experiment = subject.experiment
     questions = {name: question(subject) for name, question in QUESTIONS.items()}
     runs = diverged = 0
-    for stratum, records in results.parts(experiment):
+    for stratum, records in _parts(results, subject):
         runs += len(records.replicate)
         diverged += int((~np.isfinite(records.risk[:, -1])).sum())
         for question in questions.values():

@@ -60,6 +60,11 @@ def liminf(
             evidence.append(bound.evidence)
             reason.append(bound.reason)
             continue
+        if certificates.by_proof(of_runs) >= from_runs * (1 - 1e-12):
+            value.append(from_runs)
+            evidence.append(EvidenceAnswer.of(of_runs.evidence))
+            reason.append("the probability of the strata all of whose runs fail by proof")
+            continue
         sampled = with_confidence(1 - confidence, f"{runs:,} runs are a sample")
         value.append(from_runs)
         evidence.append(EvidenceAnswer.of(of_runs.evidence & sampled))

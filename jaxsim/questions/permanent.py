@@ -141,6 +141,11 @@ class PermanentFailures(Question):
             weights, certified.by_stratum, self.runs, confidence, certified.decided, sequence
         )
 
+    def by_proof(self, certified: Certified) -> float:
+        """Return a lower bound of the probability of the strata that are certified by proof."""
+        design = self.subject.strata
+        return float(np.maximum(design.weights - design.errors, 0.0) @ certified.decided)
+
     def finish(self) -> PermanentAnswer:
         """Return the counts for every event."""
         certified = self.certified()

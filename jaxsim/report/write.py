@@ -49,6 +49,7 @@ def write_report(
         spec.name,
         spec.title,
         study.warnings,
+        spec.post_stratify,
     )
     if not answer.finished:
         console.print("no finished runs yet", highlight=False)

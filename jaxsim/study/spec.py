@@ -154,9 +154,17 @@ class StudySpec(ExperimentSpec):
     confidence: Annotated[float, Field(ge=1e-3, le=1 - 1e-9)] = Field(
         default=0.95, description="level of every interval"
     )
-    interval: Literal["clopper-pearson", "wilson", "mid-p"] = Field(
+    interval: Literal[
+        "clopper-pearson", "wilson", "mid-p", "mover", "profile-likelihood", "sequence"
+    ] = Field(
         default="clopper-pearson",
-        description="of each probability for itself; wilson and mid-p are approximate",
+        description="of each probability for itself; wilson, mid-p, profile-likelihood and, over "
+        "several strata, mover are approximate; sequence holds however often one looks",
+    )
+    post_stratify: bool = Field(
+        default=False,
+        description="true: runs of the plain design count by strata of their initializations, by "
+        "the number of inactive neurons, whose law is known",
     )
     paired: list[Literal["optimizer", "network", "training", "problem"]] = Field(
         default_factory=list,
@@ -214,6 +222,8 @@ class StudySpec(ExperimentSpec):
         """Leave out `events` where they are not stated, and the `epsilon` that they replace."""
         dumped = handler(self)
         dumped.pop("events" if dumped.get("events") is None else "epsilon", None)
+        if not dumped.get("post_stratify"):
+            dumped.pop("post_stratify", None)
         return dumped
 
     @property
@@ -245,7 +255,7 @@ def _listed(levels: Any) -> list[Any]:
     return list(levels) if isinstance(levels, list) else [levels]
 
 
-QUESTIONS = ("title", "epsilon", "events", "confidence", "interval")
+QUESTIONS = ("title", "epsilon", "events", "confidence", "interval", "post_stratify")
 """Keys that a report may ask otherwise than its study does."""
 
 ANALYSIS_KEYS = (
@@ -256,6 +266,7 @@ ANALYSIS_KEYS = (
     "events",
     "confidence",
     "interval",
+    "post_stratify",
     "optimum",
     "levels",
     "slurm",

@@ -59,7 +59,6 @@ class Rounding:
         """Return a bound of a computed value."""
         return value + self.relative * abs(value)
 
-
     def supremum(self, terms: np.ndarray) -> np.ndarray:
         """Return sup of w_j x_j with its margin, from its values at the ends of x_j, [2, ...]."""
         sizes = np.abs(terms)

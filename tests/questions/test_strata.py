@@ -10,16 +10,17 @@ from scipy import stats
 from jaxsim import analyse, exceedance
 from jaxsim.design.stratum import Design, Stratum
 from jaxsim.engines.registry import ExecutionConfig
+from jaxsim.optimum.parabola import Parabola
 from jaxsim.results.provenance import provenance
 from jaxsim.results.results import Results
+from jaxsim.results.schema import concatenate
 from jaxsim.results.store import Shard, Store
 from jaxsim.training.records import Records, Status
-from tests.studies import study
+from tests.studies import made_up, study
 
 EPS = [0.001, 0.05]
 RUNS = (400, 300, 200, 0)
 WEIGHTS = stats.binom.pmf(np.arange(4), 3, 0.25)
-TWO = {"optimizer": [{"name": "sgd"}, {"name": "adam"}]}
 
 
 def strata_of(experiment, weights=WEIGHTS, name="strata"):
@@ -61,7 +62,7 @@ def made_up_records(runs, k, seed, checkpoints=5, first=0):
     )
 
 
-def stratified_results(directory, made=study(), runs=RUNS, records=made_up_records, **kwargs):
+def stratified_results(directory, made, runs=RUNS, records=made_up_records, **kwargs):
     """Return results of a design, of runs that were made up."""
     store, designs, planned, kept = Store(directory), {}, {}, {}
     facts = provenance(jax.local_devices()[0], ExecutionConfig("vmap", 16, 0)) | {"diverged": "0"}
@@ -80,7 +81,7 @@ def stratified_results(directory, made=study(), runs=RUNS, records=made_up_recor
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return stratified_results(tmp_path_factory.mktemp("strata"))
+    return stratified_results(tmp_path_factory.mktemp("strata"), study())
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_parts_are_sums_over_strata(made, answer):
     """The stratum without runs fails by proof at eps = 0.05, and every one that R*(m) says."""
     upper = answer.optimum.upper.value
     for g, eps in enumerate(EPS):
-        levels = 4 / 45 / (4 - np.arange(4)) ** 4.0
+        levels = np.array([Parabola().lower(3 - k) for k in range(4)])
         decided = levels > upper + eps
         assert decided[3]
         n = np.maximum(RUNS, 1)
@@ -124,3 +125,125 @@ def test_parts_are_sums_over_strata(made, answer):
             assert one.upper == pytest.approx(one.estimate_upper + np.hypot.reduce(up), rel=1e-8)
             assert (one.method, one.rigorous) == ("mover", False)
             assert one.upper <= one.upper_guaranteed
+
+
+def sum_of_lower_limits(counts, runs, decided, confidence):
+    """Return sum pi_k times exact one-sided limits, each at an equal share of the error."""
+    sampled = (np.array(runs) > 0) & ~decided
+    tail = (1 - confidence) / sampled.sum()
+    limits = [
+        1.0 if decided[k] else stats.beta.ppf(tail, counts[k], n - counts[k] + 1) if n else 0.0
+        for k, n in enumerate(runs)
+    ]
+    return WEIGHTS @ np.nan_to_num(limits)
+
+
+def test_the_limit_is_bounded_by_certified_runs_of_each_stratum(made, answer):
+    """All runs with k inactive neurons have k dead ones, unless they diverged."""
+    upper, levels = answer.optimum.upper.value, [Parabola().lower(3 - k) for k in range(4)]
+    for g, eps in enumerate(EPS):
+        decided = np.array(levels) > upper + eps
+        certified = [n - k if decided[k] and n else 0 for k, n in enumerate(RUNS)]
+        assert answer.permanent.count[g] == sum(certified)
+        expected = sum_of_lower_limits(certified, RUNS, decided, 0.95)
+        assert answer.liminf.value[g] == pytest.approx(expected, rel=1e-9)
+        assert answer.permanent.probability[g] == pytest.approx(WEIGHTS[decided].sum())
+        assert answer.liminf.evidence[g].proved, "no run is needed for a stratum that is decided"
+
+
+def test_shares_count_with_weights(made, answer):
+    rows = [made[1].get((answer.label, k)) for k in range(4)]
+    assert answer.permanent.constant == [0] * 5
+    assert answer.permanent.constant_probability == [0.0] * 5
+    bins = answer.distribution
+    total = sum(w for w, n in zip(WEIGHTS, RUNS, strict=True) if n)
+    lost = sum(WEIGHTS[k] * k / n for k, n in enumerate(RUNS) if n)
+    assert bins.diverged == 0 + 1 + 2
+    assert bins.diverged_mass == pytest.approx(lost)
+    assert sum(bins.mass) + bins.diverged_mass == pytest.approx(total)
+    middle = (np.array(bins.lower) + np.array(bins.upper)) / 2
+    mean = sum(WEIGHTS[k] * (r.risk[:, -1][k:]).sum() / RUNS[k] for k, r in enumerate(rows[:3]))
+    assert np.array(bins.mass) @ middle == pytest.approx(mean, rel=1e-3)
+    for g, row in enumerate(answer.exceedance.estimates):
+        shares = {name: values[g] for name, values in answer.grades.shares.items()}
+        assert shares["failures"] == pytest.approx(row[-1].estimate)
+        parts = sum(share for name, share in shares.items() if name != "failures")
+        assert parts == pytest.approx(row[-1].estimate)
+
+
+def test_the_band_holds_for_the_sum_of_strata(answer):
+    band = answer.band
+    place = band.eps.index(EPS[0])
+    one = answer.exceedance.estimates[0]
+    for t in range(5):
+        assert band.estimate[place][t] == pytest.approx(one[t].estimate)
+        assert band.lower[place][t] <= one[t].lower <= one[t].upper <= band.upper[place][t]
+    for ends in (band.lower, band.upper):
+        assert (np.array(ends)[1:] <= np.array(ends)[:-1]).all()
+    assert "Bonferroni over" in band.method
+
+
+def test_the_answer_says_what_was_drawn(made, answer):
+    design = answer.design
+    assert (design.name, [s.runs for s in design.strata]) == ("strata", list(RUNS))
+    assert [s.probability for s in design.strata] == pytest.approx(WEIGHTS)
+    for g, eps in enumerate(EPS):
+        x, possible = counted(made[1], answer, eps)[:, :, -1]
+        assert [s.failures[g] for s in design.strata] == x.tolist()
+        assert [s.undecided[g] for s in design.strata] == (possible - x).tolist()
+        assert [s.decided[g] for s in design.strata][3]
+    assert design.strata[3].estimate == [None, None]
+    assert answer.model_validate_json(answer.model_dump_json()) == answer
+
+
+def test_a_run_that_passes_in_a_stratum_that_fails_by_proof_is_a_contradiction(tmp_path):
+    def wrong(count, k, place):
+        records = made_up_records(count, k, place)
+        if k == 2:
+            records.risk[7, 3] = 0.002
+        return records
+
+    results, _ = stratified_results(tmp_path, study(), records=wrong)
+    found = analyse(results, EPS)
+    assert any("2 of 3 neurons inactive" in line for line in found.contradictions)
+    (e,) = found.experiments
+    assert not any(one.rigorous for row in e.exceedance.estimates for one in row)
+
+
+def test_plain_runs_are_sorted_into_strata_whose_law_is_known(tmp_path):
+    """Interval of the sum by NumPy, from counts by the inactive neurons at step 0."""
+    made = study(replicates=400)
+    results = made_up(made, tmp_path)
+    (experiment,) = made.experiments
+    rng = np.random.default_rng(1)
+    for shard in results.finished(experiment):
+        records = results.store.read(shard)
+        drawn = rng.binomial(3, 0.25, (len(records.replicate), 1, 1)).astype(np.int32)
+        # Runs with one active neuron cannot do better than R*(1).
+        risk = records.risk + np.where(drawn[:, :, 0] >= 2, 0.1, 0.0)
+        records = records._replace(inactive=np.repeat(drawn, 5, axis=1), risk=risk)
+        results.store.write(shard, records, dict(results.store.facts(shard)))
+    plain = analyse(results, 0.05, interval="mover").experiments[0]
+    e = analyse(results, 0.05, interval="mover", post_stratify=True).experiments[0]
+    records = concatenate(list(results.chunks(experiment)))
+    # P(K = 3) = 1/64 is an expectation of 6 runs: too few, so that 2 and 3 go together.
+    assert [(s.least, s.most) for s in e.design.strata] == [(0, 0), (1, 1), (2, 3)]
+    weights = np.array([27, 27, 10]) / 64
+    group = np.minimum(records.inactive[:, 0, 0], 2)
+    for t, one in enumerate(e.exceedance.estimates[0]):
+        failing = records.risk[:, t] > e.optimum.upper.value + 0.05
+        share = np.array([failing[group == k].mean() for k in range(3)])
+        assert share[2] == 1
+        assert one.provable == pytest.approx(weights[2], rel=1e-5)
+        assert one.resolved == pytest.approx(weights[:2] @ share[:2], rel=1e-5)
+        whole = plain.exceedance.estimates[0][t]
+        assert one.upper - one.lower < whole.upper - whole.lower, "exact weights narrow it"
+        assert one.failures == whole.failures
+    assert (one.design, one.runs) == ("post-stratified", 400)
+    for s, k in zip(e.design.strata, range(3), strict=True):
+        assert s.runs == (group == k).sum()
+        assert abs(s.probability - weights[k]) <= s.error <= 1e-5
+    assert plain.design is None
+    assert analyse(results, 0.05, post_stratify=True).contradictions == []
+    same = exceedance(results, 0.05, interval="mover", post_stratify=True)
+    assert same == [e.exceedance.estimates[0][-1]]
