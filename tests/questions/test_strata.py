@@ -45,8 +45,8 @@ def made_up_records(runs, k, seed, checkpoints=5, first=0):
     rng = np.random.default_rng([seed, k])
     seen = (runs, checkpoints)
     lost = np.arange(runs) < k
-    # R*(m) of the parabola, and above it something with a scale like eps.
-    risk = 4 / 45 / (4 - k) ** 4 + rng.exponential(0.01, seen)
+    # No run is better than R*(m) of the parabola; above it something with a scale like eps.
+    risk = Parabola().lower(3 - k) + rng.exponential(0.01, seen)
     risk[lost, -1] = np.inf
     return Records(
         replicate=np.arange(first, first + runs),
@@ -86,7 +86,9 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answer(made):
-    return analyse(made[0], EPS, interval="mover").experiments[0]
+    whole = analyse(made[0], EPS, interval="mover")
+    assert whole.contradictions == []
+    return whole.experiments[0]
 
 
 def counted(kept, e, eps):
@@ -226,11 +228,13 @@ def test_plain_runs_are_sorted_into_strata_whose_law_is_known(tmp_path):
     plain = analyse(results, 0.05, interval="mover").experiments[0]
     e = analyse(results, 0.05, interval="mover", post_stratify=True).experiments[0]
     records = concatenate(list(results.chunks(experiment)))
+    assert e.design is not None
     # P(K = 3) = 1/64 is an expectation of 6 runs: too few, so that 2 and 3 go together.
     assert [(s.least, s.most) for s in e.design.strata] == [(0, 0), (1, 1), (2, 3)]
     weights = np.array([27, 27, 10]) / 64
     group = np.minimum(records.inactive[:, 0, 0], 2)
-    for t, one in enumerate(e.exceedance.estimates[0]):
+    course = e.exceedance.estimates[0]
+    for t, one in enumerate(course):
         failing = records.risk[:, t] > e.optimum.upper.value + 0.05
         share = np.array([failing[group == k].mean() for k in range(3)])
         assert share[2] == 1
@@ -239,7 +243,7 @@ def test_plain_runs_are_sorted_into_strata_whose_law_is_known(tmp_path):
         whole = plain.exceedance.estimates[0][t]
         assert one.upper - one.lower < whole.upper - whole.lower, "exact weights narrow it"
         assert one.failures == whole.failures
-    assert (one.design, one.runs) == ("post-stratified", 400)
+    assert (course[-1].design, course[-1].runs) == ("post-stratified", 400)
     for s, k in zip(e.design.strata, range(3), strict=True):
         assert s.runs == (group == k).sum()
         assert abs(s.probability - weights[k]) <= s.error <= 1e-5
