@@ -1,0 +1,173 @@
+"""What splitting is guided by: estimates of the probability of failing in the end.
+
+    h_T(a) = phi(a),    h_j(a) = E h_{j+1}(A),  A ~ a - Bin(a, q_j)
+
+for a run with a active neurons in the first layer at checkpoint j: each of them dies before the
+next one with probability q_j, and a run with a active neurons in the end fails with probability
+phi(a). Both come from pilot runs of all strata. A run's share of the particles is best proportional
+to how widely its contribution spreads until the next resampling (Neyman's allocation),
+
+    g_j(a)^2 = Var h_{j+1}(A) + kappa h_j(a)^2,
+
+with a little for what resampling itself adds. None of it needs to be right: a wrong model costs
+variance and leaves estimates unbiased.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import special, stats
+
+DEFENSIVE = 0.2
+"""Share of the particles that follow the law itself, whatever their scores."""
+_STEPS = 1024
+"""Logarithms of h are multiples of 1 / _STEPS: rounding of a C library does not reach them."""
+_RESAMPLING = 0.1
+"""kappa."""
+_LEAST_SLOPE = np.log(0.5)
+_LOWEST = -300.0
+
+
+@dataclass(frozen=True, eq=False)
+class Twist:
+    """Functions of an integer score, one for each checkpoint, that particles are resampled by.
+
+    Attributes:
+        log_g: logarithms, finite, float64 [C, T, scores].
+        shares: of the particles that follow each of the C functions, positive, sum 1, [C].
+    """
+
+    log_g: np.ndarray
+    shares: np.ndarray
+
+    @property
+    def checkpoints(self) -> int:
+        """T; at the last one nothing is resampled."""
+        return self.log_g.shape[1]
+
+    def at(self, checkpoint: int, scores: np.ndarray) -> np.ndarray:
+        """Return log h of scores at a checkpoint, [C, M]; beyond the table, of its last score."""
+        return self.log_g[:, checkpoint, np.clip(scores, 0, self.log_g.shape[2] - 1)]
+
+    @property
+    def reverse(self) -> Twist:
+        """The twist that leads the other way, a guard against scores that lead astray."""
+        return Twist(-self.log_g, self.shares)
+
+    @cached_property
+    def text(self) -> str:
+        """Hexadecimal digits that identify the tables."""
+        parts = str(self.log_g.shape).encode(), self.log_g.tobytes(), self.shares.tobytes()
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def make_twist(log_g: np.ndarray, defensive: float = DEFENSIVE) -> Twist:
+    """Return the twist of functions h and the law itself.
+
+    Args:
+        log_g: float [T, scores] or [C, T, scores]; each of the C takes an equal share.
+        defensive: share of the particles that follow the law itself; 0 for none.
+    """
+    tables = np.asarray(log_g, float).reshape(-1, *np.shape(log_g)[-2:])
+    tables = np.maximum(tables, tables.max(2, keepdims=True) + _LOWEST)
+    tables = np.round(tables * _STEPS) / _STEPS
+    shares = np.full(len(tables), (1 - defensive) / len(tables))
+    if defensive > 0:
+        tables = np.concatenate([np.zeros((1, *tables.shape[1:])), tables])
+        shares = np.concatenate([[defensive], shares])
+    return Twist(tables, shares)
+
+
+def fit_twist(
+    active: np.ndarray, failed: np.ndarray, most: int, weights: np.ndarray | None = None
+) -> Twist:
+    """Return the twist that pilot runs suggest.
+
+    Args:
+        active: active neurons of the first layer at the checkpoints, int [R, T].
+        failed: whether each run fails in the end, for each of the thresholds, bool [E, R].
+        most: largest number of active neurons.
+        weights: of the runs, positive, [R]; None for equal ones.
+    """
+    weights = np.ones(len(active)) if weights is None else weights
+    deaths = death_probabilities(active, weights)
+    functions = [
+        _functions(log_failure(active[:, -1], row, most, weights), deaths) for row in failed
+    ]
+    return make_twist(np.stack(functions))
+
+
+def death_probabilities(active: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return how probably a neuron dies between neighbouring checkpoints, in (0, 1), [T - 1].
+
+    Args:
+        active: active neurons at the checkpoints, int [R, T].
+        weights: of the runs, [R].
+    """
+    died = weights @ np.maximum(active[:, :-1] - active[:, 1:], 0)
+    return (died + 0.5) / (weights @ active[:, :-1] + 1)
+
+
+def _functions(log_phi: np.ndarray, deaths: np.ndarray) -> np.ndarray:
+    """Return log g_j(a) of the checkpoints, [T, len(log_phi)].
+
+    Args:
+        log_phi: logarithm of P(fails | active neurons in the end).
+        deaths: probabilities of dying between neighbouring checkpoints, [T - 1].
+    """
+    h, functions = log_phi, [log_phi]
+    for j, chance in reversed(list(enumerate(deaths))):
+        transition = _log_transition(len(h), chance)
+        mean = np.minimum(special.logsumexp(transition + h, axis=1), 0.0)
+        if j == len(deaths) - 1:
+            # Nothing is resampled after it: what counts is whether a run fails.
+            spread = mean + np.log1p(-np.exp(np.minimum(mean, -_RESAMPLING)))
+        else:
+            apart = np.abs(np.expm1(h - mean[:, None]))
+            logs = np.log(np.maximum(apart, 1e-300))
+            spread = special.logsumexp(transition + 2 * logs, axis=1) + 2 * mean
+        functions.append(0.5 * np.logaddexp(spread, np.log(_RESAMPLING) + 2 * mean))
+        h = mean
+    return np.stack(functions[::-1])
+
+
+def _log_transition(scores: int, chance: float) -> np.ndarray:
+    """Return log P(b active neurons left | a), [scores, scores]."""
+    a, b = np.arange(scores)[:, None], np.arange(scores)
+    return np.where(b <= a, stats.binom.logpmf(a - b, a, chance), -np.inf)
+
+
+def log_failure(
+    active: np.ndarray, failed: np.ndarray, most: int, weights: np.ndarray
+) -> np.ndarray:
+    """Return the logarithm of P(fails | active neurons in the end), non-increasing, [most + 1].
+
+    Beyond the last number with failures it goes on along the steepest line that the runs without
+    failures permit, but falls by a factor of two at least.
+    """
+    runs = np.bincount(active, weights, most + 1)[: most + 1]
+    failures = np.bincount(active, weights * failed, most + 1)[: most + 1]
+    seen = np.flatnonzero(failures > 0)
+    last = int(seen[-1]) if len(seen) else 0
+    share = np.where(runs > 0, (failures + 0.5) / (runs + 1), np.nan)[: last + 1]
+    share[0] = share[0] if runs[0] > 0 else 1.0
+    known = np.flatnonzero(np.isfinite(share))
+    logs = np.empty(most + 1)
+    logs[: last + 1] = _decreasing(np.interp(np.arange(last + 1), known, np.log(share[known])))
+    slopes = [_LEAST_SLOPE]
+    if last:
+        slopes.append((logs[last] - logs[0]) / last)
+    beyond = np.arange(last + 1, most + 1)
+    sampled = beyond[runs[beyond] > 0]
+    slopes += list((np.log(0.5 / (runs[sampled] + 1)) - logs[last]) / (sampled - last))
+    logs[last + 1 :] = logs[last] + min(slopes) * (beyond - last)
+    return np.clip(logs, _LOWEST, 0.0)
+
+
+def _decreasing(values: np.ndarray) -> np.ndarray:
+    """Return the values, each at most the one before it."""
+    return np.minimum.accumulate(values)
