@@ -52,6 +52,24 @@ class Stopped(Exception):
         self.snapshot = snapshot
 
 
+@dataclass(frozen=True)
+class Resampling:
+    """What happens to a block at the checkpoints if its replicates are a family of clones.
+
+    Both are pure functions of the number of the block and of what was observed so far, so that a
+    snapshot needs to hold nothing of them.
+
+    Attributes:
+        ancestors: -> which replicate of the block each goes on as, int32 [width]; None to leave
+            all as they are.
+        weights: -> of the replicates at the checkpoints so far, before their resampling,
+            float64 [width, checkpoints].
+    """
+
+    ancestors: Callable[[int, Sequence[Observation]], np.ndarray | None]
+    weights: Callable[[int, Sequence[Observation]], np.ndarray]
+
+
 class SegmentSizer:
     """How many steps a segment may have, learnt from the segments before it."""
 
@@ -75,6 +93,7 @@ def run_block(
     begin: Snapshot | None = None,
     sizer: SegmentSizer | None = None,
     keep: Callable[[Snapshot], None] | None = None,
+    resampling: Resampling | None = None,
 ) -> Records:
     """Train and observe replicates first, ..., first + width - 1 on the current default device.
 
@@ -89,6 +108,7 @@ def run_block(
         begin: where the block was left; None to begin it.
         sizer: of the segments between checkpoints, each awaited; None for one each, not awaited.
         keep: given a snapshot every minute.
+        resampling: at the experiment's own checkpoints, but the last; None for independent runs.
 
     Raises:
         Stopped: if `stop` said so, with the snapshot to go on from.
@@ -102,9 +122,21 @@ def run_block(
     steps = tuple(experiment.checkpoints if checkpoints is None else checkpoints)
     learning_rate = _learning_rate(experiment)
     shared = engine.shared(keys.root_key(experiment.seed))
+    assert resampling is None or steps == experiment.checkpoints
+
+    def resampled(state: Any, observed: list[Observation]) -> Any:
+        if resampling is None or len(observed) == len(steps):
+            return state
+        ancestors = resampling.ancestors(first // width, observed)
+        if ancestors is None:
+            return state
+        streams = _fresh_streams(experiment, first, width, len(observed) - 1)
+        return engine.resample(state, ancestors, streams)
+
     if begin is None:
         state = start(engine, experiment, first, width)
         observed, step = [engine.observe(engine.theta(state))], 0
+        state = resampled(state, observed)
     else:
         state, observed, step = begin.state, list(begin.observed), begin.step
 
@@ -125,12 +157,16 @@ def run_block(
                 sizer.learn(last - step, time.perf_counter() - clock)
             step = last
         observed.append(engine.observe(engine.theta(state)))
+        state = resampled(state, observed)
     gradient_norm = engine.gradient_norm(engine.theta(state))
     dead_layer, dead_neurons = engine.certificate(state, learning_rate)
     fields = jax.device_get(
         (observed, gradient_norm, dead_layer, dead_neurons, engine.diverged(state))
     )
-    return _records(np.arange(first, first + width), steps, *fields)
+    records = _records(np.arange(first, first + width), steps, *fields)
+    if resampling is None:
+        return records
+    return records._replace(weight=resampling.weights(first // width, fields[0]))
 
 
 def start(engine: Engine, experiment: Experiment, first: int, width: int) -> Any:
@@ -138,6 +174,12 @@ def start(engine: Engine, experiment: Experiment, first: int, width: int) -> Any
     key = keys.experiment_key(experiment.seed, experiment.key_words)
     members = jnp.arange(first, first + width, dtype=jnp.uint32)
     return engine.init(key, members, _learning_rate(experiment))
+
+
+def _fresh_streams(experiment: Experiment, first: int, width: int, checkpoint: int) -> jax.Array:
+    key = keys.experiment_key(experiment.seed, experiment.key_words)
+    members = jnp.arange(first, first + width, dtype=jnp.uint32)
+    return keys.fresh_streams(key, members, np.uint32(checkpoint))
 
 
 def advance_to_end(engine: Engine, experiment: Experiment, first: int, width: int) -> Any:
@@ -186,4 +228,5 @@ def _records(
         dead_neurons=np.asarray(dead_neurons, np.int32),
         constant=np.stack([o.constant for o in observed], axis=1).astype(np.int8),
         error_rate=rates if rates.shape[2] else np.zeros((len(risk), 0, 2)),
+        weight=np.zeros((len(risk), 0)),
     )

@@ -42,6 +42,8 @@ class Engine(NamedTuple):
         gradient_norm: theta [width, P] -> [width].
         certificate: (state, learning rate) -> (dead_layer [width], dead_neurons [width]).
         diverged: state -> first step with a mini-batch loss that is not finite, or -1, [width].
+        resample: (state, ancestors [width] int32, streams [width]) -> the state in which every
+            member is a copy of its ancestor, but for its stream of mini-batches.
     """
 
     shared: Callable[[Array], Any]
@@ -52,6 +54,7 @@ class Engine(NamedTuple):
     gradient_norm: Callable[[Array], Array]
     certificate: Callable[[Any, Array], tuple[Array, Array]]
     diverged: Callable[[Any], Array]
+    resample: Callable[[Any, ArrayLike, Array], Any]
 
 
 class ByText:
@@ -85,7 +88,14 @@ def vmap_engine(experiment: Experiment) -> Engine:
         gradient_norm=gradient_norm,
         certificate=certifying(ByText(experiment, experiment.training_key)),
         diverged=lambda state: state.diverged,
+        resample=_resample,
     )
+
+
+@jax.jit
+def _resample(state: State, ancestors: Array, streams: Array) -> State:
+    kept = jax.tree.map(lambda leaf: leaf[ancestors], state._replace(key=()))
+    return kept._replace(key=streams)
 
 
 @lru_cache(maxsize=64)

@@ -92,7 +92,7 @@ def in_lanes(
         ByText(experiment, experiment.evaluation_key), make_forward_passes
     )
     by_program = ByText(experiment, experiment.training_key)
-    shared, start, advance, theta, members = _training(by_program, lanes, make_steps)
+    shared, start, advance, theta, members, resample = _training(by_program, lanes, make_steps)
 
     def init(key: Array, replicates: Array, learning_rate: Array) -> State:
         if replicates.shape[0] % lanes:
@@ -112,6 +112,7 @@ def in_lanes(
         gradient_norm=gradient_norm,
         certificate=lambda state, rate: certificate(members(state), rate),
         diverged=lambda state: state.diverged.reshape(-1),
+        resample=resample,
     )
 
 
@@ -119,7 +120,7 @@ def in_lanes(
 def _training(
     by_text: ByText, lanes: int, make_steps: Callable[[Experiment, int], Steps]
 ) -> tuple[Callable, ...]:
-    """Return (shared, start, advance, theta by member, State by member), compiled."""
+    """Return (shared, start, advance, theta by member, State by member, resample), compiled."""
     experiment = by_text.experiment
     batches = make_batches(experiment)
     transformation = make_transformation(experiment)
@@ -127,8 +128,7 @@ def _training(
 
     def start(members: Array, theta: Array, learning_rate: Array) -> State:
         grouped = members.reshape(-1, lanes)
-        groups, size = grouped.shape[0], theta.shape[1]
-        theta = jnp.swapaxes(theta.reshape(groups, lanes, size), 1, 2).reshape(groups, -1)
+        theta = _in_groups(theta, lanes)
         return State(
             theta=theta,
             optimizer=jax.vmap(transformation(learning_rate).init)(theta),
@@ -158,13 +158,36 @@ def _training(
             key=merge(state.key),
         )
 
+    def resample(state: State, ancestors: Array, streams: Array) -> State:
+        def theta_like(leaf: Array) -> Array:
+            # Scalars, such as the number of the step, are alike in all groups.
+            return leaf if leaf.ndim == 1 else _in_groups(_by_member(leaf, lanes)[ancestors], lanes)
+
+        def by_lane(leaf: Array) -> Array:
+            return leaf.reshape(-1, *leaf.shape[2:])[ancestors].reshape(leaf.shape)
+
+        return State(
+            theta=theta_like(state.theta),
+            optimizer=jax.tree.map(theta_like, state.optimizer),
+            data=jax.tree.map(by_lane, state.data),
+            diverged=by_lane(state.diverged),
+            key=streams.reshape(state.key.shape),
+        )
+
     return (
         jax.jit(batches.shared),
         jax.jit(start),
         jax.jit(advance, donate_argnums=0, compiler_options=_OPTIONS),
         jax.jit(lambda theta: _by_member(theta, lanes)),
         jax.jit(members),
+        jax.jit(resample),
     )
+
+
+def _in_groups(leaf: Array, lanes: int) -> Array:
+    """Return [member, P] as [group, P * lanes]."""
+    groups = leaf.shape[0] // lanes
+    return jnp.swapaxes(leaf.reshape(groups, lanes, -1), 1, 2).reshape(groups, -1)
 
 
 def _by_member(leaf: Array, lanes: int) -> Array:

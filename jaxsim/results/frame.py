@@ -39,6 +39,8 @@ COLUMNS = {
     "error_rate": "probability that the network's class is wrong (0-1 risk), over the same law as "
     "the risk; 1 for a diverged run; a column only where events of the study ask for it",
     "error_rate_error": "bound on the error of the error rate",
+    "weight": "of a particle of a family of clones, before the resampling at this checkpoint: "
+    "weight times failure, averaged over a family, is unbiased; no column for independent runs",
     "inactive_1": "first-layer neurons that are inactive on the whole support, certified",
     "inactive_L_at_least": "the same for hidden layer L >= 2, where it is a lower bound",
     "constant": "1 if the network is constant on the whole support at this checkpoint, 0 if it is "
@@ -106,6 +108,8 @@ def frame(
         rate, slack = np.moveaxis(records.error_rate, 2, 0)
         columns["error_rate"] = np.where(known, rate, 1.0).ravel()
         columns["error_rate_error"] = np.where(known, slack, 0.0).ravel()
+    if records.weight.shape[1]:
+        columns["weight"] = records.weight.ravel()
     recorded_layers = records.inactive.shape[2]
     for layer in range(recorded_layers if layers is None else layers):
         name = inactive_column(layer + 1)

@@ -15,7 +15,11 @@ _FIELDS: dict[str, str] = {column: name for name, column in STORED.items()}
 
 
 def arrow_schema(
-    checkpoints: int, layers: int, optional: bool = True, error_rate: bool = False
+    checkpoints: int,
+    layers: int,
+    optional: bool = True,
+    error_rate: bool = False,
+    weight: bool = False,
 ) -> pa.Schema:
     """Return the schema of shards with K+1 checkpoints and L hidden layers.
 
@@ -24,6 +28,7 @@ def arrow_schema(
         layers: L.
         optional: whether the columns are there that shards of earlier versions lack.
         error_rate: whether error rates were recorded, each followed by its error.
+        weight: whether the rows are families of clones, which have weights.
     """
     per_checkpoint = pa.list_(pa.float64(), checkpoints)
     fields = [
@@ -41,6 +46,8 @@ def arrow_schema(
         fields.append(("constant", pa.list_(pa.int8(), checkpoints)))
     if error_rate:
         fields.append(("error_rate", pa.list_(pa.float64(), 2 * checkpoints)))
+    if weight:
+        fields.append(("weight", per_checkpoint))
     # Parquet has no lists of length zero: without hidden layers there is no such column.
     return pa.schema([f for f in fields if layers or f[0] != "inactive"])
 
@@ -51,14 +58,20 @@ OTHER_COLUMNS = "its columns are not those of this experiment"
 def has_schema(schema: pa.Schema, checkpoints: int, layers: int) -> bool:
     """Return whether a table's columns are those of such an experiment."""
     plain = schema.remove_metadata()
-    forms = (True, False), (True, True), (False, False)
+    forms = (
+        (True, False, False), (True, True, False), (False, False, False),
+        (True, False, True), (True, True, True),
+    )  # fmt: skip
     return any(plain.equals(arrow_schema(checkpoints, layers, *form)) for form in forms)
 
 
 def to_arrow(records: Records, metadata: dict[str, str]) -> pa.Table:
     """Return the records as a table with the metadata attached to its schema."""
     rates = records.error_rate.shape[1] > 0
-    schema = arrow_schema(records.risk.shape[1], records.inactive.shape[2], error_rate=rates)
+    weights = records.weight.shape[1] > 0
+    schema = arrow_schema(
+        records.risk.shape[1], records.inactive.shape[2], error_rate=rates, weight=weights
+    )
     columns = []
     for field in schema:
         values = np.ascontiguousarray(
@@ -85,6 +98,7 @@ def from_arrow(table: pa.Table, checkpoints: int, layers: int) -> Records:
         "inactive": np.zeros((rows, checkpoints, 0), np.int32),
         "constant": np.full((rows, checkpoints), -1, np.int8),
         "error_rate": np.zeros((rows, 0, 2)),
+        "weight": np.zeros((rows, 0)),
     }
     shapes = {"inactive": (rows, checkpoints, layers), "error_rate": (rows, checkpoints, 2)}
     for field in table.schema:

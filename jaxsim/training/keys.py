@@ -5,6 +5,8 @@
     replicate key  = fold_in(experiment key, replicate)
     streams of a replicate: fold_in(replicate key, INITIALIZATION), ..., one constant per purpose
     step n of a stream: fold_in(stream, n)
+    mini-batches after a resampling: fold_in(fold_in(replicate key, RESAMPLING), checkpoint), where
+        the replicate is the place in the family that a clone has come to
 
 Replicate r of an experiment therefore draws the same numbers whatever else the study holds.
 """
@@ -17,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-INITIALIZATION, MINI_BATCHES, TRAINING_SET = 0, 1, 2
+INITIALIZATION, MINI_BATCHES, TRAINING_SET, RESAMPLING = 0, 1, 2, 3
 LARGEST_REPLICATE = 2**32 - 1
 
 
@@ -43,3 +45,13 @@ def experiment_key(seed: int, words: tuple[int, int]) -> Array:
 def replicate_keys(key: Array, replicates: Array) -> Array:
     """Return the keys [width] of the given replicates, uint32 [width]."""
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, replicates.astype(jnp.uint32))
+
+
+@jax.jit
+def fresh_streams(key: Array, replicates: Array, checkpoint: Array) -> Array:
+    """Return streams of mini-batches [width] for what was resampled at a checkpoint."""
+
+    def stream(member: Array) -> Array:
+        return jax.random.fold_in(jax.random.fold_in(member, RESAMPLING), checkpoint)
+
+    return jax.vmap(stream)(replicate_keys(key, replicates))

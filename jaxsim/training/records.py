@@ -44,6 +44,8 @@ class Records(NamedTuple):
             not known to be, -1 if that was not looked at, int8 [R, K+1].
         error_rate: probability of a wrong class at the checkpoints and a bound on its error,
             float64 [R, K+1, 2], not a number once diverged; [R, 0, 2] if it was not recorded.
+        weight: of the particles of a family of clones, before the resampling at each checkpoint,
+            float64 [R, K+1]; [R, 0] for independent runs, which count alike.
     """
 
     replicate: np.ndarray
@@ -57,3 +59,4 @@ class Records(NamedTuple):
     dead_neurons: np.ndarray
     constant: np.ndarray
     error_rate: np.ndarray = np.zeros((0, 0, 2))
+    weight: np.ndarray = np.zeros((0, 0))
