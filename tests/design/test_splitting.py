@@ -191,8 +191,8 @@ IN_LANES = [
 def test_engines_copy_whole_members(config):
     """A member and its copy with the same stream go on alike, at whatever place."""
     experiment = experiment_of(
-        optimizer={"name": "nadamax", "learning_rate": 0.01},
-        training={"batch_size": 4, "set": {"size": 10}},
+        optimizer={"name": "adam", "learning_rate": 0.01},
+        training={"batch_size": 4, "set": {"size": 10, "replacement": True}},
     )
     if unsupported_reason(config.engine, experiment):
         pytest.skip(unsupported_reason(config.engine, experiment))
