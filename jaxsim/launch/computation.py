@@ -52,6 +52,7 @@ class Computation:
         self.device, self.deadline = device, deadline
         self.config = directory.layout(experiment).config
         self.engine = make_engine(experiment, self.config)
+        self.resampling = directory.resampling(experiment)
         self.checkpoint = ShardCheckpoint(
             self.store, shard, self.engine, experiment, self.config, device
         )
@@ -114,7 +115,7 @@ class Computation:
             with _compile_once(program, self.config, self.device).passing(), _memory(self.config):
                 records = run_block(
                     self.engine, self.experiment, first, self.config.width, stop=stop,
-                    begin=snapshot, keep=keep,
+                    begin=snapshot, keep=keep, resampling=self.resampling,
                     sizer=_segment_sizer(program, self.config, self.device),
                 )  # fmt: skip
         except Stopped as stopped:

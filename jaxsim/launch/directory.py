@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from jaxsim.engines.block import Resampling
 from jaxsim.engines.registry import ENGINES, ExecutionConfig, current_name
 from jaxsim.errors import InputError
 from jaxsim.launch.layout import choose_layouts
@@ -58,14 +59,20 @@ class Directory:
             for e in self.study.experiments
         }
 
+    def experiment_of(self, trained: Experiment) -> Experiment:
+        """Return the experiment of the study that something trained is for: itself, or a part."""
+        if trained.id not in self._of:  # families are settled on the way
+            for e in self.study.experiments:
+                self._of.update(dict.fromkeys(self.stages[e.id].trained, e))
+        return self._of.get(trained.id, trained)
+
     @cached_property
     def _of(self) -> dict[str, Experiment]:
-        """The experiment of the study that something trained belongs to, by the latter's id."""
-        return {trained: e for e in self.study.experiments for trained in self.stages[e.id].trained}
+        return {e.id: e for e in self.study.experiments}
 
-    def experiment_of(self, trained: Experiment) -> Experiment:
-        """Return the experiment of the study whose stratum, or whole, is trained."""
-        return self._of.get(trained.id, trained)
+    def resampling(self, trained: Experiment) -> Resampling | None:
+        """Return what happens to blocks at their checkpoints; None to independent runs."""
+        return self.stages[self.experiment_of(trained).id].resampling(trained)
 
     def layout(self, trained: Experiment) -> Layout:
         """Return how the blocks of an experiment or a stratum are executed."""

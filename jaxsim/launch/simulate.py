@@ -158,6 +158,7 @@ def open_results(directory: Directory) -> Results:
         experiments=directory.study.experiments,
         planned=planned,
         designs=directory.study.designs,
+        splits={e.id: directory.stages[e.id].splits() for e in directory.study.experiments},
         remarks=directory.remarks(),
     )
 

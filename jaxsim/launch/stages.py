@@ -17,32 +17,34 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from jaxsim.design.families import allocate_families
+from jaxsim.design.splitting import family_experiment, resampling_of
 from jaxsim.design.stratum import Design
+from jaxsim.design.twist import Twist, fit_twist, predicted_failure
+from jaxsim.engines.block import Resampling
 from jaxsim.errors import InputError
-from jaxsim.estimation.counts import classify
-from jaxsim.estimation.stratified import StratifiedCounts, stratified
-from jaxsim.questions.quantities import Quantity, quantities
-from jaxsim.questions.question import Subject
+from jaxsim.launch.look import Look, look_at
 from jaxsim.results.files import create_atomically, read_regular
+from jaxsim.results.results import Split
 from jaxsim.results.store import Shard, Store
-from jaxsim.risk import make_risk
 from jaxsim.study.expand import canonical
 from jaxsim.study.plan import Layout, shards
 from jaxsim.study.spec import StudySpec
 from jaxsim.training.experiment import Experiment
-from jaxsim.training.records import Records
 
 FOLDER = "design"
 PILOT_FIRST = 2**31
 """The first replicate of a pilot."""
 PILOT, PILOT_PART = 256, 8
 """Runs of a stratum's pilot, unless so many parts of the replicates are fewer."""
+SHARE = 0.5
+"""Of the replicates after the pilot, those that are particles of families."""
 FIRST_LOOK = 256
 """Runs before the first look at a plain experiment."""
 LEAST_GROWTH, MOST_GROWTH = 1.1, 4.0
@@ -59,8 +61,8 @@ class Stage:
         pilot: runs of every stratum's pilot, [S].
         stops: one past the last of the other replicates, [S].
         families: of clones, [S].
-        guards: families that are split the other way, [S].
-        twist: tables that families are split by; None without any.
+        guards: families that are led the other way, [S].
+        twist: tables that families are resampled by; None without any.
         final: whether no stage follows.
         reason: why not, for reports.
     """
@@ -73,6 +75,13 @@ class Stage:
     twist: dict[str, Any] | None = None
     final: bool = False
     reason: str = ""
+
+    @property
+    def resampled_by(self) -> Twist | None:
+        """The twist of the families, None without any."""
+        if self.twist is None:
+            return None
+        return Twist(np.array(self.twist["log_g"], float), np.array(self.twist["shares"], float))
 
 
 Task = tuple[Experiment, Shard]
@@ -97,8 +106,9 @@ class Stages:
 
     @property
     def trained(self) -> list[str]:
-        """Ids of all that is trained for it."""
-        return [stratum.experiment.id for stratum in self.design.strata]
+        """Ids of all that is trained for it, as far as that is settled."""
+        strata = [stratum.experiment.id for stratum in self.design.strata]
+        return [*strata, *(split.experiment.id for split in self.splits())]
 
     @property
     def staged(self) -> bool:
@@ -132,10 +142,37 @@ class Stages:
         for k in range(len(self.design.strata)):
             yield from self._pilot(stages[-1], k)
             yield from self._main(stages, k)
+        for split in self.splits(stages):
+            yield from ((split.experiment, shard) for shard in split.shards)
 
     def missing(self, write: bool = False) -> list[Task]:
         """Return the tasks of settled stages whose shards are not there."""
         return list(self._missing_of(self.tasks(self.known(write))))
+
+    def splits(self, stages: Sequence[Stage] | None = None) -> list[Split]:
+        """Return the families of clones that are planned, by stratum and direction."""
+        last = (self.known() if stages is None else stages)[-1]
+        twist, size = last.resampled_by, self.layout.width
+        if twist is None:
+            return []
+        splits = []
+        for stratum, *counts in zip(self.design.strata, last.families, last.guards, strict=True):
+            for reverse, count in zip((False, True), counts, strict=True):
+                if count:
+                    trained = family_experiment(stratum.experiment, twist, reverse)
+                    planned = tuple(shards(trained, self.layout, count * size))
+                    splits.append(Split(stratum, trained, size, planned, reverse))
+        return splits
+
+    def resampling(self, trained: Experiment) -> Resampling | None:
+        """Return what happens to the blocks of something trained at its checkpoints."""
+        stages = self.known()
+        for split in self.splits(stages):
+            if split.experiment.id == trained.id:
+                twist = stages[-1].resampled_by
+                assert twist is not None
+                return resampling_of(trained, twist, split.reverse)
+        return None
 
     def outlook(self) -> int:
         """Return about how many shards may follow the settled stages, at most."""
@@ -196,7 +233,14 @@ class Stages:
         look, last = self._look(stages), stages[-1]
         if self.spec.until is None:
             budget = self.spec.replicates - sum(last.pilot)
-            return self._stage(last, self._allocated(look, budget), True, "allocated by a pilot")
+            families: dict[str, Any] = {}
+            if self.design.name == "splitting":
+                families = self._families(look, budget)
+                count = sum(families["families"]) + sum(families["guards"])
+                budget -= count * self.layout.width
+            stops = self._allocated(look, budget)
+            last = replace(last, **families)
+            return self._stage(last, stops, True, "allocated by a pilot")
         excess = look.excess(self.spec)
         if excess <= 1:
             return self._stage(last, last.stops, True, "precise enough")
@@ -215,6 +259,25 @@ class Stages:
         return Stage(
             last.number + 1, last.pilot, tuple(stops), *families, last.twist, final, reason
         )
+
+    def _families(self, look: Look, budget: int) -> dict[str, Any]:
+        """Return how many families of clones each stratum gets of the budget, and their twist."""
+        neurons = self.experiment.network.hidden[0]
+        twist = fit_twist(look.active, look.failed, neurons)
+        share = SHARE if self.spec.design.share is None else self.spec.design.share
+        predicted = predicted_failure(look.active, look.failed, neurons)
+        most = np.array([neurons - stratum.least for stratum in self.design.strata])
+        families, guards = allocate_families(
+            self.design.weights[:, None] * predicted[:, most].T,
+            look.failures[..., -1],
+            int(share * budget) // self.layout.width,
+        )
+        tables = {"log_g": twist.log_g.tolist(), "shares": twist.shares.tolist()}
+        return {
+            "families": tuple(families.tolist()),
+            "guards": tuple(guards.tolist()),
+            "twist": tables if families.any() else None,
+        }
 
     def _allocated(self, look: Look, budget: int) -> tuple[int, ...]:
         """Return runs of every stratum besides its pilot."""
@@ -235,29 +298,9 @@ class Stages:
 
     def _look(self, stages: Sequence[Stage]) -> Look:
         """Return how many runs of every stratum fail, by what they themselves know of inf L."""
-        tasks = {k.experiment.id: k.number for k in self.design.strata}
-        known = [(tasks[e.id], shard) for e, shard in self.tasks(stages) if e.id in tasks]
-        experiment = self.experiment
-        rule = make_risk(experiment.problem, experiment.network, experiment.risk)
-        best = np.inf, 0.0
-        for _, shard in known:
-            best = min(best, _best(self.store.read(shard)))
-        optimum = experiment.optimum
-        if np.isfinite(best[0]):
-            optimum = optimum.with_risk(best[0], best[1], rule.evidence, "best run of the stages")
-        events = self.spec.asked
-        subject = Subject(
-            experiment, optimum, rule, np.zeros(0), self.spec.confidence, "sequence", events=events
-        )
-        asked = quantities(subject)
-        times = len(experiment.checkpoints)
-        failures = np.zeros((len(self.design.strata), len(events), times), np.int64)
-        runs = np.zeros(len(self.design.strata), np.int64)
-        for k, shard in known:
-            records = self.design.strata[k].whole(self.store.read(shard))
-            failures[k] += np.concatenate([_failures(q, records) for q in asked])
-            runs[k] += len(records.replicate)
-        return Look(self.design, failures, runs)
+        numbers = {k.experiment.id: k.number for k in self.design.strata}
+        known = [(numbers[e.id], s) for e, s in self.tasks(stages) if e.id in numbers]
+        return look_at(self.store, self.spec, self.experiment, self.design, known)
 
     def _path(self, number: int) -> Any:
         name = f"{self.experiment.id}-{self._asked}-{number}.json"
@@ -292,41 +335,26 @@ class Stages:
         sound = stage.number == number and isinstance(stage.final, bool)
         sound &= all(type(n) is int and 0 <= n <= PILOT_FIRST for n in counts)
         sound = sound and all(len(v) == len(self.design.strata) for v in lists.values())
-        return stage if sound else None
+        return stage if sound and self._is_sound(stage) else None
 
-
-@dataclass(frozen=True)
-class Look:
-    """Failures that the runs of some stages show.
-
-    Attributes:
-        design: the strata.
-        failures: of every stratum, event and checkpoint, [S, G, T].
-        runs: of every stratum, [S].
-    """
-
-    design: Design
-    failures: np.ndarray
-    runs: np.ndarray
-
-    def excess(self, spec: StudySpec) -> float:
-        """Return the largest half width of the intervals at the last step, in units of the aim."""
-        assert spec.until is not None
-        counts = StratifiedCounts(
-            weights=self.design.weights,
-            errors=self.design.errors,
-            failures=self.failures[..., -1],
-            possible=self.failures[..., -1],
-            runs=self.runs,
-            decided=np.zeros(self.failures.shape[:-1], np.int8),
+    def _is_sound(self, stage: Stage) -> bool:
+        """Return whether the tables of a stage are those of a twist."""
+        try:
+            twist = stage.resampled_by
+        except (KeyError, TypeError, ValueError):
+            return False
+        if twist is None:
+            return not any((*stage.families, *stage.guards))
+        tables, shares = twist.log_g, twist.shares
+        times = len(self.experiment.checkpoints)
+        shaped = tables.ndim == 3 and shares.ndim == 1 and tables.shape[1] == times
+        shaped = shaped and len(tables) == len(shares) and tables.shape[2] > 0
+        return bool(
+            shaped
+            and np.isfinite(tables).all()
+            and (shares > 0).all()
+            and abs(shares.sum() - 1) < 1e-9
         )
-        estimate = stratified(counts, spec.confidence, "sequence")
-        half = (estimate.upper - estimate.lower) / 2
-        if spec.until.half_width is not None:
-            return float((half / spec.until.half_width).max())
-        assert spec.until.relative is not None
-        aim = spec.until.relative * np.maximum(estimate.estimate, 1e-300)
-        return float((half / aim).max())
 
 
 def pilot_runs(spec: StudySpec, strata: int, width: int) -> int:
@@ -364,18 +392,3 @@ def _raised(stops: Sequence[int], wanted: Sequence[int], room: int) -> tuple[int
         room -= more
         raised.append(before + more)
     return tuple(raised)
-
-
-def _best(records: Records) -> tuple[float, float]:
-    """Return the risk and its error of the least upper end of all runs and checkpoints."""
-    end = records.risk + records.error
-    if not np.isfinite(end).any():
-        return np.inf, 0.0
-    place = np.unravel_index(np.nanargmin(np.where(np.isfinite(end), end, np.nan)), end.shape)
-    return float(records.risk[place]), float(records.error[place])
-
-
-def _failures(quantity: Quantity, records: Records) -> np.ndarray:
-    """Return how many runs fail at each event and checkpoint, [g, T]."""
-    upper = quantity.ends[1]
-    return classify(*quantity.values(records), upper, upper, quantity.thresholds).failures

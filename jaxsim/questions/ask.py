@@ -154,7 +154,7 @@ def exceedance(
             probabilities.add(records, stratum.number)
             certificates.add(records, stratum.number)
         for split, records in results.families(subject.experiment):
-            probabilities.add_families(records, split.stratum.number, split.size)
+            probabilities.add_families(records, split.stratum.number, split.size, split.reverse)
         answers = probabilities.finish(), certificates.finish()
         asked.append(Found(subject.experiment.label, *answers, probabilities))
     wrong = contradictions(asked, brackets)
@@ -231,7 +231,7 @@ def _answered(
             question.add(records, stratum.number)
     for split, records in results.families(experiment):
         for question in questions.values():
-            question.add_families(records, split.stratum.number, split.size)
+            question.add_families(records, split.stratum.number, split.size, split.reverse)
     answers = {name: question.finish() for name, question in questions.items()}
     certificates, probabilities = questions[PermanentFailures.name], questions[Exceedance.name]
     assert isinstance(certificates, PermanentFailures)

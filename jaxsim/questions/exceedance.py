@@ -115,8 +115,12 @@ class Exceedance(Question):
         for counts, quantity in zip(self.counts, self.quantities, strict=True):
             counts[stratum] = counts[stratum] + quantity.counts(records)
 
-    def add_families(self, records: Records, stratum: int, size: int) -> None:
+    def add_families(
+        self, records: Records, stratum: int, size: int, reverse: bool = False
+    ) -> None:
         """Take the estimates of families of clones."""
+        if reverse:
+            return
         for families, quantity in zip(self.families, self.quantities, strict=True):
             families[stratum].append(family_shares(quantity, records, size))
 

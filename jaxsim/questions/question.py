@@ -101,13 +101,16 @@ class Question(ABC):
     def add(self, records: Records, stratum: int = 0) -> None:
         """Take the runs of a shard into account, all of one stratum."""
 
-    def add_families(self, records: Records, stratum: int, size: int) -> None:  # noqa: B027
+    def add_families(  # noqa: B027
+        self, records: Records, stratum: int, size: int, reverse: bool = False
+    ) -> None:
         """Take families of clones into account, each `size` rows; most questions have no use.
 
         Args:
             records: whole families.
             stratum: they begin in.
             size: particles of a family.
+            reverse: whether they are a guard, led the other way.
         """
 
     @abstractmethod

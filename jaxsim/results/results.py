@@ -24,12 +24,15 @@ class Split:
         experiment: that trains them, with an id of its own.
         size: particles of a family.
         shards: planned, whole families each.
+        reverse: whether they are led away from few active neurons: a guard against a score that
+            leads away from the failures.
     """
 
     stratum: Stratum
     experiment: Experiment
     size: int
     shards: Sequence[Shard]
+    reverse: bool = False
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,12 @@ class StudySpec(ExperimentSpec):
                 "look; accepted: 'sequence', or no key",
                 {"interval": self.interval},
             )
+        if self.until is not None and self.design.name == "splitting":
+            raise PydanticCustomError(
+                "no_until",
+                "until is not accepted with the design 'splitting', whose estimates from families "
+                "have no guaranteed upper end; accepted: the design 'plain' or 'strata'",
+            )
         if self.levels.runs and self.design.name != "plain":
             raise PydanticCustomError(
                 "no_effect",

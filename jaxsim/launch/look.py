@@ -1,0 +1,132 @@
+"""What the runs of some stages show: failures by what these runs themselves know of inf L.
+
+The reference is the bracket that needs no search, closed by the best of these runs. So it is the
+same whoever looks and whenever: searches and clocks have no part in what runs follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsim.design.splitting import scores_of
+from jaxsim.design.stratum import Design
+from jaxsim.estimation.counts import Outcome, classify, outcomes
+from jaxsim.estimation.stratified import StratifiedCounts, stratified
+from jaxsim.questions.quantities import Quantity, quantities
+from jaxsim.questions.question import Subject
+from jaxsim.results.store import Shard, Store
+from jaxsim.risk import make_risk
+from jaxsim.study.spec import StudySpec
+from jaxsim.training.experiment import Experiment
+from jaxsim.training.records import Records
+
+
+@dataclass(frozen=True)
+class Look:
+    """Failures that the runs of some stages show.
+
+    Attributes:
+        design: the strata.
+        failures: of every stratum, event and checkpoint, [S, G, T].
+        runs: of every stratum, [S].
+        active: first-layer neurons that are active, of every run and checkpoint, [R, T]; no rows
+            where they were not asked for.
+        failed: whether each of these runs fails at the last step, [E, R].
+    """
+
+    design: Design
+    failures: np.ndarray
+    runs: np.ndarray
+    active: np.ndarray
+    failed: np.ndarray
+
+    def excess(self, spec: StudySpec) -> float:
+        """Return the largest half width of the intervals at the last step, in units of the aim."""
+        assert spec.until is not None
+        counts = StratifiedCounts(
+            weights=self.design.weights,
+            errors=self.design.errors,
+            failures=self.failures[..., -1],
+            possible=self.failures[..., -1],
+            runs=self.runs,
+            decided=np.zeros(self.failures.shape[:-1], np.int8),
+        )
+        estimate = stratified(counts, spec.confidence, "sequence")
+        half = (estimate.upper - estimate.lower) / 2
+        if spec.until.half_width is not None:
+            return float((half / spec.until.half_width).max())
+        assert spec.until.relative is not None
+        aim = spec.until.relative * np.maximum(estimate.estimate, 1e-300)
+        return float((half / aim).max())
+
+
+def look_at(
+    store: Store,
+    spec: StudySpec,
+    experiment: Experiment,
+    design: Design,
+    known: Sequence[tuple[int, Shard]],
+) -> Look:
+    """Return what some shards show.
+
+    Args:
+        store: that holds them.
+        spec: of the study, whose events count.
+        experiment: whose runs they are.
+        design: its strata.
+        known: places of strata, with shards of theirs.
+
+    Raises:
+        InputError: if a shard cannot be trusted.
+    """
+    rule = make_risk(experiment.problem, experiment.network, experiment.risk)
+    best = np.inf, 0.0
+    for _, shard in known:
+        best = min(best, _best(store.read(shard)))
+    optimum = experiment.optimum
+    if np.isfinite(best[0]):
+        optimum = optimum.with_risk(*best, rule.evidence, "best run of the stages")
+    events = spec.asked
+    subject = Subject(
+        experiment, optimum, rule, np.zeros(0), spec.confidence, "sequence", events=events
+    )
+    asked = quantities(subject)
+    shape = len(design.strata), len(events), len(experiment.checkpoints)
+    failures, runs = np.zeros(shape, np.int64), np.zeros(shape[0], np.int64)
+    active, failed = [np.zeros((0, shape[2]), np.int64)], [np.zeros((shape[1], 0), bool)]
+    for k, shard in known:
+        stratum, raw = design.strata[k], store.read(shard)
+        records = stratum.whole(raw)
+        failures[k] += np.concatenate([_failures(q, records) for q in asked])
+        runs[k] += len(records.replicate)
+        if design.name == "splitting":
+            active.append(scores_of(stratum.experiment, raw))
+            failed.append(np.concatenate([_fails(q, records) for q in asked]))
+    return Look(design, failures, runs, np.concatenate(active), np.concatenate(failed, axis=1))
+
+
+def _best(records: Records) -> tuple[float, float]:
+    """Return the risk and its error of the least upper end of all runs and checkpoints."""
+    end = records.risk + records.error
+    if not np.isfinite(end).any():
+        return np.inf, 0.0
+    place = np.unravel_index(np.nanargmin(np.where(np.isfinite(end), end, np.nan)), end.shape)
+    return float(records.risk[place]), float(records.error[place])
+
+
+def _failures(quantity: Quantity, records: Records) -> np.ndarray:
+    """Return how many runs fail at each event and checkpoint, [g, T]."""
+    upper = quantity.ends[1]
+    return classify(*quantity.values(records), upper, upper, quantity.thresholds).failures
+
+
+def _fails(quantity: Quantity, records: Records) -> np.ndarray:
+    """Return which runs fail at each event at the last checkpoint, bool [g, R]."""
+    values, errors = quantity.values(records)
+    upper, last = quantity.ends[1], (values[:, -1:], errors[:, -1:])
+    return np.stack(
+        [outcomes(*last, upper, upper, e)[:, 0] == Outcome.FAIL for e in quantity.thresholds]
+    )
