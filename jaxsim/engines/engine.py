@@ -9,7 +9,7 @@ data, so that a sweep over them compiles once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -72,7 +72,7 @@ class ByText:
 
 def vmap_engine(experiment: Experiment) -> Engine:
     """Return the reference engine: `jit(vmap(...))` of the pure single-member functions."""
-    draw = drawing(ByText(experiment, experiment.initialization_key))
+    draw = drawing_of(experiment)
     (shared, start), advance = training(ByText(experiment, experiment.training_key))
     observe, gradient_norm = evaluation(ByText(experiment, experiment.evaluation_key))
 
@@ -98,17 +98,26 @@ def _resample(state: State, ancestors: Array, streams: Array) -> State:
     return kept._replace(key=streams)
 
 
+def drawing_of(experiment: Experiment) -> Callable[[Array, Array], tuple[Array, Array]]:
+    """Return (experiment key, replicates) -> (their keys, Theta_0 [width, P]), compiled."""
+    draw = drawing(ByText(experiment, experiment.initialization_key))
+    if experiment.draw_data is None:
+        return draw
+    return partial(draw, data=experiment.draw_data)
+
+
 @lru_cache(maxsize=64)
 def drawing(by_text: ByText) -> Callable:
-    """Return (experiment key, replicates) -> (their keys, Theta_0 [width, P]), compiled."""
+    """Return (experiment key, replicates, data if any) -> (their keys, Theta_0), compiled."""
     experiment = by_text.experiment
     train = make_train(experiment)
     # The same numbers, whose program a CPU compiles in half the time.
     written_out = jax.default_backend() == "cpu" and experiment.network.fully_connected
 
-    def draw(key: Array, replicates: Array) -> tuple[Array, Array]:
+    def draw(key: Array, replicates: Array, data: Array | None = None) -> tuple[Array, Array]:
         members = keys.replicate_keys(key, replicates)
-        return members, jax.vmap(train.draw)(unrolled(members) if written_out else members)
+        one = train.draw if data is None else partial(train.draw, data=data)
+        return members, jax.vmap(one)(unrolled(members) if written_out else members)
 
     return jax.jit(draw)
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxsim.engines.engine import ByText, Engine, certifying, drawing, evaluation
+from jaxsim.engines.engine import ByText, Engine, certifying, drawing_of, evaluation
 from jaxsim.errors import InputError
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.network import Network
@@ -87,7 +87,7 @@ def in_lanes(
         make_steps: how a group is trained.
         make_forward_passes: the network's passes over points for risks; None for the plain ones.
     """
-    draw = drawing(ByText(experiment, experiment.initialization_key))
+    draw = drawing_of(experiment)
     observe, gradient_norm = evaluation(
         ByText(experiment, experiment.evaluation_key), make_forward_passes
     )

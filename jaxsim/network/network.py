@@ -64,7 +64,7 @@ class Network:
         outputs: dimension of N_theta(x).
         activation: of the hidden layers; None for a user's own module.
         size: the number of parameters P.
-        init: key -> theta [P], float64.
+        init: key -> theta [P], float64; some laws take numbers as `data` besides.
         apply: (theta [P], x [batch, inputs]) -> [batch, outputs], in the dtype of theta.
         unravel: theta [P] -> the parameters as the flax module has them.
         layer_specs: of a fully-connected network, hidden layers first; else empty.
@@ -76,7 +76,7 @@ class Network:
     outputs: int
     activation: Activation | None
     size: int
-    init: Callable[[Array], Array]
+    init: Callable[..., Array]
     apply: Callable[[Array, Array], Array]
     unravel: Callable[[Array], Any]
     layer_specs: tuple[Layer, ...]

@@ -153,23 +153,73 @@ def certified_probability(
     return ends[0], ends[1]
 
 
+def event_probability(
+    layer: Layer,
+    support: Support,
+    pieces: tuple[tuple[float, float], ...],
+    precision: str = "float32",
+) -> tuple[float, float] | None:
+    """Return (probability, bound on its error) that a neuron is certainly inactive in training.
+
+    The event is that of `InactiveEvent`: inactive with the margins of the training's arithmetic.
+
+    Args:
+        layer: the first hidden layer.
+        support: of the input law.
+        pieces: flat intervals, at least one.
+        precision: of the training.
+
+    Returns:
+        None where there is no formula.
+
+    Example: P(b + |w| <= 0) but for rounding:
+        >>> from jaxsim.network.initializers import uniform
+        >>> layer = Layer(1, 8, uniform(), uniform())
+        >>> p, error = event_probability(layer, Box((-1.0,), (1.0,)), ((-math.inf, 0.0),))
+        >>> round(p, 5), 0 < 0.25 - p < 1e-6, error < 1e-12
+        (0.25, True, True)
+    """
+    shape = (layer.fan_in, layer.fan_out)
+    weights = entry_law(layer.weights, *shape, layer.multiplier)
+    biases = entry_law(layer.biases, *shape)
+    rounding = training_rounding(support, precision)
+    if weights is None or biases is None or layer.weights.draw_joint is not None:
+        return None
+    if isinstance(support, Everything) or not rounding.representable:
+        return None
+    found = _in_pieces(weights, biases, support, pieces, rounding, two_sided=True)
+    return None if found is None else found[:2]
+
+
 def _in_pieces(
     weights: Entry,
     biases: Entry,
     support: Support,
     pieces: tuple[tuple[float, float], ...],
     rounding: Rounding,
+    two_sided: bool = False,
 ) -> Found | None:
-    """Return the sum over flat pieces, which are disjoint events."""
+    """Return the sum over flat pieces, which are disjoint events.
+
+    Args:
+        weights: law of an effective weight.
+        biases: law of a bias.
+        support: of the input law.
+        pieces: flat intervals.
+        rounding: of the training.
+        two_sided: whether the error must hold on both sides for the event of `InactiveEvent`; else
+            value - error is the best lower bound known.
+    """
     value = error = 0.0
     methods: list[str] = []
     for low, high in pieces:
         if low == -math.inf:
-            probability = _below(weights, biases, support, high, rounding)
+            laws, end = (weights, biases), high
         elif high == math.inf:
-            probability = _below(weights.reflected(), biases.reflected(), support, -low, rounding)
+            laws, end = (weights.reflected(), biases.reflected()), -low
         else:
-            probability = None
+            return None
+        probability = _below(*laws, support, end, rounding, two_sided)
         if probability is None:
             return None
         value, error = value + probability[0], error + probability[1]
@@ -202,16 +252,22 @@ def _everywhere(
 
 
 def _below(
-    weights: Entry, biases: Entry, support: Support, c: float, rounding: Rounding
+    weights: Entry,
+    biases: Entry,
+    support: Support,
+    c: float,
+    rounding: Rounding,
+    two_sided: bool,
 ) -> Found | None:
     """Return (P(b + sup_D w.x <= c), error, method), or None where there is no formula.
 
     With the margins of a rounding: of the event that implies it in training.
     """
     if isinstance(support, Points):
-        box = _as_box(support)
+        box = as_box(support)
         if box is None:
-            return _on_points(weights, biases, np.unique(support.points, axis=0), c, rounding)
+            x = np.unique(support.points, axis=0)
+            return _on_points(weights, biases, x, c, rounding, two_sided)
         support = box
     if isinstance(support, Ball):
         if support.dimension > 1:
@@ -245,6 +301,9 @@ def _below(
         error += window_probability(terms, abs(rounding.absolute))
     none_positive = math.prod(((high <= 0) / 2 + (low >= 0) / 2).tolist())
     none_positive *= biases.below(rounding.end(c)) * (1 - 1e-15)
+    if none_positive > value - error and two_sided:
+        # That no term is positive implies that the sum is not, if c = 0.
+        return (none_positive, 2 * error, "signs of independent terms") if c == 0 else None
     if rounding.relative > 0 and none_positive > value - error:
         value, error = none_positive, 0.0
     return value, error, "sum of independent terms"
@@ -323,7 +382,7 @@ def _on_ball(
     return *integral_over_norm(dimension, reach, bias, t), "integral over |w|"
 
 
-def _as_box(points: Points) -> Box | None:
+def as_box(points: Points) -> Box | None:
     """Return the box with the same affine ranges as the points, if there is one.
 
     In one dimension, for a single point, and for points that include all corners of their box.
@@ -341,7 +400,12 @@ def _as_box(points: Points) -> Box | None:
 
 
 def _on_points(
-    weights: Entry, biases: Entry, x: np.ndarray, c: float, rounding: Rounding
+    weights: Entry,
+    biases: Entry,
+    x: np.ndarray,
+    c: float,
+    rounding: Rounding,
+    two_sided: bool,
 ) -> Found | None:
     """Return the probability for finitely many points that are no box."""
     if weights.half is None:
@@ -357,8 +421,12 @@ def _on_points(
     if value is None:
         return None
     if c != 0 and not rounding.exact:
+        if two_sided:
+            return None
         return 0.0, 0.0, "Gaussian orthant"  # c and the bias cancel, but not certainly in training
     strip = 0.0
     if not rounding.exact:
         strip = polar_cone_strip(x, weights.scale, bias_std, rounding.relative, rounding.absolute)
+    if two_sided:
+        return max(value - strip / 2, 0.0), 1e-14 + strip / 2, "Gaussian orthant"
     return max(value - strip, 0.0), 1e-14, "Gaussian orthant"

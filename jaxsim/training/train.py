@@ -51,7 +51,8 @@ class Train(NamedTuple):
 
     Attributes:
         shared: study key -> data common to all replicates.
-        draw: replicate key -> Theta_0 [P]; the same for all optimizers of a network.
+        draw: replicate key -> Theta_0 [P]; the same for all optimizers of a network. Laws that
+            depend on an experiment's `draw_data` take them as `data`.
         start: (replicate key, Theta_0, learning rate) -> State at step 0.
         advance: (state, shared, first, stop, learning rate) -> state after steps first..stop-1.
         coast: (states of members at the same step, learning rate, limit) -> (path [members, P],
@@ -61,7 +62,7 @@ class Train(NamedTuple):
     """
 
     shared: Callable[[Array], Any]
-    draw: Callable[[Array], Array]
+    draw: Callable[..., Array]
     start: Callable[[Array, Array, Array], State]
     advance: Callable[[State, Any, Array, Array, Array], State]
     coast: Callable[[State, Array, int], tuple[Array, Array]]
@@ -90,8 +91,8 @@ def make_train(experiment: Experiment) -> Train:
             movement = jnp.where(trainable, movement, 0)
         return movement.astype(dtype), state
 
-    def draw(key: Array) -> Array:
-        return network.init(jax.random.fold_in(key, keys.INITIALIZATION)).astype(dtype)
+    def draw(key: Array, **data: Array) -> Array:
+        return network.init(jax.random.fold_in(key, keys.INITIALIZATION), **data).astype(dtype)
 
     def start(key: Array, theta: Array, learning_rate: Array) -> State:
         parameters = theta if experiment.optimizer.coordinatewise else network.unravel(theta)
