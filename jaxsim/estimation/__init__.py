@@ -39,6 +39,8 @@ from jaxsim.estimation.profile import likelihood_ratio
 from jaxsim.estimation.quantiles import quantile, quantile_interval, quantile_ranks
 from jaxsim.estimation.stratified import Stratified, stratified
 from jaxsim.estimation.stratified_counts import StratifiedCounts
+from jaxsim.estimation.stratified_paired import StratifiedComparison, stratified_paired
+from jaxsim.estimation.weighted_quantiles import weighted_quantile, weighted_quantile_interval
 
 __all__ = [
     "INTERVALS",
@@ -54,6 +56,7 @@ __all__ = [
     "Resolution",
     "RiskHistogram",
     "Stratified",
+    "StratifiedComparison",
     "StratifiedCounts",
     "approximate_upper",
     "band",
@@ -82,6 +85,9 @@ __all__ = [
     "quantile_interval",
     "quantile_ranks",
     "stratified",
+    "stratified_paired",
     "upper_bound",
+    "weighted_quantile",
+    "weighted_quantile_interval",
     "wilson",
 ]

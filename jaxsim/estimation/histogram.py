@@ -21,7 +21,7 @@ from jaxsim.estimation.quantiles import quantile_ranks, sample_rank
 
 _SHIFT = 40  # 64 bits - (1 sign + 11 exponent + 12 mantissa)
 _SPAN = 1 << 18  # bins, 64 powers of two: so far counting is faster than sorting
-_LEAST, _VALUE, _MOST = range(3)  # columns of the counts
+LEAST, VALUE, MOST = range(3)  # columns of the counts
 
 
 class RiskHistogram:
@@ -49,12 +49,35 @@ class RiskHistogram:
     @property
     def min(self) -> float:
         """Least value, exactly; +inf without values."""
-        return float(self._min[_VALUE])
+        return float(self._min[VALUE])
 
     @property
     def max(self) -> float:
         """Greatest value, exactly; -inf without values."""
-        return float(self._max[_VALUE])
+        return float(self._max[VALUE])
+
+    @property
+    def least(self) -> float:
+        """Lower limit of all true risks; +inf without values."""
+        return float(self._min[LEAST])
+
+    @property
+    def most(self) -> float:
+        """Upper limit of all true risks; -inf without values."""
+        return float(self._max[MOST])
+
+    def occupied(self, column: int) -> np.ndarray:
+        """Return the numbers of the bins that hold values, increasing.
+
+        Args:
+            column: `LEAST`, `VALUE` or `MOST`: where values are at least, computed, or at most.
+        """
+        return self._keys[self._counts[:, column] > 0]
+
+    def cumulative(self, keys: np.ndarray, column: int) -> np.ndarray:
+        """Return how many values are in bins up to and including each of those numbered, int64."""
+        below = np.concatenate([[0], np.cumsum(self._counts[:, column])])
+        return below[np.searchsorted(self._keys, keys, side="right")]
 
     def add(self, values: ArrayLike, error: ArrayLike = 0.0) -> RiskHistogram:
         """Count values; return the histogram itself.
@@ -109,9 +132,9 @@ class RiskHistogram:
 
         Diverged runs are in the bin with both edges +inf.
         """
-        counts = self._counts[:, _VALUE]
+        counts = self._counts[:, VALUE]
         used = counts > 0
-        lower, upper = _edges(self._keys[used])
+        lower, upper = bin_edges(self._keys[used])
         return lower, upper, counts[used]
 
     def quantile(self, q: ArrayLike) -> Any:
@@ -122,7 +145,7 @@ class RiskHistogram:
         """
         if not self.total:
             raise InputError("a histogram without values has no quantile")
-        lower, upper = self._bin_of(sample_rank(self.total, q), _VALUE)
+        lower, upper = self._bin_of(sample_rank(self.total, q), VALUE)
         with np.errstate(invalid="ignore"):
             middle = np.where(np.isfinite(upper), lower + (upper - lower) / 2, lower)
         # The bin at zero is subnormal: zero stands for it.
@@ -138,16 +161,16 @@ class RiskHistogram:
             InputError: for a level or confidence outside (0, 1).
         """
         first, last = quantile_ranks(self.total, q, confidence)
-        lower = np.where(first < 1, -np.inf, self._bin_of(first, _LEAST)[0])
-        upper = np.where(last > self.total, np.inf, self._bin_of(last, _MOST)[1])
+        lower = np.where(first < 1, -np.inf, self._bin_of(first, LEAST)[0])
+        upper = np.where(last > self.total, np.inf, self._bin_of(last, MOST)[1])
         return lower[()], upper[()]
 
     def count_above(self, threshold: float) -> tuple[int, int]:
         """Return how many values certainly are, and how many may be, greater than a threshold."""
         least, greatest = _closed(self._keys)
-        certain = np.maximum(least, self._min[_LEAST]) > threshold
-        possible = np.minimum(greatest, self._max[_MOST]) > threshold
-        return int(self._counts[certain, _LEAST].sum()), int(self._counts[possible, _MOST].sum())
+        certain = np.maximum(least, self._min[LEAST]) > threshold
+        possible = np.minimum(greatest, self._max[MOST]) > threshold
+        return int(self._counts[certain, LEAST].sum()), int(self._counts[possible, MOST].sum())
 
     def __repr__(self) -> str:
         return f"RiskHistogram(total={self.total}, min={self.min:g}, max={self.max:g})"
@@ -164,7 +187,7 @@ class RiskHistogram:
             return np.full(np.shape(rank), -np.inf), np.full(np.shape(rank), np.inf)
         rank = np.clip(np.asarray(rank), 1, self.total)
         place = np.searchsorted(np.cumsum(self._counts[:, column]), rank, side="left")
-        lower, upper = _edges(self._keys[place])
+        lower, upper = bin_edges(self._keys[place])
         return np.maximum(lower, self._min[column]), np.minimum(upper, self._max[column])
 
 
@@ -184,8 +207,8 @@ def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return occupied + first, counts[occupied]
 
 
-def _edges(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the edges of each bin, which neighbouring bins share."""
+def bin_edges(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges of the bins with these numbers, which neighbouring bins share."""
     magnitude = np.where(keys < 0, -1 - keys, keys)
     near = (magnitude << _SHIFT).view(np.float64)
     # The pattern after the last finite one is that of infinity; after infinity come the nans.
@@ -195,7 +218,7 @@ def _edges(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _closed(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the greatest float64 of each bin."""
-    lower, upper = _edges(keys)
+    lower, upper = bin_edges(keys)
     finite = lower < upper
     inner_lower = np.where(finite & (keys < 0), np.nextafter(lower, np.inf), lower)
     return inner_lower, np.where(finite & (keys >= 0), np.nextafter(upper, -np.inf), upper)

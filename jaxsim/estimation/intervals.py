@@ -73,7 +73,7 @@ def upper_bound(failures: ArrayLike, runs: ArrayLike, confidence: float) -> Any:
 
 
 def lower_limit(failures: ArrayLike, runs: ArrayLike, tail: Tail) -> Any:
-    """Return the p with P_p(X >= k) = tail, 0 if k = 0; `tail` may be as small as 1e-300."""
+    """Return the p with P_p(X >= k) = tail, 0 if k = 0; `tail` may be as small as 1e-60."""
     k, n = checked_counts(failures, runs)
     inside = k > 0
     a, b = np.where(inside, k, 1.0), np.where(inside, n - k + 1, 1.0)
@@ -82,7 +82,7 @@ def lower_limit(failures: ArrayLike, runs: ArrayLike, tail: Tail) -> Any:
 
 
 def upper_limit(failures: ArrayLike, runs: ArrayLike, tail: Tail) -> Any:
-    """Return the p with P_p(X <= k) = tail, 1 if k = n; `tail` may be as small as 1e-300."""
+    """Return the p with P_p(X <= k) = tail, 1 if k = n; `tail` may be as small as 1e-60."""
     k, n = checked_counts(failures, runs)
     inside = k < n
     a, b = np.where(inside, k + 1, 1.0), np.where(inside, n - k, 1.0)

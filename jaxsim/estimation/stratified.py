@@ -174,8 +174,8 @@ def stratified(
     lower = lower + mass(least * low, undecided & split[:, None])
     upper = limit(possible, by_counts, upper=True) + mass(most * high, by_families)
     nothing = limit(possible, by_counts & (possible == 0), upper=True)
-    ceiling = 1.0 - passing
-    end = np.minimum(mass(most, fails) + upper + unsampled, ceiling)
+    # 1 - passing would be no tighter a bound, and lose all digits of an end near 1e-30.
+    end = np.minimum(mass(most, fails) + upper + unsampled, 1.0)
     central = mass(weight, fails)
     arrays = {
         "provable": provable,

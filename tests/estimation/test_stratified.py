@@ -215,6 +215,10 @@ def test_nothing_sampled_leaves_what_is_proved(method):
     assert (s.lower, s.estimate, s.resolved, s.resolved_upper) == (0.02, 0.02, 0, 0)
     assert s.upper == pytest.approx(0.72, rel=1e-15)
     assert s.unsampled == s.unresolved == 0.7
+    # What passes by proof may be all but 1e-30: the rest keeps its digits.
+    rest = counts_of([0, 5, 0], [0, 100, 0], [1.0, 1e-30, 0], decided=[-1, 0, 0])
+    tiny = stratified(rest, 0.95, method)
+    assert 0 < tiny.lower < tiny.estimate < tiny.upper < 3e-31
     sure = stratified(counts_of([0, 0, 0], [0, 0, 0], decided=[-1, -1, 1]), 0.95, method)
     assert sure.lower == sure.upper == sure.estimate == 0.02
 
