@@ -16,8 +16,10 @@ variance and leaves estimates unbiased.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special, stats
@@ -58,6 +60,15 @@ class Twist:
         """The twist that leads the other way, a guard against scores that lead astray."""
         return Twist(-self.log_g, self.shares)
 
+    def as_table(self) -> dict[str, Any]:
+        """Return it as lists of numbers, which JSON keeps to the bit."""
+        return {"log_g": self.log_g.tolist(), "shares": self.shares.tolist()}
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> Twist:
+        """Return the twist of `as_table`."""
+        return cls(np.array(table["log_g"], np.float64), np.array(table["shares"], np.float64))
+
     @cached_property
     def text(self) -> str:
         """Hexadecimal digits that identify the tables."""
@@ -82,10 +93,48 @@ def make_twist(log_g: np.ndarray, defensive: float = DEFENSIVE) -> Twist:
     return Twist(tables, shares)
 
 
-def fit_twist(
+class FailureModel(NamedTuple):
+    """What pilot runs say of E failures, for every checkpoint and number of active neurons.
+
+    Attributes:
+        log_h: log P(fails in the end | active neurons at a checkpoint), [E, T, scores].
+        log_g: of what a share of the particles is best proportional to, [E, T, scores].
+        deaths: how probably a neuron dies between neighbouring checkpoints, [T - 1].
+    """
+
+    log_h: np.ndarray
+    log_g: np.ndarray
+    deaths: np.ndarray
+
+    @property
+    def twist(self) -> Twist:
+        """What families are resampled by: an equal share for each of the failures."""
+        return make_twist(self.log_g)
+
+    @property
+    def log_probability(self) -> np.ndarray:
+        """Log P(fails in the end | active neurons at initialization), [E, scores]."""
+        return self.log_h[:, 0]
+
+    def variance(self) -> np.ndarray:
+        """Return (standard deviation / mean)^2 of a family's estimate times its particles.
+
+        By active neurons at initialization, [E, scores], if the model is right and there are many
+        particles: sum_j (E g_j(A_j))^2 / h_0^2. For planning only.
+        """
+        scores = self.log_h.shape[2]
+        total, law = np.zeros((len(self.log_h), scores)), np.eye(scores)
+        for j, chance in enumerate(self.deaths):
+            mean = np.exp(self.log_g[:, j]) @ law.T
+            total += np.exp(2 * (np.log(np.maximum(mean, 1e-300)) - self.log_probability))
+            law = law @ np.exp(_log_transition(scores, chance))
+        return total / (1 - DEFENSIVE) * len(self.log_h)
+
+
+def fit_model(
     active: np.ndarray, failed: np.ndarray, most: int, weights: np.ndarray | None = None
-) -> Twist:
-    """Return the twist that pilot runs suggest.
+) -> FailureModel:
+    """Return the model that pilot runs suggest.
 
     Args:
         active: active neurons of the first layer at the checkpoints, int [R, T].
@@ -98,7 +147,9 @@ def fit_twist(
     functions = [
         _functions(log_failure(active[:, -1], row, most, weights), deaths) for row in failed
     ]
-    return make_twist(np.stack(functions))
+    return FailureModel(
+        np.stack([h for h, _ in functions]), np.stack([g for _, g in functions]), deaths
+    )
 
 
 def death_probabilities(active: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -112,14 +163,14 @@ def death_probabilities(active: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (died + 0.5) / (weights @ active[:, :-1] + 1)
 
 
-def _functions(log_phi: np.ndarray, deaths: np.ndarray) -> np.ndarray:
-    """Return log g_j(a) of the checkpoints, [T, len(log_phi)].
+def _functions(log_phi: np.ndarray, deaths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return log h_j(a) and log g_j(a) of the checkpoints, [T, len(log_phi)] each.
 
     Args:
         log_phi: logarithm of P(fails | active neurons in the end).
         deaths: probabilities of dying between neighbouring checkpoints, [T - 1].
     """
-    h, functions = log_phi, [log_phi]
+    h, means, functions = log_phi, [log_phi], [log_phi]
     for j, chance in reversed(list(enumerate(deaths))):
         transition = _log_transition(len(h), chance)
         mean = np.minimum(special.logsumexp(transition + h, axis=1), 0.0)
@@ -131,8 +182,9 @@ def _functions(log_phi: np.ndarray, deaths: np.ndarray) -> np.ndarray:
             logs = np.log(np.maximum(apart, 1e-300))
             spread = special.logsumexp(transition + 2 * logs, axis=1) + 2 * mean
         functions.append(0.5 * np.logaddexp(spread, np.log(_RESAMPLING) + 2 * mean))
+        means.append(mean)
         h = mean
-    return np.stack(functions[::-1])
+    return np.stack(means[::-1]), np.stack(functions[::-1])
 
 
 def _log_transition(scores: int, chance: float) -> np.ndarray:

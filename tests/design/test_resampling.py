@@ -1,11 +1,13 @@
 """Families of clones against chains whose rare probabilities are known exactly."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from jaxsim.design.resampling import history, resampled, run_family, uniform
-from jaxsim.design.twist import Twist, fit_twist, make_twist
+from jaxsim.design.twist import FailureModel, Twist, fit_model, make_twist
 from tests.design.toys import BirthDeath, Dying, GaussianWalk
 
 N, DEAD, Q = 20, 0.25, 0.088
@@ -24,11 +26,11 @@ def exact_twist(process: Dying) -> Twist:
     return make_twist(np.log(dead)[:, None] * np.arange(process.active + 1))
 
 
-def pilot_twist(checkpoints: int, runs: int, seed: int) -> Twist:
+def pilot_model(checkpoints: int, runs: int, seed: int) -> FailureModel:
     """Of a few plain runs in every stratum."""
     flat = make_twist(np.zeros((checkpoints, N + 1)), 0)
     pilots = [run_family(Dying(a, Q, checkpoints), flat, (seed, a), runs) for a in range(N + 1)]
-    return fit_twist(
+    return fit_model(
         np.concatenate([p.scores for p in pilots]),
         np.concatenate([p.fails[:, -1] for p in pilots])[None],
         N,
@@ -75,7 +77,7 @@ def test_families_are_unbiased_at_every_checkpoint_on_the_way():
 
 def stratified(seed: int, checkpoints: int, pilot: int, count: int) -> tuple[float, int]:
     """Return (estimate, trainings) of A1 in strata by the neurons inactive at initialization."""
-    twist = pilot_twist(checkpoints, pilot, seed)
+    twist = pilot_model(checkpoints, pilot, seed).twist
     weights = stats.binom.pmf(np.arange(N + 1), N, DEAD)
     sampled = range(7, N)
     estimate = weights[N] + sum(
@@ -99,7 +101,7 @@ def test_strata_with_splitting_reach_a_probability_of_1e_10(repetitions):
 
 def test_splitting_without_strata_looks_like_much_less():
     """The rare initializations that matter are in hardly any family: unbiased and useless."""
-    seen = estimates(Dying(N, Q, 13, start=1 - DEAD), pilot_twist(13, 64, 1), 40, 500)
+    seen = estimates(Dying(N, Q, 13, start=1 - DEAD), pilot_model(13, 64, 1).twist, 40, 500)
     assert np.median(seen) < 0.2 * Dying(N, Q, 13, start=1 - DEAD).exact()
 
 
@@ -168,11 +170,28 @@ def test_random_numbers_of_a_family_derive_from_its_words():
 
 @pytest.mark.parametrize("seed", range(2))
 def test_pilots_find_how_probably_neurons_die(seed):
-    twist = pilot_twist(13, 64, seed)
-    flat, leading = twist.log_g
-    assert (flat == 0).all()
-    assert np.isfinite(leading).all()
-    # At the start every further active neuron costs a factor of about q.
-    slope = np.diff(leading[0, 1:9])
-    assert slope == pytest.approx(np.log(Q), abs=0.7)
-    assert twist.text == pilot_twist(13, 64, seed).text != pilot_twist(13, 64, seed + 1).text
+    model = pilot_model(13, 64, seed)
+    assert model.deaths == pytest.approx(Dying(N, Q, 13).hazard, rel=0.4)
+    # Failures beyond the pilot's reach: every further active neuron costs a factor of about q.
+    logs = model.log_probability[0]
+    assert logs[0] == pytest.approx(0, abs=0.02)
+    assert np.diff(logs[:9]) == pytest.approx(np.log(Q), abs=0.7)
+    assert np.isfinite(model.log_g).all()
+
+
+def test_a_model_foretells_the_variance_of_families():
+    model = pilot_model(13, 64, 1)
+    for active in (2, 4):
+        seen = estimates(Dying(active, Q, 13), model.twist, 100, 2000)
+        variance = 2000 * seen.var(ddof=1) / seen.mean() ** 2
+        assert 0.3 < variance / model.variance()[0, active] < 3
+
+
+def test_twists_are_written_to_the_bit_and_named_by_their_tables():
+    twist = pilot_model(5, 16, 1).twist
+    again = Twist.from_table(json.loads(json.dumps(twist.as_table())))
+    assert again.text == twist.text
+    assert again.log_g.tobytes() == twist.log_g.tobytes()
+    assert (twist.log_g[0] == 0).all()
+    assert twist.text != twist.reverse.text
+    assert twist.text != pilot_model(5, 16, 2).twist.text

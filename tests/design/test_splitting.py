@@ -14,7 +14,7 @@ from jaxsim.design.splitting import (
     scores_of,
     splitting_unsupported_reason,
 )
-from jaxsim.design.twist import fit_twist, make_twist
+from jaxsim.design.twist import fit_model, make_twist
 from jaxsim.engines.block import SegmentSizer, Stopped, run_block, start
 from jaxsim.engines.registry import ExecutionConfig, make_engine, unsupported_reason
 from jaxsim.errors import InputError
@@ -45,7 +45,7 @@ def dying():
     engine = make_engine(experiment, ExecutionConfig("vmap", WIDTH))
     plain = [run_block(engine, experiment, WIDTH * i, WIDTH) for i in range(16)]
     scores = scores_of(experiment, plain[0])
-    return experiment, engine, plain, fit_twist(scores, scores[None, :, -1] == 0, 4)
+    return experiment, engine, plain, fit_model(scores, scores[None, :, -1] == 0, 4).twist
 
 
 @pytest.fixture(scope="module")
