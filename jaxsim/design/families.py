@@ -1,10 +1,10 @@
 """How many families of clones each stratum gets.
 
-Families are for strata whose pilot hardly sees a failure and whose failures matter. With the pilot
-model of `twist` a run with a active neurons at the start fails with probability h_0(a): stratum k
-contributes pi_k h_0(N - k) to the probability, and gets families in proportion to that, for the
-event where its share is largest. Some more are led the other way, as a guard against a model that
-leads away from the failures.
+Families are for strata whose pilot hardly sees a failure and whose failures matter. By the pilot
+model of `twist` the estimates of families that begin with a active neurons spread by sigma(a):
+stratum k adds pi_k sigma(N - k) to the error, and gets families in proportion to that (Neyman's
+allocation), for the event where its share is largest. Some more are led the other way, as a guard
+against a model that leads away from the failures.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def allocate_families(
     """Return (families, guards) of every stratum, int [S] each, together at most `total`.
 
     Args:
-        contributions: of the strata to the probabilities of the events, by the model, [S, E].
+        contributions: of the strata to the standard deviations of the events' estimates, with the
+            same number of families in each, by the model, [S, E].
         failures: of the pilots at these events, [S, E].
         total: families that there may be.
 

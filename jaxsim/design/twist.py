@@ -223,21 +223,3 @@ def log_failure(
 def _decreasing(values: np.ndarray) -> np.ndarray:
     """Return the values, each at most the one before it."""
     return np.minimum.accumulate(values)
-
-
-def predicted_failure(
-    active: np.ndarray, failed: np.ndarray, most: int, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Return h_0(a), how probably a run with a active neurons at the start fails, [E, most + 1].
-
-    By the model of `fit_twist`, whose arguments these are; for planning only.
-    """
-    weights = np.ones(len(active)) if weights is None else weights
-    deaths = death_probabilities(active, weights)
-    rows = []
-    for row in failed:
-        h = log_failure(active[:, -1], row, most, weights)
-        for chance in deaths[::-1]:
-            h = np.minimum(special.logsumexp(_log_transition(len(h), chance) + h, axis=1), 0.0)
-        rows.append(np.exp(h))
-    return np.array(rows)

@@ -26,7 +26,7 @@ import numpy as np
 from jaxsim.design.families import allocate_families
 from jaxsim.design.splitting import family_experiment, resampling_of
 from jaxsim.design.stratum import Design
-from jaxsim.design.twist import Twist, fit_twist, predicted_failure
+from jaxsim.design.twist import Twist, fit_model
 from jaxsim.engines.block import Resampling
 from jaxsim.errors import InputError
 from jaxsim.launch.look import Look, look_at
@@ -81,7 +81,7 @@ class Stage:
         """The twist of the families, None without any."""
         if self.twist is None:
             return None
-        return Twist(np.array(self.twist["log_g"], float), np.array(self.twist["shares"], float))
+        return Twist.from_table(self.twist)
 
 
 Task = tuple[Experiment, Shard]
@@ -263,20 +263,20 @@ class Stages:
     def _families(self, look: Look, budget: int) -> dict[str, Any]:
         """Return how many families of clones each stratum gets of the budget, and their twist."""
         neurons = self.experiment.network.hidden[0]
-        twist = fit_twist(look.active, look.failed, neurons)
+        model = fit_model(look.active, look.failed, neurons)
         share = SHARE if self.spec.design.share is None else self.spec.design.share
-        predicted = predicted_failure(look.active, look.failed, neurons)
+        # Of a family's estimate in every stratum, for a fixed number of particles.
+        spread = np.exp(model.log_probability + 0.5 * np.log(model.variance()))
         most = np.array([neurons - stratum.least for stratum in self.design.strata])
         families, guards = allocate_families(
-            self.design.weights[:, None] * predicted[:, most].T,
+            self.design.weights[:, None] * spread[:, most].T,
             look.failures[..., -1],
             int(share * budget) // self.layout.width,
         )
-        tables = {"log_g": twist.log_g.tolist(), "shares": twist.shares.tolist()}
         return {
             "families": tuple(families.tolist()),
             "guards": tuple(guards.tolist()),
-            "twist": tables if families.any() else None,
+            "twist": model.twist.as_table() if families.any() else None,
         }
 
     def _allocated(self, look: Look, budget: int) -> tuple[int, ...]:
