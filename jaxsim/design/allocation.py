@@ -1,0 +1,198 @@
+"""How many trainings each stratum gets: by what a pilot shows, for several events at once.
+
+With n_k trainings in stratum k, of cost c_k, the estimate sum_k pi_k X_k / n_k has the variance
+sum_k pi_k^2 f_k (1 - f_k) / n_k. The sum of its relative variances over events e is least for
+
+    n_k ~ sqrt( sum_e pi_k^2 f_k(e) (1 - f_k(e)) / p(e)^2 / c_k ),
+
+Neyman's allocation. What is not known of f_k is planned, and planned only: a stratum with few
+failures in the pilot gets the line of log f_k through the lowest strata that have some, which ends
+in no estimate. (The pilot's own (X + 1/2) / (n + 1) would give the whole budget to the strata of
+large weight, which do not fail.) A share of the budget probes the strata without failures: their
+upper limits, about 3.7 pi_k / n_k, add up to least for n_k ~ sqrt(pi_k / c_k).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+ENOUGH = 5
+"""Failures of a pilot from which a stratum's frequency is believed."""
+PROBING = 0.2
+"""Share of the budget for strata without enough failures."""
+NEGLIGIBLE = 1e-4
+"""A stratum of less than that share of every probability cannot matter."""
+_GENTLEST = 0.1
+"""Least slope of log f_k; where it is less, the pilot sees failures in all strata anyway."""
+
+
+def allocate(
+    weights: np.ndarray,
+    cost: np.ndarray,
+    failures: np.ndarray,
+    runs: np.ndarray,
+    decided: np.ndarray,
+    budget: int,
+    multiple: int = 1,
+) -> np.ndarray:
+    """Return the number of trainings of every stratum, int64 [S].
+
+    A larger budget gives no stratum fewer. Every stratum that may matter gets a block, the most
+    important first, as long as the budget lasts.
+
+    Args:
+        weights: pi_k, [S].
+        cost: of a training, in any unit, [S].
+        failures: of the pilot, by event (an event at a checkpoint is one), [S, E].
+        runs: of the pilot, [S].
+        decided: whether proof says that all of a stratum fails, [S, E].
+        budget: trainings in all; what is allocated is at most that, and less than `multiple` less
+            if any stratum may matter.
+        multiple: of which every number is one.
+
+    Example: the second stratum varies most, the last one is proved.
+        >>> allocate(np.array([0.5, 0.45, 0.05]), np.ones(3), np.array([[5], [50], [100]]),
+        ...          np.full(3, 100), np.array([[False], [False], [True]]), 1000, 10)
+        array([320, 680,   0])
+    """
+    share = shares(weights, cost, failures, runs, decided)
+    return apportioned(share, int(budget) // multiple) * multiple
+
+
+def shares(
+    weights: np.ndarray,
+    cost: np.ndarray,
+    failures: np.ndarray,
+    runs: np.ndarray,
+    decided: np.ndarray,
+) -> np.ndarray:
+    """Return the share of the budget for every stratum, [S]; 0 where nothing is to be learnt."""
+    frequencies = planned_frequencies(failures, runs, decided)
+    p = weights @ frequencies
+    known = p > 0
+    least = p[known].min() if known.any() else 0.0
+    open_ = ~decided.all(axis=1) & (weights > NEGLIGIBLE * least)
+    # A stratum of which all runs fail may still have some that do not.
+    passing = np.maximum(1 - frequencies, 0.5 / (runs[:, None] + 1.0))
+    variance = np.where(decided, 0.0, frequencies * passing)
+    relative = np.divide(weights[:, None], p, out=np.zeros(failures.shape), where=known)
+    neyman = np.sqrt((relative**2 * variance).sum(axis=1) / cost)
+    few = ((failures < ENOUGH) & ~decided).any(axis=1)
+    probed = np.where(few, np.sqrt(weights / cost), 0.0)
+    parts = [(1 - PROBING, np.where(open_, neyman, 0.0)), (PROBING, np.where(open_, probed, 0.0))]
+    parts = [(part, numbers / numbers.sum()) for part, numbers in parts if numbers.sum() > 0]
+    if not parts:
+        return np.zeros(len(weights))
+    total = sum(part * numbers for part, numbers in parts) / sum(part for part, _ in parts)
+    # Machines that differ in the last bits of a logarithm plan the same.
+    return np.round(np.maximum(total, np.where(open_ & (few | (neyman > 0)), 1e-9, 0.0)), 9)
+
+
+def planned_frequencies(failures: np.ndarray, runs: np.ndarray, decided: np.ndarray) -> np.ndarray:
+    """Return f_k(e) as far as planning needs it, [S, E]; 0 for events that were never seen.
+
+    Strata are in the order in which failures become more frequent. Those with enough failures have
+    their frequency, those below the line of its logarithm, but at most what their runs allow.
+    """
+    n = np.maximum(runs[:, None], 1)
+    seen = np.where(decided, 1.0, failures / n)
+    known = decided | (failures >= ENOUGH)
+    planned = np.zeros(failures.shape)
+    places = np.arange(len(runs))
+    for e in range(failures.shape[1]):
+        at = np.flatnonzero(known[:, e])
+        if not len(at):
+            continue
+        logs = np.log(seen[at, e])
+        line = np.interp(places, at, logs)
+        below = places < at[0]
+        line = np.where(
+            below, logs[0] - _slope(at, logs, failures[:, e], n[:, 0]) * (at[0] - places), line
+        )
+        most = (failures[:, e] + 1.0) / n[:, 0] if runs.any() else np.ones(len(runs))
+        most = np.where(runs > 0, np.minimum(most, 1.0), 1.0)
+        planned[:, e] = np.where(known[:, e], seen[:, e], np.minimum(np.exp(line), most))
+    return planned
+
+
+def _slope(at: np.ndarray, logs: np.ndarray, failures: np.ndarray, runs: np.ndarray) -> float:
+    """Return by how much log f_k falls from a stratum to the one below, at the lowest known ones.
+
+    Args:
+        at: strata with a known frequency.
+        logs: of the frequencies.
+        failures: of all strata.
+        runs: of all strata.
+    """
+    slopes = [_GENTLEST]
+    rising = np.flatnonzero(logs < np.log(0.9))[:3]
+    if len(rising) >= 2:
+        x, y = at[rising].astype(float), logs[rising]
+        trust = failures[at[rising]].astype(float)
+        x, y = x - np.average(x, weights=trust), y - np.average(y, weights=trust)
+        slopes.append(float((trust * x * y).sum() / (trust * x * x).sum()))
+    elif len(at) > 1:
+        slopes.append(float((logs[1] - logs[0]) / (at[1] - at[0])))
+    # Frequencies fall faster and faster; that too few are seen below is a bound of the slope.
+    if at[0] > 0 and runs[at[0] - 1] > 1:
+        below = at[0] - 1
+        slopes.append(float(logs[0] - np.log((failures[below] + 1.0) / (runs[below] + 1.0))))
+    return max(slopes)
+
+
+def apportioned(share: np.ndarray, blocks: int) -> np.ndarray:
+    """Return how many of some blocks each stratum gets, int64 [S].
+
+    One for each share that is not 0, the largest first; then each block goes to the stratum with
+    the largest share / (its blocks + 1), so that more blocks take none away (D'Hondt's method).
+
+    Example:
+        >>> apportioned(np.array([0.5, 0.0, 0.3, 0.2]), 10)
+        array([5, 0, 3, 2])
+    """
+    counts = np.zeros(len(share), np.int64)
+    wanted = np.flatnonzero(share > 0)
+    order = wanted[np.argsort(-share[wanted], kind="stable")]
+    first = order[:blocks]
+    counts[first] = 1
+    left = blocks - len(order)
+    if left <= 0 or not len(order):
+        return counts
+    # No stratum gets less than its share of what is left, rounded down.
+    counts[order] = np.maximum(np.floor(share[order] / share[order].sum() * left), 1)
+    for _ in range(blocks - int(counts.sum())):
+        counts[order[np.argmax(share[order] / (counts[order] + 1))]] += 1
+    return counts
+
+
+def relative_error(weights: np.ndarray, frequencies: np.ndarray, runs: np.ndarray) -> float:
+    """Return the coefficient of variation of sum_k pi_k X_k / n_k, X_k ~ Bin(n_k, f_k).
+
+    Strata that fail always or never need no runs; others without runs make it infinite.
+    """
+    variance = weights**2 * frequencies * (1 - frequencies)
+    p = float(weights @ frequencies)
+    if p == 0 or (variance[runs <= 0] > 0).any():
+        return float("inf")
+    return float(np.sqrt((variance / np.maximum(runs, 1)).sum())) / p
+
+
+def trainings_needed(weights: np.ndarray, frequencies: np.ndarray, relative: float) -> float:
+    """Return the trainings for a coefficient of variation, allocated as Neyman would.
+
+    Args:
+        weights: pi_k, [S]; one stratum of weight 1 is the plain design.
+        frequencies: f_k, [S].
+        relative: the coefficient of variation.
+
+    Example: 1e12 plain trainings for 10 % at 1e-10, one of 10,000 if one stratum holds it
+        >>> round(trainings_needed(np.array([1.0]), np.array([1e-10]), 0.1) / 1e12, 6)
+        1.0
+        >>> round(trainings_needed(np.array([1.0, 1e-8]), np.array([0.0, 0.01]), 0.1))
+        9900
+    """
+    p = float(weights @ frequencies)
+    if p == 0:
+        return float("inf")
+    spread = (weights * np.sqrt(frequencies * (1 - frequencies))).sum()
+    return float(spread / p / relative) ** 2

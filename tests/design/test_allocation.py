@@ -1,0 +1,164 @@
+"""Allocation of trainings over strata: known optima, traps, and toys with known probabilities."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxsim.design.allocation import (
+    allocate,
+    apportioned,
+    planned_frequencies,
+    relative_error,
+    trainings_needed,
+)
+
+
+def toy(n: int, death: float, later: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights and frequencies where each active neuron dies with probability `later`."""
+    k = np.arange(n + 1)
+    return stats.binom.pmf(k, n, death), later ** (n - k).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("case", "pilot", "budget", "bound", "p"),
+    [
+        # facts/statistics.md 2.4: Neyman with the true frequencies has .098 and .012.
+        ((20, 0.3093, 0.01), 256, 130_000, 0.13, 1e-10),
+        ((40, 0.5, 0.002), 512, 130_000, 0.02, 1e-12),
+    ],
+)
+def test_rare_toys_are_resolved_with_few_trainings(case, pilot, budget, bound, p):
+    weights, f = toy(*case)
+    decided = (f == 1)[:, None]
+    truth = float(weights @ f)
+    assert truth == pytest.approx(p, rel=0.05)
+    rng = np.random.default_rng(3)
+    estimates, errors = [], []
+    runs = np.where(f == 1, 0, pilot)
+    for _ in range(200):
+        seen = rng.binomial(runs, f)[:, None]
+        left = budget - int(runs.sum())
+        n = allocate(weights, np.ones(len(f)), seen, runs, decided, left, 16)
+        assert n.sum() <= left
+        errors.append(relative_error(weights, f, n))
+        x = rng.binomial(n, np.where(f == 1, 0, f))
+        rates = np.where(f == 1, 1.0, x / np.maximum(n, 1))
+        estimates.append(float(weights @ rates) / truth)
+    assert np.median(errors) < bound
+    assert np.mean(estimates) == pytest.approx(1, abs=5 * bound / np.sqrt(200))
+    assert np.std(estimates) < 1.5 * bound
+
+
+def test_strata_without_failures_do_not_swallow_the_budget():
+    # The smoothed frequency .5/257 of the large strata would outweigh all others.
+    weights, f = toy(20, 0.3093, 0.01)
+    runs = np.full(21, 256)
+    failures = np.where(f > 1e-3, np.round(f * 256), 0).astype(int)[:, None]
+    n = allocate(weights, np.ones(21), failures, runs, (f == 1)[:, None], 100_000, 16)
+    assert n[:8].sum() < 0.25 * 100_000
+    assert n[12:20].sum() > 0.6 * 100_000
+    assert n[20] == 0
+    assert (n[:20] >= 16).all()
+
+
+def test_known_frequencies_get_neymans_allocation():
+    weights, f = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.5, 0.9])
+    runs = np.full(3, 1000)
+    n = allocate(weights, np.ones(3), (f * runs)[:, None], runs, np.zeros((3, 1), bool), 10**6)
+    best = weights * np.sqrt(f * (1 - f))
+    assert n / 10**6 == pytest.approx(best / best.sum(), abs=1e-5)
+    # Four times as expensive: half as many.
+    cheap = allocate(
+        weights, np.array([1.0, 1, 4]), (f * runs)[:, None], runs, np.zeros((3, 1), bool), 10**6
+    )
+    assert cheap[2] / cheap[1] == pytest.approx(n[2] / n[1] / 2, rel=1e-3)
+    # Of several events the sum of relative variances is least.
+    two = np.stack([f, f**2], axis=1)
+    n = allocate(weights, np.ones(3), two * runs[:, None], runs, np.zeros((3, 2), bool), 10**6)
+    p = weights @ two
+
+    def total(n):
+        return ((weights[:, None] / p) ** 2 * two * (1 - two) / n[:, None]).sum()
+
+    for i, j in itertools.permutations(range(3), 2):
+        moved = n.astype(float)
+        moved[i], moved[j] = moved[i] + 2000, moved[j] - 2000
+        assert total(moved) > total(n)
+
+
+def test_a_larger_budget_takes_nothing_away():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        size = int(rng.integers(1, 30))
+        weights = rng.dirichlet(np.full(size, 0.1))
+        runs = np.full(size, 64)
+        failures = rng.binomial(64, rng.beta(0.2, 0.2, size))[:, None]
+        decided = rng.random((size, 1)) < 0.2
+        before = np.zeros(size, int)
+        for budget in np.unique(np.geomspace(1, 40_000, 60).astype(int)):
+            n = allocate(weights, np.ones(size), failures, runs, decided, int(budget), 16)
+            assert (n >= before).all()
+            assert (n % 16 == 0).all()
+            assert n.sum() <= budget
+            assert n.sum() > budget - 16 or not n.any()
+            assert not n[decided[:, 0]].any()
+            before = n
+
+
+def test_blocks_follow_the_method_of_dhondt():
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        share = rng.dirichlet(np.full(7, 0.3)) * (rng.random(7) < 0.8)
+        for blocks in (0, 1, 5, 8, 60):
+            expected = np.zeros(7, int)
+            for _ in range(blocks if share.any() else 0):
+                priority = np.where(expected == 0, np.inf, share / (expected + 1))
+                priority = np.where(share > 0, priority, -1)
+                fresh = np.isinf(priority)
+                chosen = np.argmax(np.where(fresh, share, -1)) if fresh.any() else None
+                expected[np.argmax(priority) if chosen is None else chosen] += 1
+            assert (apportioned(share, blocks) == expected).all()
+
+
+def test_nothing_is_spent_where_nothing_is_to_be_learnt():
+    ones = np.ones(3)
+    decided = np.ones((3, 1), bool)
+    none = np.zeros((3, 1), int)
+    assert not allocate(ones / 3, ones, none, np.zeros(3, int), decided, 1000, 16).any()
+    # A weight that is no part of the probability gets nothing.
+    weights, runs = np.array([0.5, 0.5, 1e-30]), np.full(3, 64)
+    n = allocate(weights, ones, np.array([[30], [20], [0]]), runs, np.zeros((3, 1), bool), 1000)
+    assert n[2] == 0
+    assert n.sum() == 1000
+    # Without any failure all is probed, by the roots of the weights.
+    n = allocate(np.array([0.8, 0.2]), ones[:2], none[:2], runs[:2], ~decided[:2], 3000)
+    assert n == pytest.approx([2000, 1000], abs=2)
+
+
+def test_frequencies_are_planned_along_a_line():
+    runs = np.full(6, 1000)
+    failures = np.array([0, 0, 0, 10, 100, 1000])[:, None]
+    planned = planned_frequencies(failures, runs, np.zeros((6, 1), bool))[:, 0]
+    assert planned == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0], rel=0.01)
+    # Not more than the pilot allows.
+    runs[2] = 10_000
+    planned = planned_frequencies(failures, runs, np.zeros((6, 1), bool))[:, 0]
+    assert planned[2] == pytest.approx(1e-4)
+    never = planned_frequencies(0 * failures, runs, np.zeros((6, 1), bool))
+    assert not never.any()
+
+
+def test_costs_of_designs():
+    weights, f = toy(20, 0.3093, 0.01)
+    p = float(weights @ f)
+    plain = trainings_needed(np.array([1.0]), np.array([p]), 0.1)
+    strata = trainings_needed(weights, f, 0.1)
+    assert plain == pytest.approx(1e12, rel=0.05)
+    assert 1e5 < strata < 1.5e5
+    n = np.where(f == 1, 0, strata * weights * np.sqrt(f * (1 - f)))
+    n *= strata / n.sum()
+    assert relative_error(weights, f, n) == pytest.approx(0.1, rel=1e-5)
+    assert relative_error(weights, f, np.where(np.arange(21) == 19, 0, n)) == np.inf
+    assert trainings_needed(weights, 0 * f, 0.1) == np.inf
