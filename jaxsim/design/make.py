@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from jaxsim.design.splitting import require_splitting
+from jaxsim.design.strata import stratified_design
 from jaxsim.design.stratum import Design, plain_design
 from jaxsim.training.experiment import Experiment
 
@@ -20,9 +22,6 @@ def make_design(name: str, experiment: Experiment) -> Design:
     """
     if name == "plain":
         return plain_design(experiment)
-    from jaxsim.design.splitting import require_splitting
-    from jaxsim.design.strata import stratified_design
-
     design = stratified_design(experiment)
     if name == "splitting":
         require_splitting(experiment)

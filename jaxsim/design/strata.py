@@ -54,7 +54,7 @@ def stratified_design(experiment: Experiment, most: int = MOST_STRATA) -> Design
     """
     require_inactive_neurons(experiment)
     network = experiment.network
-    pieces, silent, aside = pieces_of(experiment)
+    pieces, silent, aside = _pieces(experiment)
     p, error = probability_of(experiment, pieces)
     n = network.hidden[0]
     why_whole = _why_whole(experiment, silent)
@@ -130,7 +130,7 @@ def trained_width(neurons: int, needed: int) -> int:
     return min(width for width in widths if width >= needed)
 
 
-def pieces_of(experiment: Experiment) -> tuple[Pieces, bool, str]:
+def _pieces(experiment: Experiment) -> tuple[Pieces, bool, str]:
     """Return (flat pieces that count, whether the activation is 0 on them, what is left aside)."""
     activation = experiment.network.activation
     assert activation is not None

@@ -15,10 +15,15 @@ from jaxsim.design.splitting import scores_of
 from jaxsim.design.stratum import Design
 from jaxsim.estimation.counts import Outcome, classify, outcomes
 from jaxsim.estimation.stratified import StratifiedCounts, stratified
+from jaxsim.optimum.bracket import Bracket
+from jaxsim.optimum.levels import levels
+from jaxsim.optimum.solve import InMemory
+from jaxsim.questions.provable import decided_by_proof
 from jaxsim.questions.quantities import Quantity, quantities
 from jaxsim.questions.question import Subject
 from jaxsim.results.store import Shard, Store
-from jaxsim.risk import make_risk
+from jaxsim.risk import RiskRule, make_risk
+from jaxsim.risk.constants import best_constant_risk
 from jaxsim.study.spec import StudySpec
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
@@ -32,6 +37,7 @@ class Look:
         design: the strata.
         failures: of every stratum, event and checkpoint, [S, G, T].
         runs: of every stratum, [S].
+        decided: strata all of whose runs fail by proof, for each event, bool [S, G].
         active: first-layer neurons that are active, of every run and checkpoint, [R, T]; no rows
             where they were not asked for.
         failed: whether each of these runs fails at the last step, [E, R].
@@ -40,6 +46,7 @@ class Look:
     design: Design
     failures: np.ndarray
     runs: np.ndarray
+    decided: np.ndarray
     active: np.ndarray
     failed: np.ndarray
 
@@ -52,7 +59,7 @@ class Look:
             failures=self.failures[..., -1],
             possible=self.failures[..., -1],
             runs=self.runs,
-            decided=np.zeros(self.failures.shape[:-1], np.int8),
+            decided=self.decided.astype(np.int8),
         )
         estimate = stratified(counts, spec.confidence, "sequence")
         half = (estimate.upper - estimate.lower) / 2
@@ -89,11 +96,8 @@ def look_at(
     optimum = experiment.optimum
     if np.isfinite(best[0]):
         optimum = optimum.with_risk(*best, rule.evidence, "best run of the stages")
-    events = spec.asked
-    subject = Subject(
-        experiment, optimum, rule, np.zeros(0), spec.confidence, "sequence", events=events
-    )
-    asked = quantities(subject)
+    subject = _subject(spec, experiment, design, optimum, rule)
+    events, asked = spec.asked, quantities(subject)
     shape = len(design.strata), len(events), len(experiment.checkpoints)
     failures, runs = np.zeros(shape, np.int64), np.zeros(shape[0], np.int64)
     active, failed = [np.zeros((0, shape[2]), np.int64)], [np.zeros((shape[1], 0), bool)]
@@ -105,7 +109,48 @@ def look_at(
         if design.name == "splitting":
             active.append(scores_of(stratum.experiment, raw))
             failed.append(np.concatenate([_fails(q, records) for q in asked]))
-    return Look(design, failures, runs, np.concatenate(active), np.concatenate(failed, axis=1))
+    decided = _decided(subject, asked)
+    return Look(
+        design, failures, runs, decided, np.concatenate(active), np.concatenate(failed, axis=1)
+    )
+
+
+def decided_at_once(spec: StudySpec, experiment: Experiment, design: Design) -> np.ndarray:
+    """Return the strata that fail by a proof that needs no run and no search, bool [S, G]."""
+    if design.plain:
+        return np.zeros((1, len(spec.asked)), bool)
+    rule = make_risk(experiment.problem, experiment.network, experiment.risk)
+    subject = _subject(spec, experiment, design, experiment.optimum, rule)
+    return _decided(subject, quantities(subject))
+
+
+def _subject(
+    spec: StudySpec, experiment: Experiment, design: Design, optimum: Bracket, rule: RiskRule
+) -> Subject:
+    """Return what is asked, with levels that rest on no certificate."""
+    narrower = None
+    if not design.plain:
+        narrower = levels(
+            experiment.hypothesis,
+            experiment.optimum,
+            InMemory(),
+            lambda: best_constant_risk(experiment.problem, experiment.risk),
+        ).brackets
+    return Subject(
+        experiment,
+        optimum,
+        rule,
+        np.zeros(0),
+        spec.confidence,
+        "sequence",
+        levels=narrower,
+        events=spec.asked,
+        design=design,
+    )
+
+
+def _decided(subject: Subject, asked: Sequence[Quantity]) -> np.ndarray:
+    return np.concatenate([decided_by_proof(subject, q, q.thresholds) for q in asked], axis=1)
 
 
 def _best(records: Records) -> tuple[float, float]:

@@ -23,13 +23,14 @@ from typing import Any
 
 import numpy as np
 
+from jaxsim.design.allocation import allocate
 from jaxsim.design.families import allocate_families
 from jaxsim.design.splitting import family_experiment, resampling_of
 from jaxsim.design.stratum import Design
 from jaxsim.design.twist import Twist, fit_model
 from jaxsim.engines.block import Resampling
 from jaxsim.errors import InputError
-from jaxsim.launch.look import Look, look_at
+from jaxsim.launch.look import Look, decided_at_once, look_at
 from jaxsim.results.files import create_atomically, read_regular
 from jaxsim.results.results import Split
 from jaxsim.results.store import Shard, Store
@@ -205,8 +206,11 @@ class Stages:
         if self.design.plain:
             first = min(budget, _rounded(FIRST_LOOK, self.layout.width))
             return Stage(0, (0,), (first,), (0,), (0,), final=first == budget)
-        pilot = pilot_runs(self.spec, strata, self.layout.width)
-        return Stage(0, (pilot,) * strata, nothing, nothing, nothing)
+        # Strata that fail by proof, for every event, cost nothing.
+        proved = np.all(decided_at_once(self.spec, self.experiment, self.design), axis=1)
+        pilot = pilot_runs(self.spec, int((~proved).sum()), self.layout.width)
+        pilots = tuple(0 if fails else pilot for fails in proved.tolist())
+        return Stage(0, pilots, nothing, nothing, nothing, final=bool(proved.all()))
 
     def _pilot(self, stage: Stage, k: int) -> Iterator[Task]:
         trained, stop = self.design.strata[k].experiment, PILOT_FIRST + stage.pilot[k]
@@ -281,16 +285,15 @@ class Stages:
 
     def _allocated(self, look: Look, budget: int) -> tuple[int, ...]:
         """Return runs of every stratum besides its pilot."""
-        from jaxsim.design.allocation import allocate
-
         strata = self.design.strata
-        failures = look.failures[..., look.failures.shape[-1] // 2 :].reshape(len(strata), -1)
+        later = look.failures.shape[-1] // 2
+        failures = look.failures[..., later:].reshape(len(strata), -1)
         allocated = allocate(
             weights=self.design.weights,
             cost=np.array([float(k.experiment.network.size) for k in strata]),
             failures=failures,
             runs=look.runs,
-            decided=np.zeros(failures.shape, bool),
+            decided=np.repeat(look.decided, look.failures.shape[-1] - later, axis=1),
             budget=budget,
             multiple=self.layout.width,
         )
@@ -358,12 +361,12 @@ class Stages:
 
 
 def pilot_runs(spec: StudySpec, strata: int, width: int) -> int:
-    """Return the runs of every stratum's pilot.
+    """Return the runs of every stratum's pilot, of so many that have one.
 
     Raises:
         InputError: if the study has fewer replicates than pilots and the least of others take.
     """
-    asked, part = spec.design.pilot, spec.replicates // (PILOT_PART * strata)
+    asked, part = spec.design.pilot, spec.replicates // (PILOT_PART * max(strata, 1))
     runs = _rounded(min(PILOT, part) if asked is None else asked, width)
     least = _least(runs, strata, width)
     if spec.replicates < least:

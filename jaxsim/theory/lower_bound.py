@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -109,25 +108,28 @@ def exceedance_lower_bound(
         return tuple(LowerBound(e, 0.0, None, nothing) for e in thresholds)
     chain = InactiveChain(layers, activation, support, precision)
     m = chain.hidden[0].fan_out
+    gaps = _gaps(m, optimum_upper, best_constant_lower, hierarchy)
     # Constants of silent layers must be within reach of the narrower network's biases.
     absorbed = layers[1].biases is not None or chain.first_other.value == 0
-    gaps = risk_gaps(m, optimum_upper, best_constant_lower, hierarchy)
+    constant_gap = -math.inf
+    if best_constant_lower is not None:
+        constant_gap = best_constant_lower.value - optimum_upper.value
     values: dict[tuple[int | None, bool], tuple[Probability, float]] = {}
     bounds = []
     for e in thresholds:
-        enough = np.flatnonzero([gap.value > e for gap in gaps.inactive])
+        enough = np.flatnonzero([gap.value > e for gap in gaps])
         # R* does not increase with the width: what k inactive neurons cost, more cost too.
         k = int(enough[0]) + 1 if len(enough) and absorbed else None
-        case = k, gaps.constant.value > e
+        case = k, constant_gap > e
         if case not in values:
             unsampled = max(failure_probability(chain, *case), 0.0)
             values[case] = failure_bound(chain, *case), unsampled
         best, unsampled = values[case]
         rests_on = [best.evidence, optimum_upper.evidence]
         if k is not None:
-            rests_on.append(gaps.inactive[k - 1].evidence)
-        if gaps.constant.value > e:
-            rests_on.append(gaps.constant.evidence)
+            rests_on.append(gaps[k - 1].evidence)
+        if constant_gap > e and best_constant_lower is not None:
+            rests_on.append(best_constant_lower.evidence)
         evidence = weakest(rests_on) if best.value > 0 else PROVED
         reason = _reason(chain, m, *case, best, unsampled)
         bounds.append(LowerBound(e, best.value, k, reason, evidence, unsampled))
@@ -143,36 +145,19 @@ def _why_nothing(activation: Activation, keeps_inactive: bool) -> str | None:
     return None
 
 
-class RiskGaps(NamedTuple):
-    """By how much inactive neurons keep the risk above inf L, at least, for all further training.
-
-    Attributes:
-        inactive: with k = 1, ..., m inactive first-layer neurons, [m].
-        constant: of a network that is constant.
-    """
-
-    inactive: tuple[Bound, ...]
-    constant: Bound
-
-
-def risk_gaps(
+def _gaps(
     m: int,
     optimum_upper: Bound,
     best_constant_lower: Bound | None,
     hierarchy: Callable[[int], Bound] | None,
-) -> RiskGaps:
-    """Return lower bounds of R*(m - k) - inf L for k = 1, ..., m, and of constants' risks - inf L.
-
-    The arguments are those of `exceedance_lower_bound`, m being the width of the first layer. That
-    inactive neurons do no more than be absent needs them to be 0, or biases in the next layer.
-    """
+) -> list[Bound]:
+    """Return lower bounds of R*(m - k) - inf L for k = 1, ..., m."""
     bounds = [Bound(-math.inf)] * m
     if hierarchy is not None:
         bounds = [hierarchy(m - k) for k in range(1, m + 1)]
-    constant = Bound(-math.inf) if best_constant_lower is None else best_constant_lower
     if best_constant_lower is not None:
         bounds[-1] = largest((bounds[-1], best_constant_lower))
-    return RiskGaps(tuple(bound - optimum_upper for bound in bounds), constant - optimum_upper)
+    return [bound - optimum_upper for bound in bounds]
 
 
 def _reason(

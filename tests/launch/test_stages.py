@@ -1,18 +1,22 @@
 """Runs that depend on earlier runs: the same ones whoever computes them, and whenever."""
 
 import json
+import random
 import shutil
 
 import jax
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from scipy import optimize, special
+from scipy import optimize, special, stats
 
-from jaxsim import InputError
+from jaxsim import InputError, exceedance
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import bind, reopen
+from jaxsim.launch.replay import replay
 from jaxsim.launch.simulate import open_results, simulate
 from jaxsim.launch.worker import work_through
+from tests.launch.test_chaos import killed_at_random
 from tests.studies import TWO, all_bits, study, table
 
 UNTIL = {
@@ -137,6 +141,10 @@ def test_replicates_raised_after_a_look_are_named(tmp_path):
         ({"design": {"name": "strata", "share": 0.5}}, "accepted: with splitting"),
         ({"design": {"name": "strata", "runs": 5}}, "design.runs = 5 is not a key"),
         ({"design": "strata", "levels": {"runs": 5}}, "levels.runs = 5 has no effect"),
+        ({"design": "strata", "replicates": 40}, "replicates = 40 is too small for the design"),
+        ({"design": "splitting", "until": {"relative": 0.1}}, "until is not accepted with"),
+        ({"design": "splitting", "training": {"batch_size": "population"}}, "are not random"),
+        ({"design": "strata", "network__activation": "tanh"}, "has no flat piece"),
         ({"grid": {"design": ["plain", "strata"]}}, "cannot vary between experiments"),
     ],
 )
@@ -155,3 +163,142 @@ def test_a_stage_left_by_another_is_used_as_it_is(finished, tmp_path):
     opened = reopen(tmp_path / "out")
     plan = next(p for p in opened.stages.values() if path.name.startswith(p.experiment.id))
     assert plan.known()[1].stops == (512,)
+
+
+STRATA = {
+    "design": {"name": "strata", "pilot": 32},
+    "replicates": 800,
+    "steps": 20,
+    "checkpoints": [7],
+    "epsilon": [0.05],
+    "network__hidden": [4],
+    "execution": {"width": 32, "shard": 64},
+}
+SPLITTING = {
+    **STRATA,
+    "design": {"name": "splitting", "pilot": 32, "share": 0.9},
+    "replicates": 4000,
+}
+
+
+@pytest.fixture(scope="module", params=["strata", "splitting"])
+def designed(request, tmp_path_factory):
+    asked = {"strata": STRATA, "splitting": SPLITTING}[request.param]
+    directory = tmp_path_factory.mktemp(request.param) / "out"
+    simulate(study(**asked), directory, devices=1)
+    return directory, asked
+
+
+def shards_of(directory):
+    """Return the columns of all shards by their names, pilots and families too."""
+    return {
+        str(path.relative_to(directory)): pq.read_table(path)
+        for path in sorted((directory / "shards").rglob("*.parquet"))
+    }
+
+
+def test_a_design_has_the_same_bits_whoever_computes_it(designed, tmp_path):
+    directory, asked = designed
+    bind(study(**asked), tmp_path / "out")
+    device, chance = jax.local_devices()[:1], random.Random(5)
+    for _ in range(400):
+        # Stopped after a shard, whose order is another each time.
+        opened, deadline = reopen(tmp_path / "out"), Deadline()
+        work_through(
+            opened,
+            device,
+            lambda *_, d=deadline: d.stop("terminated"),
+            deadline,
+            lambda tasks: chance.sample(tasks, len(tasks)),
+        )
+        if not opened.missing(settle=True):
+            break
+    there, wanted = shards_of(tmp_path / "out"), shards_of(directory)
+    assert there.keys() == wanted.keys()
+    assert all(there[name].equals(wanted[name]) for name in wanted)
+    assert left(tmp_path / "out") == left(directory)
+    assert {s.name for _, s in reopen(directory).planned()} == set(there)
+
+
+def test_a_pilot_counts_in_no_estimate_and_proof_costs_nothing(designed):
+    directory, asked = designed
+    opened = reopen(directory)
+    (experiment,) = opened.study.experiments
+    plan, design = opened.stages[experiment.id], opened.study.designs[experiment.id]
+    stages = plan.known()
+    # R*(1) = .0563 > .05 + R*(4): with one active neuron, or none, every run fails.
+    assert stages[-1].pilot == (32, 32, 32, 0, 0)
+    assert stages[-1].stops[3:] == (0, 0)
+    particles = 32 * (sum(stages[-1].families) + sum(stages[-1].guards))
+    used = sum(stages[-1].stops) + particles + 96
+    assert 0.85 * asked["replicates"] < used <= asked["replicates"]
+    results = open_results(opened)
+    runs = dict.fromkeys(range(5), 0)
+    for stratum, records in results.parts(experiment):
+        assert records.replicate.max() < 2**31
+        assert (records.inactive[:, 0, 0] == stratum.least).all()
+        runs[stratum.number] += len(records.replicate)
+    assert tuple(runs.values()) == stages[-1].stops
+    assert abs(design.weights - stats.binom.pmf(range(5), 4, 0.25)).max() < 1e-6
+
+
+def test_families_are_whole_blocks_with_weights(designed):
+    directory, asked = designed
+    results = open_results(reopen(directory))
+    (experiment,) = results.experiments
+    families = list(results.families(experiment))
+    assert bool(families) == (asked is SPLITTING)
+    for split, records in families:
+        assert (split.size, len(records.replicate) % 32) == (32, 0)
+        weight = records.weight.reshape(-1, 32, 3)
+        assert (weight[:, :, 0] == 1).all()
+        # The mean of the weights is that of a martingale.
+        assert abs(weight.mean((0, 1)) - 1).max() < 0.5
+        assert split.stratum.least == records.inactive[:, 0, 0].min()
+    assert {split.reverse for split, _ in families} == ({False, True} if families else set())
+
+
+def test_a_run_of_a_stratum_is_run_again(designed):
+    directory, _ = designed
+    opened = reopen(directory)
+    label = opened.study.experiments[0].label
+    again = replay(directory, label, 2**31 + 3, every=5, stratum=2)
+    assert again.agrees
+    assert again.records.inactive[0, 0, 0] == 2
+    assert replay(directory, label, 1, stratum=2).agrees
+    for stratum, replicate, said in [
+        (None, 0, "stratum is missing; accepted: 0 to 4"),
+        (5, 0, "stratum = 5 is not accepted; accepted: 0 to 4"),
+        (4, 0, "replicate = 0 is not part of stratum 4; accepted: none so far"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            replay(directory, label, replicate, stratum=stratum)
+
+
+def test_rows_carry_the_share_that_they_stand_for(designed):
+    directory, _ = designed
+    results = open_results(reopen(directory))
+    rows = results.to_pandas()
+    last = rows[rows.n == 20]
+    assert last.groupby("stratum").probability.sum().to_numpy() == pytest.approx(
+        [s.probability for s in results.design(results.experiments[0]).strata[:3]]
+    )
+    # By hand: failures of the sampled strata, and those that fail by proof.
+    fails = last[last.risk - last.error > results.experiments[0].optimum.upper.value + 0.05]
+    by_hand = fails.probability.sum() + stats.binom.sf(2, 4, 0.25)
+    if "weight" not in rows:
+        (estimate,) = exceedance(results, [0.05])
+        assert estimate.estimate == pytest.approx(by_hand, rel=1e-6)
+        assert estimate.lower < by_hand < estimate.upper
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_over_strata_lose_nothing(tmp_path):
+    long = {**STRATA, "steps": 20_000, "checkpoints": [1, 5000], "replicates": 3000}
+    simulate(study(**long), tmp_path / "quiet")
+    bind(study(**long), tmp_path / "out")
+    assert killed_at_random(tmp_path / "out", kills=110, workers=4, seed=2) >= 100
+    there, wanted = shards_of(tmp_path / "out"), shards_of(tmp_path / "quiet")
+    assert there.keys() == wanted.keys()
+    assert all(there[name].equals(wanted[name]) for name in wanted)
+    assert left(tmp_path / "out") == left(tmp_path / "quiet")
