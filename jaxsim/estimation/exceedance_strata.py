@@ -9,14 +9,38 @@ their probability is known, which is the unresolved mass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from jaxsim.estimation.counts import Counts
 from jaxsim.estimation.exceedance import About, Estimate
-from jaxsim.estimation.stratified import StratifiedCounts, stratified
+from jaxsim.estimation.families import Families, Resolution, families_resolved
+from jaxsim.estimation.stratified import stratified
+from jaxsim.estimation.stratified_counts import StratifiedCounts
+
+
+@dataclass(frozen=True)
+class Split:
+    """Families of clones of one stratum: an estimate from each, at least and at most.
+
+    Attributes:
+        values: where undecided particles pass, and where they fail, [F, 2, G, T].
+        guard: the same of families that were led the other way, [Q, 2, G, T].
+        counts: of runs of the stratum that were not split.
+    """
+
+    values: np.ndarray
+    guard: np.ndarray
+    counts: Counts
+
+    def resolution(self) -> Resolution:
+        """Return whether the families resolve the probability, and why not, [G, T]."""
+        counts = self.counts
+        return families_resolved(
+            self.values[:, 1], self.guard[:, 1], counts.possible, np.asarray(counts.runs)
+        )
 
 
 @dataclass(frozen=True)
@@ -29,8 +53,7 @@ class Sampled:
         errors: bounds on their errors, [S].
         counts: of the runs of each, [S].
         decided: strata all of whose runs fail by proof, bool [S, G].
-        families: estimates of each family of clones by stratum, at least and at most, [F, 2, G, T];
-            empty where there are none.
+        families: of clones, by stratum.
     """
 
     design: str
@@ -38,7 +61,7 @@ class Sampled:
     errors: np.ndarray
     counts: Sequence[Counts]
     decided: np.ndarray
-    families: Sequence[np.ndarray] = ()
+    families: Mapping[int, Split] = field(default_factory=dict)
 
     @property
     def runs(self) -> np.ndarray:
@@ -72,10 +95,19 @@ def stratified_estimates(
     for counts in sampled.counts:
         about.check(counts)
     counts = sampled.stratified()
-    found = stratified(counts, about.confidence, interval)
+    level = about.confidence
+    resolved = {k: split.resolution().resolved for k, split in sampled.families.items()}
+    least, most = (
+        [Families(k, split.values[:, end], resolved[k]) for k, split in sampled.families.items()]
+        for end in (0, 1)
+    )
+    found = stratified(counts, level, interval, least)
+    widest = stratified(counts, level, interval, most) if most else found
     exact = found
     if not found.rigorous:
-        exact = stratified(counts, about.confidence, "clopper-pearson")
+        # Nothing but runs of their own bounds families from above.
+        sequence = interval == "sequence"
+        exact = stratified(counts, level, interval if sequence else "clopper-pearson")
     diverged = np.sum([c.diverged for c in sampled.counts], axis=0)
     failures, possible = counts.failures.sum(0), counts.possible.sum(0)
 
@@ -89,18 +121,18 @@ def stratified_estimates(
             undecided=int(possible[at] - failures[at]),
             diverged=int(diverged[t]),
             estimate=float(found.estimate[at]),
-            estimate_upper=float(found.estimate_upper[at]),
+            estimate_upper=float(widest.estimate_upper[at]),
             lower=float(found.lower[at]),
-            upper=float(found.upper[at]),
+            upper=float(widest.upper[at]),
             method=found.method,
             rigorous=found.rigorous and about.evidence.proved,
             design=sampled.design,
             provable=float(found.provable[at]),
             resolved=float(found.resolved[at]),
             resolved_lower=float(found.resolved_lower[at]),
-            resolved_upper=float(found.resolved_upper[at]),
-            unresolved=float(found.unresolved[at]),
-            families=sum(len(part) for part in sampled.families),
+            resolved_upper=float(widest.resolved_upper[at]),
+            unresolved=float(widest.unresolved[at]),
+            families=sum(len(split.values) for split in sampled.families.values()),
             upper_guaranteed=float(exact.upper[at]),
         )
 

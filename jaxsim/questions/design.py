@@ -24,6 +24,7 @@ class StratumAnswer(Data):
             has any, [G]; None without either.
         lower: lower end of the exact interval of that from its runs, for itself, [G].
         upper: upper end.
+        doubts: why the estimate of families is not one, [G]; empty where it is.
     """
 
     text: str
@@ -40,6 +41,7 @@ class StratumAnswer(Data):
     estimate: list[float | None]
     lower: list[float]
     upper: list[float]
+    doubts: list[str]
 
 
 class DesignAnswer(Data):

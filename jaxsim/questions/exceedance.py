@@ -12,7 +12,7 @@ from pydantic import Field
 from jaxsim.design.stratum import Stratum
 from jaxsim.estimation import Counts, Estimate, Outcome, clopper_pearson, outcomes
 from jaxsim.estimation.exceedance import About, plain_estimates
-from jaxsim.estimation.exceedance_strata import stratified_estimates
+from jaxsim.estimation.exceedance_strata import Split, stratified_estimates
 from jaxsim.evidence import weakest
 from jaxsim.questions.data import Data, EvidenceAnswer
 from jaxsim.questions.design import DesignAnswer, StratumAnswer
@@ -106,9 +106,10 @@ class Exceedance(Question):
         self.quantities = quantities(subject)
         strata, times = range(len(subject.strata.strata)), len(subject.checkpoints)
         self.counts = [[Counts.zero(len(q.events), times) for _ in strata] for q in self.quantities]
-        self.families: list[list[list[np.ndarray]]] = [
-            [[] for _ in strata] for _ in self.quantities
-        ]
+        # Of the families of clones, and of those that are a guard: [2][kinds][S][shards].
+        self.families: tuple[list[list[list[np.ndarray]]], ...] = tuple(
+            [[[] for _ in strata] for _ in self.quantities] for _ in range(2)
+        )
 
     def add(self, records: Records, stratum: int = 0) -> None:
         """Count the runs of a shard."""
@@ -119,17 +120,16 @@ class Exceedance(Question):
         self, records: Records, stratum: int, size: int, reverse: bool = False
     ) -> None:
         """Take the estimates of families of clones."""
-        if reverse:
-            return
-        for families, quantity in zip(self.families, self.quantities, strict=True):
+        for families, quantity in zip(self.families[reverse], self.quantities, strict=True):
             families[stratum].append(family_shares(quantity, records, size))
 
     def merge(self, other: Self) -> None:
         """Add the other's counts."""
         for mine, theirs in zip(self.counts, other.counts, strict=True):
             mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
-        for mine, theirs in zip(self.families, other.families, strict=True):
-            mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
+        for kinds, of_other in zip(self.families, other.families, strict=True):
+            for mine, theirs in zip(kinds, of_other, strict=True):
+                mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
 
     def finish(self) -> ExceedanceAnswer:
         """Return the estimates."""
@@ -155,7 +155,7 @@ class Exceedance(Question):
         events = [(p, i) for p, q in enumerate(self.quantities) for i in range(len(q.events))]
         place, within = events[g]
         one = self._estimates(place, None, confidence, self.subject.guaranteed)[within][t]
-        return one.lower, one.upper
+        return one.lower, one.upper_guaranteed
 
     def broken_proofs(self) -> Iterator[Broken]:
         """Yield strata that fail by proof but have runs that pass, once for each event."""
@@ -194,15 +194,19 @@ class Exceedance(Question):
         proofs = self._decided(quantity)
         rests_on = weakest([about.evidence, *(proof.evidence for proof in proofs)])
         decided = np.stack([proof.strata for proof in proofs], axis=1)
-        families = [self._of_families(place, k) for k in range(len(design.strata))]
-        known = sampled(design, self.counts[place], decided, families)
+        known = sampled(design, self.counts[place], decided, self._split(place))
         return stratified_estimates(replace(about, evidence=rests_on), known, interval)
 
-    def _of_families(self, place: int, stratum: int) -> np.ndarray:
-        """Return the estimates of the families of a stratum, [F, 2, g, T]."""
-        parts, events = self.families[place][stratum], len(self.quantities[place].events)
-        nothing = np.zeros((0, 2, events, len(self.subject.checkpoints)))
-        return np.concatenate([nothing, *parts])
+    def _split(self, place: int) -> dict[int, Split]:
+        """Return the estimates of families by stratum, where there are any."""
+        events, times = len(self.quantities[place].events), len(self.subject.checkpoints)
+        nothing = np.zeros((0, 2, events, times))
+        found = {}
+        for k in range(len(self.subject.strata.strata)):
+            values, guard = (np.concatenate([nothing, *kinds[place][k]]) for kinds in self.families)
+            if len(values):
+                found[k] = Split(values, guard, self.counts[place][k])
+        return found
 
     def _decided(self, quantity: Quantity) -> list[DecidedStrata]:
         return decided_strata(
@@ -215,16 +219,20 @@ class Exceedance(Question):
         if design.plain:
             return None
         decided = [p.strata for quantity in self.quantities for p in self._decided(quantity)]
+        split = [self._split(place) for place in range(len(self.quantities))]
         strata = []
         for k, stratum in enumerate(design.strata):
             failures = np.concatenate([c[k].failures[:, -1] for c in self.counts])
             possible = np.concatenate([c[k].possible[:, -1] for c in self.counts])
             runs = self.counts[0][k].runs
-            families = [self._of_families(place, k) for place in range(len(self.quantities))]
-            of_families = np.concatenate([part[:, 0, :, -1] for part in families], axis=1)
+            of_families = [kinds[k] for kinds in split if k in kinds]
             estimate: list[float | None] = [None] * len(failures)
-            if len(of_families):
-                estimate = of_families.mean(0).tolist()
+            doubts = [""] * len(failures)
+            if of_families:
+                means = [part.values[:, 0, :, -1].mean(0) for part in of_families]
+                estimate = np.concatenate(means).tolist()
+                reasons = [part.resolution().reason[:, -1] for part in of_families]
+                doubts = np.concatenate(reasons).tolist()
             elif runs:
                 estimate = (failures / runs).tolist()
             ends = clopper_pearson([failures, possible], runs, self.subject.confidence)
@@ -238,13 +246,14 @@ class Exceedance(Question):
                     most=stratum.most,
                     width=hidden[0] if hidden else None,
                     runs=runs,
-                    families=len(of_families),
+                    families=len(of_families[0].values) if of_families else 0,
                     decided=[bool(event[k]) for event in decided],
                     failures=failures.tolist(),
                     undecided=(possible - failures).tolist(),
                     estimate=estimate,
                     lower=ends[0][0].tolist(),
                     upper=ends[1][1].tolist(),
+                    doubts=doubts,
                 )
             )
         return DesignAnswer(name=design.name, note=design.note, strata=strata)
@@ -265,8 +274,7 @@ def family_shares(quantity: Quantity, records: Records, size: int) -> np.ndarray
         size: particles of a family.
     """
     value, error = quantity.values(records)
-    given = getattr(records, "weight", np.ones(0))
-    weight = np.broadcast_to(given if given.size else 1.0, value.shape)
+    weight = np.broadcast_to(records.weight if records.weight.size else 1.0, value.shape)
     shares = []
     for threshold in quantity.thresholds:
         outcome = outcomes(value, error, *quantity.ends, float(threshold))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jaxsim.design.stratum import Design
 from jaxsim.estimation import Counts
-from jaxsim.estimation.exceedance_strata import Sampled
+from jaxsim.estimation.exceedance_strata import Sampled, Split
 
 
 def sampled(
     design: Design,
     counts: Sequence[Counts],
     decided: np.ndarray,
-    families: Sequence[np.ndarray] = (),
+    families: Mapping[int, Split] | None = None,
 ) -> Sampled:
     """Return what is known of strata, for estimates.
 
@@ -23,9 +23,10 @@ def sampled(
         design: the strata, S of them.
         counts: of the runs of each, [S].
         decided: strata that fail by proof, bool [S, G].
-        families: as `Sampled` has them.
+        families: of clones, by stratum.
     """
-    return Sampled(design.name, design.weights, design.errors, counts, decided, families)
+    laws = design.weights, design.errors
+    return Sampled(design.name, *laws, counts, decided, families or {})
 
 
 def weighted_share(

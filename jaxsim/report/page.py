@@ -153,9 +153,11 @@ def _experiments(answer: Answer) -> list[dict[str, Any]]:
                     "failures": f"{last.failures:,}",
                     "estimate": estimate,
                     "interval": " to ".join(ends) + e.exceedance.evidence_of(g).mark,
-                    "bound": bound_text(bound.value, bound.evidence),
+                    "bound": bound_text(bound.value, bound.evidence, e.design is not None),
                     "permanent": permanent_text(e, g),
-                    "liminf": bound_text(e.liminf.value[g], e.liminf.evidence[g]),
+                    "liminf": bound_text(
+                        e.liminf.value[g], e.liminf.evidence[g], e.design is not None
+                    ),
                     "diverged": f"{last.diverged:,}",
                     "undecided": f"{last.undecided:,}",
                 }

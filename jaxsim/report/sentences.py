@@ -11,6 +11,7 @@ from jaxsim.questions.data import EvidenceAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.questions.pairs import ComparisonAnswer
 from jaxsim.report.levels import level_sentences
+from jaxsim.report.parts import part_texts
 from jaxsim.report.text import (
     counted,
     estimate_text,
@@ -25,7 +26,14 @@ from jaxsim.report.text import (
 MOST = 12
 """Sentences on probabilities; a study with more has the others in its table."""
 NOTEWORTHY = 1e-9
-"""Lower bounds below this are positive, which is all that anybody wants to know of them."""
+"""Lower bounds below this are positive, which is all that anybody wants to know of them,"""
+SMALLEST = 1e-300
+"""unless a design was made to see small numbers."""
+
+
+def noteworthy(e: ExperimentAnswer) -> float:
+    """Return the least lower bound that is worth a number."""
+    return NOTEWORTHY if e.design is None else SMALLEST
 
 
 def sentences(answer: Answer) -> list[str]:
@@ -47,9 +55,18 @@ def sentences(answer: Answer) -> list[str]:
             value = "{} ({} to {})".format(*estimate_text(last))
             whose = f" of {last.experiment}" if len(done) > 1 else ""
             sentence = f"{_opening(spread, over, whose)} with probability {value}."
+            if last.design != "plain":
+                opening = _opening(spread, over, whose)
+                sentence = f"{opening} with {_probability(last)}: {part_texts(last)}."
         else:
-            sentence = _apart(spread, over)
+            sentence = _apart(spread, over, [last for last, _ in of])
         lines.append(conditional(condition, sentence))
+        if len(spread.experiments) > 1:
+            lines += [
+                f"{last.experiment}, {spread.asked.short}: {part_texts(last)}."
+                for last, _ in of
+                if last.design != "plain"
+            ]
     if len(answer.spreads) > MOST:
         lines.append(f"answer.json has {len(answer.spreads) - MOST:,} more of these lines.")
     lines += _restarts(answer, {key: last for key, (last, _) in rows.items()})
@@ -108,14 +125,25 @@ def _opening(spread: SpreadAnswer, over: str, whose: str = "") -> str:
     return f"After {counted(spread.steps, 'step')} {spread.asked.clause(whose, over)}"
 
 
-def _apart(spread: SpreadAnswer, over: str) -> str:
+def _probability(one: Estimate) -> str:
+    """Return an estimate from strata, or what is known where more is unresolved than that."""
+    middle, low, high = estimate_text(one)
+    if one.open:
+        return f"a probability that is unresolved, between {low} and {high}"
+    return f"probability {middle} ({low} to {high})"
+
+
+def _apart(spread: SpreadAnswer, over: str, of: Sequence[Estimate] = ()) -> str:
     """Return the sentence on several experiments, which ranks them only where runs do."""
     count = len(spread.experiments)
     every = "both" if count == 2 else f"all {count:,}"
-    least, low, high = interval_text(spread.lowest_estimate, spread.lower, spread.upper)
-    most = interval_text(spread.highest_estimate, spread.lower, spread.upper)[0]
+    small = any(one.design != "plain" for one in of)
+    least, low, high = interval_text(spread.lowest_estimate, spread.lower, spread.upper, small)
+    most = interval_text(spread.highest_estimate, spread.lower, spread.upper, small)[0]
     opening = _opening(spread, over)
     level = f"simultaneous {100 * spread.confidence:.12g} % intervals from {low} to {high}"
+    if any(one.open for one in of):
+        return f"{opening} with probabilities that are not all resolved ({level})."
     if spread.lowest_estimate == spread.highest_estimate:
         return f"{opening} with probability {least} in {every} experiments ({level})."
     if spread.lowest == spread.highest:
@@ -155,8 +183,9 @@ def _compared(answer: Answer) -> list[str]:
             clause = f"{len(differ):,} of {len(alike):,} pairs differ"
             clauses.append(f"{clause} at {event.short}{_largest(differ)}")
         total = len(answer.pairs.comparisons)
+        tests = "McNemar's test"
         lines.append(
-            f"On the same {what} {'; '.join(clauses)} (McNemar's test, Holm's level {alpha:.3g} "
+            f"On the same {what} {'; '.join(clauses)} ({tests}, Holm's level {alpha:.3g} "
             f"for all {counted(total, 'comparison')})."
         )
     return lines
@@ -183,7 +212,7 @@ def _every_n(done: list[ExperimentAnswer]) -> list[str]:
         (bound.evidence.proved, bound.value, bound, e)
         for e in done
         for bound in e.exceedance.lower_bounds
-        if bound.value >= NOTEWORTHY
+        if bound.value >= noteworthy(e)
     ]
     if not bounds:
         return []
@@ -202,13 +231,16 @@ def _every_n(done: list[ExperimentAnswer]) -> list[str]:
 
 def _permanent(done: list[ExperimentAnswer], event: Event) -> list[str]:
     """Return a sentence on the runs that are certified to fail in all further training."""
-    ranked = sorted(done, key=lambda e: (e.permanent.count[0] / e.runs, e.label))
+    ranked = sorted(done, key=lambda e: (_permanent_share(e), e.label))
     least, most = ranked[0], ranked[-1]
     if not most.permanent.count[0]:
         return []
 
     def share(e: ExperimentAnswer) -> str:
-        return f"{e.permanent.count[0]:,} of {e.runs:,}"
+        weighted = ""
+        if e.permanent.probability:
+            weighted = f"an estimated {e.permanent.probability[0]:.3g} of the probability, by "
+        return f"{weighted}{e.permanent.count[0]:,} of {e.runs:,}"
 
     counts = f"{share(most)} run{'s' if most.runs != 1 else ''}"
     if len({(e.permanent.count[0], e.runs) for e in done}) == 1:
@@ -229,6 +261,11 @@ def _permanent(done: list[ExperimentAnswer], event: Event) -> list[str]:
     ]
 
 
+def _permanent_share(e: ExperimentAnswer) -> float:
+    """Return the estimated probability of a permanent failure at the first event."""
+    return [*e.permanent.probability, e.permanent.count[0] / e.runs][0]
+
+
 def _liminf(done: list[ExperimentAnswer]) -> list[str]:
     """Return a sentence on the largest bound of the limit that certified runs give.
 
@@ -238,7 +275,7 @@ def _liminf(done: list[ExperimentAnswer]) -> list[str]:
         (e.liminf.simultaneous[g], -g, k)
         for k, e in enumerate(done)
         for g, bound in enumerate(e.exceedance.lower_bounds)
-        if e.liminf.simultaneous[g] > max(NOTEWORTHY, bound.value)
+        if e.liminf.simultaneous[g] > max(noteworthy(e), bound.value)
     ]
     if not bounds:
         return []
@@ -269,12 +306,15 @@ def _constant(done: list[ExperimentAnswer]) -> list[str]:
     layered = with_constants(done)
     if not layered:
         return []
-    ranked = sorted(layered, key=lambda e: (e.permanent.constant[-1] / e.runs, e.label))
+    ranked = sorted(layered, key=lambda e: (_constant_share(e), e.label))
     least, most = ranked[0], ranked[-1]
 
     def share(e: ExperimentAnswer) -> str:
         first, last = e.permanent.constant[0], e.permanent.constant[-1]
-        return f"{last:,} of {counted(e.runs, 'run')} ({first:,} at the start)"
+        weighted = ""
+        if e.permanent.constant_probability:
+            weighted = f", estimated probability {e.permanent.constant_probability[-1]:.3g}"
+        return f"{last:,} of {counted(e.runs, 'run')} ({first:,} at the start{weighted})"
 
     if share(least) == share(most):
         whose = "every experiment" if len(layered) == len(done) else "all with a hidden layer"
@@ -282,6 +322,11 @@ def _constant(done: list[ExperimentAnswer]) -> list[str]:
     else:
         counts = f"{share(least)} of {least.label} to {share(most)} of {most.label}"
     return [f"Constant networks: {counts} end with a network that is constant for all inputs."]
+
+
+def _constant_share(e: ExperimentAnswer) -> float:
+    """Return the estimated probability of ending with a constant network."""
+    return [*e.permanent.constant_probability[-1:], e.permanent.constant[-1] / e.runs][0]
 
 
 def given(every: Iterable[EvidenceAnswer]) -> str:

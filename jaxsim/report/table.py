@@ -12,7 +12,8 @@ from jaxsim.estimation import interval_of
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.data import EvidenceAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM
-from jaxsim.report.sentences import NOTEWORTHY, risk_over, with_constants
+from jaxsim.report.parts import PARTS, design_notes, part_cells, shows_parts
+from jaxsim.report.sentences import NOTEWORTHY, noteworthy, risk_over, with_constants
 from jaxsim.report.text import (
     MOST_DRAWN,
     counted,
@@ -24,16 +25,22 @@ from jaxsim.report.text import (
 )
 
 
-def bound_text(value: float, evidence: EvidenceAnswer) -> str:
-    """Return a lower bound for a cell, with its mark; of a tiny one only that it is positive."""
-    if 0 < value < NOTEWORTHY:
+def bound_text(value: float, evidence: EvidenceAnswer, small: bool = False) -> str:
+    """Return a lower bound for a cell, with its mark; of a tiny one only that it is positive.
+
+    Args:
+        value: the bound.
+        evidence: of it.
+        small: whether tiny ones are shown, too.
+    """
+    if 0 < value < NOTEWORTHY and not small:
         return f"> 0{evidence.mark}"
     return lower_text(value) + (evidence.mark if value > 0 else "")
 
 
 def shows_bounds(done: list[ExperimentAnswer]) -> bool:
     """Return whether any lower bound that needs no run is worth a column."""
-    return any(b.value >= NOTEWORTHY for e in done for b in e.exceedance.lower_bounds)
+    return any(b.value >= noteworthy(e) for e in done for b in e.exceedance.lower_bounds)
 
 
 def shows_permanent(done: list[ExperimentAnswer]) -> bool:
@@ -44,7 +51,7 @@ def shows_permanent(done: list[ExperimentAnswer]) -> bool:
 def shows_liminf(done: list[ExperimentAnswer]) -> bool:
     """Return whether certified runs bound any limit better than what holds for every n."""
     return any(
-        value >= NOTEWORTHY and value > bound.value
+        value >= noteworthy(e) and value > bound.value
         for e in done
         for value, bound in zip(e.liminf.value, e.exceedance.lower_bounds, strict=True)
     )
@@ -78,21 +85,25 @@ def table(answer: Answer) -> Table:
     limit = shows_liminf(done)
     shown.add_column("experiment", overflow="fold", min_width=10)
     heading = f"P ({100 * answer.confidence:.12g} % interval)"
-    optional = ["every n"] * bounds + ["permanent"] * permanent + ["liminf"] * limit
+    parts = shows_parts(done)
+    optional = (
+        [*PARTS] * parts + ["every n"] * bounds + ["permanent"] * permanent + ["liminf"] * limit
+    )
     for name in [*varying, event_heading(answer), "failed", heading, *optional, "div.", "und."]:
         shown.add_column(name, justify="right", no_wrap=True)
     for e in done:
         for g, row in enumerate(e.exceedance.estimates):
-            last, bound = row[-1], e.exceedance.lower_bounds[g]
+            last, bound, small = row[-1], e.exceedance.lower_bounds[g], e.design is not None
             cells = [
                 e.label if g == 0 else "",
                 *[f"{columns[name](e):,}" if g == 0 else "" for name in varying],
                 event_text(answer, g),
                 f"{last.failures:,}",
                 "{} [{}, {}]".format(*estimate_text(last)) + e.exceedance.evidence_of(g).mark,
-                *[bound_text(bound.value, bound.evidence)] * bounds,
+                *part_cells(last) * parts,
+                *[bound_text(bound.value, bound.evidence, small)] * bounds,
                 *[permanent_text(e, g)] * permanent,
-                *[bound_text(e.liminf.value[g], e.liminf.evidence[g])] * limit,
+                *[bound_text(e.liminf.value[g], e.liminf.evidence[g], small)] * limit,
                 f"{last.diverged:,}",
                 f"{last.undecided:,}",
             ]
@@ -142,6 +153,7 @@ def notes(answer: Answer) -> list[str]:
         f"intervals: {answer.interval} ({_coverage(answer)}), each for itself, ends rounded "
         "outward; diverged runs (div.) count as failed, undecided ones (und.) widen the interval"
     )
+    lines += design_notes(done)
     if shows_bounds(done):
         lines.append("every n: lower bound for every number of steps, from inactive neurons")
     if shows_permanent(done):
@@ -191,6 +203,8 @@ def constant_texts(done: list[ExperimentAnswer]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for e in layered:
         text = f"{e.permanent.constant[-1]:,} of {counted(e.runs, 'run')}"
+        if e.permanent.constant_probability:
+            text += f", estimated probability {e.permanent.constant_probability[-1]:.3g},"
         groups.setdefault(text, []).append(e.label)
     if len(done) == 1:
         return list(groups)
@@ -203,8 +217,12 @@ def constant_texts(done: list[ExperimentAnswer]) -> list[str]:
 def _coverage(answer: Answer) -> str:
     method = interval_of(answer.interval)
     last = [row[-1] for e in answer.finished for row in e.exceedance.estimates]
-    if not method.rigorous:
+    if not method.rigorous and (method.name != "mover" or shows_parts(answer.finished)):
         return "approximate"
+    if any(estimate.families for estimate in last):
+        return "lower ends guaranteed, upper ends approximate where families of clones are used"
+    if method.name == "sequence" and all(estimate.rigorous for estimate in last):
+        return "coverage guaranteed however often one looks, and whenever one stops"
     if all(estimate.rigorous for estimate in last):
         return "coverage guaranteed for a number of runs fixed beforehand"
     return "exact for a number of runs fixed beforehand, but for what the risks and inf L rest on"

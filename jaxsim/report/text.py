@@ -32,28 +32,52 @@ def probability(estimate: float, lower: float, upper: float) -> str:
     return "{} ({} to {})".format(*interval_text(estimate, lower, upper))
 
 
-def interval_text(estimate: float, lower: float, upper: float) -> tuple[str, str, str]:
+def interval_text(
+    estimate: float, lower: float, upper: float, small: bool = False
+) -> tuple[str, str, str]:
     """Return the texts of an estimate and of its interval's ends, which are rounded outward.
+
+    Args:
+        estimate: between the ends.
+        lower: end.
+        upper: end.
+        small: whether numbers far below the width are shown as they are, and not as 0.
 
     Example:
         >>> interval_text(0.98, 0.97361, 0.99034)
         ('0.9800', '0.9736', '0.9904')
         >>> interval_text(-0.05, -0.1234, 0.0201)
         ('-0.050', '-0.124', '0.021')
+        >>> interval_text(1.23e-12, 9.87e-13, 0.004, small=True)
+        ('1.2e-12', '9.8e-13', '0.0040')
     """
+    ends = _rounded(lower, 2, ROUND_FLOOR), _rounded(upper, 2, ROUND_CEILING)
+    significant = f"{estimate:.2g}", f"{ends[0]:.2g}", f"{ends[1]:.2g}"
     if max(abs(lower), abs(upper)) < 1e-3:
-        ends = _rounded(lower, 2, ROUND_FLOOR), _rounded(upper, 2, ROUND_CEILING)
-        return f"{estimate:.2g}", f"{ends[0]:.2g}", f"{ends[1]:.2g}"
+        return significant
     d = min(decimals((upper - lower) / 2), 6)
-    return _fixed(estimate, d), _fixed(_outward(lower, d, -1), d), _fixed(_outward(upper, d, 1), d)
+    fixed = (
+        _fixed(estimate, d),
+        _fixed(_outward(lower, d, -1), d),
+        _fixed(_outward(upper, d, 1), d),
+    )
+    if not small:
+        return fixed
+    values = zip((estimate, lower, upper), significant, fixed, strict=True)
+    first, second, third = (s if 0 < abs(v) < 10.0 ** (1 - d) else f for v, s, f in values)
+    return first, second, third
 
 
 def estimate_text(one: Estimate) -> tuple[str, str, str]:
-    """Return the texts of an estimate and its interval; "0.62-0.71" if runs are undecided."""
-    middle, low, high = interval_text(one.estimate, one.lower, one.upper)
+    """Return the texts of an estimate and its interval; "0.62-0.71" if runs are undecided.
+
+    Where more is unresolved than known the estimate is no answer, and is not shown as one.
+    """
+    small = one.design != "plain"
+    middle, low, high = interval_text(one.estimate, one.lower, one.upper, small)
     if one.undecided:
-        middle += f"-{interval_text(one.estimate_upper, one.lower, one.upper)[0]}"
-    return middle, low, high
+        middle += f"-{interval_text(one.estimate_upper, one.lower, one.upper, small)[0]}"
+    return "unresolved" if one.open else middle, low, high
 
 
 def restarts_text(one: Estimate) -> str:
