@@ -103,11 +103,6 @@ def stratified_estimates(
     )
     found = stratified(counts, level, interval, least)
     widest = stratified(counts, level, interval, most) if most else found
-    exact = found
-    if not found.rigorous:
-        # Nothing but runs of their own bounds families from above.
-        sequence = interval == "sequence"
-        exact = stratified(counts, level, interval if sequence else "clopper-pearson")
     diverged = np.sum([c.diverged for c in sampled.counts], axis=0)
     failures, possible = counts.failures.sum(0), counts.possible.sum(0)
 
@@ -133,7 +128,7 @@ def stratified_estimates(
             resolved_upper=float(widest.resolved_upper[at]),
             unresolved=float(widest.unresolved[at]),
             families=sum(len(split.values) for split in sampled.families.values()),
-            upper_guaranteed=float(exact.upper[at]),
+            upper_guaranteed=float(found.upper_rigorous[at]),
         )
 
     return tuple(tuple(one(g, t) for t in range(len(about.steps))) for g in range(len(about.eps)))

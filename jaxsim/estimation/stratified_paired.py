@@ -26,13 +26,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsim.errors import InputError
+from jaxsim.estimation.anytime import sequence_lower, sequence_upper
 from jaxsim.estimation.checks import checked_level
 from jaxsim.estimation.intervals import lower_limit, upper_limit
 from jaxsim.estimation.paired import mcnemar
 from jaxsim.estimation.roots import decreasing_root
-from jaxsim.estimation.stratified import shares, stratified
+from jaxsim.estimation.stratified import fixed_shares, shares, stratified
 from jaxsim.estimation.stratified_counts import OPEN, PASSES, StratifiedCounts
 
+_NAMES = {"clopper-pearson": "Clopper-Pearson", "sequence": "Confidence sequences"}
 _LEAST_P = 1e-55  # where SciPy still finds the quantiles; a lesser P is given as this one
 
 
@@ -74,6 +76,7 @@ def stratified_paired(
     maybe_first: ArrayLike = 0,
     maybe_second: ArrayLike = 0,
     equal: ArrayLike = False,
+    method: str = "clopper-pearson",
 ) -> StratifiedComparison:
     """Return the difference of the failure probabilities with an interval and tests.
 
@@ -91,6 +94,8 @@ def stratified_paired(
         maybe_first: undecided pairs that may be `first_only`, [S, ...].
         maybe_second: undecided pairs that may be `second_only`, [S, ...].
         equal: strata in which both certainly have the same fate, bool [S, ...].
+        method: of the limits of each cell; "sequence" where runs go on until something is seen,
+            with which McNemar's test does not go: `p_exact` and `p_mid` are for a fixed number.
 
     Raises:
         InputError: for shapes that do not fit, counts above the pairs, weights that do not add up
@@ -114,7 +119,7 @@ def stratified_paired(
     first = StratifiedCounts(w, e, b, b + maybe_b, n, fate)
     second = StratifiedCounts(w, e, c, c + maybe_c, n, fate)
     half = 1.0 - alpha / 2.0
-    one, two = stratified(first, half), stratified(second, half)
+    one, two = stratified(first, half, method), stratified(second, half, method)
     # The mass without pairs is in both upper ends: the difference in it is between -1 and 1.
     most_b, most_c = first.possible.sum(0), second.possible.sum(0)
     sum_b, sum_c = b.sum(0), c.sum(0)
@@ -129,14 +134,14 @@ def stratified_paired(
         upper=one.upper - two.lower,
         unsampled=one.unsampled,
         confidence=float(confidence),
-        method="Clopper-Pearson for both discordant cells of every stratum (Bonferroni)",
-        p_overall=_p_overall(first, second),
+        method=f"{_NAMES[method]} for both discordant cells of every stratum (Bonferroni)",
+        p_overall=_p_overall(first, second, method),
         p_exact=p_exact,
         p_mid=mcnemar(*worst, "mid-p"),
     )
 
 
-def _p_overall(first: StratifiedCounts, second: StratifiedCounts) -> np.ndarray:
+def _p_overall(first: StratifiedCounts, second: StratifiedCounts, method: str) -> np.ndarray:
     """Return the least alpha at which the interval of the difference leaves out 0, [...]."""
     strata, shape = len(first.weights), first.failures.shape[1:]
     w, e = (a[:, None] for a in (first.weights, first.errors))
@@ -147,12 +152,16 @@ def _p_overall(first: StratifiedCounts, second: StratifiedCounts) -> np.ndarray:
     unsampled = np.where(undecided & ~active, most, 0.0).sum(0)
     n = np.broadcast_to(runs[:, None], active.shape)
     low_share, high_share = (shares(first.weights, runs, upper=u)[:, None] for u in (False, True))
+    lower_of, upper_of, part = lower_limit, upper_limit, 4.0
+    if method == "sequence":
+        low_share = high_share = fixed_shares(first.weights)[:, None]
+        lower_of, upper_of, part = sequence_lower, sequence_upper, 2.0
 
     def gap(table: StratifiedCounts, other: StratifiedCounts, u: np.ndarray) -> np.ndarray:
         """Return lower(table) - upper(other) at alpha = exp(-u)."""
-        tail = np.exp(-u) / 4
-        low = lower_limit(table.failures.reshape(strata, -1), n, tail * low_share)
-        high = upper_limit(other.possible.reshape(strata, -1), n, tail * high_share)
+        tail = np.exp(-u) / part
+        low = lower_of(table.failures.reshape(strata, -1), n, tail * low_share)
+        high = upper_of(other.possible.reshape(strata, -1), n, tail * high_share)
         lower = np.where(active, least * low, 0.0).sum(0)
         return lower - np.where(active, most * high, 0.0).sum(0) - unsampled
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 
 from jaxsim.estimation import RiskHistogram
+from jaxsim.estimation.weighted_quantiles import weighted_quantile, weighted_quantile_interval
 from jaxsim.questions.data import Data
 from jaxsim.questions.question import Question, Subject
 from jaxsim.training.records import Records
@@ -45,39 +47,69 @@ class Quantiles(Question):
     def __init__(self, subject: Subject) -> None:
         """Begin with no runs."""
         super().__init__(subject)
-        self.risks = [RiskHistogram() for _ in subject.checkpoints]
-        self.gradients = RiskHistogram()
+        strata = subject.strata.strata
+        self.risks = [[RiskHistogram() for _ in strata] for _ in subject.checkpoints]
+        self.gradients = [RiskHistogram() for _ in strata]
 
     def add(self, records: Records, stratum: int = 0) -> None:
         """File the risks of a shard."""
-        for t, histogram in enumerate(self.risks):
-            histogram.add(records.risk[:, t], records.error[:, t])
-        self.gradients.add(records.gradient_norm)
+        for t, histograms in enumerate(self.risks):
+            histograms[stratum].add(records.risk[:, t], records.error[:, t])
+        self.gradients[stratum].add(records.gradient_norm)
 
     def merge(self, other: Self) -> None:
         """Add the other's risks."""
-        for mine, theirs in zip(self.risks, other.risks, strict=True):
-            mine.merge(theirs)
-        self.gradients.merge(other.gradients)
+        pairs = zip((*self.risks, self.gradients), (*other.risks, other.gradients), strict=True)
+        for mine, theirs in pairs:
+            for histogram, more in zip(mine, theirs, strict=True):
+                histogram.merge(more)
 
     def finish(self) -> QuantilesAnswer:
         """Return quantiles and intervals."""
         confidence = self.subject.confidence
         rows: list[list[list[float]]] = [[], [], []]
         median = None
-        if self.gradients.total:
-            columns = [
-                (h.quantile(LEVELS), *h.quantile_interval(LEVELS, confidence)) for h in self.risks
-            ]
+        if any(histogram.total for histogram in self.gradients):
+            columns = [self._quantiles(histograms, LEVELS) for histograms in self.risks]
             rows = [np.stack([c[k] for c in columns], axis=1).tolist() for k in range(3)]
-            ends = self.gradients.quantile_interval(0.5, confidence)
-            median = float(self.gradients.quantile(0.5)), float(ends[0]), float(ends[1])
+            of_median = self._quantiles(self.gradients, (0.5,))
+            median = float(of_median[0][0]), float(of_median[1][0]), float(of_median[2][0])
         return QuantilesAnswer(
             levels=list(LEVELS),
             value=rows[0],
             lower=rows[1],
             upper=rows[2],
             confidence=confidence,
-            method="order statistics",
+            method=self._method,
             gradient_norm=median,
         )
+
+    @property
+    def _by_limits(self) -> bool:
+        """Whether intervals invert limits of the distribution function, and not ranks."""
+        return not self.subject.strata.plain or self.subject.guaranteed == "sequence"
+
+    @property
+    def _method(self) -> str:
+        """How the intervals are made."""
+        if not self._by_limits:
+            return "order statistics"
+        return f"inversion of limits of the distribution function ({self.subject.guaranteed})"
+
+    def _quantiles(
+        self, histograms: Sequence[RiskHistogram], levels: Sequence[float]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return quantiles and the ends of their intervals, [Q] each."""
+        confidence, design = self.subject.confidence, self.subject.strata
+        if not self._by_limits:
+            (one,) = histograms
+            return one.quantile(levels), *one.quantile_interval(levels, confidence)
+        ends = weighted_quantile_interval(
+            design.weights,
+            histograms,
+            levels,
+            confidence,
+            errors=design.errors,
+            method=self.subject.guaranteed,
+        )
+        return weighted_quantile(design.weights, histograms, levels), *ends

@@ -183,7 +183,7 @@ def _compared(answer: Answer) -> list[str]:
             clause = f"{len(differ):,} of {len(alike):,} pairs differ"
             clauses.append(f"{clause} at {event.short}{_largest(differ)}")
         total = len(answer.pairs.comparisons)
-        tests = "McNemar's test"
+        tests = " and ".join(dict.fromkeys(comparison.test for comparison in group))
         lines.append(
             f"On the same {what} {'; '.join(clauses)} ({tests}, Holm's level {alpha:.3g} "
             f"for all {counted(total, 'comparison')})."

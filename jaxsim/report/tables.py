@@ -92,6 +92,7 @@ def comparisons_frame(answer: Answer) -> pd.DataFrame:
         ends = {
             "simultaneous_lower": comparison.simultaneous_lower,
             "simultaneous_upper": comparison.simultaneous_upper,
+            "test": comparison.test,
             "p_holm": comparison.p_holm,
             "differ": comparison.differ,
             "risk_over": "; ".join(

@@ -1,22 +1,31 @@
 """Answers under a design, against plain NumPy over made-up runs of every stratum."""
 
+import io
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 
 from jaxsim import analyse, exceedance
 from jaxsim.design.stratum import Design, Stratum
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.optimum.parabola import Parabola
+from jaxsim.questions.exceedance import Exceedance
+from jaxsim.questions.optimum import optima, risk_rules
+from jaxsim.questions.question import Subject
+from jaxsim.report.parts import part_texts
+from jaxsim.report.sentences import sentences
+from jaxsim.report.table import notes, table
+from jaxsim.report.text import estimate_text
 from jaxsim.results.provenance import provenance
 from jaxsim.results.results import Results
 from jaxsim.results.schema import concatenate
 from jaxsim.results.store import Shard, Store
 from jaxsim.training.records import Records, Status
-from tests.studies import made_up, study
+from tests.studies import TWO, made_up, study
 
 EPS = [0.001, 0.05]
 RUNS = (400, 300, 200, 0)
@@ -251,3 +260,123 @@ def test_plain_runs_are_sorted_into_strata_whose_law_is_known(tmp_path):
     assert analyse(results, 0.05, post_stratify=True).contradictions == []
     same = exceedance(results, 0.05, interval="mover", post_stratify=True)
     assert same == [e.exceedance.estimates[0][-1]]
+
+
+def test_quantiles_are_of_the_weighted_runs(made, answer):
+    """Not of the pooled ones: the runs of a stratum count with its probability."""
+    rows = [made[1][answer.label, k].risk[:, -1] for k in range(3)]
+    weights = np.concatenate([np.full(len(r), w / len(r)) for r, w in zip(rows, WEIGHTS)])  # noqa: B905
+    risk = np.concatenate(rows)
+    order = np.argsort(risk)
+    share = np.cumsum(weights[order]) / WEIGHTS[:3].sum()
+    for q, level in enumerate(answer.quantiles.levels):
+        expected = risk[order][np.searchsorted(share, level)]
+        assert answer.quantiles.value[q][-1] == pytest.approx(expected, rel=2**-11)
+        low, high = answer.quantiles.lower[q][-1], answer.quantiles.upper[q][-1]
+        assert low <= answer.quantiles.value[q][-1] <= high
+    # 1/64 of the runs may be anywhere, for the stratum of that probability has none.
+    assert answer.quantiles.lower[0][-1] > -np.inf
+    assert "limits of the distribution function" in answer.quantiles.method
+
+
+def test_pairs_are_compared_within_strata(tmp_path):
+    results, kept = stratified_results(tmp_path, study(grid=TWO, paired=["optimizer"]))
+    answer = analyse(results, EPS)
+    (first, second) = answer.pairs.comparisons
+    upper, lower = (
+        getattr(answer.experiments[0].optimum, side).value for side in ("upper", "lower")
+    )
+    for comparison, eps in ((first, EPS[0]), (second, EPS[1])):
+        decided = np.array([Parabola().lower(3 - k) for k in range(4)]) > upper + eps
+        difference, alone = 0.0, [0, 0]
+        for k, n in enumerate(RUNS[:3]):
+            a, b = (kept[label, k].risk[:, -1] for label in ("sgd", "adam"))
+            only = [
+                int((~(x <= upper + eps) & (y <= lower + eps)).sum()) for x, y in ((a, b), (b, a))
+            ]
+            alone = [x + y for x, y in zip(alone, only, strict=True)]
+            difference += 0 if decided[k] else WEIGHTS[k] * (only[0] - only[1]) / n
+        counts = comparison.result.counts
+        assert [counts.only_first, counts.only_second] == alone
+        assert comparison.result.difference == pytest.approx(difference, abs=1e-15)
+        assert comparison.result.lower <= difference <= comparison.result.upper
+        assert comparison.pairs == sum(RUNS)
+        assert (comparison.test, comparison.differ) == ("by the interval of the difference", False)
+        mass = 0 if decided[3] else WEIGHTS[3]
+        assert comparison.result.upper - comparison.result.lower > 2 * mass
+
+
+def clones(families, size, k, hit):
+    """Return families of clones, of which particle 0 fails with a small weight where `hit`."""
+    records = made_up_records(families * size, k, 7)
+    risk = np.full(records.risk.shape, Parabola().lower(3))
+    weight = np.full(risk.shape, 1.0)
+    risk[::size][hit] = np.nan
+    weight[::size] = 1e-9 * (1 + np.arange(families)[:, None] / families)
+    error = np.where(np.isfinite(risk), 0.0, np.nan)
+    return records._replace(risk=risk, error=error, weight=weight)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_families_of_clones_estimate_their_stratum(made, guarded):
+    """p_i is the mean of weight times failure; without a guard they are no answer."""
+    (experiment,), design = made[0].experiments, strata_of(made[0].experiments[0])
+    known = optima(made[0], risk_rules(made[0].experiments))[experiment.hypothesis_class]
+    rule = risk_rules([experiment])[experiment.evaluation_key]
+    subject = Subject(
+        experiment, known.bracket, rule, np.array([0.05]), 0.95, "clopper-pearson",
+        levels=known.levels, design=design,
+    )  # fmt: skip
+    question = Exceedance(subject)
+    size, families = 4, 20
+    for k in range(4):
+        if RUNS[k]:
+            records = made_up_records(RUNS[k], k, 0)
+            passes = records._replace(risk=np.full(records.risk.shape, Parabola().lower(3)))
+            question.add(passes._replace(error=np.zeros(records.risk.shape)), k)
+    question.add_families(clones(families, size, 1, np.arange(families) % 2 == 0), 1, size)
+    if guarded:
+        question.add_families(clones(6, size, 1, np.zeros(6, bool)), 1, size, True)
+    one = question.finish().estimates[0][-1]
+    mean = sum(1e-9 * (1 + i / families) / size for i in range(0, families, 2)) / families
+    proved = [Parabola().lower(3 - k) > known.bracket.upper.value + 0.05 for k in range(4)]
+    assert one.provable == pytest.approx(WEIGHTS[proved].sum())
+    assert (one.families, one.rigorous) == (families, False)
+    drawn = question.design()
+    assert drawn is not None
+    stratum = drawn.strata[1]
+    assert stratum.estimate == [pytest.approx(mean)]
+    assert (stratum.doubts == [""]) == guarded
+    assert 0 < one.resolved_lower < WEIGHTS[1] * mean, "the betting limit needs no guard"
+    assert one.resolved == (pytest.approx(WEIGHTS[1] * mean) if guarded else 0.0)
+    assert one.upper_guaranteed > 1e-3
+    both = sum(WEIGHTS[k] * (1 - 0.0125 ** (1 / RUNS[k])) for k in range(2))
+    assert (one.unresolved > 0.8 * both) == (not guarded)
+
+
+def test_three_parts_are_said_and_never_mixed(made, answer):
+    one = answer.exceedance.estimates[0][-1]
+    tiny = replace(
+        one, estimate=1.23e-12, lower=9.8e-13, upper=4e-4, provable=9.0949e-13, resolved=3.2e-13,
+        resolved_lower=7.1e-14, resolved_upper=4e-4, unresolved=3.67e-4, undecided=0,
+    )  # fmt: skip
+    assert tiny.open
+    assert estimate_text(tiny) == ("unresolved", "9.8e-13", "0.0004")
+    said = part_texts(tiny)
+    assert said == (
+        "9.09e-13 is proved without any run; at least 7.1e-14 is resolved by 900 runs; at most "
+        "0.00037 is unresolved"
+    )
+    assert "3.2e-13" not in said, "what is resolved is no answer where more is unresolved"
+    settled = replace(tiny, upper=3e-12, resolved_upper=2e-12, unresolved=1e-14)
+    assert estimate_text(settled) == ("1.2e-12", "9.8e-13", "3e-12")
+    assert "3.2e-13 (7.1e-14 to 2e-12) is resolved by 900 runs" in part_texts(settled)
+    whole = analyse(made[0], EPS)
+    lines = " ".join(sentences(whole))
+    assert "is proved without any run" in lines
+    terminal = io.StringIO()
+    Console(width=300, file=terminal, force_terminal=False).print(table(whole))
+    printed = terminal.getvalue()
+    assert "proved" in printed
+    assert "unresolved" in printed
+    assert any(line.startswith("design: strata, 3 of 4 strata sampled") for line in notes(whole))
