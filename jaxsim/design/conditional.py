@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxsim.design.structure import SETTLED, Structure, draw_given_silent
 from jaxsim.network.initializers import Initializer
 from jaxsim.network.network import Layer, Network, fully_connected
 from jaxsim.theory.inactive_event import InactiveEvent
@@ -80,11 +81,14 @@ class FirstLayer:
         return weights, biases
 
 
-def conditional_network(network: Network, first: FirstLayer) -> Network:
+def conditional_network(
+    network: Network, first: FirstLayer, structure: Structure | None = None
+) -> Network:
     """Return a network with `first.width` first-layer neurons, drawn given the inactive ones.
 
     Its `init` takes the conditional distribution function of their number, P(K <= k | stratum) for
-    k = 0, ..., N, as `data`. Laws and multipliers of its layers are those of the whole network.
+    k = 0, ..., N, as `data`, and behind it, if there is a structure, what is given of later layers.
+    Laws and multipliers of its layers are those of the whole network.
     """
     specs, m = network.layer_specs, first.width
     whole = specs[0].fan_out
@@ -97,11 +101,22 @@ def conditional_network(network: Network, first: FirstLayer) -> Network:
 
     def init(key: Array, data: Array) -> Array:
         first_key = jax.random.fold_in(key, 0)
-        inactive = number_by_inversion(jax.random.fold_in(first_key, NUMBER), data)
-        active = jnp.arange(m) < whole - inactive
-        parts = list(_flat(specs[0], *first.draw(first_key, active)))
+        number_key = jax.random.fold_in(first_key, NUMBER)
+        inactive = number_by_inversion(number_key, data[: whole + 1])
+        live = jnp.arange(whole) < whole - inactive
+        parts = list(_flat(specs[0], *first.draw(first_key, live[:m])))
+        given = data[-1]
         for number, layer in enumerate(specs[1:], start=1):
-            weights, biases = draw_as_ever(layer, jax.random.fold_in(key, number))
+            layer_key = jax.random.fold_in(key, number)
+            if structure is None or number == len(specs) - 1:
+                weights, biases = draw_as_ever(layer, layer_key)
+            else:
+                table = structure.tables[number - 1]
+                row = jnp.asarray(table)[given.astype(int), inactive]
+                inactive = number_by_inversion(jax.random.fold_in(layer_key, NUMBER), row)
+                before, live = live, jnp.arange(layer.fan_out) < layer.fan_out - inactive
+                weights, biases = draw_given_silent(layer, layer_key, ~live, before)
+                given = jnp.where(inactive == layer.fan_out, SETTLED, given)
             parts += _flat(layer, weights[:m] if number == 1 else weights, biases)
         return jnp.concatenate(parts)
 

@@ -26,6 +26,7 @@ from jaxsim.design.refusal import (
     require_inactive_neurons,
 )
 from jaxsim.design.stratum import Design, Stratum
+from jaxsim.design.structure import Structure, structure_of
 from jaxsim.network.activations import Activation
 from jaxsim.theory.inactive import event_probability
 from jaxsim.theory.inactive_counts import binomial_pmf
@@ -69,19 +70,31 @@ def stratified_design(experiment: Experiment, most: int = MOST_STRATA) -> Design
     event = InactiveEvent.of(
         network.layer_specs[0], experiment.problem.law.support, pieces, experiment.precision
     )
+    structure = structure_of(experiment) if silent else None
+    if structure is not None and pmf @ structure.later < NEGLIGIBLE:
+        structure = None
+    # Strata with a later layer that is dead are one: the first layer has no part in their risk.
+    later = np.zeros(n + 1) if structure is None else structure.later
+    parts = [(least, top, pmf * (1 - later), False) for least, top in ranges]
+    if structure is not None:
+        parts.append((0, n, pmf * later, True))
+    parts = [part for part in parts if part[2][part[0] : part[1] + 1].any()]
     strata = []
-    for number, (least, top) in enumerate(ranges):
+    for number, (least, top, law, dead) in enumerate(parts):
         width = n if why_whole else trained_width(n, n - least)
-        weight, wrong = _weight(n, p, error, pmf, least, top)
+        weight, wrong = _weight(n, p, error, law, least, top)
+        padding = None if why_whole else padding_bias(pieces)
+        first = FirstLayer(network.layer_specs[0], event, width, padding)
         strata.append(
             Stratum(
                 number=number,
-                text=_text(least, top, n),
+                text=_LATER if dead else _text(least, top, n, structure is not None),
                 probability=weight,
                 error=wrong,
-                experiment=_given(experiment, event, pmf, (least, top), width, pad=not why_whole),
+                experiment=_given(experiment, first, (law, least, top), structure, float(dead)),
                 least=least,
                 most=top,
+                dead_later=None if structure is None else dead,
                 removed=n - width,
             )
         )
@@ -181,28 +194,38 @@ def _weight(
 
 def _given(
     experiment: Experiment,
-    event: InactiveEvent,
-    pmf: np.ndarray,
-    numbers: tuple[int, int],
-    width: int,
-    pad: bool,
+    first: FirstLayer,
+    numbers: tuple[np.ndarray, int, int],
+    structure: Structure | None,
+    dead: float,
 ) -> Experiment:
-    """Return the experiment whose initializations have a number of inactive neurons in a range."""
-    network = experiment.network
-    padding = padding_bias(event.pieces) if pad else None
-    first = FirstLayer(network.layer_specs[0], event, width, padding)
-    whole = network.hidden[0]
+    """Return the experiment whose initializations have a number of inactive neurons in a range.
+
+    Args:
+        experiment: to be stratified.
+        first: how its first layer is drawn.
+        numbers: law of the number of inactive neurons, the least and the largest.
+        structure: of later layers, if strata tell them apart.
+        dead: whether one of these is dead, 1 or 0.
+    """
+    whole, width = experiment.network.hidden[0], first.width
+    data = conditional_distribution(*numbers)
+    given: list[object] = [*numbers[1:]]
+    if structure is not None:
+        data = np.append(data, dead)
+        given.append(f"later layer dead: {dead:.0f}")
+    drawn = [experiment.initialization_key, first.event.text, width, first.padding]
     return replace(
         experiment,
-        network=conditional_network(network, first),
-        id=_digits([experiment.id, "inactive at initialization", *numbers, width]),
-        key_words=identity_words(_text_of([*experiment.key_words, "inactive", *numbers])),
+        network=conditional_network(experiment.network, first, structure),
+        id=_digits([experiment.id, "inactive at initialization", *given, width]),
+        key_words=identity_words(_text_of([*experiment.key_words, "inactive", *given])),
         initialization_key=_text_of(
-            ["given the inactive", experiment.initialization_key, event.text, width, padding]
+            ["given the inactive", *drawn, *([] if structure is None else ["and later layers"])]
         ),
         training_key=_of_width(experiment.training_key, width, whole),
         evaluation_key=_of_width(experiment.evaluation_key, width, whole),
-        draw_data=conditional_distribution(pmf, *numbers),
+        draw_data=data,
     )
 
 
@@ -236,9 +259,13 @@ def _text_of(parts: Sequence[object]) -> str:
     return json.dumps(list(parts), separators=(",", ":"))
 
 
-def _text(least: int, most: int, n: int) -> str:
+_LATER = "a later layer dead by the signs of its weights"
+
+
+def _text(least: int, most: int, n: int, later: bool) -> str:
     number = f"{least}" if least == most else f"{least} to {most}"
-    return f"{number} of {n} neurons inactive"
+    others = ", no later layer dead by signs" if later else ""
+    return f"{number} of {n} neurons inactive{others}"
 
 
 def _note(n: int, strata: Sequence[Stratum], why_whole: str, aside: str) -> str:
