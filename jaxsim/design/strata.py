@@ -41,6 +41,8 @@ _SHARES = (1.0, 0.75, 0.5, 0.25)
 """Where strata of many neurons begin, by P(K >= k); from there on in geometric steps."""
 _NARROWEST = 8
 """Networks of fewer neurons are not worth a program of their own."""
+_WIDE = 64
+"""Networks that take long enough for a program that saves a quarter of their neurons."""
 
 
 def stratified_design(experiment: Experiment, most: int = MOST_STRATA) -> Design:
@@ -134,12 +136,13 @@ def trained_width(neurons: int, needed: int) -> int:
     """Return the width of the network that is trained: one of few, so that few are compiled.
 
     Example:
-        >>> [trained_width(20, m) for m in (20, 15, 14, 9, 1)]
-        [20, 15, 15, 10, 5]
+        >>> [trained_width(20, m) for m in (20, 15, 10, 9, 1)]
+        [20, 20, 10, 10, 5]
     """
     if neurons < _NARROWEST:
         return neurons
-    widths = [neurons, *(math.ceil(neurons * share) for share in (0.75, 0.5, 0.25))]
+    kept = (0.75, 0.5, 0.25) if neurons >= _WIDE else (0.5, 0.25)
+    widths = [neurons, *(math.ceil(neurons * share) for share in kept)]
     return min(width for width in widths if width >= needed)
 
 
