@@ -25,6 +25,8 @@ from jaxsim.training.records import Records
 NAME = "post-stratified"
 EXPECTED = 50
 """Runs that a stratum is to have in expectation, so that few strata stay empty."""
+NEVER = 1e-30
+"""A probability that is none but for what results near the smallest number may do."""
 WIDEST = 0.01
 """Relative distance of the bounds of p up to which it is known."""
 
@@ -119,8 +121,8 @@ def _bounds(experiment: Experiment) -> tuple[float, float]:
             experiment, "the probability that a neuron is inactive has no formula for this law"
         )
     low, high = bounds
-    if high <= 0 or low >= 1:
-        raise _refusal(experiment, f"a neuron is inactive with probability {high:.3g}")
+    if high < NEVER:
+        raise _refusal(experiment, "no neuron is ever inactive at initialization")
     if high - low > WIDEST * min(high, 1 - low):
         raise _refusal(
             experiment,

@@ -109,10 +109,11 @@ def decided_strata(
             if stratum.dead_later or 0 < width <= stratum.least:
                 places.append(constant)
             bounds = [remaining.bounds[place] for place in places]
-            best = max(bounds, key=lambda bound: bound.value)
-            if best.value > upper.value + threshold:
+            enough = [bound for bound in bounds if bound.value > upper.value + threshold]
+            if enough:
                 strata[k] = True
-                evidence += [best.evidence, upper.evidence]
+                strongest = min(enough, key=lambda bound: bound.evidence.strength)
+                evidence += [strongest.evidence, upper.evidence]
         answers.append(DecidedStrata(strata, weakest(evidence)))
     return answers
 

@@ -45,10 +45,8 @@ def part_texts(one: Estimate) -> str:
         # An estimate below what is unresolved would be read as an answer.
         resolved = f"at least {low} is resolved by {by}"
     proved = "nothing" if one.provable == 0 else lower_text(one.provable)
-    return (
-        f"{proved} is proved without any run; {resolved}; at most {up(one.unresolved, 2)} is "
-        "unresolved"
-    )
+    left = f"at most {up(one.unresolved, 2)}" if one.unresolved else "nothing"
+    return f"{proved} is proved without any run; {resolved}; {left} is unresolved"
 
 
 def design_notes(done: Sequence[ExperimentAnswer]) -> Iterator[str]:

@@ -237,10 +237,10 @@ def _permanent(done: list[ExperimentAnswer], event: Event) -> list[str]:
         return []
 
     def share(e: ExperimentAnswer) -> str:
-        weighted = ""
-        if e.permanent.probability:
-            weighted = f"an estimated {e.permanent.probability[0]:.3g} of the probability, by "
-        return f"{weighted}{e.permanent.count[0]:,} of {e.runs:,}"
+        counts = f"{e.permanent.count[0]:,} of {e.runs:,}"
+        if not e.permanent.probability:
+            return counts
+        return f"with an estimated probability of {e.permanent.probability[0]:.3g}, {counts}"
 
     counts = f"{share(most)} run{'s' if most.runs != 1 else ''}"
     if len({(e.permanent.count[0], e.runs) for e in done}) == 1:

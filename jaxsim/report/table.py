@@ -150,7 +150,7 @@ def notes(answer: Answer) -> list[str]:
     done = answer.finished
     lines = [f"warning: {warning}" for warning in answer.warnings]
     lines.append(
-        f"intervals: {answer.interval} ({_coverage(answer)}), each for itself, ends rounded "
+        f"intervals: {_method(answer)} ({_coverage(answer)}), each for itself, ends rounded "
         "outward; diverged runs (div.) count as failed, undecided ones (und.) widen the interval"
     )
     lines += design_notes(done)
@@ -204,7 +204,7 @@ def constant_texts(done: list[ExperimentAnswer]) -> list[str]:
     for e in layered:
         text = f"{e.permanent.constant[-1]:,} of {counted(e.runs, 'run')}"
         if e.permanent.constant_probability:
-            text += f", estimated probability {e.permanent.constant_probability[-1]:.3g},"
+            text += f" (estimated probability {e.permanent.constant_probability[-1]:.3g})"
         groups.setdefault(text, []).append(e.label)
     if len(done) == 1:
         return list(groups)
@@ -212,6 +212,13 @@ def constant_texts(done: list[ExperimentAnswer]) -> list[str]:
         f"{text} of {'each experiment' if len(labels) == len(done) else joined(labels)}"
         for text, labels in groups.items()
     ]
+
+
+def _method(answer: Answer) -> str:
+    """Return the name of the intervals, and how limits of strata are joined."""
+    guaranteed = interval_of(answer.interval).rigorous
+    joined_by = ", Bonferroni over strata" if guaranteed and shows_parts(answer.finished) else ""
+    return answer.interval + joined_by
 
 
 def _coverage(answer: Answer) -> str:

@@ -12,6 +12,7 @@ from scipy import stats
 from jaxsim import analyse, exceedance
 from jaxsim.design.stratum import Design, Stratum
 from jaxsim.engines.registry import ExecutionConfig
+from jaxsim.errors import InputError
 from jaxsim.optimum.parabola import Parabola
 from jaxsim.questions.exceedance import Exceedance
 from jaxsim.questions.optimum import optima, risk_rules
@@ -380,3 +381,28 @@ def test_three_parts_are_said_and_never_mixed(made, answer):
     assert "proved" in printed
     assert "unresolved" in printed
     assert any(line.startswith("design: strata, 3 of 4 strata sampled") for line in notes(whole))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"network__activation": "tanh"}, "tanh has no flat interval"),
+        ({"problem__input": {"law": "normal"}}, "no formula"),
+        ({"network__biases": {"law": "zero"}}, "no neuron is ever inactive"),
+    ],
+)
+def test_post_stratification_needs_a_known_law(tmp_path, changes, reason):
+    results = made_up(study(replicates=32, **changes), tmp_path)
+    with pytest.raises(InputError, match=reason) as caught:
+        analyse(results, 0.05, post_stratify=True)
+    assert "post_stratify = true is not accepted for small" in str(caught.value)
+
+
+def test_runs_that_have_strata_get_no_others(made):
+    with pytest.raises(InputError, match="not accepted with the design 'strata'"):
+        analyse(made[0], 0.05, post_stratify=True)
+
+
+def test_a_study_without_post_stratification_does_not_mention_it():
+    assert "post_stratify" not in study().spec.model_dump()
+    assert study(post_stratify=True).spec.model_dump()["post_stratify"] is True
