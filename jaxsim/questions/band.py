@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+from pydantic import Field
 
 from jaxsim.estimation import Counts, band
 from jaxsim.estimation.band import stratified_band
@@ -37,6 +38,8 @@ class BandAnswer(Data):
         upper: upper limits, [M][T].
         confidence: that all limits hold.
         method: how they were made.
+        provable: part of the probability that needs no run, [M][T]; empty for the plain design.
+        unresolved: part of `upper` without a failure to show for it, [M][T]; the same.
     """
 
     event: str = ABOVE_OPTIMUM
@@ -47,6 +50,8 @@ class BandAnswer(Data):
     upper: list[list[float]]
     confidence: float
     method: str
+    provable: list[list[float]] = Field(default_factory=list)
+    unresolved: list[list[float]] = Field(default_factory=list)
 
 
 class SimultaneousBand(Question):
@@ -88,6 +93,7 @@ class SimultaneousBand(Question):
 
     def _band(self, quantity: Quantity, grid: np.ndarray, counts: Sequence[Counts]) -> BandAnswer:
         subject = self.subject
+        parts: dict[str, Any] = {}
         if subject.strata.plain and subject.guaranteed == "clopper-pearson":
             runs = max(counts[0].runs, 1)
             band_values = band(counts[0], grid, subject.confidence)
@@ -99,6 +105,10 @@ class SimultaneousBand(Question):
             limits = grid, subject.confidence, subject.guaranteed
             band_values, of_each = stratified_band(strata, *limits)
             least, most = of_each.estimate, of_each.estimate_upper
+            if not subject.strata.plain:
+                # Where a limit of a smaller eps is lower, less of it is unresolved as well.
+                left = np.minimum(of_each.unresolved, band_values.upper)
+                parts = {"provable": of_each.provable.tolist(), "unresolved": left.tolist()}
         return BandAnswer(
             event=ERROR_RATE_ABOVE if quantity.of_error_rate else quantity.kind,
             eps=grid.tolist(),
@@ -108,6 +118,7 @@ class SimultaneousBand(Question):
             upper=band_values.upper.tolist(),
             confidence=band_values.confidence,
             method=band_values.method,
+            **parts,
         )
 
 

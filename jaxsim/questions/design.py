@@ -43,6 +43,20 @@ class StratumAnswer(Data):
     upper: list[float]
     doubts: list[str]
 
+    def share(self, g: int) -> float | None:
+        """Return how often runs of the stratum fail at an event; None if that is not known.
+
+        It is where all fail by proof, where runs say so, and where families of clones do.
+        """
+        if self.decided[g]:
+            return 1.0
+        return None if self.doubts[g] else self.estimate[g]
+
+    def product(self, g: int) -> float | None:
+        """Return what the stratum adds to the probability of an event; None if not known."""
+        share = self.share(g)
+        return None if share is None else share * self.probability
+
 
 class DesignAnswer(Data):
     """How the initializations of an experiment were drawn.

@@ -14,6 +14,7 @@ from jaxsim.questions.answer import Answer
 from jaxsim.questions.events import ABOVE_OPTIMUM
 from jaxsim.report.clean import clean
 from jaxsim.report.levels import level_rows
+from jaxsim.report.parts import PARTS, part_cells, shows_parts, stratum_row
 from jaxsim.report.sentences import risk_over
 from jaxsim.report.table import (
     bound_text,
@@ -53,6 +54,12 @@ FIGURES = (
         "Does it go to 0?",
         "The same probability against the number of steps. Convergence in probability would mean "
         "that every curve goes to 0.",
+    ),
+    (
+        "strata",
+        "Where does the probability come from?",
+        "The strata of the initializations: how likely each is, how often its runs fail, and what "
+        "it adds to the failure probability.",
     ),
     (
         "risk_distribution",
@@ -113,10 +120,12 @@ def write_page(
         heading=event_heading(answer),
         over=risk_over(answer.finished),
         events=[event.clause() for event in answer.asked if event.kind != ABOVE_OPTIMUM],
+        parts=PARTS if shows_parts(answer.finished) else (),
         bounds=shows_bounds(answer.finished),
         permanent=shows_permanent(answer.finished),
         liminf=shows_liminf(answer.finished),
         notes=notes[len(answer.warnings) :],
+        designs=_designs(answer),
         figures=figures,
         devices=[(kind, f"{count:,}") for kind, count in answer.device_kinds.items()],
         versions=", ".join(f"{name} {number}" for name, number in versions().items()),
@@ -153,6 +162,7 @@ def _experiments(answer: Answer) -> list[dict[str, Any]]:
                     "failures": f"{last.failures:,}",
                     "estimate": estimate,
                     "interval": " to ".join(ends) + e.exceedance.evidence_of(g).mark,
+                    "parts": part_cells(last),
                     "bound": bound_text(bound.value, bound.evidence, e.design is not None),
                     "permanent": permanent_text(e, g),
                     "liminf": bound_text(
@@ -170,6 +180,17 @@ def _experiments(answer: Answer) -> list[dict[str, Any]]:
                 "rows": rows,
             }
         )
+    return groups
+
+
+def _designs(answer: Answer) -> list[dict[str, Any]]:
+    """Return the groups of the table of strata, one for each experiment and event."""
+    groups = []
+    for e in answer.finished:
+        for g in range(len(answer.asked)) if e.design is not None else ():
+            assert e.design is not None
+            rows = [stratum_row(stratum, g) for stratum in e.design.strata]
+            groups.append({"label": e.label, "event": event_text(answer, g), "rows": rows})
     return groups
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from jaxsim.estimation import Estimate
 from jaxsim.questions.answer import ExperimentAnswer
+from jaxsim.questions.design import StratumAnswer
 from jaxsim.report.text import counted, interval_text, lower_text, up
 
 PARTS = ("proved", "resolved", "unresolved")
@@ -47,6 +48,37 @@ def part_texts(one: Estimate) -> str:
     proved = "nothing" if one.provable == 0 else lower_text(one.provable)
     left = f"at most {up(one.unresolved, 2)}" if one.unresolved else "nothing"
     return f"{proved} is proved without any run; {resolved}; {left} is unresolved"
+
+
+def stratum_row(stratum: StratumAnswer, g: int) -> dict[str, str]:
+    """Return the cells of a stratum in the table of strata, for one event.
+
+    Args:
+        stratum: of the design.
+        g: place of the event.
+    """
+    share, product = stratum.share(g), stratum.product(g)
+    interval = ""
+    if stratum.decided[g]:
+        said = "fails by proof"
+    elif stratum.doubts[g]:
+        said = f"unresolved: {stratum.doubts[g]}"
+    else:
+        said = "" if share is None else f"{share:.3g}"
+        if stratum.runs and not stratum.families:
+            ends = interval_text(share or 0.0, stratum.lower[g], stratum.upper[g], True)
+            interval = f"{ends[1]} to {ends[2]}"
+    return {
+        "text": stratum.text,
+        "probability": f"{stratum.probability:.3g}",
+        "width": "" if stratum.width is None else f"{stratum.width:,}",
+        "runs": f"{stratum.runs:,}",
+        "families": f"{stratum.families:,}",
+        "failures": f"{stratum.failures[g]:,}",
+        "share": said or "not sampled",
+        "interval": interval,
+        "product": "" if product is None else f"{product:.3g}",
+    }
 
 
 def design_notes(done: Sequence[ExperimentAnswer]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from jaxsim.results.text_cells import harmless
 
 GRADES = ("permanent", "minima", "falling", "descends", "undecided")
 """Of the failing runs, as columns."""
-TABLES = ("estimates", "quantiles", "comparisons", "levels", "drift")
+TABLES = ("estimates", "quantiles", "comparisons", "strata", "levels", "drift")
 
 
 def estimates_frame(answer: Answer) -> pd.DataFrame:
@@ -103,6 +103,45 @@ def comparisons_frame(answer: Answer) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def strata_frame(answer: Answer) -> pd.DataFrame:
+    """Return one row per experiment with a design, stratum and event, at the last checkpoint.
+
+    Columns: what the stratum is, its `probability` and how often its runs fail, and `product`, what
+    it adds to the failure probability.
+    """
+    rows = [
+        _named(e, {"experiment": e.label})
+        | {
+            "design": e.design.name,
+            "stratum": k,
+            "text": s.text,
+            "event": event.kind,
+            "eps": event.threshold,
+            "step": e.checkpoints[-1],
+            "inactive_least": s.least,
+            "inactive_most": s.most,
+            "width": pd.NA if s.width is None else s.width,
+            "probability": s.probability,
+            "probability_error": s.error,
+            "runs": s.runs,
+            "families": s.families,
+            "decided": s.decided[g],
+            "failures": s.failures[g],
+            "undecided": s.undecided[g],
+            "estimate": pd.NA if s.share(g) is None else s.share(g),
+            "lower": s.lower[g],
+            "upper": s.upper[g],
+            "product": pd.NA if s.product(g) is None else s.product(g),
+            "doubts": s.doubts[g],
+        }
+        for e in answer.finished
+        if e.design is not None
+        for k, s in enumerate(e.design.strata)
+        for g, event in enumerate(answer.asked)
+    ]
+    return pd.DataFrame(rows)
+
+
 def _named(e: ExperimentAnswer, row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with the experiment's place on the axes of the study after its label."""
     axes = {key: value for key, value in e.axes.items() if key not in row}
@@ -116,6 +155,7 @@ def write_tables(answer: Answer, directory: Path) -> list[str]:
         ("estimates", estimates_frame(answer)),
         ("quantiles", quantiles_frame(answer)),
         ("comparisons", comparisons_frame(answer)),
+        ("strata", strata_frame(answer)),
         ("levels", levels_frame(answer)),
         ("drift", drift_frame(answer)),
     ):

@@ -107,6 +107,7 @@ FIGURE_FILES = tuple(
         "exceedance_vs_risk",
         "exceedance_vs_error_rate",
         "exceedance_vs_n",
+        "strata",
         "risk_distribution",
         "learning_curves",
     )

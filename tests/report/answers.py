@@ -8,10 +8,19 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import numpy as np
+from scipy import stats
+
 from jaxsim import analyse, simulate
-from jaxsim.evidence import confidence, estimated, stated
+from jaxsim.estimation import Counts, clopper_pearson
+from jaxsim.estimation.exceedance import About
+from jaxsim.estimation.exceedance_strata import Sampled, stratified_estimates
+from jaxsim.evidence import PROVED, confidence, estimated, stated
+from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.answer import Answer, ExperimentAnswer
+from jaxsim.questions.band import BandAnswer
 from jaxsim.questions.data import BoundAnswer, EvidenceAnswer, OptimumAnswer
+from jaxsim.questions.design import DesignAnswer, StratumAnswer
 from jaxsim.questions.spread import spreads
 from tests.studies import study
 
@@ -150,3 +159,98 @@ def with_undecided(answer: Answer, count: int) -> Answer:
 def nothing_known(answer: Answer) -> Answer:
     """Return an answer that knows nothing of the optimum."""
     return with_optimum(answer, -math.inf, math.inf)
+
+
+NEURONS, INACTIVE, DIES = 20, 0.3, 0.05
+"""Of the made-up network with a design: each neuron inactive at the start, or by the last step."""
+PROVED_FROM = 19
+"""Inactive neurons with which it fails by proof."""
+
+
+def with_design(answer: Answer, name: str = "strata", alone: int = 1) -> Answer:
+    """Return an answer of a made-up network with known failure probabilities.
+
+    Neurons are inactive at initialization independently, and more become so in training; a run
+    fails if all do: the failure probability given k inactive ones is q^(N - k). Of numbers up to 8
+    there are no failures among the runs, of those up to 2 no runs.
+
+    Args:
+        answer: whose first experiments it replaces.
+        name: of the design.
+        alone: how many experiments get it; others keep theirs.
+    """
+    k = np.arange(NEURONS + 1)
+    weights = stats.binom.pmf(k, NEURONS, INACTIVE)
+    runs = np.where(k < 3, 0, np.where(k < PROVED_FROM, 40 * (k + 2), 0))
+    events, done = range(len(answer.asked)), []
+    for e in answer.experiments[:alone]:
+        times = len(e.checkpoints)
+        failing = np.empty((len(k), len(events), times), int)
+        for g in events:
+            for t in range(times):
+                q = DIES ** (1 + g / 2) * (t + 1) / times
+                failing[:, g, t] = np.round(runs * q ** (0.25 * (NEURONS - k)) * (k > 8))
+        decided = np.zeros((len(k), len(events)), bool)
+        decided[PROVED_FROM:] = True
+        counts = [
+            Counts(failing[i], np.zeros_like(failing[i]), int(runs[i]), np.zeros(times, int))
+            for i in k
+        ]
+        sampled = Sampled(name, weights, np.zeros(len(k)), counts, decided)
+        about = About(
+            e.label, np.array(e.checkpoints), np.array(answer.eps), answer.confidence,
+            Bracket.of(0.0, 0.0, "made up"), PROVED, None,
+        )  # fmt: skip
+        rows = [list(row) for row in stratified_estimates(about, sampled)]
+        found = e.exceedance.model_copy(update={"estimates": rows})
+        done.append(
+            e.model_copy(
+                update={
+                    "exceedance": found,
+                    "runs": int(runs.sum()),
+                    "band": _banded(e, rows),
+                    "design": DesignAnswer(
+                        name=name,
+                        note="made up",
+                        strata=[
+                            _stratum(i, weights[i], int(runs[i]), failing[i, :, -1], decided[i])
+                            for i in k
+                        ],
+                    ),
+                }
+            )
+        )
+    return answer.model_copy(update={"experiments": [*done, *answer.experiments[alone:]]})
+
+
+def _stratum(
+    k: int, weight: float, runs: int, failures: np.ndarray, decided: np.ndarray
+) -> StratumAnswer:
+    lower, upper = clopper_pearson(failures, runs, 0.95)
+    return StratumAnswer(
+        text=f"{k} of {NEURONS} neurons inactive",
+        probability=float(weight),
+        error=0.0,
+        least=k,
+        most=k,
+        width=NEURONS - k,
+        runs=runs,
+        families=0,
+        decided=decided.tolist(),
+        failures=failures.tolist(),
+        undecided=[0] * len(failures),
+        estimate=[x / runs if runs else None for x in failures.tolist()],
+        lower=lower.tolist(),
+        upper=upper.tolist(),
+        doubts=[""] * len(failures),
+    )
+
+
+def _banded(e: ExperimentAnswer, rows: list[list[Any]]) -> BandAnswer:
+    """Return a band with the limits of the nearest of the study's thresholds."""
+    asked = np.array([row[0].eps for row in rows])
+    at = np.clip(np.searchsorted(asked, e.band.eps, side="right") - 1, 0, len(rows) - 1)
+    names = ("estimate", "estimate_upper", "lower", "upper", "provable", "unresolved")
+    return e.band.model_copy(
+        update={n: [[getattr(one, n) for one in rows[i]] for i in at] for n in names}
+    )

@@ -13,27 +13,36 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
+from scipy import stats
 
 from jaxsim.evidence import PROVED
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.data import EvidenceAnswer
+from jaxsim.questions.design import DesignAnswer
 from jaxsim.questions.distribution import DistributionAnswer
-from jaxsim.report.plots import FIGURES, draw_all
+from jaxsim.report.plots import FIGURES, FURTHER, draw_all
 from jaxsim.report.plots.labels import MOST, clean, short_names
+from jaxsim.report.plots.parts import axis_bottom, logarithmic, resolved_end
+from jaxsim.report.plots.strata import strata
 from jaxsim.report.plots.style import BOUND, save, styled
 from jaxsim.report.table import notes
 from jaxsim.report.text import MOST_DRAWN
 from tests.report.answers import (
     ALIKE,
     HOSTILE,
+    INACTIVE,
+    NEURONS,
+    PROVED_FROM,
     WEAK,
     nothing_known,
     small_answer,
     with_bounds,
+    with_design,
     with_experiments,
     with_optimum,
     with_thresholds,
@@ -116,7 +125,11 @@ def test_no_text_is_cut_or_lies_on_another(answer, name):
     wordy = with_experiments(answer, labels).model_copy(
         update={"title": "A title that goes on " * 20 + "W" * 200}
     )
-    figure = drawn(name, wordy)
+    assert_texts_are_apart(drawn(name, wordy))
+
+
+def assert_texts_are_apart(figure):
+    """Check that no text around the panels is cut or lies on another one."""
     with styled():
         figure.canvas.draw()
         renderer = renderer_of(figure)
@@ -413,3 +426,127 @@ def test_bins_of_the_risk_make_no_levels_of_a_small_excess(answer):
     assert "levels at which polished runs end" not in note(figure)
     asked = known.model_copy(update={"eps": []})
     assert "dotted" not in note(drawn("risk_distribution", asked))
+
+
+@pytest.fixture(scope="module")
+def stratified(answer):
+    """The first experiment has a design; events are those of the risk above the optimum."""
+    return with_design(answer)
+
+
+def spans(panel, label):
+    """Return (least, greatest height) of the filled regions with a label."""
+    regions = labelled(panel, PolyCollection, label)
+    heights = [p.vertices[:, 1] for r in regions for p in r.get_paths() if len(p.vertices)]
+    return min(map(np.min, heights)), max(map(np.max, heights))
+
+
+def test_three_parts_of_a_probability_are_apart_against_n(stratified):
+    panels = drawn("exceedance_vs_n", stratified).axes
+    for panel, row in zip(panels, stratified.experiments[0].exceedance.estimates, strict=True):
+        assert panel.get_yscale() == "log"
+        assert panel.get_ylim()[0] == pytest.approx(row[0].provable / 10, rel=1e-2)
+        (proved,) = labelled(panel, Line2D, "_proved")
+        assert np.allclose(points(proved)[1], stats.binom.sf(PROVED_FROM - 1, NEURONS, INACTIVE))
+        low, middle = spans(panel, "_resolved")
+        seen, high = spans(panel, "_unresolved")
+        assert low == min(one.lower for one in row)
+        assert high == max(one.upper for one in row)
+        # Failures of sampled strata lie below what strata without any leave open.
+        assert middle < 0.1 * high
+        assert seen < middle
+        assert all(one.estimate < middle for one in row)
+        # More is unresolved than known: no points, and triangles at the upper ends.
+        assert all(one.open for one in row)
+        with_points = [x for x in panel.lines if x.get_marker() == "o" and len(x.get_xdata()) > 1]
+        assert np.isnan(points(with_points[0])[1]).all()
+        triangles = [x for x in panel.lines if x.get_marker() == "v"]
+        assert np.array_equal(points(triangles[0])[1], [one.upper for one in row])
+        (known,) = labelled(panel, Line2D, "_known")
+        assert np.array_equal(points(known)[1], [one.estimate for one in row])
+
+
+def test_three_parts_of_a_probability_are_apart_against_eps(stratified):
+    one = stratified.experiments[0]
+    panel = drawn("exceedance_vs_eps", stratified).axes[0]
+    assert panel.get_yscale() == "log"
+    (proved,) = labelled(panel, Line2D, "_proved")
+    assert set(points(proved)[1]) == {one.band.provable[0][-1]}
+    assert spans(panel, "_resolved")[1] < 0.1 * spans(panel, "_unresolved")[1]
+    assert not labelled(panel, PolyCollection, "_band")
+    asked = labelled(panel, Line2D, "_open")
+    assert [x.get_ydata()[0] for x in asked] == [r[-1].upper for r in one.exceedance.estimates]
+
+
+@pytest.mark.parametrize(
+    ("estimate", "upper", "unresolved", "end"),
+    [
+        (1e-9, 1e-4, 9.9e-5, 1e-6),
+        (1e-30, 1e-4, 1e-4, 1e-30),
+        (1e-30, 1e-4, 1e-4 * (1 - 1e-15), 1e-30),
+        (0.5, 0.6, 0.2, 0.5),
+        (0.1, 0.3, 0.0, 0.3),
+    ],
+)
+def test_rounding_resolves_nothing(estimate, upper, unresolved, end):
+    assert float(resolved_end(estimate, upper, unresolved)) == pytest.approx(end, rel=1e-6)
+
+
+def test_axes_are_logarithmic_where_probabilities_are_small_and_begin_at_1e_30(answer):
+    one = answer.experiments[0]
+
+    def with_last(design, **known):
+        rows = [
+            [*row[:-1], dataclasses.replace(row[-1], **known)] for row in one.exceedance.estimates
+        ]
+        found = one.exceedance.model_copy(update={"estimates": rows})
+        return [one.model_copy(update={"exceedance": found, "design": design})]
+
+    design = DesignAnswer(name="post-stratified", note="", strata=[])
+    assert not logarithmic(with_last(design, estimate=0.4, upper=0.5))
+    assert logarithmic(with_last(design, estimate=1e-5, upper=0.5))
+    assert not logarithmic(with_last(None, estimate=1e-5, upper=0.5))
+    assert logarithmic(with_last(None, estimate=0.0, upper=1.8e-4))
+    assert not logarithmic([one])
+    assert axis_bottom([0.0, 1e-200, 1.0]) == 1e-30
+    assert axis_bottom([0.0, 2e-29]) == pytest.approx(2e-30)
+
+
+def test_strata_show_weights_shares_and_where_the_probability_comes_from(stratified):
+    figure = strata(stratified)
+    assert figure is not None
+    one = stratified.experiments[0]
+    assert len(figure.axes) == len(stratified.eps)
+    for g, panel in enumerate(figure.axes):
+        assert panel.get_yscale() == "log"
+        bottom, top = panel.get_ylim()
+        (weight,) = labelled(panel, Line2D, "_weight")
+        expected = stats.binom.pmf(np.arange(NEURONS + 1), NEURONS, INACTIVE)
+        assert np.allclose(points(weight)[1], expected)
+        bars: dict[str, dict[float, float]] = {}
+        for container in panel.containers:
+            for bar in container.patches if isinstance(container, BarContainer) else ():
+                place = round(bar.get_x() + bar.get_width() / 2, 6)
+                top_of = bars.setdefault(str(container.get_label()), {})
+                top_of[place] = bar.get_y() + bar.get_height()
+        last = one.exceedance.estimates[g][-1]
+        assert sum(bars["_proved"].values()) == pytest.approx(last.provable, rel=1e-9)
+        assert sum(bars["_product"].values()) == pytest.approx(last.resolved, rel=1e-9)
+        assert set(bars["_proved"]) == {19, 20}
+        assert set(bars["_unresolved"]) >= {0, 1, 2, 3, 8}
+        # Nothing is known of strata without runs but their probability.
+        assert bars["_unresolved"][1] == pytest.approx(expected[1])
+        assert bars["_unresolved"][3] < 0.1 * expected[3]
+        said = [text.get_text().strip() for text in panel.texts]
+        assert said == [f"{k.runs:,}" if k.runs else "" for k in one.design.strata]
+        assert bottom <= expected.min()
+        assert top > 1
+    assert "8,000 runs" in note(figure)
+    assert strata(stratified.model_copy(update={"experiments": []})) is None
+
+
+@pytest.mark.parametrize("name", ["exceedance_vs_eps", "exceedance_vs_n", "strata"])
+def test_no_text_of_designs_is_cut_or_lies_on_another(answer, name):
+    figure = {**FIGURES, **FURTHER}[name](with_design(answer, "splitting", alone=2))
+    assert figure is not None
+    assert_texts_are_apart(figure)

@@ -1,4 +1,4 @@
-"""The plots of a study: P against eps, P against n, distribution of the risk, quantile fans."""
+"""The plots of a study: P against eps, P against n, strata, distribution of the risk, fans."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from jaxsim.report.plots.against_eps import against_eps, against_error_rate, aga
 from jaxsim.report.plots.against_n import against_n
 from jaxsim.report.plots.distribution import risk_distribution
 from jaxsim.report.plots.learning_curves import learning_curves
+from jaxsim.report.plots.strata import strata
 from jaxsim.report.plots.style import save
 from jaxsim.report.text import MOST_DRAWN
 
@@ -19,8 +20,12 @@ FIGURES = {
     "learning_curves": learning_curves,
 }
 """Name of the file -> function that draws it."""
-FURTHER = {"exceedance_vs_risk": against_risk, "exceedance_vs_error_rate": against_error_rate}
-"""The same, where several kinds of events are asked for."""
+FURTHER = {
+    "exceedance_vs_risk": against_risk,
+    "exceedance_vs_error_rate": against_error_rate,
+    "strata": strata,
+}
+"""The same, where several kinds of events are asked for, or where there is a design."""
 
 
 def draw_all(answer: Answer, directory: Path) -> list[Path]:

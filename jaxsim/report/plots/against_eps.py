@@ -13,6 +13,16 @@ from jaxsim.questions.events import ABOVE_OPTIMUM, ERROR_RATE_ABOVE, RISK_ABOVE
 from jaxsim.questions.exceedance import LowerBoundAnswer
 from jaxsim.report.plots import style
 from jaxsim.report.plots.bounds import bounds_note, shown_bounds
+from jaxsim.report.plots.parts import (
+    OPEN_NOTE,
+    axis_bottom,
+    draw_parts,
+    in_parts,
+    logarithmic,
+    parts_key,
+    resolved_end,
+    shown_values,
+)
 from jaxsim.report.plots.sheet import Sheet
 
 AXES = {
@@ -67,25 +77,28 @@ def _drawn(answer: Answer) -> Figure | None:
         for place, (panel, experiment) in enumerate(zip(sheet.axes, done, strict=True)):
             _others(panel, experiment, done, low, every)
             colour = style.COLOURS[place % len(style.COLOURS)]
-            panel.fill_between(
-                *band(experiment, low), color=colour, alpha=0.22, lw=0, label="_band"
-            )
+            if experiment.band.provable:
+                _parts(panel, experiment, low, colour)
+            else:
+                panel.fill_between(
+                    *band(experiment, low), color=colour, alpha=0.22, lw=0, label="_band"
+                )
             if _undecided(experiment):
                 x, least = curve(experiment, experiment.band.estimate, low)
                 most = curve(experiment, experiment.band.estimate_upper, low)[1]
                 panel.fill_between(
                     x, least, most, color=colour, alpha=0.4, lw=0, label="_undecided"
                 )
-            panel.plot(
-                *curve(experiment, experiment.band.estimate, low),
-                color=colour,
-                lw=1.6,
-                label="_estimate",
-            )
+            _estimate(panel, experiment, low, colour)
             _bounds(panel, experiment)
         sheet.name(style.with_steps(done))
         sheet.axes[0].set_xlim(low, high)
-        sheet.axes[0].set_ylim(-0.03, 1.03)
+        if logarithmic(done):
+            sheet.axes[0].set_yscale("log")
+            style.quiet(sheet.axes)
+            sheet.axes[0].set_ylim(_bottom(done, low, high), 2)
+        else:
+            sheet.axes[0].set_ylim(-0.03, 1.03)
         what = "ε" if done[0].band.event == ABOVE_OPTIMUM else "thresholds"
         note = [
             f"band: {100 * answer.confidence:.12g}\u00a0% confidence for all {what} and n together"
@@ -99,8 +112,13 @@ def _drawn(answer: Answer) -> Figure | None:
                 note.append("grey: range of all experiments")
             elif len(done) <= FEW:
                 note.append("grey: the other experiments")
+        if in_parts(done):
+            note.append("bars: the study's thresholds, each with its own interval")
+            if any(row[-1].open for e in done for row in e.exceedance.estimates):
+                note.append(OPEN_NOTE)
         what = f"failure probability {style.after(done)}"
-        figure = style.dress(sheet, answer, what, note, *AXES[done[0].band.event])
+        axes, key = AXES[done[0].band.event], parts_key() if in_parts(done) else ([], [])
+        figure = style.dress(sheet, answer, what, note, *axes, *key)
     return figure
 
 
@@ -125,6 +143,60 @@ def band(one: ExperimentAnswer, low: float) -> tuple[np.ndarray, np.ndarray, np.
     """
     eps = np.repeat(_grid(one, low), 2)[1:-1]
     return eps, np.repeat(_last(one.band.lower)[1:], 2), np.repeat(_last(one.band.upper)[:-1], 2)
+
+
+def _estimate(panel: Axes, one: ExperimentAnswer, low: float, colour: str) -> None:
+    """Draw the estimate: a thin line where more is unresolved than known."""
+    x, y = curve(one, one.band.estimate, low)
+    if one.band.unresolved:
+        left = curve(one, one.band.unresolved, low)[1]
+        if (left > y).any():
+            panel.plot(x, y, color=colour, lw=0.6, label="_known")
+            y = np.where(left > y, np.nan, y)
+    panel.plot(x, y, color=colour, lw=1.6, label="_estimate")
+
+
+def _parts(panel: Axes, one: ExperimentAnswer, low: float, colour: str) -> None:
+    """Draw the band in its parts, and the study's own thresholds with their intervals."""
+    eps, lower, upper = band(one, low)
+    high = resolved_end(*(_last(v) for v in (one.band.estimate_upper, one.band.upper)),
+                        _last(one.band.unresolved))  # fmt: skip
+    proved = _last(one.band.provable)
+    draw_parts(
+        panel, eps, provable=np.repeat(proved[:-1], 2), lower=lower,
+        resolved=np.repeat(high[:-1], 2), upper=upper, colour=colour,
+    )  # fmt: skip
+    for estimate in (row[-1] for row in one.exceedance.estimates):
+        if estimate.event != one.band.event or estimate.eps <= 0:
+            continue
+        middle = estimate.estimate
+        top = resolved_end(estimate.estimate_upper, estimate.upper, estimate.unresolved)
+        ends = [[middle - estimate.lower], [float(top) - middle]]
+        drawn = panel.errorbar(
+            [estimate.eps], [middle], np.maximum(ends, 0.0), fmt="none" if estimate.open else "o",
+            color=colour, mfc="white", ms=3.4, lw=0.8, zorder=4,
+        )  # fmt: skip
+        drawn.set_label("_asked")
+        if estimate.open:
+            panel.plot(
+                estimate.eps, estimate.upper, "v", color=colour, mfc="white", ms=4, label="_open"
+            )
+
+
+def _bottom(done: Sequence[ExperimentAnswer], low: float, high: float) -> float:
+    """Return the lower end of a logarithmic axis."""
+    values = [
+        value
+        for e in done
+        for row in e.exceedance.estimates
+        if row[-1].event == e.band.event
+        for value in shown_values(row[-1])
+    ]
+    for e in done:
+        eps = np.asarray(e.band.eps)
+        inside = (eps >= low) & (eps <= high)
+        values += _last(e.band.estimate)[inside].tolist()
+    return axis_bottom(values)
 
 
 def _grid(one: ExperimentAnswer, low: float) -> np.ndarray:

@@ -13,9 +13,18 @@ from jaxsim.estimation import Estimate
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.report.plots import style
-from jaxsim.report.plots.bounds import bounds_note, shown_bounds
+from jaxsim.report.plots.bounds import bounds_note, is_shown, shown_bounds
+from jaxsim.report.plots.parts import (
+    OPEN_NOTE,
+    axis_bottom,
+    draw_parts,
+    in_parts,
+    logarithmic,
+    parts_key,
+    resolved_end,
+    shown_values,
+)
 from jaxsim.report.plots.sheet import Sheet
-from jaxsim.report.sentences import NOTEWORTHY
 from jaxsim.report.text import counted, number
 
 RARE = 0.05
@@ -26,7 +35,7 @@ def against_n(answer: Answer) -> Figure | None:
     """Draw P against n, one panel per event of the study, with pointwise intervals.
 
     Lines are failures / runs; undecided runs are a darker band above, up to
-    (failures + undecided) / runs.
+    (failures + undecided) / runs. A probability in three parts has each of them drawn apart.
     """
     done = answer.finished
     if not done:
@@ -34,13 +43,12 @@ def against_n(answer: Answer) -> Figure | None:
     with style.styled():
         size = (6.4, 3.6) if len(answer.asked) == 1 else (3.1, 2.7)
         sheet = Sheet(len(answer.asked), *size)
-        rare = _top(done) < RARE
+        rare = _top(done) < RARE or logarithmic(done)
         style.step_axis(sheet.axes[0], max((e.checkpoints for e in done), key=lambda c: c[-1]))
         if rare:
-            bottom = min(r[-1].upper for e in done for r in e.exceedance.estimates) / 10
             sheet.axes[0].set_yscale("log")
             style.quiet(sheet.axes)
-            sheet.axes[0].set_ylim(bottom, 1)
+            sheet.axes[0].set_ylim(_bottom(done), 2 if in_parts(done) else 1)
         else:
             sheet.axes[0].set_ylim(-0.03, 1.03)
         for g, panel in enumerate(sheet.axes):
@@ -49,6 +57,7 @@ def against_n(answer: Answer) -> Figure | None:
             _bounds(panel, done, g)
         sheet.name([_named(event) for event in answer.asked], mathematics=True)
         handles = [Line2D([], [], lw=1.3, ms=3.2, **style.look(k)) for k in range(len(done))]
+        key = parts_key() if in_parts(done) else ([], [])
         figure = style.dress(
             sheet,
             answer,
@@ -56,8 +65,8 @@ def against_n(answer: Answer) -> Figure | None:
             _note(answer, done, rare),
             style.STEPS,
             _probability(answer),
-            handles,
-            style.names(done),
+            [*handles, *key[0]],
+            [*style.names(done), *key[1]],
         )
     return figure
 
@@ -94,15 +103,34 @@ def _course(panel: Axes, one: ExperimentAnswer, g: int, place: int, rare: bool) 
         panel.errorbar(
             n, least, [np.subtract(least, lower), np.subtract(upper, least)], color=colour, lw=0.8
         )
-    panel.fill_between(n, lower, upper, color=colour, alpha=0.13, lw=0)
+    if one.design is None:
+        panel.fill_between(n, lower, upper, color=colour, alpha=0.13, lw=0)
+    else:
+        high = resolved_end(most, upper, [e.unresolved for e in row])
+        proved = [e.provable for e in row]
+        draw_parts(
+            panel, n, provable=proved, lower=lower, resolved=high, upper=upper, colour=colour
+        )
     if any(e.undecided for e in row):
         panel.fill_between(n, least, most, color=colour, alpha=0.2, lw=0, label="_undecided")
         panel.plot(n, most, color=colour, ls=kind["linestyle"], lw=0.6)
-    panel.plot(n, least, lw=1.3, ms=3.2, **kind)
+    # Where more is unresolved than known the estimate is no answer: a thin line, without points.
+    answered = [np.nan if e.open else e.estimate for e in row]
+    if any(e.open for e in row):
+        panel.plot(n, least, color=colour, lw=0.6, label="_known")
+    panel.plot(n, answered, lw=1.3, ms=3.2, **kind)
     if rare:
-        none = [(e.step, e.upper) for e in row if not e.failures]
+        none = [(e.step, e.upper) for e in row if e.open or not (e.failures or e.estimate)]
         if none:
             panel.plot(*zip(*none, strict=True), "v", color=colour, mfc="white", ms=4)
+
+
+def _bottom(done: Sequence[ExperimentAnswer]) -> float:
+    """Return the lower end of a logarithmic axis."""
+    rows = [row for e in done for row in e.exceedance.estimates]
+    if not in_parts(done):
+        return min(row[-1].upper for row in rows) / 10
+    return axis_bottom(value for row in rows for one in row for value in shown_values(one))
 
 
 def _bounds(panel: Axes, done: Sequence[ExperimentAnswer], g: int) -> None:
@@ -110,7 +138,7 @@ def _bounds(panel: Axes, done: Sequence[ExperimentAnswer], g: int) -> None:
     bounds = [e.exceedance.lower_bounds[g] for e in done]
     alike = all(b == bounds[0] for b in bounds)
     for place, bound in enumerate(bounds[:1] if alike else bounds):
-        if bound.value < NOTEWORTHY:
+        if not any(is_shown(e, g) for e in (done if alike else done[place : place + 1])):
             continue
         colour = style.BOUND if alike else style.look(place)["color"]
         dashes = (0, (4, 3)) if bound.evidence.proved else (0, (1, 2))
@@ -129,5 +157,7 @@ def _note(answer: Answer, done: Sequence[ExperimentAnswer], rare: bool) -> list[
         )
     if rare and any(not one.failures for row in rows for one in row):
         note.append("open triangles: no run fails, upper end of the interval")
+    elif rare and any(one.open for row in rows for one in row):
+        note.append(OPEN_NOTE)
     bounds = [b for e in done for b in shown_bounds(e)]
     return note + bounds_note(bounds, "dashed", "dotted")

@@ -6,12 +6,20 @@ from collections.abc import Iterable, Sequence
 
 from jaxsim.questions.answer import ExperimentAnswer
 from jaxsim.questions.exceedance import LowerBoundAnswer
-from jaxsim.report.sentences import NOTEWORTHY
+from jaxsim.report.plots.parts import logarithmic
+from jaxsim.report.sentences import NOTEWORTHY, noteworthy
 
 
 def shown_bounds(e: ExperimentAnswer) -> list[LowerBoundAnswer]:
     """Return the bounds of an experiment that are worth drawing."""
-    return [b for b in e.exceedance.lower_bounds if b.value >= NOTEWORTHY]
+    return [b for g, b in enumerate(e.exceedance.lower_bounds) if is_shown(e, g)]
+
+
+def is_shown(e: ExperimentAnswer, g: int) -> bool:
+    """Return whether the bound for an event is worth drawing: not twice, as the proved part."""
+    bound, proved = e.exceedance.lower_bounds[g].value, e.exceedance.estimates[g][-1].provable
+    least = noteworthy(e) if logarithmic([e]) else NOTEWORTHY
+    return bound >= least and not 0 < (1 - 1e-3) * bound <= proved
 
 
 def bounds_note(bounds: Iterable[LowerBoundAnswer], proved: str, unproved: str) -> list[str]:

@@ -32,6 +32,9 @@ OTHERS = "#c8c8c8"
 BOUND = "#7a3b00"
 OPEN = "#e4e4e4"
 LEVEL = "#7a3b00"
+AXIS = "#555555"
+PROVED: Any = (0, (1, 1))
+"""Line of what needs no run."""
 
 PROBABILITY = r"$P(\,L(\Theta_n) > \inf_\theta L + \varepsilon\,)$"
 EXCESS = r"$L(\Theta_n) - \inf_\theta L$"
@@ -47,7 +50,7 @@ SETTINGS: Any = {
     "ytick.labelsize": 8.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
+    "axes.edgecolor": AXIS,
     "axes.grid": True,
     "grid.color": "#ececec",
     "grid.linewidth": 0.6,
