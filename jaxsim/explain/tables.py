@@ -33,6 +33,7 @@ from jaxsim.problem.input_laws import INPUT_LAWS
 from jaxsim.problem.losses import LOSSES
 from jaxsim.problem.noise import NOISES
 from jaxsim.questions.answer import Answer
+from jaxsim.questions.design import StratumAnswer
 from jaxsim.questions.pairs import ComparisonAnswer
 from jaxsim.results.frame import COLUMNS
 from jaxsim.results.schema import STORED
@@ -122,6 +123,39 @@ def estimate_columns() -> dict[str, str]:
         "failing_falling": "failing runs whose risk fell at each of the last checkpoints.",
         "failing_descends": "failing runs that noise-free descent leads to or below inf L + eps.",
         "failing_undecided": "failing runs of which no more is known.",
+    }
+
+
+def strata_columns() -> dict[str, str]:
+    """Return the columns of strata.csv."""
+    of = attributes(StratumAnswer)
+    return {
+        "experiment": "label.",
+        **AXES,
+        "design": '"strata", "splitting" or "post-stratified".',
+        "stratum": "its place in the design, from 0.",
+        "text": of["text"],
+        "event": "kind of the event.",
+        "eps": "threshold of the event.",
+        "step": "the last checkpoint.",
+        "inactive_least": of["least"],
+        "inactive_most": of["most"],
+        "width": of["width"],
+        "probability": "of the stratum.",
+        "probability_error": of["error"],
+        "runs": of["runs"],
+        "families": of["families"],
+        "decided": "whether all of its runs fail by proof.",
+        "failures": "runs that certainly fail.",
+        "undecided": "runs of which it is not known.",
+        "estimate": (
+            "of the failure probability in the stratum: 1 by proof, or from its runs, or from "
+            "families if it has any; empty where there are none, or where they leave it open."
+        ),
+        "lower": "lower end of the exact interval of that from its runs, for itself.",
+        "upper": "upper end.",
+        "product": "probability times estimate: what the stratum adds.",
+        "doubts": "why the estimate of families is not one; empty where it is.",
     }
 
 
@@ -308,6 +342,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "shards": lambda: _columns(shard_columns()),
     "rows": lambda: _columns(row_columns()),
     "estimates": lambda: _columns(estimate_columns()),
+    "strata": lambda: _columns(strata_columns()),
     "quantiles": lambda: _columns(quantile_columns()),
     "comparisons": lambda: _columns(comparison_columns()),
     "answer": answer_keys,

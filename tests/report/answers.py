@@ -213,7 +213,9 @@ def with_design(answer: Answer, name: str = "strata", alone: int = 1) -> Answer:
                         name=name,
                         note="made up",
                         strata=[
-                            _stratum(i, weights[i], int(runs[i]), failing[i, :, -1], decided[i])
+                            _stratum(
+                                int(i), weights[i], int(runs[i]), failing[i, :, -1], decided[i]
+                            )
                             for i in k
                         ],
                     ),

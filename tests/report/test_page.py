@@ -17,8 +17,10 @@ from jaxsim.report.write import write_report, write_views
 from tests.report.answers import (
     ALIKE,
     HOSTILE,
+    NEURONS,
     nothing_known,
     small_answer,
+    with_design,
     with_experiments,
     with_optimum,
 )
@@ -231,3 +233,25 @@ def test_whole_reports_of_odd_answers(answer, tmp_path, shape):
     tree = Tree((tmp_path / "report.html").read_text(encoding="utf-8"))
     shown = ["".join(text) for _, a, text in tree.cells if a.get("scope") == "rowgroup"]
     assert shown == [e.label for e in odd.experiments]
+
+
+def test_a_design_has_a_table_of_strata_and_three_parts_for_each_probability(answer, tmp_path):
+    chosen = with_design(answer)
+    page = page_of(chosen, tmp_path)
+    first = page[page.index("<table>") : page.index("</table>")]
+    columns = first.split("</thead>")[0].count("<th ")
+    for part in ("proved", "resolved", "unresolved"):
+        assert first.count(f'<th scope="col">{part}</th>') == 1
+    for group in re.findall(r"<tbody.*?</tbody>", first, re.DOTALL):
+        assert len(re.findall(r"<t[dh][ >]", group.split("</tr>")[0])) == columns
+    strata = page[page.index("Strata of the initializations") : page.index("How to read this")]
+    assert strata.count("<details") == len(answer.eps)
+    one = strata.split("</details>")[0]
+    assert "sgd, eps = 0.001" in one
+    rows = re.findall(r"<tr><td.*?</tr>", one, re.DOTALL)
+    assert len(rows) == NEURONS + 1
+    assert {len(re.findall(r"<td[ >]", row)) for row in rows} == {one.count("<th ")}
+    assert "fails by proof" in rows[-1]
+    assert "not sampled" in rows[0]
+    assert ">800<" in rows[18]
+    assert "Strata of the initializations" not in page_of(answer, tmp_path)

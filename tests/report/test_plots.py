@@ -437,7 +437,7 @@ def stratified(answer):
 def spans(panel, label):
     """Return (least, greatest height) of the filled regions with a label."""
     regions = labelled(panel, PolyCollection, label)
-    heights = [p.vertices[:, 1] for r in regions for p in r.get_paths() if len(p.vertices)]
+    heights = [np.asarray(p.vertices)[:, 1] for r in regions for p in r.get_paths()]
     return min(map(np.min, heights)), max(map(np.max, heights))
 
 
@@ -458,8 +458,10 @@ def test_three_parts_of_a_probability_are_apart_against_n(stratified):
         assert all(one.estimate < middle for one in row)
         # More is unresolved than known: no points, and triangles at the upper ends.
         assert all(one.open for one in row)
-        with_points = [x for x in panel.lines if x.get_marker() == "o" and len(x.get_xdata()) > 1]
-        assert np.isnan(points(with_points[0])[1]).all()
+        with_points = [
+            x for x in panel.lines if x.get_marker() == "o" and np.size(x.get_xdata()) > 1
+        ]
+        assert np.isnan(points(circles[0])[1]).all()
         triangles = [x for x in panel.lines if x.get_marker() == "v"]
         assert np.array_equal(points(triangles[0])[1], [one.upper for one in row])
         (known,) = labelled(panel, Line2D, "_known")
@@ -475,7 +477,7 @@ def test_three_parts_of_a_probability_are_apart_against_eps(stratified):
     assert spans(panel, "_resolved")[1] < 0.1 * spans(panel, "_unresolved")[1]
     assert not labelled(panel, PolyCollection, "_band")
     asked = labelled(panel, Line2D, "_open")
-    assert [x.get_ydata()[0] for x in asked] == [r[-1].upper for r in one.exceedance.estimates]
+    assert [points(x)[1][0] for x in asked] == [r[-1].upper for r in one.exceedance.estimates]
 
 
 @pytest.mark.parametrize(

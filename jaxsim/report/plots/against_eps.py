@@ -159,8 +159,9 @@ def _estimate(panel: Axes, one: ExperimentAnswer, low: float, colour: str) -> No
 def _parts(panel: Axes, one: ExperimentAnswer, low: float, colour: str) -> None:
     """Draw the band in its parts, and the study's own thresholds with their intervals."""
     eps, lower, upper = band(one, low)
-    high = resolved_end(*(_last(v) for v in (one.band.estimate_upper, one.band.upper)),
-                        _last(one.band.unresolved))  # fmt: skip
+    ends = one.band.estimate_upper, one.band.upper, one.band.unresolved
+    most, top, left = (_last(v) for v in ends)
+    high = resolved_end(most, top, left)
     proved = _last(one.band.provable)
     draw_parts(
         panel, eps, provable=np.repeat(proved[:-1], 2), lower=lower,

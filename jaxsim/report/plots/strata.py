@@ -6,6 +6,7 @@ P(F) = sum_k pi_k f_k
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -93,7 +94,7 @@ def _note(answer: Answer, panels: int) -> list[str]:
 
 def _key(designs: Sequence[DesignAnswer]) -> tuple[list[Artist], list[str]]:
     """Return handles and names of the legend."""
-    bar = {"lw": 0}
+    bar: Any = {"lw": 0}
     handles: list[Artist] = [
         Line2D([], [], color=WEIGHT, marker="s", ms=3, lw=0.8),
         Line2D([], [], color=SHARE, marker="o", mfc="white", ms=4, lw=0.8),
@@ -138,7 +139,7 @@ def _panel(panel: Axes, design: DesignAnswer, g: int, bottom: float, top: float)
 def _bar(panel: Axes, place: float, stratum: StratumAnswer, g: int, bottom: float) -> None:
     """Draw what a stratum adds to the probability, in its parts."""
 
-    def bar(low: float, high: float, label: str, **look: object) -> None:
+    def bar(low: float, high: float, label: str, **look: Any) -> None:
         if high > max(low, bottom):
             panel.bar(
                 place, high - max(low, bottom), 0.72, max(low, bottom), lw=0, label=label, **look
