@@ -458,9 +458,7 @@ def test_three_parts_of_a_probability_are_apart_against_n(stratified):
         assert all(one.estimate < middle for one in row)
         # More is unresolved than known: no points, and triangles at the upper ends.
         assert all(one.open for one in row)
-        with_points = [
-            x for x in panel.lines if x.get_marker() == "o" and np.size(x.get_xdata()) > 1
-        ]
+        circles = [x for x in panel.lines if x.get_marker() == "o"]
         assert np.isnan(points(circles[0])[1]).all()
         triangles = [x for x in panel.lines if x.get_marker() == "v"]
         assert np.array_equal(points(triangles[0])[1], [one.upper for one in row])
