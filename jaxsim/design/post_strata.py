@@ -31,12 +31,17 @@ WIDEST = 0.01
 """Relative distance of the bounds of p up to which it is known."""
 
 
-def post_stratified(experiment: Experiment, runs: int) -> Design:
+def post_stratified(
+    experiment: Experiment, runs: int | None = None, kinds: np.ndarray | None = None
+) -> Design:
     """Return strata for the runs of an experiment by their inactive neurons at initialization.
 
     Args:
         experiment: of the plain design.
-        runs: of the plan; strata are as fine as these allow, whatever the runs show.
+        runs: of the plan; strata are as fine as these allow, whatever the runs show. None for a
+            stratum for each number of neurons.
+        kinds: what is known of 0, ..., N inactive neurons without any run, a row for each [N + 1,
+            ...]; numbers with different rows share no stratum.
 
     Raises:
         InputError: where the law of the number of inactive neurons is not known, with the reason.
@@ -49,7 +54,8 @@ def post_stratified(experiment: Experiment, runs: int) -> Design:
     middle = stats.binom.pmf(k, neurons, (low + high) / 2)
     wrong = np.abs(np.stack(ends) - middle).max(0) + 1e-12 * middle
     strata = []
-    for number, (least, most) in enumerate(grouped(middle, EXPECTED / max(runs, 1))):
+    share = 0.0 if runs is None else EXPECTED / max(runs, 1)
+    for number, (least, most) in enumerate(grouped(middle, share, kinds)):
         inside = slice(least, most + 1)
         strata.append(
             Stratum(
@@ -66,25 +72,38 @@ def post_stratified(experiment: Experiment, runs: int) -> Design:
     return Design(NAME, tuple(strata), note + "initialization")
 
 
-def grouped(pmf: np.ndarray, least: float) -> list[tuple[int, int]]:
+def grouped(
+    pmf: np.ndarray, least: float, kinds: np.ndarray | None = None
+) -> list[tuple[int, int]]:
     """Return (first, last) of groups of neighbouring numbers, each of at least some probability.
 
-    Groups begin at the greatest number, whose runs fail most; what is left at 0 joins the last one.
+    Groups begin at the greatest number, whose runs fail most; what is left at the end of a kind
+    joins its last group.
+
+    Args:
+        pmf: of the numbers, [N + 1].
+        least: probability of a group, unless its kind has less.
+        kinds: of the numbers, [N + 1, ...]; None for one kind.
 
     Example:
         >>> grouped(np.array([0.1, 0.3, 0.4, 0.15, 0.05]), 0.12)
         [(0, 1), (2, 2), (3, 4)]
+        >>> grouped(np.array([0.1, 0.3, 0.4, 0.15, 0.05]), 0.12, np.array([0, 0, 0, 0, 1]))
+        [(0, 1), (2, 2), (3, 3), (4, 4)]
     """
     groups: list[tuple[int, int]] = []
-    last, mass = len(pmf) - 1, 0.0
+    last, mass, fresh = len(pmf) - 1, 0.0, True
     for k in range(len(pmf) - 1, -1, -1):
         mass += float(pmf[k])
-        if mass >= least:
+        ends = k == 0 or (kinds is not None and bool(np.any(kinds[k] != kinds[k - 1])))
+        if mass >= least or (ends and fresh):
             groups.append((k, last))
+            last, mass, fresh = k - 1, 0.0, False
+        elif ends:
+            groups[-1] = k, groups[-1][1]
             last, mass = k - 1, 0.0
-    if last >= 0 and groups:
-        groups[-1] = 0, groups[-1][1]
-    return groups[::-1] or [(0, len(pmf) - 1)]
+        fresh = fresh or ends
+    return groups[::-1]
 
 
 def sorted_into(design: Design, records: Records) -> Iterator[tuple[Stratum, Records]]:

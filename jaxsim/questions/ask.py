@@ -16,7 +16,7 @@ import numpy as np
 from jaxsim import runtime
 from jaxsim.arguments import text, texts
 from jaxsim.design.post_strata import NAME as POST_STRATIFIED
-from jaxsim.design.post_strata import check_plain, post_stratified, sorted_into
+from jaxsim.design.post_strata import check_plain, sorted_into
 from jaxsim.design.stratum import Stratum
 from jaxsim.errors import InputError
 from jaxsim.estimation import Estimate, interval_of
@@ -38,6 +38,7 @@ from jaxsim.questions.liminf import liminf
 from jaxsim.questions.optimum import Optimum, optima, risk_rules
 from jaxsim.questions.pairs import compare_pairs
 from jaxsim.questions.permanent import PermanentFailures
+from jaxsim.questions.post_strata import with_post_strata
 from jaxsim.questions.quantities import not_recorded
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
@@ -185,7 +186,6 @@ def _subjects(
     designs = {e.id: results.design(e) for e in results.experiments}
     if post_stratify:
         check_plain(list(designs.values()))
-        designs = {e.id: post_stratified(e, results.runs_planned(e)) for e in results.experiments}
     rules = risk_rules(results.experiments)
     known = optima(results, rules)
     files = PolishedFiles(results.store.directory)
@@ -205,6 +205,8 @@ def _subjects(
         )
         for e in results.experiments
     ]
+    if post_stratify:
+        subjects = [with_post_strata(s, results.runs_planned(s.experiment)) for s in subjects]
     return subjects, known
 
 

@@ -237,16 +237,21 @@ def _permanent(done: list[ExperimentAnswer], event: Event) -> list[str]:
         return []
 
     def share(e: ExperimentAnswer) -> str:
-        counts = f"{e.permanent.count[0]:,} of {e.runs:,}"
-        if not e.permanent.probability:
-            return counts
-        return f"with an estimated probability of {e.permanent.probability[0]:.3g}, {counts}"
+        return f"{e.permanent.count[0]:,} of {e.runs:,}"
+
+    def weighted(e: ExperimentAnswer) -> str:
+        of = e.permanent.probability
+        return f"estimated probability {of[0]:.3g}" if of else ""
+
+    def named(e: ExperimentAnswer) -> str:
+        return f"({', '.join(text for text in (e.label, weighted(e)) if text)})"
 
     counts = f"{share(most)} run{'s' if most.runs != 1 else ''}"
-    if len({(e.permanent.count[0], e.runs) for e in done}) == 1:
+    if len({(e.permanent.count[0], e.runs, *e.permanent.probability[:1]) for e in done}) == 1:
         counts += " of every experiment" if len(done) > 1 else ""
+        counts += f" ({weighted(most)})" if weighted(most) else ""
     else:
-        counts = f"{share(least)} ({least.label}) to {counts} ({most.label})"
+        counts = f"{share(least)} {named(least)} to {counts} {named(most)}"
     evidence = [e.permanent.evidence[0] for e in done if e.permanent.count[0]]
     clauses = dict.fromkeys(part.clause for part in evidence if part.clause)
     reserved = f" ({'; '.join(clauses)})" if clauses else ""

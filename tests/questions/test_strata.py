@@ -239,7 +239,8 @@ def test_plain_runs_are_sorted_into_strata_whose_law_is_known(tmp_path):
     e = analyse(results, 0.05, interval="mover", post_stratify=True).experiments[0]
     records = concatenate(list(results.chunks(experiment)))
     assert e.design is not None
-    # P(K = 3) = 1/64 is an expectation of 6 runs: too few, so that 2 and 3 go together.
+    # P(K = 3) = 1/64 is an expectation of 6 runs: too few, so that 2 and 3 go together, which
+    # fail by proof both.
     assert [(s.least, s.most) for s in e.design.strata] == [(0, 0), (1, 1), (2, 3)]
     weights = np.array([27, 27, 10]) / 64
     group = np.minimum(records.inactive[:, 0, 0], 2)
@@ -406,3 +407,13 @@ def test_runs_that_have_strata_get_no_others(made):
 def test_a_study_without_post_stratification_does_not_mention_it():
     assert "post_stratify" not in study().spec.model_dump()
     assert study(post_stratify=True).spec.model_dump()["post_stratify"] is True
+
+
+def test_numbers_of_neurons_that_fail_by_proof_are_a_stratum_of_their_own(tmp_path):
+    """Though few runs are expected in it: at eps = 0.08 only three of three neurons do."""
+    results = made_up(study(replicates=400), tmp_path)
+    e = analyse(results, [0.05, 0.08], post_stratify=True).experiments[0]
+    assert e.design is not None
+    assert [(s.least, s.most) for s in e.design.strata] == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert [s.decided for s in e.design.strata[2:]] == [[True, False], [True, True]]
+    assert e.exceedance.estimates[1][-1].provable == pytest.approx(1 / 64, rel=1e-5)
