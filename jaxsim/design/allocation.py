@@ -14,6 +14,8 @@ upper limits, about 3.7 pi_k / n_k, add up to least for n_k ~ sqrt(pi_k / c_k).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 ENOUGH = 5
@@ -177,22 +179,80 @@ def relative_error(weights: np.ndarray, frequencies: np.ndarray, runs: np.ndarra
     return float(np.sqrt((variance / np.maximum(runs, 1)).sum())) / p
 
 
-def trainings_needed(weights: np.ndarray, frequencies: np.ndarray, relative: float) -> float:
-    """Return the trainings for a coefficient of variation, allocated as Neyman would.
+def trainings_needed(
+    weights: np.ndarray,
+    frequencies: np.ndarray,
+    relative: float | None = None,
+    half_width: float | None = None,
+    quantile: float = 1.96,
+) -> float:
+    """Return the trainings for a precision, allocated as Neyman would.
 
     Args:
         weights: pi_k, [S]; one stratum of weight 1 is the plain design.
         frequencies: f_k, [S].
-        relative: the coefficient of variation.
+        relative: the coefficient of variation; or
+        half_width: of an approximate interval.
+        quantile: half width in standard deviations.
 
-    Example: 1e12 plain trainings for 10 % at 1e-10, one of 10,000 if one stratum holds it
+    Example: 1e12 plain trainings for 10 % at 1e-10, but 9,900 if one stratum holds it
         >>> round(trainings_needed(np.array([1.0]), np.array([1e-10]), 0.1) / 1e12, 6)
         1.0
         >>> round(trainings_needed(np.array([1.0, 1e-8]), np.array([0.0, 0.01]), 0.1))
         9900
+        >>> round(trainings_needed(np.array([1.0]), np.array([0.5]), half_width=0.01))
+        9604
     """
     p = float(weights @ frequencies)
-    if p == 0:
+    spread = float((weights * np.sqrt(frequencies * (1 - frequencies))).sum())
+    if half_width is not None:
+        return (quantile * spread / half_width) ** 2
+    if p == 0 or relative is None:
         return float("inf")
-    spread = (weights * np.sqrt(frequencies * (1 - frequencies))).sum()
-    return float(spread / p / relative) ** 2
+    return (spread / p / relative) ** 2
+
+
+class Cost(NamedTuple):
+    """What a precision takes, as a pilot predicts it.
+
+    Attributes:
+        probability: of the event, planned.
+        plain: trainings of the plain design.
+        strata: trainings of the stratified one, in whole networks' worth of work.
+    """
+
+    probability: float
+    plain: float
+    strata: float
+
+
+def predicted_costs(
+    weights: np.ndarray,
+    cost: np.ndarray,
+    failures: np.ndarray,
+    runs: np.ndarray,
+    decided: np.ndarray,
+    *,
+    relative: float | None = None,
+    half_width: float | None = None,
+) -> list[Cost]:
+    """Return what a precision takes for every event; infinite for one that was never seen.
+
+    The arguments are those of `allocate` and `trainings_needed`; `cost` in units of a training of
+    the whole network.
+    """
+    planned = planned_frequencies(failures, runs, decided)
+    costs = []
+    for f in planned.T:
+        p = float(weights @ f)
+        if p == 0:
+            costs.append(Cost(0.0, float("inf"), float("inf")))
+            continue
+        plain = trainings_needed(np.ones(1), np.array([p]), relative, half_width)
+        # Neyman's n_k ~ pi_k sigma_k / sqrt(c_k), and their work sum_k n_k c_k.
+        spread = weights * np.sqrt(f * (1 - f))
+        total, dear = float(spread.sum()), float((spread * np.sqrt(cost)).sum())
+        trainings = trainings_needed(weights, f, relative, half_width)
+        strata = trainings * (dear / total) ** 2 if total else 0.0
+        costs.append(Cost(p, plain, strata))
+    return costs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from jaxsim.errors import InputError
-from jaxsim.network.network import Layer
 from jaxsim.problem.support import Everything
 from jaxsim.theory.inactive import event_probability
 from jaxsim.theory.simulated import independent_neurons
@@ -12,8 +11,8 @@ from jaxsim.training.experiment import Experiment
 LEAST_ACCEPTANCE = 1e-3
 """Rejection with fewer draws that fit would take thousands of attempts."""
 _WITH_FORMULA = (
-    "independent normal, truncated normal or uniform weights and biases on a box, a ball or points "
-    "(see: jaxsim explain theory)"
+    "independent normal, truncated normal or uniform weights and biases with inputs from a box "
+    "(normal ones also from a ball or points)"
 )
 
 Pieces = tuple[tuple[float, float], ...]
@@ -72,14 +71,11 @@ def probability_of(experiment: Experiment, pieces: Pieces) -> tuple[float, float
         InputError: if it is not known, or certain.
     """
     layer, support = experiment.network.layer_specs[0], experiment.problem.law.support
-    laws = {"weights": layer.weights, "biases": layer.biases}
-    for name, law in laws.items():
-        if not independent_neurons(law):
+    for name, law in (("weights", layer.weights), ("biases", layer.biases)):
+        if law is not None and not independent_neurons(law):
             raise refusal(
                 experiment,
-                f"the {name} of the law {law.name!r} make first-layer neurons depend on each other"
-                if law is not None
-                else "",
+                f"the {name} of the law {law.name!r} make first-layer neurons depend on each other",
                 _WITH_FORMULA,
             )
     found = event_probability(layer, support, pieces, experiment.precision)
@@ -90,11 +86,15 @@ def probability_of(experiment: Experiment, pieces: Pieces) -> tuple[float, float
             _WITH_FORMULA,
         )
     p, error = found
-    if p + error <= 0 or p <= 2 * error:
+    if p <= 2 * error:
+        without = layer.biases is None or layer.biases.constant == 0
         raise refusal(
             experiment,
-            f"no first-layer neuron is inactive at initialization{_why(layer)}",
-            "laws of initialization under which some are",
+            "no first-layer neuron is inactive at initialization"
+            + (", as none has a bias and inputs have both signs" if without else ""),
+            "random biases (network.biases)"
+            if without
+            else "laws of initialization under which some are",
         )
     if p >= 1 - 2 * error or 1 - p < LEAST_ACCEPTANCE:
         raise refusal(
@@ -104,8 +104,3 @@ def probability_of(experiment: Experiment, pieces: Pieces) -> tuple[float, float
             f"laws of initialization under which at least {LEAST_ACCEPTANCE} of them are active",
         )
     return p, error
-
-
-def _why(layer: Layer) -> str:
-    without = layer.biases is None or layer.biases.constant == 0
-    return ": without biases, inputs of both signs reach every one" if without else ""

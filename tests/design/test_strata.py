@@ -1,6 +1,7 @@
 """Strata by the number of inactive neurons: weights, trainings, texts, refusals."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -192,6 +193,18 @@ def test_whole_networks_are_trained_where_that_is_not_the_same():
     assert (inactive.sum(1) == 13).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_runs_of_a_stratum_fail_as_often_as_plain_ones_with_as_many_inactive(number):
+    base = experiment(steps=200, checkpoints=[], network__hidden=[3])
+    stratum = stratified_design(base).strata[number]
+    plain, given = (run_block(vmap_engine(e), e, 0, 1 << 14) for e in (base, stratum.experiment))
+    chosen = plain.risk[plain.inactive[:, 0, 0] == number, -1]
+    test: Any = stats.ks_2samp(chosen, given.risk[:, -1])
+    assert len(chosen) > 1000
+    assert test.pvalue > 1e-7
+
+
 LAW = {"law": "uniform", "dimension": 2}
 REFUSED = {
     "no flat piece": ({"network__activation": "tanh"}, "tanh has no flat piece", "relu"),
@@ -203,7 +216,7 @@ REFUSED = {
         "adam",
     ),
     "yogi": ({"optimizer": {"name": "yogi", "learning_rate": 0.01}}, "'yogi' moves", "adam"),
-    "no biases": ({"network__biases": {"law": "zero"}}, "no first-layer neuron is", "laws of"),
+    "no biases": ({"network__biases": {"law": "zero"}}, "no first-layer", "random biases"),
     "orthogonal": (
         {"network__weights": {"law": "orthogonal"}, "problem__input": LAW,
          "problem__target": "x1"},
