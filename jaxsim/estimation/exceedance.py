@@ -178,9 +178,10 @@ class About:
         estimate_upper: float,
         lower: float,
         upper: float,
+        evidence: Evidence | None = None,
         **known: Any,
     ) -> Estimate:
-        """Return an estimate with what all have in common."""
+        """Return an estimate with what all have in common, and perhaps evidence of its own."""
         bound = None if self.lower_bounds is None else self.lower_bounds[g]
         return Estimate(
             experiment=self.experiment,
@@ -190,7 +191,7 @@ class About:
             lower=lower,
             upper=upper,
             confidence=float(self.confidence),
-            evidence=self.evidence.word,
+            evidence=(self.evidence if evidence is None else evidence).word,
             optimum_lower=float(self.optimum.lower.value),
             optimum_upper=float(self.optimum.upper.value),
             optimum_reason=self.optimum.reason,

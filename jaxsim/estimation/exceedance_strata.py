@@ -19,6 +19,7 @@ from jaxsim.estimation.exceedance import About, Estimate
 from jaxsim.estimation.families import Families, Resolution, families_resolved
 from jaxsim.estimation.stratified import stratified
 from jaxsim.estimation.stratified_counts import StratifiedCounts
+from jaxsim.evidence import Evidence
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Sampled:
         errors: bounds on their errors, [S].
         counts: of the runs of each, [S].
         decided: strata all of whose runs fail by proof, bool [S, G].
+        proofs: what that rests on, [G].
         families: of clones, by stratum.
     """
 
@@ -61,6 +63,7 @@ class Sampled:
     errors: np.ndarray
     counts: Sequence[Counts]
     decided: np.ndarray
+    proofs: Sequence[Evidence]
     families: Mapping[int, Split] = field(default_factory=dict)
 
     @property
@@ -107,7 +110,7 @@ def stratified_estimates(
     failures, possible = counts.failures.sum(0), counts.possible.sum(0)
 
     def one(g: int, t: int) -> Estimate:
-        at = g, t
+        at, evidence = (g, t), about.evidence & sampled.proofs[g]
         return about.estimate(
             g,
             t,
@@ -120,7 +123,8 @@ def stratified_estimates(
             lower=float(found.lower[at]),
             upper=float(widest.upper[at]),
             method=found.method,
-            rigorous=found.rigorous and about.evidence.proved,
+            evidence=evidence,
+            rigorous=found.rigorous and evidence.proved,
             design=sampled.design,
             provable=float(found.provable[at]),
             resolved=float(found.resolved[at]),

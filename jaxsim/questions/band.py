@@ -12,7 +12,7 @@ from jaxsim.estimation import Counts, band
 from jaxsim.estimation.band import stratified_band
 from jaxsim.questions.data import Data
 from jaxsim.questions.events import ABOVE_OPTIMUM, ERROR_RATE_ABOVE, NOT_ALL_RIGHT
-from jaxsim.questions.provable import decided_by_proof
+from jaxsim.questions.provable import decided_at
 from jaxsim.questions.quantities import Quantity, quantities
 from jaxsim.questions.question import Question, Subject
 from jaxsim.questions.weights import sampled
@@ -100,8 +100,8 @@ class SimultaneousBand(Question):
             least = counts[0].failures / runs
             most = counts[0].possible / runs if counts[0].runs else np.ones_like(least)
         else:
-            decided = decided_by_proof(subject, quantity, grid)
-            strata = sampled(subject.strata, counts, decided).stratified()
+            proofs = decided_at(subject, quantity, grid)
+            strata = sampled(subject.strata, counts, proofs).stratified()
             limits = grid, subject.confidence, subject.guaranteed
             band_values, of_each = stratified_band(strata, *limits)
             least, most = of_each.estimate, of_each.estimate_upper

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -140,14 +139,18 @@ class Exceedance(Question):
             rows += [list(row) for row in self._estimates(place, floors, *asked)]
             closed = self.subject.closed_by_run and quantity.kind == ABOVE_OPTIMUM
             bounds += [_answer(b, quantity.kind, closed) for b in floors]
-            evidence = EvidenceAnswer.of(quantity.evidence & quantity.reference.evidence)
-            by_event += [evidence] * len(quantity.events)
-        every = weakest([q.evidence & q.reference.evidence for q in self.quantities])
+            decides = quantity.evidence & quantity.reference.evidence
+            by_event += [decides & proof.evidence for proof in self._decided(quantity)]
+        every = weakest(
+            [q.evidence & q.reference.evidence for q in self.quantities]
+            + [proof.evidence for q in self.quantities for proof in self._decided(q)]
+        )
+        kinds = len(self.quantities) > 1 or len({evidence.clause for evidence in by_event}) > 1
         return ExceedanceAnswer(
             estimates=rows,
             lower_bounds=bounds,
             evidence=EvidenceAnswer.of(every),
-            by_event=by_event if len(self.quantities) > 1 else [],
+            by_event=[EvidenceAnswer.of(evidence) for evidence in by_event] if kinds else [],
         )
 
     def ends(self, g: int, t: int, confidence: float) -> tuple[float, float]:
@@ -192,10 +195,8 @@ class Exceedance(Question):
         if design.plain:
             return plain_estimates(about, self.counts[place][0], interval)
         proofs = self._decided(quantity)
-        rests_on = weakest([about.evidence, *(proof.evidence for proof in proofs)])
-        decided = np.stack([proof.strata for proof in proofs], axis=1)
-        known = sampled(design, self.counts[place], decided, self._split(place))
-        return stratified_estimates(replace(about, evidence=rests_on), known, interval)
+        known = sampled(design, self.counts[place], proofs, self._split(place))
+        return stratified_estimates(about, known, interval)
 
     def _split(self, place: int) -> dict[int, Split]:
         """Return the estimates of families by stratum, where there are any."""

@@ -118,10 +118,15 @@ def decided_strata(
     return answers
 
 
+def decided_at(subject: Subject, quantity: Quantity, thresholds: np.ndarray) -> list[DecidedStrata]:
+    """Return which strata fail by proof at any thresholds, [g]."""
+    remaining = subject_remaining(subject, quantity)
+    return decided_strata(subject.strata, quantity, remaining, thresholds)
+
+
 def decided_by_proof(subject: Subject, quantity: Quantity, thresholds: np.ndarray) -> np.ndarray:
     """Return which strata fail by proof at any thresholds, bool [S, g]."""
-    remaining = subject_remaining(subject, quantity)
-    proofs = decided_strata(subject.strata, quantity, remaining, thresholds)
+    proofs = decided_at(subject, quantity, thresholds)
     return np.stack([proof.strata for proof in proofs], axis=1)
 
 

@@ -9,12 +9,13 @@ import numpy as np
 from jaxsim.design.stratum import Design
 from jaxsim.estimation import Counts
 from jaxsim.estimation.exceedance_strata import Sampled, Split
+from jaxsim.questions.provable import DecidedStrata
 
 
 def sampled(
     design: Design,
     counts: Sequence[Counts],
-    decided: np.ndarray,
+    proofs: Sequence[DecidedStrata],
     families: Mapping[int, Split] | None = None,
 ) -> Sampled:
     """Return what is known of strata, for estimates.
@@ -22,11 +23,18 @@ def sampled(
     Args:
         design: the strata, S of them.
         counts: of the runs of each, [S].
-        decided: strata that fail by proof, bool [S, G].
+        proofs: strata that fail by proof, [G].
         families: of clones, by stratum.
     """
-    laws = design.weights, design.errors
-    return Sampled(design.name, *laws, counts, decided, families or {})
+    return Sampled(
+        design=design.name,
+        weights=design.weights,
+        errors=design.errors,
+        counts=counts,
+        decided=np.stack([proof.strata for proof in proofs], axis=1),
+        proofs=[proof.evidence for proof in proofs],
+        families=families or {},
+    )
 
 
 def weighted_share(

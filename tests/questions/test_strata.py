@@ -13,10 +13,13 @@ from jaxsim import analyse, exceedance
 from jaxsim.design.stratum import Design, Stratum
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.errors import InputError
+from jaxsim.evidence import stated
+from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.parabola import Parabola
 from jaxsim.questions.exceedance import Exceedance
 from jaxsim.questions.optimum import optima, risk_rules
 from jaxsim.questions.question import Subject
+from jaxsim.questions.registry import QUESTIONS
 from jaxsim.report.parts import part_texts
 from jaxsim.report.sentences import sentences
 from jaxsim.report.table import notes, table
@@ -399,6 +402,48 @@ def test_post_stratification_needs_a_known_law(tmp_path, changes, reason):
     assert "post_stratify = true is not accepted for small" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_questions_of_disjoint_runs_merge_to_that_of_all(made, name):
+    (experiment,) = made[0].experiments
+    known = optima(made[0], risk_rules(made[0].experiments))[experiment.hypothesis_class]
+    rule = risk_rules([experiment])[experiment.evaluation_key]
+    subject = Subject(
+        experiment, known.bracket, rule, np.array(EPS), 0.95, "sequence",
+        levels=known.levels, design=strata_of(experiment),
+    )  # fmt: skip
+    whole, parts = QUESTIONS[name](subject), [QUESTIONS[name](subject) for _ in range(2)]
+    for place, (stratum, records) in enumerate(made[0].parts(experiment)):
+        for question in (whole, parts[place % 2]):
+            question.add(records, stratum.number)
+    whole.add_families(families := clones(5, 4, 1, np.ones(5, bool)), 1, 4)
+    parts[0].add_families(families, 1, 4)
+    parts[1].merge(parts[0])
+    assert parts[1].finish() == whole.finish()
+
+
+def test_looks_at_plain_runs_widen_all_that_is_said(tmp_path):
+    """The intervals of a sequence hold at every look: each contains that of a fixed number."""
+    results = made_up(study(grid=TWO, paired=["optimizer"]), tmp_path)
+    fixed, looked = (
+        analyse(results, EPS, interval=name) for name in ("clopper-pearson", "sequence")
+    )
+    for a, b in zip(fixed.experiments, looked.experiments, strict=True):
+        for one, other in zip(a.exceedance.estimates[0], b.exceedance.estimates[0], strict=True):
+            assert (other.method, other.rigorous) == ("sequence", True)
+            assert other.lower <= one.lower <= one.upper <= other.upper
+            assert other.estimate == one.estimate
+        assert np.all(np.array(b.band.lower) <= np.array(a.band.lower))
+        assert np.all(np.array(b.band.upper) >= np.array(a.band.upper))
+        assert np.all(np.array(b.quantiles.lower) <= np.array(a.quantiles.lower))
+        assert b.quantiles.value == a.quantiles.value
+        assert np.all(np.array(b.liminf.value) <= np.array(a.liminf.value))
+    for one, other in zip(fixed.pairs.comparisons, looked.pairs.comparisons, strict=True):
+        assert other.result.lower <= one.result.lower <= one.result.upper <= other.result.upper
+        assert (one.test, other.test) == ("McNemar's test", "by the interval of the difference")
+        assert other.p_holm >= one.p_holm
+    assert looked.spreads[0].upper >= fixed.spreads[0].upper
+
+
 def test_runs_that_have_strata_get_no_others(made):
     with pytest.raises(InputError, match="not accepted with the design 'strata'"):
         analyse(made[0], 0.05, post_stratify=True)
@@ -417,3 +462,25 @@ def test_numbers_of_neurons_that_fail_by_proof_are_a_stratum_of_their_own(tmp_pa
     assert [(s.least, s.most) for s in e.design.strata] == [(0, 0), (1, 1), (2, 2), (3, 3)]
     assert [s.decided for s in e.design.strata[2:]] == [[True, False], [True, True]]
     assert e.exceedance.estimates[1][-1].provable == pytest.approx(1 / 64, rel=1e-5)
+
+
+def test_what_is_proved_is_as_strong_as_what_it_rests_on(made):
+    """Stated levels decide a stratum at eps = 0.05; at 0.08 the best constant alone does."""
+    (experiment,) = made[0].experiments
+    known = optima(made[0], risk_rules(made[0].experiments))[experiment.hypothesis_class]
+    rule = risk_rules([experiment])[experiment.evaluation_key]
+    said = tuple(
+        Bracket.of(Parabola().lower(m), Parabola().lower(m), "said", stated("the study says so"))
+        for m in range(4)
+    )
+    subject = Subject(
+        experiment, known.bracket, rule, np.array([0.05, 0.08]), 0.95, "clopper-pearson",
+        levels=said, design=strata_of(experiment),
+    )  # fmt: skip
+    question = Exceedance(subject)
+    for stratum, records in made[0].parts(experiment):
+        question.add(records, stratum.number)
+    answer = question.finish()
+    assert [row[-1].evidence for row in answer.estimates] == ["stated", "proved"]
+    assert [row[-1].rigorous for row in answer.estimates] == [False, True]
+    assert [answer.evidence_of(g).kind for g in range(2)] == ["stated", "proved"]
