@@ -120,7 +120,7 @@ def statistics(network: Network, theta: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("name", slow_but(["truncated", "no biases"], CASES))
+@pytest.mark.parametrize("name", slow_but(["truncated"], CASES))
 def test_the_mixture_is_the_unconditional_law(name):
     network, event = networks(name)
     parts = draws_by_number(network, event, name, NEURONS, None)
@@ -137,7 +137,8 @@ def test_the_mixture_is_the_unconditional_law(name):
             assert (inactive == (np.arange(NEURONS) >= NEURONS - number)).all()
 
 
-@pytest.mark.parametrize("name", slow_but(["uniform"], CASES))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_narrow_and_padded_networks_are_the_same_functions_in_law(name):
     network, event = networks(name)
     x = np.random.default_rng(3).uniform(0.05, 0.4, (3, network.inputs))
