@@ -1,8 +1,11 @@
-"""`python -m benchmarks [peers|scaling|startup|campaign|gpu]`: speed, as ratios within one run."""
+"""`python -m benchmarks [peers|scaling|startup|campaign|gpu]`: speed, as ratios within one run.
+
+`python -m benchmarks rare`: rare events, with the bias, spread and coverage that were measured.
+"""
 
 import sys
 
-from benchmarks import campaign, gpu, scaling, startup, throughput
+from benchmarks import campaign, gpu, rare, scaling, startup, throughput
 
 COMMANDS = {
     "peers": throughput.main,
@@ -10,6 +13,7 @@ COMMANDS = {
     "startup": startup.main,
     "campaign": campaign.main,
     "gpu": gpu.main,
+    "rare": rare.main,
     "gpu-precision": gpu.one_precision,
 }
 

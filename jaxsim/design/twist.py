@@ -26,6 +26,8 @@ from scipy import special, stats
 
 DEFENSIVE = 0.2
 """Share of the particles that follow the law itself, whatever their scores."""
+GUARD_SLOPES = np.array([0.125, 0.25, 0.5, 1.0, 2.0])
+"""Of the logarithms of what leads the other way, for one more of the score."""
 _STEPS = 1024
 """Logarithms of h are multiples of 1 / _STEPS: rounding of a C library does not reach them."""
 _RESAMPLING = 0.1
@@ -57,8 +59,15 @@ class Twist:
 
     @property
     def reverse(self) -> Twist:
-        """The twist that leads the other way, a guard against scores that lead astray."""
-        return Twist(-self.log_g, self.shares)
+        """The twist that leads the other way, a guard against scores that lead astray.
+
+        Exponentials of the score, gentle ones to steep ones, next to the law itself: how far the
+        other way failures may be is not known, and -log g would overshoot them where g is steep.
+        """
+        trend = np.sign(self.log_g[:, :, 0] - self.log_g[:, :, -1]).sum(0)
+        direction = np.where(trend == 0, 1.0, np.sign(trend))[:, None]
+        scores = np.arange(self.log_g.shape[2])
+        return make_twist(GUARD_SLOPES[:, None, None] * (direction * scores))
 
     def as_table(self) -> dict[str, Any]:
         """Return it as lists of numbers, which JSON keeps to the bit."""

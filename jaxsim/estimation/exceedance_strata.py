@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxsim.estimation.counts import Counts
 from jaxsim.estimation.exceedance import About, Estimate
-from jaxsim.estimation.families import Families, Resolution, families_resolved
+from jaxsim.estimation.families import Families, Resolution, families_resolved, minor_families
 from jaxsim.estimation.stratified import stratified
 from jaxsim.estimation.stratified_counts import StratifiedCounts
 from jaxsim.evidence import Evidence
@@ -36,11 +37,15 @@ class Split:
     guard: np.ndarray
     counts: Counts
 
-    def resolution(self) -> Resolution:
-        """Return whether the families resolve the probability, and why not, [G, T]."""
+    def resolution(self, minor: ArrayLike = False) -> Resolution:
+        """Return whether the families resolve the probability, and why not, [G, T].
+
+        Args:
+            minor: whether few families with a failure are enough, bool [G, T].
+        """
         counts = self.counts
         return families_resolved(
-            self.values[:, 1], self.guard[:, 1], counts.possible, np.asarray(counts.runs)
+            self.values[:, 1], self.guard[:, 1], counts.possible, np.asarray(counts.runs), minor
         )
 
 
@@ -71,6 +76,19 @@ class Sampled:
         """Runs of each stratum, [S]."""
         return np.array([counts.runs for counts in self.counts])
 
+    def resolutions(self) -> dict[int, Resolution]:
+        """Return by stratum whether its families resolve its part, and why not, [G, T]."""
+        whole = np.zeros_like(self.counts[0].failures, np.float64)
+        for k, (weight, counts) in enumerate(zip(self.weights, self.counts, strict=True)):
+            part = counts.possible / max(counts.runs, 1)
+            if k in self.families:
+                part = self.families[k].values[:, 1].mean(0)
+            whole += weight * np.where(self.decided[k][:, None], 1.0, part)
+        return {
+            k: split.resolution(minor_families(self.weights[k], split.values[:, 1], whole))
+            for k, split in self.families.items()
+        }
+
     def stratified(self) -> StratifiedCounts:
         """Return the counts of all strata, [S, G, T]."""
         return StratifiedCounts(
@@ -99,7 +117,7 @@ def stratified_estimates(
         about.check(counts)
     counts = sampled.stratified()
     level = about.confidence
-    resolved = {k: split.resolution().resolved for k, split in sampled.families.items()}
+    resolved = {k: answer.resolved for k, answer in sampled.resolutions().items()}
     least, most = (
         [Families(k, split.values[:, end], resolved[k]) for k, split in sampled.families.items()]
         for end in (0, 1)

@@ -160,6 +160,7 @@ def families_resolved(
     guard: ArrayLike | None = None,
     plain_failures: ArrayLike = 0,
     plain_runs: ArrayLike = 0,
+    minor: ArrayLike = False,
 ) -> Resolution:
     """Return where the estimate of families is one: many of them agree, and nothing contradicts.
 
@@ -169,11 +170,15 @@ def families_resolved(
     direction or not at all, sees more failing mass than they do. Without a guard nothing is
     resolved: a score that leads away from the failures leaves no other trace.
 
+    Where no single family makes up much of the whole probability (`minor`), few do: to leave out
+    such strata would bias a sum that they hardly make uncertain.
+
     Args:
         values: p_i of the families, [R, ...].
         guard: p_i of the guard sample, [Q, ...].
         plain_failures: possible failures among runs that were not split, [...].
         plain_runs: these runs, [...].
+        minor: whether few families with a failure are enough, bool [...]; see `minor_families`.
 
     Raises:
         InputError: for bad values, shapes or counts.
@@ -195,6 +200,7 @@ def families_resolved(
     low = np.asarray(betting_lower(p, CHECK_CONFIDENCE))
     least, most = clopper_pearson(plain_failures, plain_runs, CHECK_CONFIDENCE)
     least, most = np.broadcast_to(least, shape), np.broadcast_to(most, shape)
+    few_do = np.broadcast_to(minor, shape) & (hits > 0)
     seen = np.zeros(shape) if g is None or not len(g) else g.mean(0)
     missed = np.zeros(shape, bool)
     if g is not None and len(g):
@@ -208,9 +214,9 @@ def families_resolved(
                 f"families split towards the other side see {seen[place]:.2g}, these "
                 f"{mean[place]:.2g}: their score leads away"
             )
-        elif hits[place] < LEAST_HITS:
+        elif hits[place] < LEAST_HITS and not few_do[place]:
             text = f"{hits[place]} of {len(p)} families saw a failure, fewer than {LEAST_HITS}"
-        elif effective[place] < LEAST_EFFECTIVE:
+        elif effective[place] < LEAST_EFFECTIVE and not few_do[place]:
             text = (
                 f"a few families make up the estimate: {effective[place]:.1f} in effect, fewer "
                 f"than {LEAST_EFFECTIVE:g}"
@@ -227,6 +233,19 @@ def families_resolved(
             )
         reason[place] = text
     return Resolution(reason == "", reason)
+
+
+def minor_families(weight: float, values: ArrayLike, whole: ArrayLike) -> np.ndarray:
+    """Return where no family makes up more than 1 / `LEAST_EFFECTIVE` of a probability, bool [...].
+
+    Args:
+        weight: of the stratum.
+        values: p_i of its families, [R, ...].
+        whole: the probability over all strata, [...].
+    """
+    p = checked_values(values)
+    largest = weight * p.max(0, initial=0.0) / max(len(p), 1)
+    return largest * LEAST_EFFECTIVE <= np.asarray(whole)
 
 
 def effective_number(values: np.ndarray) -> np.ndarray:

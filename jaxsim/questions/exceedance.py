@@ -12,6 +12,7 @@ from jaxsim.design.stratum import Stratum
 from jaxsim.estimation import Counts, Estimate, Outcome, clopper_pearson, outcomes
 from jaxsim.estimation.exceedance import About, plain_estimates
 from jaxsim.estimation.exceedance_strata import Split, stratified_estimates
+from jaxsim.estimation.families import Resolution
 from jaxsim.evidence import weakest
 from jaxsim.questions.data import Data, EvidenceAnswer
 from jaxsim.questions.design import DesignAnswer, StratumAnswer
@@ -198,6 +199,12 @@ class Exceedance(Question):
         known = sampled(design, self.counts[place], proofs, self._split(place))
         return stratified_estimates(about, known, interval)
 
+    def _resolutions(self, place: int) -> dict[int, Resolution]:
+        """Return by stratum whether its families resolve its part, and why not."""
+        design, proofs = self.subject.strata, self._decided(self.quantities[place])
+        decided = np.stack([proof.strata for proof in proofs], axis=1)
+        return sampled(design, self.counts[place], decided, self._split(place)).resolutions()
+
     def _split(self, place: int) -> dict[int, Split]:
         """Return the estimates of families by stratum, where there are any."""
         events, times = len(self.quantities[place].events), len(self.subject.checkpoints)
@@ -221,6 +228,7 @@ class Exceedance(Question):
             return None
         decided = [p.strata for quantity in self.quantities for p in self._decided(quantity)]
         split = [self._split(place) for place in range(len(self.quantities))]
+        answers = [self._resolutions(place) for place in range(len(self.quantities))]
         strata = []
         for k, stratum in enumerate(design.strata):
             failures = np.concatenate([c[k].failures[:, -1] for c in self.counts])
@@ -232,7 +240,7 @@ class Exceedance(Question):
             if of_families:
                 means = [part.values[:, 0, :, -1].mean(0) for part in of_families]
                 estimate = np.concatenate(means).tolist()
-                reasons = [part.resolution().reason[:, -1] for part in of_families]
+                reasons = [kinds[k].reason[:, -1] for kinds in answers if k in kinds]
                 doubts = np.concatenate(reasons).tolist()
             elif runs:
                 estimate = (failures / runs).tolist()

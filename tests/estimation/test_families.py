@@ -18,7 +18,7 @@ from jaxsim.estimation import (
     families_resolved,
     stratified,
 )
-from jaxsim.estimation.families import STAKES
+from jaxsim.estimation.families import STAKES, minor_families
 
 
 def log_normal(rng, shape, variation, mean=1e-10):
@@ -115,6 +115,18 @@ def test_doubts_have_a_reason(values, guard, failures, runs, words):
     answer = families_resolved(values, guard, failures, runs)
     assert not answer.resolved
     assert words in answer.reason.item()
+
+
+def test_few_failures_are_enough_where_they_hardly_count():
+    values = np.r_[1e-9, np.zeros(11)]
+    assert minor_families(0.5, values, 5e-10)
+    assert not minor_families(0.5, values, 2e-10)
+    assert not families_resolved(values, GUARD).resolved
+    assert families_resolved(values, GUARD, minor=True).resolved
+    # Nothing seen is no estimate, and what is contradicted stays so.
+    assert not families_resolved(np.zeros(12), GUARD, minor=True).resolved
+    assert not families_resolved(values, np.full(4, 1e-3), minor=True).resolved
+    assert not families_resolved(values, None, minor=True).resolved
 
 
 def test_families_that_agree_are_resolved_cell_by_cell():
