@@ -201,9 +201,9 @@ class Exceedance(Question):
 
     def _resolutions(self, place: int) -> dict[int, Resolution]:
         """Return by stratum whether its families resolve its part, and why not."""
-        design, proofs = self.subject.strata, self._decided(self.quantities[place])
-        decided = np.stack([proof.strata for proof in proofs], axis=1)
-        return sampled(design, self.counts[place], decided, self._split(place)).resolutions()
+        proofs = self._decided(self.quantities[place])
+        split = self._split(place)
+        return sampled(self.subject.strata, self.counts[place], proofs, split).resolutions()
 
     def _split(self, place: int) -> dict[int, Split]:
         """Return the estimates of families by stratum, where there are any."""
