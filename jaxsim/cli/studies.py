@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from jaxsim import runtime
 from jaxsim.cli.options import (
     CodeOption,
     DevicesOption,
+    OutputOption,
     ReplicatesOption,
     SetOption,
     StudyArgument,
@@ -79,9 +81,14 @@ def plan(
     settings: SetOption = [],  # noqa: B006
     replicates: ReplicatesOption = None,
     devices: DevicesOption = None,
+    output: OutputOption = None,
     allow_code: CodeOption = False,
 ) -> None:
-    """Show experiments, blocks, shards, memory and a time estimate from a short measurement."""
+    """Show experiments, blocks, shards, memory and a time estimate from a short measurement.
+
+    And how many trainings a precision takes under each design: with the failures that runs in the
+    output directory show, if there are any, else for some assumed probabilities.
+    """
     from jaxsim.report.plan import print_plan
 
     runtime.configure()
@@ -93,4 +100,5 @@ def plan(
         devices,
         answer_console(),
         lambda text: errors.print(text, style="dim", highlight=False, soft_wrap=True, markup=False),
+        output or Path("runs") / loaded.spec.name,
     )

@@ -161,6 +161,17 @@ def fit_model(
     )
 
 
+def failure_model(log_phi: np.ndarray, deaths: np.ndarray) -> FailureModel:
+    """Return the model for a failure whose probabilities are given, E = 1.
+
+    Args:
+        log_phi: logarithm of P(fails | active neurons in the end), [scores].
+        deaths: probabilities of dying between neighbouring checkpoints, [T - 1].
+    """
+    log_h, log_g = _functions(log_phi, deaths)
+    return FailureModel(log_h[None], log_g[None], deaths)
+
+
 def death_probabilities(active: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return how probably a neuron dies between neighbouring checkpoints, in (0, 1), [T - 1].
 

@@ -299,6 +299,18 @@ class Stages:
         )
         return tuple(int(n) for n in allocated)
 
+    def seen(self) -> Look:
+        """Return what the finished runs of the settled stages show, pilots included."""
+        stages = self.known()
+        numbers = {k.experiment.id: k.number for k in self.design.strata}
+        missing = {(e.id, shard.name) for e, shard in self._missing_of(self.tasks(stages))}
+        known = [
+            (numbers[e.id], shard)
+            for e, shard in self.tasks(stages)
+            if e.id in numbers and (e.id, shard.name) not in missing
+        ]
+        return look_at(self.store, self.spec, self.experiment, self.design, known)
+
     def _look(self, stages: Sequence[Stage]) -> Look:
         """Return how many runs of every stratum fail, by what they themselves know of inf L."""
         numbers = {k.experiment.id: k.number for k in self.design.strata}

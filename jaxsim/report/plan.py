@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -15,6 +16,7 @@ from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.launch.layout import choose_layouts, choose_workers
 from jaxsim.launch.measure import Measurement, is_remembered_config, measure_config
 from jaxsim.launch.searches import planned_searches, search_seconds
+from jaxsim.report.plan_designs import design_costs
 from jaxsim.report.text import counted, duration, size
 from jaxsim.study.plan import Layout
 from jaxsim.study.study import Study
@@ -28,6 +30,7 @@ def print_plan(
     devices: int | None,
     console: Console,
     announce: Callable[[str], None] = lambda text: None,
+    directory: Path | None = None,
 ) -> None:
     """Print experiments, blocks, shards, memory and a time estimate from a short measurement.
 
@@ -36,6 +39,7 @@ def print_plan(
         devices: how many would be used; None for all.
         console: of the table.
         announce: told what is measured, which takes seconds for each program.
+        directory: whose runs say how often runs fail, if it holds some of the study.
     """
     local_devices = runtime.choose_devices(devices)
     replicates = study.spec.replicates
@@ -77,6 +81,17 @@ def print_plan(
         highlight=False,
         soft_wrap=True,
     )
+
+    def each(experiment: Experiment) -> float:
+        layout = layouts[experiment.id]
+        block = speeds[_group(experiment, layout)].block_seconds(experiment)
+        return block / layout.width / parallel
+
+    costs, remarks = design_costs(study, directory, each)
+    console.print()
+    console.print(costs)
+    for remark in remarks:
+        console.print(remark, highlight=False, soft_wrap=True, markup=False)
     searches, budget = planned_searches(study), search_seconds(study)
     if searches and budget > 0:
         console.print(
