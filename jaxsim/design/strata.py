@@ -37,7 +37,7 @@ from jaxsim.training.keys import identity_words
 MOST_STRATA = 32
 NEGLIGIBLE = 1e-40
 """Numbers of inactive neurons beyond this probability share a stratum."""
-_SHARES = (1.0, 0.75, 0.5, 0.25)
+_SHARES = (1.0, 0.95, 0.75, 0.5, 0.25)
 """Where strata of many neurons begin, by P(K >= k); from there on in geometric steps."""
 _NARROWEST = 8
 """Networks of fewer neurons are not worth a program of their own."""
@@ -125,9 +125,15 @@ def grouped(pmf: np.ndarray, most: int = MOST_STRATA) -> list[tuple[int, int]]:
             if k == 0 or (at_least[k] >= NEGLIGIBLE and at_most[k - 1] >= NEGLIGIBLE)
         ]
     else:
-        tail = np.geomspace(0.1, NEGLIGIBLE, max(most - len(_SHARES), 1))
-        shares = [s for s in (*_SHARES, *tail) if s >= at_least[-1]]
-        starts = sorted({0, *(int(np.flatnonzero(at_least <= s)[0]) for s in shares if s < 1)})
+        starts = [0]
+        # As many steps as give no more strata: for numbers near `most` many fall together.
+        for steps in range(max(most - len(_SHARES), 1), 8 * most):
+            shares = [*_SHARES[1:], *np.geomspace(0.1, NEGLIGIBLE, steps)]
+            reached = [np.flatnonzero(at_least <= s)[0] for s in shares if s >= at_least[-1]]
+            finer = sorted({0, *(int(k) for k in reached)})
+            if len(finer) > most:
+                break
+            starts = finer
     ends = [*(k - 1 for k in starts[1:]), n]
     return list(zip(starts, ends, strict=True))
 
