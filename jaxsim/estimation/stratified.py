@@ -15,7 +15,9 @@ about 4 pi_k / n_k there, however small the estimate is.
 
 Limits of the resolved part, by the name of the interval for one probability:
 
-    clopper-pearson      Bonferroni of Clopper-Pearson: holds for every f and fixed n_k,
+    clopper-pearson      Chernoff's bound of the sum over a box of Clopper-Pearson limits
+                         (`chernoff`), of two strata their sum (Bonferroni): holds for every f and
+                         fixed n_k,
     sequence             Bonferroni of confidence sequences: holds for all n_k at once, whatever
                          decides which stratum is sampled next and when it is enough,
     mover, wilson, mid-p MOVER with the limits of Clopper-Pearson, Wilson or mid-P: approximate,
@@ -44,11 +46,17 @@ import numpy as np
 from jaxsim.errors import InputError
 from jaxsim.estimation.anytime import sequence_lower, sequence_upper
 from jaxsim.estimation.checks import checked_level
+from jaxsim.estimation.chernoff import chernoff_limit
 from jaxsim.estimation.families import Families, approximate_upper, betting_lower
 from jaxsim.estimation.intervals import Interval, interval_of, lower_limit, upper_limit
 from jaxsim.estimation.mover import bonferroni_limit, by_distinct, mover_limit
 from jaxsim.estimation.profile import profile_limit
 from jaxsim.estimation.stratified_counts import FAILS, OPEN, PASSES, StratifiedCounts
+
+_FEWEST_SUMMED = 3
+"""Sampled strata from which on their sum is judged as one; the limits of two may be added."""
+_BOX, _HIGH = 0.1, 0.6
+"""Of the error of an end, what the box of limits takes, and of that what its upper limits take."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +250,8 @@ def _limit(
     sharing, runs = np.asarray(runs, np.float64), np.asarray(counts.runs, np.float64)
     if interval.name == "profile-likelihood":
         return profile_limit(weights, x, runs[:, None], active, confidence, upper=upper)
+    if interval.name == "clopper-pearson" and (sharing > 0).sum() >= _FEWEST_SUMMED:
+        return _summed(counts, weights, runs, x, active, alpha, upper=upper)
     if interval.name == "clopper-pearson":
         function = upper_limit if upper else lower_limit
         tail = alpha / 2 * shares(counts.weights, sharing, upper=upper)
@@ -258,6 +268,39 @@ def _limit(
     limits = by_distinct(side, x, runs, np.full(len(runs), confidence))
     estimates = x / np.maximum(runs, 1.0)[:, None]
     return mover_limit(weights, estimates, limits, active, upper=upper)
+
+
+def _summed(
+    counts: StratifiedCounts,
+    weights: np.ndarray,
+    runs: np.ndarray,
+    x: np.ndarray,
+    active: np.ndarray,
+    alpha: float,
+    *,
+    upper: bool,
+) -> np.ndarray:
+    """Return one guaranteed limit of the active strata's part, [C], with half of the error."""
+    strata = len(runs)
+    least, most = (a.reshape(strata, -1) for a in (counts.failures, counts.possible))
+    # Every f_k is between the lower limit of what fails and the upper one of what may.
+    tails = _BOX * alpha / 2 * np.array([1 - _HIGH, _HIGH])
+    box = [
+        by_distinct(function, k, runs, tail * shares(counts.weights, runs, upper=end))
+        for function, k, tail, end in zip(
+            (lower_limit, upper_limit), (least, most), tails, (False, True), strict=True
+        )
+    ]
+    level = float(np.log(2 / ((1 - _BOX) * alpha)))
+    result = np.zeros(x.shape[1])
+    # Strata that do not count are the same ones in many columns.
+    patterns, where = np.unique(active, axis=1, return_inverse=True)
+    for place, pattern in enumerate(patterns.T):
+        columns = np.flatnonzero(where.reshape(-1) == place)
+        part = np.where(pattern, weights[:, 0], 0.0)
+        ends = box[0][:, columns], box[1][:, columns]
+        result[columns] = chernoff_limit(part, x[:, columns], runs, ends, level, upper=upper)
+    return result
 
 
 def shares(weights: np.ndarray, runs: np.ndarray, *, upper: bool) -> np.ndarray:
@@ -294,6 +337,8 @@ def _description(interval: Interval, sampled: int, families: int) -> str:
         return f"{_description(interval, sampled, 0)}; {split}" if sampled else split
     over = f" over {sampled} strata" if sampled > 1 else ""
     if interval.name == "clopper-pearson":
+        if sampled >= _FEWEST_SUMMED:
+            return f"Clopper-Pearson, Chernoff's bound of the sum{over} (guaranteed)"
         return f"Clopper-Pearson, Bonferroni{over} (guaranteed)" if over else "Clopper-Pearson"
     if interval.name == "sequence":
         return (

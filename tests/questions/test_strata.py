@@ -356,7 +356,8 @@ def test_families_of_clones_estimate_their_stratum(made, guarded):
     assert one.resolved == (pytest.approx(WEIGHTS[1] * mean) if guarded else 0.0)
     assert one.upper_guaranteed > 1e-3
     both = sum(WEIGHTS[k] * (1 - 0.0125 ** (1 / RUNS[k])) for k in range(2))
-    assert (one.unresolved > 0.8 * both) == (not guarded)
+    # The sum of strata without failures is bounded as one quantity.
+    assert (one.unresolved > 0.4 * both) == (not guarded)
 
 
 def test_three_parts_are_said_and_never_mixed(made, answer):

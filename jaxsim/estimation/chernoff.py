@@ -1,0 +1,165 @@
+"""Guaranteed limits of a weighted sum of probabilities: Chernoff's bound over a box of them.
+
+Let S = sum_k pi_k X_k / n_k with X_k ~ Bin(n_k, f_k), observed as s. For every lambda > 0
+
+    P(S <= s) <= e^(-G),   G = -sum_k n_k log(1 - f_k (1 - e^(-lambda pi_k / n_k))) - lambda s,
+    P(S >= s) <= e^(-G),   G = lambda s - sum_k n_k log(1 + f_k (e^(lambda pi_k / n_k) - 1)),
+
+so that the true f has G <= L for all lambda at once, but with probability e^(-L) for each end. It
+also lies in the box of Clopper-Pearson limits of all strata, but with the error of that. The end is
+the extreme of sum_k pi_k f_k over what is left for the best lambda: the box keeps the variance of
+S near its estimate (Berger and Boos, J. Am. Stat. Assoc. 89, 1994), and the sum is judged as one
+quantity. The interval is 1.4 to 1.5 times as wide as an approximate one, whatever the number of
+strata, while limits that hold for every stratum at once (Bonferroni) add up.
+
+G is convex in f and the objective linear: for a multiplier mu the extreme is, clipped to the box,
+
+    f_k = 1 / (1 - e^(-lambda pi_k / n_k)) - mu n_k / pi_k   and   mu n_k / pi_k - 1 / (e^... - 1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_STEPS, _CLOSE = 60, 1e-8
+_POINTS, _ROUNDS = 9, 3
+"""Values of lambda that are looked at together, and how often between neighbours of the best."""
+_STEEPEST = 60.0
+"""Largest exponent lambda pi_k / n_k."""
+
+
+def chernoff_limit(
+    weights: np.ndarray,
+    counts: np.ndarray,
+    runs: np.ndarray,
+    box: tuple[np.ndarray, np.ndarray],
+    level: float,
+    *,
+    upper: bool,
+) -> np.ndarray:
+    """Return the limit of sum_k pi_k f_k, [C].
+
+    Args:
+        weights: pi_k, [S]; strata of weight 0 or without runs are left out.
+        counts: X_k, [S, C].
+        runs: n_k, [S].
+        box: lower and upper limits of all f_k, [S, C] each.
+        level: L = log(1 / error of this end).
+        upper: which end.
+    """
+    used = (np.asarray(weights) > 0) & (np.asarray(runs) > 0)
+    w, n = (np.asarray(a, float)[used][:, None] for a in (weights, runs))
+    x, low, high = (np.asarray(a, float)[used] for a in (counts, *box))
+    if not len(w):
+        return np.zeros(np.shape(counts)[1])
+    # Equal columns have equal limits, and a band has many of them.
+    columns, where = np.unique(np.concatenate([x, low, high]), axis=1, return_inverse=True)
+    x, low, high = np.split(columns, 3)
+    # In units of the largest weight, so that 1e-30 is as good as 1.
+    scale = w.max()
+    w = w / scale
+    limit = _best_limit(w, x, n, low, high, level, upper)
+    return (scale * limit)[where.reshape(-1)]
+
+
+def _best_limit(
+    w: np.ndarray,
+    x: np.ndarray,
+    n: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    level: float,
+    upper: bool,
+) -> np.ndarray:
+    """Return the best of the limits over lambda, [C]: every lambda gives one that holds.
+
+    Args:
+        w: weights, [S, 1].
+        x: counts, [S, C].
+        n: runs, [S, 1].
+        low: of the box, [S, C].
+        high: of the box, [S, C].
+        level: L.
+        upper: which end.
+    """
+    share = (x + 1) / (n + 2)
+    variance = (w**2 * share * (1 - share) / n).sum(0)
+    start = np.log(np.sqrt(2 * level / variance))
+    steepest = np.log(_STEEPEST * (n / w).min())
+    first, last = start - 2.5, np.maximum(np.minimum(start + 6.0, steepest), start - 2.0)
+    best = np.full(len(start), np.inf)
+    arrays = [a[:, None] for a in (w, x, n, low, high)]
+    for _ in range(_ROUNDS):
+        step = (last - first) / (_POINTS - 1)
+        logs = first + step * np.arange(_POINTS)[:, None]
+        found = _limit(np.exp(logs), *arrays, level, upper)
+        found = found if upper else -found
+        place = found.argmin(0)
+        best = np.minimum(best, found.min(0))
+        first, last = (first + step * np.clip(place + i, 0, _POINTS - 1) for i in (-1, 1))
+    return best if upper else -best
+
+
+def _limit(
+    lam: np.ndarray,
+    w: np.ndarray,
+    x: np.ndarray,
+    n: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    level: float,
+    upper: bool,
+) -> np.ndarray:
+    """Return the extreme of sum w f over the box where G <= level, [K, C].
+
+    Args:
+        lam: values of lambda, [K, C]; the others are as in `_best_limit`, as [S, 1, ...].
+        w: weights.
+        x: counts.
+        n: runs.
+        low: of the box.
+        high: of the box.
+        level: L.
+        upper: which end.
+    """
+    # Where the exponent is cut another weight stands in S; the bound holds for any weights there.
+    exponent = np.minimum(lam * w / n, _STEEPEST)
+    s = (exponent * x).sum(0)
+    factor = -np.expm1(-exponent) if upper else np.expm1(exponent)
+    inverse, slope = 1 / factor, n / w
+
+    def f_of(logs: np.ndarray) -> np.ndarray:
+        middle = np.exp(logs) * slope
+        return np.clip(inverse - middle if upper else middle - inverse, low, high)
+
+    def excess(f: np.ndarray) -> np.ndarray:
+        if upper:
+            with np.errstate(divide="ignore"):
+                return -(n * np.log1p(-f * factor)).sum(0) - s - level
+        return s - (n * np.log1p(f * factor)).sum(0) - level
+
+    # The corner of the box where the sum is extreme, and the opposite one.
+    far, near = (high, low) if upper else (low, high)
+    corners = [np.abs(inverse - f if upper else f + inverse) / slope for f in (far, near)]
+    a, b = (
+        np.log(np.maximum(end, 1e-300))
+        for end in (np.minimum(*corners).min(0), np.maximum(*corners).max(0))
+    )
+    at_a, at_b = excess(np.broadcast_to(far, inverse.shape)), excess(near + 0 * inverse)
+    # Where nothing of the box is left, which the error covers, the box speaks; as it does where
+    # all of it is.
+    whole = (at_a <= 0) | (at_b > 0)
+    for step in range(_STEPS):
+        width = b - a
+        if not (~whole & (width > _CLOSE)).any():
+            break
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = at_a / (at_a - at_b)
+        share = np.where(np.isfinite(share), np.clip(share, 0.02, 0.98), 0.5)
+        middle = a + width * (share if step % 3 else 0.5)
+        value = excess(f_of(middle))
+        over = value > 0
+        # `a` stays where G exceeds the level, which is the safe side.
+        a, at_a = np.where(over, middle, a), np.where(over, value, at_a)
+        b, at_b = np.where(over, b, middle), np.where(over, at_b, value)
+    return np.where(whole, (w * far).sum(0), (w * f_of(a)).sum(0))

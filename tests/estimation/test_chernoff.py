@@ -1,0 +1,101 @@
+"""Chernoff's bound over a box: against every point of what is left, and its own formula."""
+
+import numpy as np
+import pytest
+from scipy import optimize, special, stats
+
+from jaxsim.estimation.chernoff import chernoff_limit
+
+LEVEL = 3.0
+CASES = {
+    "moderate": ([0.6, 0.3, 0.1], [30, 20, 10], [3, 5, 4]),
+    "zeros": ([0.5, 0.3, 0.2], [40, 40, 10], [0, 0, 0]),
+    "all": ([0.2, 0.5, 0.3], [5, 9, 30], [5, 9, 30]),
+    "rare": ([1e-30, 3e-31, 1e-33], [100, 50, 20], [0, 3, 20]),
+}
+
+
+def box_of(x, n, error=0.01):
+    x, n = np.array(x), np.array(n)
+    low = np.where(x > 0, stats.beta.ppf(error, x, n - x + 1), 0.0)
+    high = np.where(x < n, stats.beta.isf(error, x + 1, n - x), 1.0)
+    return low, high
+
+
+def rate(f, w, n, s, upper):
+    """sup over lambda > 0 of G, by a fine grid, in units in which the largest weight is 1."""
+    lam = np.geomspace(1e-2, 1e4, 300)[:, None]
+    step = lam * (w / w.max()) / n
+    scaled = s / w.max()
+    with np.errstate(over="ignore", divide="ignore"):
+        if upper:
+            g = -(n * np.log1p(f * np.expm1(-step))).sum(1) - lam[:, 0] * scaled
+        else:
+            g = lam[:, 0] * scaled - (n * np.logaddexp(np.log1p(-f), np.log(f) + step)).sum(1)
+    return np.nanmax(g)
+
+
+@pytest.mark.parametrize("upper", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_that_is_left_lies_beyond_the_limit_and_the_limit_is_almost_reached(name, upper):
+    w, n, x = (np.array(a, float) for a in CASES[name])
+    low, high = box_of(x, n)
+    limit = chernoff_limit(w, x[:, None], n, (low[:, None], high[:, None]), LEVEL, upper=upper)[0]
+    s = np.dot(w, x / n)
+    rng = np.random.default_rng(4)
+    points = low + (high - low) * rng.beta(0.6, 0.6, (50, 3))
+    # Along lines to random corners, as far as G <= L: the edge of what is left.
+    estimate = np.clip(x / n, low, high)
+    best = np.dot(w, estimate)
+    for point in points:
+        shares = np.linspace(0, 1, 30)
+        for f in estimate + shares[:, None] * (point - estimate):
+            if rate(f, w, n, s, upper) <= LEVEL:
+                best = max(best, np.dot(w, f)) if upper else min(best, np.dot(w, f))
+    gap = abs(limit - np.dot(w, estimate))
+    assert best <= limit * (1 + 1e-6) if upper else best >= limit * (1 - 1e-6)
+    assert abs(best - limit) <= 0.2 * gap + 1e-12 * abs(limit)
+
+
+def test_one_stratum_without_a_failure_is_a_closed_form():
+    # P(X = 0) = (1 - f)^n = e^-L
+    box = np.zeros((1, 1)), np.ones((1, 1))
+    limit = chernoff_limit(np.ones(1), np.zeros((1, 1)), np.array([50]), box, LEVEL, upper=True)
+    assert limit[0] == pytest.approx(-np.expm1(-LEVEL / 50), rel=1e-3)
+
+
+@pytest.mark.parametrize("upper", [True, False])
+def test_one_stratum_solves_the_equation_of_relative_entropy(upper):
+    n, x = 200, 30
+    box = np.zeros((1, 1)), np.ones((1, 1))
+    limit = chernoff_limit(np.ones(1), np.full((1, 1), x), np.array([n]), box, LEVEL, upper=upper)
+
+    def excess(f):
+        p = x / n
+        return n * (special.rel_entr(p, f) + special.rel_entr(1 - p, 1 - f)) - LEVEL
+
+    ends = (x / n, 1 - 1e-9) if upper else (1e-9, x / n)
+    assert limit[0] == pytest.approx(optimize.brentq(excess, *ends), rel=1e-3)
+
+
+def test_a_box_that_decides_is_the_limit():
+    box = np.full((2, 1), 0.1), np.full((2, 1), 0.11)
+    arguments = np.array([0.5, 0.5]), np.full((2, 1), 2), np.array([20, 20]), box, 40.0
+    assert chernoff_limit(*arguments, upper=True)[0] == pytest.approx(0.11)
+    assert chernoff_limit(*arguments, upper=False)[0] == pytest.approx(0.1)
+
+
+def test_columns_do_not_depend_on_each_other():
+    rng = np.random.default_rng(0)
+    x, n, w = (
+        rng.integers(0, 20, (4, 30)),
+        np.array([20, 30, 40, 25]),
+        np.array([0.4, 0.3, 0.2, 0.1]),
+    )
+    box = box_of(x, n[:, None])
+    every = chernoff_limit(w, x, n, box, LEVEL, upper=True)
+    alone = [
+        chernoff_limit(w, x[:, [i]], n, (box[0][:, [i]], box[1][:, [i]]), LEVEL, upper=True)[0]
+        for i in range(30)
+    ]
+    np.testing.assert_allclose(every, alone, rtol=1e-7)
