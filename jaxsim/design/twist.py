@@ -1,9 +1,9 @@
 """What splitting is guided by: estimates of the probability of failing in the end.
 
-    h_T(a) = phi(a),    h_j(a) = E h_{j+1}(A),  A ~ a - Bin(a, q_j)
+    h_T(a) = phi(a),    h_j(a) = E h_{j+1}(A),  A ~ a - Bin(a, q_j(a))
 
 for a run with a active neurons in the first layer at checkpoint j: each of them dies before the
-next one with probability q_j, and a run with a active neurons in the end fails with probability
+next one with probability q_j(a), and a run with a active neurons in the end fails with probability
 phi(a). Both come from pilot runs of all strata. A run's share of the particles is best proportional
 to how widely its contribution spreads until the next resampling (Neyman's allocation),
 
@@ -32,6 +32,10 @@ _STEPS = 1024
 """Logarithms of h are multiples of 1 / _STEPS: rounding of a C library does not reach them."""
 _RESAMPLING = 0.1
 """kappa."""
+_FITS = 10
+_PRIOR_DEATHS = 20.0
+"""How many deaths would have to be seen before their number at a score means something."""
+_MOST_LIKELY = 0.999
 _LEAST_SLOPE = np.log(0.5)
 _LOWEST = -300.0
 
@@ -108,7 +112,8 @@ class FailureModel(NamedTuple):
     Attributes:
         log_h: log P(fails in the end | active neurons at a checkpoint), [E, T, scores].
         log_g: of what a share of the particles is best proportional to, [E, T, scores].
-        deaths: how probably a neuron dies between neighbouring checkpoints, [T - 1].
+        deaths: how probably each of a active neurons dies between neighbouring checkpoints,
+            [T - 1, scores].
     """
 
     log_h: np.ndarray
@@ -136,7 +141,7 @@ class FailureModel(NamedTuple):
         for j, chance in enumerate(self.deaths):
             mean = np.exp(self.log_g[:, j]) @ law.T
             total += np.exp(2 * (np.log(np.maximum(mean, 1e-300)) - self.log_probability))
-            law = law @ np.exp(_log_transition(scores, chance))
+            law = law @ np.exp(_log_transition(chance))
         return total / (1 - DEFENSIVE) * len(self.log_h)
 
 
@@ -152,7 +157,7 @@ def fit_model(
         weights: of the runs, positive, [R]; None for equal ones.
     """
     weights = np.ones(len(active)) if weights is None else weights
-    deaths = death_probabilities(active, weights)
+    deaths = death_probabilities(active, weights, most)
     functions = [
         _functions(log_failure(active[:, -1], row, most, weights), deaths) for row in failed
     ]
@@ -166,21 +171,38 @@ def failure_model(log_phi: np.ndarray, deaths: np.ndarray) -> FailureModel:
 
     Args:
         log_phi: logarithm of P(fails | active neurons in the end), [scores].
-        deaths: probabilities of dying between neighbouring checkpoints, [T - 1].
+        deaths: of dying between neighbouring checkpoints, [T - 1] or, by active neurons,
+            [T - 1, scores].
     """
+    deaths = np.broadcast_to(deaths.reshape(len(deaths), -1), (len(deaths), len(log_phi)))
     log_h, log_g = _functions(log_phi, deaths)
     return FailureModel(log_h[None], log_g[None], deaths)
 
 
-def death_probabilities(active: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return how probably a neuron dies between neighbouring checkpoints, in (0, 1), [T - 1].
+def death_probabilities(active: np.ndarray, weights: np.ndarray, most: int) -> np.ndarray:
+    """Return q_j(a) = q_j psi(a), how probably each of a active neurons dies by checkpoint j + 1.
+
+    In (0, 1), [T - 1, most + 1]. Both factors are fitted in turn to the deaths that are seen, by
+    checkpoint and by active neurons: few neurons often live longer than many.
 
     Args:
         active: active neurons at the checkpoints, int [R, T].
         weights: of the runs, [R].
+        most: largest number of active neurons.
     """
-    died = weights @ np.maximum(active[:, :-1] - active[:, 1:], 0)
-    return (died + 0.5) / (weights @ active[:, :-1] + 1)
+    before = active[:, :-1]
+    died = weights[:, None] * np.maximum(before - active[:, 1:], 0)
+    at_risk = weights[:, None] * before
+    steps = np.broadcast_to(np.arange(before.shape[1]), before.shape)
+    cells = (steps * (most + 1) + before).ravel()
+    shape = before.shape[1], most + 1
+    deaths = np.bincount(cells, died.ravel(), shape[0] * shape[1]).reshape(shape)
+    risk = np.bincount(cells, at_risk.ravel(), shape[0] * shape[1]).reshape(shape)
+    by_active, by_step = np.ones(shape[1]), np.ones(shape[0])
+    for _ in range(_FITS):
+        by_step = (deaths.sum(1) + 0.5) / (risk @ by_active + 1)
+        by_active = (deaths.sum(0) + _PRIOR_DEATHS) / (by_step @ risk + _PRIOR_DEATHS)
+    return np.clip(by_step[:, None] * by_active, 1e-9, _MOST_LIKELY)
 
 
 def _functions(log_phi: np.ndarray, deaths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -188,11 +210,11 @@ def _functions(log_phi: np.ndarray, deaths: np.ndarray) -> tuple[np.ndarray, np.
 
     Args:
         log_phi: logarithm of P(fails | active neurons in the end).
-        deaths: probabilities of dying between neighbouring checkpoints, [T - 1].
+        deaths: probabilities of dying between neighbouring checkpoints, [T - 1, len(log_phi)].
     """
     h, means, functions = log_phi, [log_phi], [log_phi]
     for j, chance in reversed(list(enumerate(deaths))):
-        transition = _log_transition(len(h), chance)
+        transition = _log_transition(chance)
         mean = np.minimum(special.logsumexp(transition + h, axis=1), 0.0)
         if j == len(deaths) - 1:
             # Nothing is resampled after it: what counts is whether a run fails.
@@ -207,10 +229,10 @@ def _functions(log_phi: np.ndarray, deaths: np.ndarray) -> tuple[np.ndarray, np.
     return np.stack(means[::-1]), np.stack(functions[::-1])
 
 
-def _log_transition(scores: int, chance: float) -> np.ndarray:
-    """Return log P(b active neurons left | a), [scores, scores]."""
-    a, b = np.arange(scores)[:, None], np.arange(scores)
-    return np.where(b <= a, stats.binom.logpmf(a - b, a, chance), -np.inf)
+def _log_transition(chance: np.ndarray) -> np.ndarray:
+    """Return log P(b active neurons left | a), [scores, scores], by the chance of each of a."""
+    a, b = np.arange(len(chance))[:, None], np.arange(len(chance))
+    return np.where(b <= a, stats.binom.logpmf(a - b, a, chance[:, None]), -np.inf)
 
 
 def log_failure(

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from jaxsim.design.resampling import history, resampled, run_family, uniform
-from jaxsim.design.twist import FailureModel, Twist, fit_model, make_twist
+from jaxsim.design.twist import FailureModel, Twist, death_probabilities, fit_model, make_twist
 from tests.design.toys import BirthDeath, Dying, GaussianWalk
 
 N, DEAD, Q = 20, 0.25, 0.088
@@ -177,6 +177,17 @@ def test_pilots_find_how_probably_neurons_die(seed):
     assert logs[0] == pytest.approx(0, abs=0.02)
     assert np.diff(logs[:9]) == pytest.approx(np.log(Q), abs=0.7)
     assert np.isfinite(model.log_g).all()
+
+
+def test_neurons_that_live_longer_where_there_are_few_are_seen_to():
+    """Deaths with probability q_j psi(a), found from runs alone."""
+    rng, psi = np.random.default_rng(5), np.array([0, 0.2, 0.4, 1, 1, 1.5, 1.5])
+    chance = np.array([0.2, 0.1, 0.05])[:, None] * psi
+    runs = [rng.integers(1, 7, 20_000)]
+    for j in range(3):
+        runs.append(runs[-1] - rng.binomial(runs[-1], chance[j, runs[-1]]))
+    found = death_probabilities(np.stack(runs, axis=1), np.ones(20_000), 6)
+    assert found[:, 1:] == pytest.approx(chance[:, 1:], rel=0.1)
 
 
 def test_a_model_foretells_the_variance_of_families():
