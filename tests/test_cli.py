@@ -48,7 +48,7 @@ def finished(computed, tmp_path):
 
 def test_list_names_the_ready_studies(monkeypatch, capsys):
     shown = run(monkeypatch, capsys, "list")
-    assert set(READY) == {"depth", "digits", "quickstart", "symmetry", "width"}
+    assert set(READY) == {"depth", "digits", "quickstart", "rare", "symmetry", "width"}
     assert all(name in shown for name in READY)
 
 
