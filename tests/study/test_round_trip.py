@@ -264,6 +264,7 @@ IDENTITIES = {
     "depth": "cae6af59ac7b2485",
     "digits": "11c8b3f645245d2d",
     "quickstart": "7fecfe5aa56f2135",
+    "rare": "a8d53073f214f213",
     "symmetry": "9d2d56bd8a771866",
     "width": "779d0d427e6763d4",
 }
