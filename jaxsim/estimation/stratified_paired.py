@@ -8,7 +8,8 @@ of them the first alone fails, in c_k the second alone. The difference of the fa
 is estimated by sum_k pi_k (b_k - c_k) / n_k, and two null hypotheses are worth a P value:
 
     overall       D = 0: both fail equally often under the design's weights. P is the least alpha at
-                  which the guaranteed interval of D leaves out 0. For statements on D.
+                  which the interval of D with Bonferroni's limits, guaranteed as well, leaves out
+                  0. For statements on D.
     exchangeable  in every stratum a discordant pair is as likely to be the first's as the second's.
                   The sum of the b_k is then binomial given the discordant pairs, whatever strata
                   they are from: McNemar's exact test on the pooled table. More powerful, and it may
@@ -49,7 +50,7 @@ class StratifiedComparison:
         unsampled: mass of the strata without pairs, which both ends allow for, [...].
         confidence: of the interval.
         method: how the interval is made.
-        p_overall: P value of D = 0, by inversion of the interval, at least 1e-55, [...].
+        p_overall: P value of D = 0, by inversion of Bonferroni's interval, at least 1e-55, [...].
         p_exact: exact McNemar test that discordant pairs are exchangeable in every stratum, [...].
         p_mid: its mid-P version, [...].
     """
@@ -142,7 +143,7 @@ def stratified_paired(
 
 
 def _p_overall(first: StratifiedCounts, second: StratifiedCounts, method: str) -> np.ndarray:
-    """Return the least alpha at which the interval of the difference leaves out 0, [...]."""
+    """Return the least alpha at which Bonferroni's interval of the difference leaves out 0."""
     strata, shape = len(first.weights), first.failures.shape[1:]
     w, e = (a[:, None] for a in (first.weights, first.errors))
     least, most = np.maximum(w - e, 0.0), np.minimum(w + e, 1.0)
