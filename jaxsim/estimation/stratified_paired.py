@@ -35,7 +35,6 @@ from jaxsim.estimation.roots import decreasing_root
 from jaxsim.estimation.stratified import fixed_shares, shares, stratified
 from jaxsim.estimation.stratified_counts import OPEN, PASSES, StratifiedCounts
 
-_NAMES = {"clopper-pearson": "Clopper-Pearson", "sequence": "Confidence sequences"}
 _LEAST_P = 1e-55  # where SciPy still finds the quantiles; a lesser P is given as this one
 
 
@@ -135,7 +134,7 @@ def stratified_paired(
         upper=one.upper - two.lower,
         unsampled=one.unsampled,
         confidence=float(confidence),
-        method=f"{_NAMES[method]} for both discordant cells of every stratum (Bonferroni)",
+        method=f"{one.description}, both discordant cells at half of alpha",
         p_overall=_p_overall(first, second, method),
         p_exact=p_exact,
         p_mid=mcnemar(*worst, "mid-p"),
