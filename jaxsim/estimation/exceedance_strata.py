@@ -59,8 +59,8 @@ class Sampled:
         errors: bounds on their errors, [S].
         counts: of the runs of each, [S].
         decided: strata all of whose runs fail by proof, bool [S, G].
-        proofs: what that rests on, [G].
         families: of clones, by stratum.
+        proofs: what `decided` rests on, [G]; empty where it is proved.
     """
 
     design: str
@@ -68,8 +68,8 @@ class Sampled:
     errors: np.ndarray
     counts: Sequence[Counts]
     decided: np.ndarray
-    proofs: Sequence[Evidence]
     families: Mapping[int, Split] = field(default_factory=dict)
+    proofs: Sequence[Evidence] = ()
 
     @property
     def runs(self) -> np.ndarray:
@@ -128,7 +128,9 @@ def stratified_estimates(
     failures, possible = counts.failures.sum(0), counts.possible.sum(0)
 
     def one(g: int, t: int) -> Estimate:
-        at, evidence = (g, t), about.evidence & sampled.proofs[g]
+        at, evidence = (g, t), about.evidence
+        if sampled.proofs:
+            evidence = evidence & sampled.proofs[g]
         return about.estimate(
             g,
             t,

@@ -19,9 +19,8 @@ from jaxsim.questions.design import DesignAnswer, StratumAnswer
 from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.questions.provable import (
     DecidedStrata,
-    decided_strata,
+    decided_at,
     lower_bounds_of,
-    subject_remaining,
 )
 from jaxsim.questions.quantities import Quantity, quantities
 from jaxsim.questions.question import Question, Subject
@@ -217,9 +216,7 @@ class Exceedance(Question):
         return found
 
     def _decided(self, quantity: Quantity) -> list[DecidedStrata]:
-        return decided_strata(
-            self.subject.strata, quantity, subject_remaining(self.subject, quantity)
-        )
+        return decided_at(self.subject, quantity, quantity.thresholds)
 
     def design(self) -> DesignAnswer | None:
         """Return the strata with what their runs say, None for the plain design."""

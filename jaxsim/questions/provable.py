@@ -97,9 +97,11 @@ def decided_strata(
         remaining: lower bounds of its value by the number of inactive first-layer neurons.
         thresholds: other ones than those of the events.
     """
+    if design.plain:
+        return none_decided(1, thresholds if thresholds is not None else quantity.thresholds)
     experiment, upper = quantity.experiment, quantity.reference.upper
     width, constant = len(remaining.bounds) - 2, len(remaining.bounds) - 1
-    keeps = experiment.optimizer.keeps_inactive and np.isfinite(upper.value) and not design.plain
+    keeps = experiment.optimizer.keeps_inactive and np.isfinite(upper.value)
     absorbed = _absorbs(experiment.network)
     answers = []
     for threshold in quantity.thresholds if thresholds is None else thresholds:
@@ -118,8 +120,15 @@ def decided_strata(
     return answers
 
 
+def none_decided(strata: int, thresholds: np.ndarray) -> list[DecidedStrata]:
+    """Return that no stratum is decided."""
+    return [DecidedStrata(np.zeros(strata, bool), PROVED) for _ in thresholds]
+
+
 def decided_at(subject: Subject, quantity: Quantity, thresholds: np.ndarray) -> list[DecidedStrata]:
     """Return which strata fail by proof at any thresholds, [g]."""
+    if subject.strata.plain:
+        return none_decided(1, thresholds)
     remaining = subject_remaining(subject, quantity)
     return decided_strata(subject.strata, quantity, remaining, thresholds)
 

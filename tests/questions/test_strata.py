@@ -117,6 +117,8 @@ def counted(kept, e, eps):
 def test_parts_are_sums_over_strata(made, answer):
     """The stratum without runs fails by proof at eps = 0.05, and every one that R*(m) says."""
     upper = answer.optimum.upper.value
+    best = min(np.nanmin(records.risk) for records in made[1].values())
+    assert upper == pytest.approx(min(best, Parabola().bracket(3).upper.value), abs=1e-14)
     for g, eps in enumerate(EPS):
         levels = np.array([Parabola().lower(3 - k) for k in range(4)])
         decided = levels > upper + eps
