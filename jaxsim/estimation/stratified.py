@@ -216,6 +216,33 @@ def stratified(
     return replace(result, upper_rigorous=stratified(counts, confidence, safe).upper)
 
 
+def one_end(
+    counts: StratifiedCounts, confidence: float, method: str | Interval, *, upper: bool
+) -> np.ndarray:
+    """Return one end of `stratified` where no stratum is decided, at a third of its cost, [...].
+
+    Args:
+        counts: by stratum.
+        confidence: of the two-sided interval.
+        method: a name of `INTERVALS`.
+        upper: which end.
+    """
+    checked_level(confidence, "confidence")
+    interval = method if isinstance(method, Interval) else interval_of(method)
+    strata, shape = len(counts.weights), counts.failures.shape[1:]
+    x = (counts.possible if upper else counts.failures).reshape(strata, -1)
+    _, least, most = _weights(counts)
+    sampled = (np.asarray(counts.runs) > 0)[:, None]
+    active = np.broadcast_to(sampled, x.shape)
+    end = np.zeros(x.shape[1])
+    if active.any():
+        weights = most if upper else least
+        end = _limit(interval, counts, weights, counts.runs, x, active, confidence, upper=upper)
+    if upper:
+        end = np.minimum(end + np.where(sampled, 0.0, most).sum(), 1.0)
+    return end.reshape(shape)
+
+
 def _check_families(families: Sequence[Families], counts: StratifiedCounts) -> None:
     strata, shape = len(counts.weights), counts.failures.shape[1:]
     if len({f.stratum for f in families}) < len(families):

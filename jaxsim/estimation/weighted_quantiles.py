@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from jaxsim.errors import InputError
 from jaxsim.estimation.histogram import LEAST, MOST, VALUE, RiskHistogram, bin_edges
 from jaxsim.estimation.intervals import Interval
-from jaxsim.estimation.stratified import Stratified, stratified
+from jaxsim.estimation.stratified import one_end
 from jaxsim.estimation.stratified_counts import StratifiedCounts, checked_weights
 
 
@@ -99,27 +99,27 @@ def weighted_quantile_interval(
     e = np.broadcast_to(np.asarray(errors, np.float64), w.shape)
     runs = np.array([h.total for h in histograms])
 
-    def limits(keys: np.ndarray, column: int) -> Callable[[np.ndarray], Stratified]:
+    def limits(keys: np.ndarray, column: int, upper: bool) -> Callable[[np.ndarray], np.ndarray]:
         below = np.stack([np.append(h.cumulative(keys, column), 0) for h in histograms])
 
-        def at(places: np.ndarray) -> Stratified:
+        def at(places: np.ndarray) -> np.ndarray:
             x = below[:, places]  # the place -1 is below all values
             table = StratifiedCounts(w, e, x, x, runs, np.zeros(x.shape, np.int8))
-            return stratified(table, confidence, method)
+            return one_end(table, confidence, method, upper=upper)
 
         return at
 
     flat = level.ravel()
     # Risks as small as they may be: as many as possible are below x.
     keys = _all_keys(histograms, LEAST)
-    at = limits(keys, LEAST)
-    first = _first(lambda i: ~(at(i).upper < flat), len(keys), len(flat))
+    at = limits(keys, LEAST, upper=True)
+    first = _first(lambda i: ~(at(i) < flat), len(keys), len(flat))
     lower = _edge(keys, first, 0, min((h.least for h in histograms if h.total), default=np.inf))
-    nothing = at(np.full(len(flat), -1)).upper
+    nothing = at(np.full(len(flat), -1))
     lower = np.where(nothing < flat, lower, -np.inf)
     keys = _all_keys(histograms, MOST)
-    at = limits(keys, MOST)
-    first = _first(lambda i: at(i).lower >= flat, len(keys), len(flat))
+    at = limits(keys, MOST, upper=False)
+    first = _first(lambda i: at(i) >= flat, len(keys), len(flat))
     upper = _edge(keys, first, 1, max((h.most for h in histograms if h.total), default=-np.inf))
     return lower.reshape(level.shape)[()], upper.reshape(level.shape)[()]
 

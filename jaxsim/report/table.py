@@ -217,7 +217,7 @@ def constant_texts(done: list[ExperimentAnswer]) -> list[str]:
 def _method(answer: Answer) -> str:
     """Return the name of the intervals, and how limits of strata are joined."""
     guaranteed = interval_of(answer.interval).rigorous
-    joined_by = ", Bonferroni over strata" if guaranteed and shows_parts(answer.finished) else ""
+    joined_by = ", limits of strata joined" if guaranteed and shows_parts(answer.finished) else ""
     return answer.interval + joined_by
 
 

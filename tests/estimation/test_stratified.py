@@ -22,7 +22,7 @@ from jaxsim.estimation import (
     stratified,
 )
 from jaxsim.estimation.anytime import sequence_lower, sequence_upper
-from jaxsim.estimation.stratified import fixed_shares, shares
+from jaxsim.estimation.stratified import fixed_shares, one_end, shares
 
 WEIGHTS = np.array([0.7, 0.28, 0.02])
 
@@ -369,3 +369,17 @@ def test_counts_of_the_same_strata_add_up():
         stratified(one, 1.0)
     with pytest.raises(InputError, match="did you mean 'mover'"):
         stratified(one, 0.9, "movr")
+
+
+@pytest.mark.parametrize("method", ["clopper-pearson", "sequence", "mover"])
+def test_one_end_alone_is_that_of_both(method):
+    rng = np.random.default_rng(3)
+    runs = np.array([50, 0, 400])
+    x = rng.binomial(runs[:, None], 0.1, (3, 7))
+    counts = StratifiedCounts(
+        np.array([0.7, 0.1, 0.2]), np.full(3, 1e-9), x, np.minimum(x + 2, runs[:, None]), runs,
+        np.zeros(x.shape, np.int8),
+    )  # fmt: skip
+    both = stratified(counts, 0.9, method)
+    assert np.array_equal(one_end(counts, 0.9, method, upper=False), both.lower)
+    assert np.array_equal(one_end(counts, 0.9, method, upper=True), both.upper)

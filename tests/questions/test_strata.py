@@ -241,7 +241,9 @@ def test_plain_runs_are_sorted_into_strata_whose_law_is_known(tmp_path):
         records = records._replace(inactive=np.repeat(drawn, 5, axis=1), risk=risk)
         results.store.write(shard, records, dict(results.store.facts(shard)))
     plain = analyse(results, 0.05, interval="mover").experiments[0]
-    e = analyse(results, 0.05, interval="mover", post_stratify=True).experiments[0]
+    sorted_answer = analyse(results, 0.05, interval="mover", post_stratify=True)
+    assert sorted_answer.contradictions == []
+    (e,) = sorted_answer.experiments
     records = concatenate(list(results.chunks(experiment)))
     assert e.design is not None
     # P(K = 3) = 1/64 is an expectation of 6 runs: too few, so that 2 and 3 go together, which
@@ -264,7 +266,6 @@ def test_plain_runs_are_sorted_into_strata_whose_law_is_known(tmp_path):
         assert s.runs == (group == k).sum()
         assert abs(s.probability - weights[k]) <= s.error <= 1e-5
     assert plain.design is None
-    assert analyse(results, 0.05, post_stratify=True).contradictions == []
     same = exceedance(results, 0.05, interval="mover", post_stratify=True)
     assert same == [e.exceedance.estimates[0][-1]]
 
