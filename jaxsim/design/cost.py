@@ -49,7 +49,7 @@ def assumed_frequencies(weights: np.ndarray, missing: np.ndarray, p: float) -> n
     Example:
         >>> f = assumed_frequencies(np.array([0.9, 0.0999, 0.0001]), np.array([2, 1, 0]), 0.001)
         >>> f.round(6).tolist()
-        [6.3e-05, 0.007962, 1.0]
+        [7e-05, 0.008377, 1.0]
     """
     weights, missing = np.asarray(weights, float), np.asarray(missing, float)
 

@@ -72,6 +72,19 @@ def strata_of(spec: StudySpec, experiment: Experiment) -> Strata:
     return Strata(design, np.maximum(enough - least, 0), "", reason)
 
 
+def assumed(strata: Strata) -> list[float]:
+    """Return the probabilities that a plan is given for: more than what is proved.
+
+    Example:
+        >>> assumed(Strata(None, np.zeros(1, int)))
+        [0.01, 0.0001, 1e-06, 1e-10]
+    """
+    least = 0.0
+    if strata.design is not None:
+        least = float(strata.design.weights[strata.missing == 0].sum())
+    return [p for p in ASSUMED if p > least] or [float(f"{least**0.5:.1g}")]
+
+
 def costs(
     experiment: Experiment, strata: Strata, p: float, variation: float, seen: np.ndarray | None
 ) -> dict[str, Cost]:
@@ -184,7 +197,7 @@ def design_costs(
         known = _known(spec, seen.get(experiment.id), strata)
         by_runs |= bool(known)
         cells = []
-        for name, p, f in known or [(number(p), p, None) for p in ASSUMED]:
+        for name, p, f in known or [(number(p), p, None) for p in assumed(strata)]:
             variation = coefficient(relative_precision(spec, p), spec.confidence)
             found = costs(experiment, strata, p, variation, f)
             each = seconds(experiment)

@@ -74,6 +74,13 @@ def test_a_plan_says_what_each_design_takes(measured):
     assert any(line.startswith("P is not known before there are runs") for line in lines)
 
 
+def test_a_plan_assumes_nothing_below_what_is_proved(measured):
+    # Three inactive neurons of ten are too many by proof: P(Bin(10, 1/4) >= 3) = 0.47.
+    rows = plan_of(study(epsilon=[1e-5], **(WIDE | {"network.hidden": [10]})))
+    assert not any(f" {p} " in line for line in rows for p in ("0.0001", "1e-06", "1e-10"))
+    assert any(" 0.7 " in line for line in rows)
+
+
 def test_a_plan_asks_for_the_precision_of_the_study(measured):
     assert "= 20 % of the probability (until)" in "\n".join(
         plan_of(study(until={"relative": 0.2}, **WIDE))
