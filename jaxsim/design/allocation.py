@@ -14,8 +14,6 @@ upper limits, about 3.7 pi_k / n_k, add up to least for n_k ~ sqrt(pi_k / c_k).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 ENOUGH = 5
@@ -210,49 +208,3 @@ def trainings_needed(
     if p == 0 or relative is None:
         return float("inf")
     return (spread / p / relative) ** 2
-
-
-class Cost(NamedTuple):
-    """What a precision takes, as a pilot predicts it.
-
-    Attributes:
-        probability: of the event, planned.
-        plain: trainings of the plain design.
-        strata: trainings of the stratified one, in whole networks' worth of work.
-    """
-
-    probability: float
-    plain: float
-    strata: float
-
-
-def predicted_costs(
-    weights: np.ndarray,
-    cost: np.ndarray,
-    failures: np.ndarray,
-    runs: np.ndarray,
-    decided: np.ndarray,
-    *,
-    relative: float | None = None,
-    half_width: float | None = None,
-) -> list[Cost]:
-    """Return what a precision takes for every event; infinite for one that was never seen.
-
-    The arguments are those of `allocate` and `trainings_needed`; `cost` in units of a training of
-    the whole network.
-    """
-    planned = planned_frequencies(failures, runs, decided)
-    costs = []
-    for f in planned.T:
-        p = float(weights @ f)
-        if p == 0:
-            costs.append(Cost(0.0, float("inf"), float("inf")))
-            continue
-        plain = trainings_needed(np.ones(1), np.array([p]), relative, half_width)
-        # Neyman's n_k ~ pi_k sigma_k / sqrt(c_k), and their work sum_k n_k c_k.
-        spread = weights * np.sqrt(f * (1 - f))
-        total, dear = float(spread.sum()), float((spread * np.sqrt(cost)).sum())
-        trainings = trainings_needed(weights, f, relative, half_width)
-        strata = trainings * (dear / total) ** 2 if total else 0.0
-        costs.append(Cost(p, plain, strata))
-    return costs

@@ -10,7 +10,6 @@ from jaxsim.design.allocation import (
     allocate,
     apportioned,
     planned_frequencies,
-    predicted_costs,
     relative_error,
     trainings_needed,
 )
@@ -163,35 +162,3 @@ def test_costs_of_designs():
     assert relative_error(weights, f, n) == pytest.approx(0.1, rel=1e-5)
     assert relative_error(weights, f, np.where(np.arange(21) == 19, 0, n)) == np.inf
     assert trainings_needed(weights, 0 * f, 0.1) == np.inf
-
-
-def test_predicted_costs_are_those_of_the_true_frequencies():
-    weights, f = toy(20, 0.3093, 0.01)
-    runs = np.where(f == 1, 0, 1 << 14)
-    seen = np.round(f * runs).astype(int)[:, None]
-    cost = (20 - np.arange(21)) / 20
-    rare, never = predicted_costs(
-        weights,
-        cost,
-        np.concatenate([seen, 0 * seen], axis=1),
-        runs,
-        np.stack([f == 1, f < 0], axis=1),
-        relative=0.1,
-    )
-    assert rare.probability == pytest.approx(1e-10, rel=0.03)
-    assert rare.plain == pytest.approx(1e12, rel=0.03)
-    # Work of n_k ~ pi_k sigma_k / sqrt(c_k) that makes the variance (0.1 p)^2.
-    n = np.divide(weights * np.sqrt(f * (1 - f)), np.sqrt(cost), where=cost > 0, out=0 * f)
-    n *= (relative_error(weights, f, np.maximum(n * 1e20, (f == 1) * 1.0)) / 0.1) ** 2 * 1e20
-    assert relative_error(weights, f, np.maximum(n, (f == 1) * 1.0)) == pytest.approx(0.1, rel=0.01)
-    assert rare.strata == pytest.approx(n @ cost, rel=0.05)
-    assert never == (0.0, np.inf, np.inf)
-    (common,) = predicted_costs(
-        np.ones(1),
-        np.ones(1),
-        np.array([[50]]),
-        np.array([100]),
-        np.array([[False]]),
-        half_width=0.01,
-    )
-    assert common.strata == common.plain == pytest.approx(9604)
