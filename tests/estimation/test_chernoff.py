@@ -1,5 +1,7 @@
 """Chernoff's bound over a box: against every point of what is left, and its own formula."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import optimize, special, stats
@@ -43,7 +45,8 @@ def test_nothing_that_is_left_lies_beyond_the_limit_and_the_limit_is_almost_reac
     limit = chernoff_limit(w, x[:, None], n, (low[:, None], high[:, None]), LEVEL, upper=upper)[0]
     s = np.dot(w, x / n)
     rng = np.random.default_rng(4)
-    points = low + (high - low) * rng.beta(0.6, 0.6, (50, 3))
+    corners = np.array(list(itertools.product((0.0, 1.0), repeat=3)))
+    points = low + (high - low) * np.concatenate([corners, rng.beta(0.6, 0.6, (40, 3))])
     # Along lines to random corners, as far as G <= L: the edge of what is left.
     estimate = np.clip(x / n, low, high)
     best = np.dot(w, estimate)
