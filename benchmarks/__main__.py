@@ -1,11 +1,12 @@
 """`python -m benchmarks [peers|scaling|startup|campaign|gpu]`: speed, as ratios within one run.
 
+`python -m benchmarks designs`: strata against plain sampling on real trainings.
 `python -m benchmarks rare`: rare events, with the bias, spread and coverage that were measured.
 """
 
 import sys
 
-from benchmarks import campaign, gpu, rare, scaling, startup, throughput
+from benchmarks import campaign, designs, gpu, rare, scaling, startup, throughput
 
 COMMANDS = {
     "peers": throughput.main,
@@ -13,6 +14,7 @@ COMMANDS = {
     "startup": startup.main,
     "campaign": campaign.main,
     "gpu": gpu.main,
+    "designs": designs.main,
     "rare": rare.main,
     "gpu-precision": gpu.one_precision,
 }

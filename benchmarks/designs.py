@@ -1,0 +1,103 @@
+"""`python -m benchmarks designs`: strata against plain sampling where plain sampling still sees.
+
+Trainings whose failures come from inactive neurons, at probabilities near 1e-3 and 1e-4: a plain
+study and one in strata, run one after the other in one process. Both estimate the same probability.
+The ratio is that of the times for intervals of the same width, both guaranteed (Clopper-Pearson):
+plain sampling would need as many runs as give it the strata's width at the strata's estimate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+from scipy import optimize
+
+from benchmarks.machine import processor
+from jaxsim import runtime
+from jaxsim.estimation import Estimate, clopper_pearson
+from jaxsim.launch.simulate import simulate
+from jaxsim.questions.ask import exceedance
+from jaxsim.study.study import Study
+
+CASES = [
+    ("x**2", 7, "sgd", 0.2, 0.05),
+    ("x**2", 10, "sgd", 0.2, 0.05),
+    ("x**2", 10, "momentum", 0.03, 0.03),
+    ("x**2", 10, "adam", 0.005, 0.05),
+    ("abs(x - 0.5)", 9, "sgd", 0.2, 0.005),
+    ("abs(x - 0.5)", 9, "adam", 0.01, 0.005),
+]
+"""(target on [0, 1], width, optimizer, learning rate, eps)."""
+
+
+def study(case: tuple[Any, ...], design: str, runs: int, seed: int) -> Study:
+    """Return the study of a case."""
+    target, width, optimizer, rate, eps = case
+    return Study.from_dict(
+        {
+            "name": "designs",
+            "seed": seed,
+            "replicates": runs,
+            "steps": 300,
+            "checkpoints": [100],
+            "epsilon": [eps],
+            "design": design,
+            "problem": {"input": {"law": "uniform", "low": 0.0, "high": 1.0}, "target": target},
+            "network": {
+                "hidden": [width],
+                "weights": [{"law": "uniform"}, {"law": "uniform", "bound": 0.1}],
+                "biases": [{"law": "uniform"}, {"law": "uniform", "bound": 0.1}],
+            },
+            "optimizer": {"name": optimizer, "learning_rate": rate},
+            "training": {"batch_size": 16},
+            "optimum": {"budget": 0},
+        }
+    )
+
+
+def timed(one: Study) -> tuple[Estimate, float]:
+    """Return the estimate and the seconds of a study whose programs are compiled and cached."""
+    start = time.perf_counter()
+    (estimate,) = exceedance(simulate(one, workers=1), one.spec.asking)
+    return estimate, time.perf_counter() - start
+
+
+def runs_for(width: float, p: float) -> float:
+    """Return the runs whose Clopper-Pearson interval has that width, with a share p of failures."""
+
+    def excess(logs: float) -> float:
+        n = float(np.exp(logs))
+        low, high = clopper_pearson(round(p * n), round(n), 0.95)
+        return float(high - low) - width
+
+    return float(np.exp(optimize.brentq(excess, np.log(10), np.log(1e13))))
+
+
+def main(arguments: list[str]) -> None:
+    """Run the cases and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks designs", description=__doc__)
+    parser.add_argument("--plain", type=int, default=100_000, help="runs of the plain studies")
+    parser.add_argument("--strata", type=int, default=100_000, help="runs of those in strata")
+    options = parser.parse_args(arguments)
+    runtime.configure()
+    print(processor())
+    print(f"{'case':46s} {'plain':>26s} {'strata':>32s} {'agree':>5s} {'s':>11s} {'ratio':>6s}")
+    for case in CASES:
+        for design in ("plain", "strata"):  # compiles, measures engines
+            timed(study(case, design, 2000, 1))
+        plain, plain_seconds = timed(study(case, "plain", options.plain, 2))
+        strata, seconds = timed(study(case, "strata", options.strata, 3))
+        agree = plain.lower <= strata.upper and strata.lower <= plain.upper
+        needed = runs_for(strata.upper - strata.lower, strata.estimate)
+        ratio = needed / options.plain * plain_seconds / seconds
+        target, width, optimizer, _, eps = case
+        print(
+            f"{f'{target}, width {width}, {optimizer}, eps {eps:g}':46s}"
+            f" {plain.estimate:.2e} [{plain.lower:.1e}, {plain.upper:.1e}]"
+            f" {strata.estimate:.3e} [{strata.lower:.2e}, {strata.upper:.2e}]"
+            f" {agree!s:>5s} {plain_seconds:5.1f} {seconds:5.1f} {ratio:6.1f}",
+            flush=True,
+        )
