@@ -8,8 +8,10 @@ sum_k pi_k^2 f_k (1 - f_k) / n_k. The sum of its relative variances over events 
 Neyman's allocation. What is not known of f_k is planned, and planned only: a stratum with few
 failures in the pilot gets the line of log f_k through the lowest strata that have some, which ends
 in no estimate. (The pilot's own (X + 1/2) / (n + 1) would give the whole budget to the strata of
-large weight, which do not fail.) A share of the budget probes the strata without failures: their
-upper limits, about 3.7 pi_k / n_k, add up to least for n_k ~ sqrt(pi_k / c_k).
+large weight, which do not fail.) A share of the budget probes the strata without failures. What
+these may still contribute is at most about 4 max_k pi_k / n_k (`estimation.chernoff`), least for
+n_k ~ pi_k. Where the probability is of that order, half of the budget is for them; where it is far
+below, no number of runs helps the upper end, and a fifth is.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ import numpy as np
 
 ENOUGH = 5
 """Failures of a pilot from which a stratum's frequency is believed."""
-PROBING = 0.2
-"""Share of the budget for strata without enough failures."""
+PROBING, PROBING_IN_SIGHT = 0.2, 0.5
+"""Shares of the budget for strata without enough failures: of events out of plain sampling's sight,
+and of others."""
+IN_SIGHT = 1e-5
+"""Probability from which on plain sampling would see an event."""
 NEGLIGIBLE = 1e-4
 """A stratum of less than that share of every probability cannot matter."""
 _GENTLEST = 0.1
@@ -78,8 +83,10 @@ def shares(
     relative = np.divide(weights[:, None], p, out=np.zeros(failures.shape), where=known)
     neyman = np.sqrt((relative**2 * variance).sum(axis=1) / cost)
     few = ((failures < ENOUGH) & ~decided).any(axis=1)
-    probed = np.where(few, np.sqrt(weights / cost), 0.0)
-    parts = [(1 - PROBING, np.where(open_, neyman, 0.0)), (PROBING, np.where(open_, probed, 0.0))]
+    in_sight = bool((p[known] >= IN_SIGHT).any())
+    probing = PROBING_IN_SIGHT if in_sight else PROBING
+    probed = np.where(few, weights if in_sight else np.sqrt(weights / cost), 0.0)
+    parts = [(1 - probing, np.where(open_, neyman, 0.0)), (probing, np.where(open_, probed, 0.0))]
     parts = [(part, numbers / numbers.sum()) for part, numbers in parts if numbers.sum() > 0]
     if not parts:
         return np.zeros(len(weights))
