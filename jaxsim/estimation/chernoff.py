@@ -88,11 +88,11 @@ def _best_limit(
     steepest = np.log(_STEEPEST * (n / w).min())
     first, last = start - 2.5, np.maximum(np.minimum(start + 6.0, steepest), start - 2.0)
     best = np.full(len(start), np.inf)
-    arrays = [a[:, None] for a in (w, x, n, low, high)]
+    by_lambda = [a[:, None] for a in (w, x, n, low, high)]
     for _ in range(_ROUNDS):
         step = (last - first) / (_POINTS - 1)
         logs = first + step * np.arange(_POINTS)[:, None]
-        found = _limit(np.exp(logs), *arrays, level, upper)
+        found = _limit(np.exp(logs), by_lambda, level, upper)
         found = found if upper else -found
         place = found.argmin(0)
         best = np.minimum(best, found.min(0))
@@ -100,28 +100,16 @@ def _best_limit(
     return best if upper else -best
 
 
-def _limit(
-    lam: np.ndarray,
-    w: np.ndarray,
-    x: np.ndarray,
-    n: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    level: float,
-    upper: bool,
-) -> np.ndarray:
+def _limit(lam: np.ndarray, known: list[np.ndarray], level: float, upper: bool) -> np.ndarray:
     """Return the extreme of sum w f over the box where G <= level, [K, C].
 
     Args:
-        lam: values of lambda, [K, C]; the others are as in `_best_limit`, as [S, 1, ...].
-        w: weights.
-        x: counts.
-        n: runs.
-        low: of the box.
-        high: of the box.
+        lam: values of lambda, [K, C].
+        known: weights, counts, runs and the ends of the box, as in `_best_limit`, [S, 1, ...] each.
         level: L.
         upper: which end.
     """
+    w, x, n, low, high = known
     # Where the exponent is cut another weight stands in S; the bound holds for any weights there.
     exponent = np.minimum(lam * w / n, _STEEPEST)
     s = (exponent * x).sum(0)
