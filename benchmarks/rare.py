@@ -17,8 +17,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,8 +130,11 @@ def _peer(
     count = options.tams_repetitions if short == "tams" else options.peer_repetitions
     if not count:
         return
-    words = [options.peers, str(SCRIPT), short, json.dumps(event | {"exact": exact}), str(count)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    asked = json.dumps(event | {"exact": exact})
+    words = [os.path.abspath(options.peers), str(SCRIPT.resolve()), short, asked, str(count)]
+    # pyTAMS leaves a data base where it runs.
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
     if "estimates" not in found:
         missing = found.get("missing")
