@@ -106,17 +106,6 @@ class Directory:
         """Return how many shards are missing, with those that may still follow from others."""
         return len(self.missing()) + sum(s.outlook() for s in self.stages.values())
 
-    def remarks(self) -> list[str]:
-        """Return sentences on how the number of runs came about."""
-        if not self.replicates_before or self.study.spec.method == "sequence":
-            return []
-        steps = " and ".join(f"{n:,}" for n in self.replicates_before)
-        return [
-            f"replicates were raised from {steps} to {self.study.spec.replicates:,} when results "
-            "could be seen: intervals for a number of runs fixed beforehand do not cover such a "
-            'choice; interval = "sequence" does'
-        ]
-
     def mixed_versions(self) -> str | None:
         """Return a sentence on experiments whose rest another version of jaxsim would compute.
 

@@ -25,6 +25,7 @@ from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import Directory, bind
 from jaxsim.launch.layout import choose_workers
 from jaxsim.launch.polishing import polish_runs, polish_seconds
+from jaxsim.launch.runs_made import enough, remarks
 from jaxsim.launch.searches import planned_searches, search_seconds, searching, wait_seconds
 from jaxsim.launch.worker import work_through
 from jaxsim.optimum.strategy import Budget
@@ -159,7 +160,8 @@ def open_results(directory: Directory) -> Results:
         planned=planned,
         designs=directory.study.designs,
         splits={e.id: directory.stages[e.id].splits() for e in directory.study.experiments},
-        remarks=directory.remarks(),
+        remarks=remarks(directory),
+        until=enough(directory),
     )
 
 

@@ -76,6 +76,8 @@ class ExperimentAnswer(Data):
         bands: those of the other kinds.
         quantiles: learning curves.
         distribution: of the risk at the last step.
+        until: the precision at which runs end, and whether it is reached; empty where their number
+            was fixed beforehand.
         others: answers of further questions by their names.
     """
 
@@ -100,6 +102,7 @@ class ExperimentAnswer(Data):
     bands: list[BandAnswer] = Field(default_factory=list)
     quantiles: QuantilesAnswer
     distribution: DistributionAnswer
+    until: str = ""
     others: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -262,6 +262,7 @@ def _answered(
         risk=_risk(subject.risk, experiment.problem.over),
         optimum=OptimumAnswer.of(subject.optimum, _not_searched(subject)),
         design=probabilities.design(),
+        until=results.until.get(experiment.id, ""),
         liminf=liminf(certificates, bounds, tests),
         others={name: answer for name, answer in answers.items() if name not in fields},
         **fields,

@@ -168,11 +168,12 @@ def notes(answer: Answer) -> list[str]:
         lines.append(f"figures show the first {MOST_DRAWN:,} of {len(done):,} experiments")
     lines += legend(done)
     lines += [f"constant: {text}" for text in constant_texts(done)]
-    descriptions: list[Callable[[ExperimentAnswer], str]] = [_optimum, _risk]
+    descriptions: list[Callable[[ExperimentAnswer], str]] = [_until, _optimum, _risk]
     for text_of in descriptions:
         groups: dict[str, list[str]] = {}
         for e in done:
-            groups.setdefault(text_of(e), []).append(e.label)
+            if text_of(e):
+                groups.setdefault(text_of(e), []).append(e.label)
         for text, labels in groups.items():
             lines.append(text if len(groups) == 1 else f"{joined(labels)}: {text}")
     missing = sum(e.planned - e.runs for e in answer.experiments)
@@ -190,6 +191,10 @@ def notes(answer: Answer) -> list[str]:
         kinds = joined([f"{n:,} on {kind}" for kind, n in answer.device_kinds.items()])
         lines.append(f"mixed device kinds: {kinds}; bits agree only within one kind")
     return lines
+
+
+def _until(e: ExperimentAnswer) -> str:
+    return f"until: {e.until}" if e.until else ""
 
 
 def constant_texts(done: list[ExperimentAnswer]) -> list[str]:

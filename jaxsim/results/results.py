@@ -47,6 +47,8 @@ class Results:
         designs: by the experiment's id; plain where there is none.
         splits: families of clones, by the experiment's id.
         remarks: sentences on how the number of runs came about.
+        until: why the runs of an experiment are enough, or not yet, by its id; none where their
+            number is fixed beforehand.
     """
 
     store: Store
@@ -55,6 +57,7 @@ class Results:
     designs: Mapping[str, Design] = field(default_factory=dict)
     splits: Mapping[str, Sequence[Split]] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    until: Mapping[str, str] = field(default_factory=dict)
 
     def design(self, experiment: Experiment) -> Design:
         """Return the strata of an experiment of the study."""

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import optimize, special, stats
 
-from jaxsim import InputError, exceedance
+from jaxsim import InputError, analyse, exceedance
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.replay import replay
+from jaxsim.launch.runs_made import remarks
 from jaxsim.launch.simulate import open_results, simulate
 from jaxsim.launch.worker import work_through
 from tests.launch.test_chaos import killed_at_random
@@ -113,6 +114,10 @@ def test_the_most_runs_end_what_is_not_precise(tmp_path):
     stages = opened.stages[opened.study.experiments[0].id].known()
     assert [s.stops for s in stages] == [(256,), (300,), (300,)]
     assert stages[-1].reason == "all replicates are used"
+    (experiment,) = analyse(open_results(opened), [0.02], interval="sequence").experiments
+    assert experiment.until == (
+        "half widths of at most 0.001 of the estimate: all replicates are used"
+    )
 
 
 def test_replicates_raised_after_a_look_are_named(tmp_path):
@@ -124,7 +129,7 @@ def test_replicates_raised_after_a_look_are_named(tmp_path):
     assert open_results(reopen(tmp_path / "out")).remarks == results.remarks
     # What nobody could see was no look.
     bind(study(grid={}), tmp_path / "unseen")
-    assert not bind(study(grid={}, replicates=128), tmp_path / "unseen").remarks()
+    assert not remarks(bind(study(grid={}, replicates=128), tmp_path / "unseen"))
 
 
 @pytest.mark.parametrize(
