@@ -19,9 +19,10 @@ from jaxsim.engines.registry import (
 )
 from jaxsim.errors import InputError
 from jaxsim.launch import worker_process
+from jaxsim.launch.budget import PILOT, PILOT_PART
 from jaxsim.launch.measure import Measurement, is_remembered, lane_counts, measure
 from jaxsim.launch.request import pack
-from jaxsim.launch.stages import FIRST_LOOK, PILOT, PILOT_PART
+from jaxsim.launch.stages import FIRST_LOOK
 from jaxsim.study.plan import Layout
 from jaxsim.study.spec import ExecutionSpec
 from jaxsim.study.study import Study

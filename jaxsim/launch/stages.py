@@ -30,6 +30,7 @@ from jaxsim.design.stratum import Design
 from jaxsim.design.twist import Twist, fit_model
 from jaxsim.engines.block import Resampling
 from jaxsim.errors import InputError
+from jaxsim.launch.budget import pilot_runs, raised, rounded
 from jaxsim.launch.look import Look, decided_at_once, look_at
 from jaxsim.results.files import create_atomically, read_regular
 from jaxsim.results.results import Split
@@ -42,8 +43,6 @@ from jaxsim.training.experiment import Experiment
 FOLDER = "design"
 PILOT_FIRST = 2**31
 """The first replicate of a pilot."""
-PILOT, PILOT_PART = 256, 8
-"""Runs of a stratum's pilot, unless so many parts of the replicates are fewer."""
 SHARE = 0.5
 """Of the replicates after the pilot, those that are particles of families."""
 FIRST_LOOK = 256
@@ -204,7 +203,7 @@ class Stages:
         if not self.staged:
             return Stage(0, (0,), (budget,), (0,), (0,), final=True)
         if self.design.plain:
-            first = min(budget, _rounded(FIRST_LOOK, self.layout.width))
+            first = min(budget, rounded(FIRST_LOOK, self.layout.width))
             return Stage(0, (0,), (first,), (0,), (0,), final=first == budget)
         # Strata that fail by proof, for every event, cost nothing.
         proved = np.all(decided_at_once(self.spec, self.experiment, self.design), axis=1)
@@ -252,11 +251,11 @@ class Stages:
         if used >= most or last.number >= MOST_STAGES:
             return self._stage(last, last.stops, True, "all replicates are used")
         growth = min(max(1.05 * excess**2, LEAST_GROWTH), MOST_GROWTH)
-        total = min(most, _rounded(used * growth, self.layout.width))
+        total = min(most, rounded(used * growth, self.layout.width))
         if self.design.plain:
             return self._stage(last, (total,), False, "")
         wanted = self._allocated(look, total - sum(last.pilot))
-        return self._stage(last, _raised(last.stops, wanted, total - used), False, "")
+        return self._stage(last, raised(last.stops, wanted, total - used), False, "")
 
     def _stage(self, last: Stage, stops: Sequence[int], final: bool, reason: str) -> Stage:
         families = last.families, last.guards
@@ -370,40 +369,3 @@ class Stages:
             and (shares > 0).all()
             and abs(shares.sum() - 1) < 1e-9
         )
-
-
-def pilot_runs(spec: StudySpec, strata: int, width: int) -> int:
-    """Return the runs of every stratum's pilot, of so many that have one.
-
-    Raises:
-        InputError: if the study has fewer replicates than pilots and the least of others take.
-    """
-    asked, part = spec.design.pilot, spec.replicates // (PILOT_PART * max(strata, 1))
-    runs = _rounded(min(PILOT, part) if asked is None else asked, width)
-    least = _least(runs, strata, width)
-    if spec.replicates < least:
-        raise InputError(
-            f"replicates = {spec.replicates:,} is too small for the design {spec.design.name!r} "
-            f"with {strata} strata in blocks of {width}, of which the pilot takes "
-            f"{runs * strata:,} runs; accepted: at least {least:,}"
-        )
-    return runs
-
-
-def _least(pilot: int, strata: int, width: int) -> int:
-    return strata * (pilot + width)
-
-
-def _rounded(runs: float, multiple: int) -> int:
-    """Return the least multiple that is no less, and not 0."""
-    return max(-(-int(np.ceil(runs)) // multiple), 1) * multiple
-
-
-def _raised(stops: Sequence[int], wanted: Sequence[int], room: int) -> tuple[int, ...]:
-    """Return what is wanted where it is more than there is, as far as there is room, in order."""
-    raised = []
-    for before, after in zip(stops, wanted, strict=True):
-        more = max(min(after - before, room), 0)
-        room -= more
-        raised.append(before + more)
-    return tuple(raised)

@@ -24,9 +24,9 @@ from jaxsim.design.make import make_design
 from jaxsim.design.splitting import splitting_unsupported_reason
 from jaxsim.design.stratum import Design
 from jaxsim.errors import InputError
+from jaxsim.launch.budget import PILOT
 from jaxsim.launch.directory import reopen
 from jaxsim.launch.look import Look, decided_at_once
-from jaxsim.launch.stages import PILOT
 from jaxsim.report.text import counted, duration, number
 from jaxsim.study.spec import StudySpec
 from jaxsim.study.study import Study

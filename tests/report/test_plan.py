@@ -9,7 +9,7 @@ from rich.console import Console
 
 from jaxsim import analyse
 from jaxsim.launch import measure
-from jaxsim.launch.stages import PILOT
+from jaxsim.launch.budget import PILOT
 from jaxsim.report.plan import print_plan
 from jaxsim.report.plan_designs import costs, strata_of
 from tests.studies import made_up, study
