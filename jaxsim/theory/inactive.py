@@ -188,7 +188,7 @@ def event_probability(
     if isinstance(support, Everything) or not rounding.representable:
         return None
     found = _in_pieces(weights, biases, support, pieces, rounding, two_sided=True)
-    return None if found is None else found[:2]
+    return None if found is None else (float(found[0]), float(found[1]))
 
 
 def _in_pieces(

@@ -104,10 +104,12 @@ def test_clones_part_and_their_inactive_neurons_stay(families):
     parents = history(
         scores_of(chosen, records), twist, (chosen.seed, *chosen.key_words, 0)
     ).ancestors
-    cloned = 0
+    cloned, roots = 0, np.arange(len(inactive))
     for j, ancestors in enumerate(parents[:-1]):
         assert ancestors is not None
-        assert (inactive[:, j + 1] >= inactive[ancestors, j]).all()
+        roots = roots[ancestors]
+        # Those that die on the way may still be moved by the optimizer's memory.
+        assert (inactive[:, j + 1] >= inactive[roots, 0]).all()
         alive = inactive[:, j + 1] < 4
         for parent in np.unique(ancestors):
             children = np.flatnonzero((ancestors == parent) & alive)
