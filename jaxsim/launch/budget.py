@@ -9,8 +9,11 @@ import numpy as np
 from jaxsim.errors import InputError
 from jaxsim.study.spec import StudySpec
 
-PILOT, PILOT_PART = 256, 8
-"""Runs of a stratum's pilot, unless so many parts of the replicates are fewer."""
+PILOT, PILOT_PART, LARGE_PART = 256, 8, 20
+"""Runs of a stratum's pilot, unless so many parts of the replicates are fewer; of a study with many
+replicates one part in twenty, for what the pilot does not see is not allocated well."""
+
+MOST_PILOT = 2**16
 
 
 def pilot_runs(spec: StudySpec, strata: int, width: int) -> int:
@@ -19,8 +22,9 @@ def pilot_runs(spec: StudySpec, strata: int, width: int) -> int:
     Raises:
         InputError: if the study has fewer replicates than pilots and the least of others take.
     """
-    asked, part = spec.design.pilot, spec.replicates // (PILOT_PART * max(strata, 1))
-    runs = rounded(min(PILOT, part) if asked is None else asked, width)
+    asked, each = spec.design.pilot, spec.replicates // max(strata, 1)
+    usual = max(min(PILOT, each // PILOT_PART), min(each // LARGE_PART, MOST_PILOT))
+    runs = rounded(usual if asked is None else asked, width)
     least = _least(runs, strata, width)
     if spec.replicates < least:
         raise InputError(

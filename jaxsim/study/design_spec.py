@@ -25,7 +25,7 @@ class DesignSpec(Section):
     pilot: Annotated[int, Field(ge=16, le=2**20)] | None = Field(
         default=None,
         description="runs of every stratum that only decide how the others are allocated; by "
-        "default 256, or an eighth of the replicates if that is less",
+        "default 256, all together at most an eighth and at least a twentieth of the replicates",
     )
     share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
