@@ -20,6 +20,8 @@ from jaxsim.launch.searches import Search
 from jaxsim.optimum.solve import is_closed, search, solution
 from jaxsim.optimum.strategy import Budget, Certificate, CertificateError
 from jaxsim.results.certificates import CertificateFiles
+from jaxsim.results.store import Shard
+from jaxsim.study.plan import block_of
 from jaxsim.training.experiment import Experiment
 
 MOST = 8
@@ -34,11 +36,13 @@ class BestRun(NamedTuple):
         risk: its risk.
         experiment: whose run it is.
         replicate: its index.
+        shard: that holds it.
     """
 
     risk: float
     experiment: Experiment
     replicate: int
+    shard: Shard
 
 
 def offer_best_runs(
@@ -89,12 +93,14 @@ def best_run(directory: Directory, one: Search) -> BestRun | None:
         if experiment.hypothesis.key != one.of.key:
             continue
         for trained, shard in directory.tasks(experiment):
-            if trained.network.size != experiment.network.size:
-                continue  # strategies start from networks of the class
+            # Strategies start from networks of the class, trained again as independent runs.
+            narrow = trained.network.size != experiment.network.size
+            if narrow or directory.resampling(trained) is not None:
+                continue
             last = directory.store.read(shard).risk[:, -1]
             if np.isfinite(last).any():
                 place = int(np.nanargmin(last))
-                candidate = BestRun(float(last[place]), trained, shard.first + place)
+                candidate = BestRun(float(last[place]), trained, shard.first + place, shard)
                 best = candidate if best is None or candidate.risk < best.risk else best
     return best
 
@@ -106,7 +112,7 @@ def best_parameters(directory: Directory, best: BestRun) -> list[np.ndarray]:
     """
     experiment = best.experiment
     config = directory.layout(experiment).config
-    first = best.replicate - best.replicate % config.width
+    first = block_of(best.shard, best.replicate, config.width)
     with jax.default_device(jax.local_devices()[0]):
         engine = make_engine(experiment, config)
         theta = engine.theta(advance_to_end(engine, experiment, first, config.width))

@@ -115,11 +115,7 @@ class Directory:
         begun: dict[str, int] = {}
         for experiment in self.study.experiments:
             shards = list(self.shards(experiment))
-            finished = {
-                name
-                for trained in self.stages[experiment.id].trained
-                for name in self.store.finished(trained)
-            }
+            finished = self.stages[experiment.id].finished()
             known = [shard for shard in shards if shard.name in finished]
             if known and len(known) < len(shards):
                 with contextlib.suppress(InputError):  # said when it is read

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxsim.design.splitting import scores_of
 from jaxsim.design.stratum import Design
-from jaxsim.estimation.counts import Outcome, classify, outcomes
+from jaxsim.estimation.counts import Outcome
 from jaxsim.estimation.stratified import StratifiedCounts, stratified
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.levels import levels
@@ -104,11 +104,11 @@ def look_at(
     for k, shard in known:
         stratum, raw = design.strata[k], store.read(shard)
         records = stratum.whole(raw)
-        failures[k] += np.concatenate([_failures(q, records) for q in asked])
+        failures[k] += np.concatenate([q.counts(records).failures for q in asked])
         runs[k] += len(records.replicate)
         if design.name == "splitting":
             active.append(scores_of(stratum.experiment, raw))
-            failed.append(np.concatenate([_fails(q, records) for q in asked]))
+            failed.append(np.concatenate([q.last(records) for q in asked]) == Outcome.FAIL)
     decided = _decided(subject, asked)
     return Look(
         design, failures, runs, decided, np.concatenate(active), np.concatenate(failed, axis=1)
@@ -160,18 +160,3 @@ def _best(records: Records) -> tuple[float, float]:
         return np.inf, 0.0
     place = np.unravel_index(np.nanargmin(np.where(np.isfinite(end), end, np.nan)), end.shape)
     return float(records.risk[place]), float(records.error[place])
-
-
-def _failures(quantity: Quantity, records: Records) -> np.ndarray:
-    """Return how many runs fail at each event and checkpoint, [g, T]."""
-    upper = quantity.ends[1]
-    return classify(*quantity.values(records), upper, upper, quantity.thresholds).failures
-
-
-def _fails(quantity: Quantity, records: Records) -> np.ndarray:
-    """Return which runs fail at each event at the last checkpoint, bool [g, R]."""
-    values, errors = quantity.values(records)
-    upper, last = quantity.ends[1], (values[:, -1:], errors[:, -1:])
-    return np.stack(
-        [outcomes(*last, upper, upper, e)[:, 0] == Outcome.FAIL for e in quantity.thresholds]
-    )

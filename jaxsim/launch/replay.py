@@ -15,6 +15,7 @@ from jaxsim.engines.registry import make_engine
 from jaxsim.errors import InputError, unknown
 from jaxsim.launch.directory import Directory, reopen
 from jaxsim.results.store import Shard
+from jaxsim.study.plan import block_of
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
 
@@ -89,21 +90,19 @@ def replay(
     trained = _trained(directory, chosen, stratum)
     chosen, part = trained.experiment, "the study" if stratum is None else f"stratum {stratum}"
     planned = [s for e, s in directory.tasks(directory.experiment_of(chosen)) if e.id == chosen.id]
-    if not any(s.first <= replicate < s.stop for s in planned):
+    shard = next((s for s in planned if s.first <= replicate < s.stop), None)
+    if shard is None:
         raise InputError(
             f"replicate = {replicate} is not part of {part}; accepted: {_ranges(planned)}"
         )
-    layout = directory.layout(chosen)
-    config = layout.config
+    config = directory.layout(chosen).config
     steps = tuple(sorted({*range(0, chosen.steps + 1, every), *chosen.checkpoints}))
-    # Blocks begin with their shard.
-    begin = next(s.first for s in planned if s.first <= replicate < s.stop)
-    first = replicate - (replicate - begin) % config.width
+    first = block_of(shard, replicate, config.width)
     with jax.default_device(jax.local_devices()[0]):
         engine = make_engine(chosen, config)
         block = run_block(engine, chosen, first, config.width, checkpoints=steps)
     row = Records(*(column[replicate - first : replicate - first + 1] for column in block))
-    agrees = _agrees(directory, planned, chosen, replicate, steps, row)
+    agrees = _agrees(directory, shard, chosen, replicate, steps, row)
     return Replay(chosen, replicate, steps, trained.whole(row), agrees, Path(path))
 
 
@@ -140,16 +139,14 @@ def _ranges(planned: list[Shard]) -> str:
 
 def _agrees(
     directory: Directory,
-    planned: list[Shard],
+    shard: Shard,
     experiment: Experiment,
     replicate: int,
     steps: tuple[int, ...],
     row: Records,
 ) -> bool | None:
-    for shard in planned:
-        if shard.first <= replicate < shard.stop and directory.store.has(shard):
-            recorded = directory.store.read(shard)
-            recorded_risk = recorded.risk[replicate - shard.first]
-            replayed_risk = row.risk[0, np.searchsorted(steps, experiment.checkpoints)]
-            return recorded_risk.tobytes() == replayed_risk.tobytes()
-    return None
+    if not directory.store.has(shard):
+        return None
+    recorded_risk = directory.store.read(shard).risk[replicate - shard.first]
+    replayed_risk = row.risk[0, np.searchsorted(steps, experiment.checkpoints)]
+    return recorded_risk.tobytes() == replayed_risk.tobytes()

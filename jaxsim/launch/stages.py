@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -110,6 +110,11 @@ class Stages:
         strata = [stratum.experiment.id for stratum in self.design.strata]
         return [*strata, *(split.experiment.id for split in self.splits())]
 
+    def finished(self, trained: Iterable[str] | None = None) -> set[str]:
+        """Return the names of the shards that are there, of some ids that are trained or of all."""
+        ids = dict.fromkeys(self.trained if trained is None else trained)
+        return {name for trained_id in ids for name in self.store.finished(trained_id)}
+
     @property
     def staged(self) -> bool:
         """Whether later runs depend on earlier ones."""
@@ -128,7 +133,7 @@ class Stages:
         while not stages[-1].final:
             following = self._read(len(stages))
             if following is None:
-                if any(True for _ in self._missing_of(self.tasks(stages))):
+                if self._missing_of(self.tasks(stages)):
                     break
                 following = self._next(stages)
                 if write:
@@ -147,7 +152,7 @@ class Stages:
 
     def missing(self, write: bool = False) -> list[Task]:
         """Return the tasks of settled stages whose shards are not there."""
-        return list(self._missing_of(self.tasks(self.known(write))))
+        return self._missing_of(self.tasks(self.known(write)))
 
     def splits(self, stages: Sequence[Stage] | None = None) -> list[Split]:
         """Return the families of clones that are planned, by stratum and direction."""
@@ -223,17 +228,14 @@ class Stages:
                 yield trained, shard
             begin = max(begin, stage.stops[k])
 
-    def _missing_of(self, tasks: Iterator[Task]) -> Iterator[Task]:
-        finished: dict[str, set[str]] = {}
-        for trained, shard in tasks:
-            if trained.id not in finished:
-                finished[trained.id] = self.store.finished(trained.id)
-            if shard.name not in finished[trained.id]:
-                yield trained, shard
+    def _missing_of(self, tasks: Iterable[Task]) -> list[Task]:
+        planned = list(tasks)
+        finished = self.finished(e.id for e, _ in planned)
+        return [task for task in planned if task[1].name not in finished]
 
     def _next(self, stages: Sequence[Stage]) -> Stage:
         """Return the stage after these, all of whose runs are there."""
-        look, last = self._look(stages), stages[-1]
+        look, last = self.seen(stages), stages[-1]
         if self.spec.until is None:
             budget = self.spec.replicates - sum(last.pilot)
             families: dict[str, Any] = {}
@@ -298,22 +300,20 @@ class Stages:
         )
         return tuple(int(n) for n in allocated)
 
-    def seen(self) -> Look:
-        """Return what the finished runs of the settled stages show, pilots included."""
-        stages = self.known()
+    def seen(self, stages: Sequence[Stage] | None = None) -> Look:
+        """Return what the finished runs of stages show, by what they themselves know of inf L.
+
+        Args:
+            stages: pilots included; None for all that are settled.
+        """
         numbers = {k.experiment.id: k.number for k in self.design.strata}
-        missing = {(e.id, shard.name) for e, shard in self._missing_of(self.tasks(stages))}
+        tasks = list(self.tasks(stages))
+        finished = self.finished(e.id for e, _ in tasks)
         known = [
             (numbers[e.id], shard)
-            for e, shard in self.tasks(stages)
-            if e.id in numbers and (e.id, shard.name) not in missing
+            for e, shard in tasks
+            if e.id in numbers and shard.name in finished
         ]
-        return look_at(self.store, self.spec, self.experiment, self.design, known)
-
-    def _look(self, stages: Sequence[Stage]) -> Look:
-        """Return how many runs of every stratum fail, by what they themselves know of inf L."""
-        numbers = {k.experiment.id: k.number for k in self.design.strata}
-        known = [(numbers[e.id], s) for e, s in self.tasks(stages) if e.id in numbers]
         return look_at(self.store, self.spec, self.experiment, self.design, known)
 
     def _path(self, number: int) -> Any:

@@ -130,7 +130,7 @@ def _progress(
     diverged: int | None = 0
     stages = directory.stages[experiment.id]
     settled = stages.known()
-    finished = {name for trained in stages.trained for name in directory.store.finished(trained)}
+    finished = stages.finished()
     for _, shard in stages.tasks(settled):
         runs = shard.stop - shard.first
         planned += runs

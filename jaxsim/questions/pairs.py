@@ -19,7 +19,6 @@ from jaxsim.estimation import (
     PairedCounts,
     compare_all,
     holm,
-    outcomes,
 )
 from jaxsim.estimation.stratified_paired import stratified_paired
 from jaxsim.questions.data import Data
@@ -357,13 +356,22 @@ def _tables(
     events = sum(len(q.events) for q in decide[group[0].id])
     tables = np.zeros((events, 3, 3, len(group), len(group)), np.int64)
     readers = [_Reader(results, results.design(e).strata[stratum]) for e in group]
-    stop = max((reader.stop for reader in readers), default=0)
-    for begin in range(0, stop, CHUNK):
+    # Replicates of a pilot are far from the others: only chunks that hold some are looked at.
+    chunks = {
+        chunk
+        for reader in readers
+        for shard in reader.shards
+        for chunk in range(shard.first // CHUNK, -(-shard.stop // CHUNK))
+    }
+    stop = max((shard.stop for reader in readers for shard in reader.shards), default=0)
+    for begin in sorted(chunk * CHUNK for chunk in chunks):
         width = min(CHUNK, stop - begin)
         known = np.full((events, len(group), width), -1, np.int8)
         for place, (reader, experiment) in enumerate(zip(readers, group, strict=True)):
             for index, records in reader.within(begin, begin + width):
-                known[:, place, index] = _outcomes(decide[experiment.id], records)
+                known[:, place, index] = np.concatenate(
+                    [quantity.last(records) for quantity in decide[experiment.id]]
+                )
         for g in range(events):
             # Products of 0s and 1s are counts, exact in float64.
             masks = [(known[g] == outcome).astype(np.float64) for outcome in Outcome]
@@ -373,23 +381,12 @@ def _tables(
     return tables
 
 
-def _outcomes(decide: Sequence[Quantity], records: Records) -> np.ndarray:
-    """Return the outcomes of runs at the last step for every event, [G, R]."""
-    rows = []
-    for quantity in decide:
-        value, error = (array[:, -1:] for array in quantity.values(records))
-        for threshold in quantity.thresholds:
-            rows.append(outcomes(value, error, *quantity.ends, float(threshold))[:, 0])
-    return np.stack(rows)
-
-
 class _Reader:
     """The finished shards of a stratum by replicate; the last one read is kept."""
 
     def __init__(self, results: Results, stratum: Stratum) -> None:
         self.store = results.store
         self.shards = results.of_stratum(stratum)
-        self.stop = max((s.stop for s in self.shards), default=0)
         self.last: tuple[Shard, Records] | None = None
 
     def within(self, begin: int, end: int) -> Iterator[tuple[np.ndarray, Records]]:

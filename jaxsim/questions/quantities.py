@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxsim.errors import InputError
-from jaxsim.estimation import Counts, classify
+from jaxsim.estimation import Counts, classify, outcomes
 from jaxsim.evidence import Bound, Evidence
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.events import ABOVE_OPTIMUM, NOT_ALL_RIGHT, Event
@@ -72,6 +72,12 @@ class Quantity:
         """Return how many runs fail, at the thresholds of the events or at others."""
         chosen = self.thresholds if thresholds is None else thresholds
         return classify(*self.values(records), *self.ends, chosen)
+
+    def last(self, records: Records) -> np.ndarray:
+        """Return the outcome of every run at the last step and each event, int8 [g, R]."""
+        value, error = (array[:, -1:] for array in self.values(records))
+        rows = [outcomes(value, error, *self.ends, float(e))[:, 0] for e in self.thresholds]
+        return np.stack(rows)
 
     def of_constants(self) -> Bound:
         """Return a lower bound of the value of every constant network."""

@@ -66,3 +66,13 @@ def shards(
 def blocks(shard: Shard, width: int) -> Iterable[int]:
     """Return the first replicates of a shard's blocks; the last block may be padded."""
     return range(shard.first, shard.stop, width)
+
+
+def block_of(shard: Shard, replicate: int, width: int) -> int:
+    """Return the first replicate of the block that computes a replicate: blocks begin with shards.
+
+    Example:
+        >>> block_of(Shard("e", 10, 100, 1, 0), 45, 16)
+        42
+    """
+    return replicate - (replicate - shard.first) % width
