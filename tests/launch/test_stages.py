@@ -307,3 +307,13 @@ def test_a_hundred_kills_over_strata_lose_nothing(tmp_path):
     assert there.keys() == wanted.keys()
     assert all(there[name].equals(wanted[name]) for name in wanted)
     assert left(tmp_path / "out") == left(tmp_path / "quiet")
+
+
+def test_pairs_in_strata_with_looks_count_pilots_and_later_runs(tmp_path):
+    paired = {**STRATA, "until": {"half_width": 0.2}, "grid": TWO, "paired": ["optimizer"]}
+    results = simulate(study(**paired), tmp_path / "out", devices=1)
+    answer = analyse(results, [0.05], interval="sequence")
+    (pair,) = answer.pairs.comparisons
+    runs = [e.runs for e in answer.experiments]
+    # Both have the pilots; of later runs, those that the shorter of the two has in each stratum.
+    assert 96 <= pair.pairs <= min(runs)
