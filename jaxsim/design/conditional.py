@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxsim.design.rejection import draw_by_rejection
 from jaxsim.design.structure import SETTLED, Structure, draw_given_silent
 from jaxsim.network.initializers import Initializer
-from jaxsim.network.network import Layer, Network, fully_connected
+from jaxsim.network.network import Layer, Network, draw_layer, fully_connected
 from jaxsim.theory.inactive_event import InactiveEvent
 
 NUMBER = 2
@@ -48,37 +49,15 @@ class FirstLayer:
     def draw(self, key: Array, active: Array) -> tuple[Array, Array]:
         """Return (weights [in, width], biases [width]) as parameters, for active [width] bool."""
         layer = self.layer
-        shape = (layer.fan_in, self.width)
-        weights_key, biases_key = (jax.random.fold_in(key, i) for i in range(2))
 
-        def propose(attempt: Array) -> tuple[Array, Array]:
-            w_key, b_key = (jax.random.fold_in(k, attempt) for k in (weights_key, biases_key))
-            fans = layer.fan_in, layer.fan_out
-            weights = layer.weights.draw(w_key, *fans, shape)
-            if layer.biases is None:
-                return weights, jnp.zeros(self.width)
-            return weights, layer.biases.draw(b_key, *fans, (self.width,))
+        def fits(weights: Array, biases: Array) -> tuple[Array, Array, Array]:
+            inactive = self.event.holds(weights * layer.multiplier, biases)
+            return weights, biases, inactive != active
 
-        def unfinished(carry: tuple[Array, ...]) -> Array:
-            return ~carry[-1].all()
-
-        def attempt(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-            number, weights, biases, done = carry
-            w, b = propose(number)
-            inactive = self.event.holds(w * layer.multiplier, b)
-            fits = ~done & (inactive != active)
-            weights = jnp.where(fits, w, weights)
-            return number + 1, weights, jnp.where(fits, b, biases), done | fits
-
-        stands = 0.0 if self.padding is None else self.padding
-        start = (
-            jnp.asarray(0, jnp.int32),
-            jnp.zeros(shape),
-            jnp.full(self.width, stands),
-            jnp.zeros(self.width, bool) if self.padding is None else ~active,
-        )
-        _, weights, biases, _ = jax.lax.while_loop(unfinished, attempt, start)
-        return weights, biases
+        start, done = jnp.zeros(self.width), jnp.zeros(self.width, bool)
+        if self.padding is not None:
+            start, done = jnp.full(self.width, self.padding), ~active
+        return draw_by_rejection(layer, key, self.width, fits, start, done)
 
 
 def conditional_network(
@@ -104,12 +83,12 @@ def conditional_network(
         number_key = jax.random.fold_in(first_key, NUMBER)
         inactive = number_by_inversion(number_key, data[: whole + 1])
         live = jnp.arange(whole) < whole - inactive
-        parts = list(_flat(specs[0], *first.draw(first_key, live[:m])))
+        parts = _flat(specs[0], *first.draw(first_key, live[:m]))
         given = data[-1]
         for number, layer in enumerate(specs[1:], start=1):
             layer_key = jax.random.fold_in(key, number)
             if structure is None or number == len(specs) - 1:
-                weights, biases = draw_as_ever(layer, layer_key)
+                weights, biases = draw_layer(layer, layer_key)
             else:
                 table = structure.tables[number - 1]
                 row = jnp.asarray(table)[given.astype(int), inactive]
@@ -129,20 +108,10 @@ def number_by_inversion(key: Array, distribution: Array) -> Array:
     return (distribution <= uniform).sum()
 
 
-def draw_as_ever(layer: Layer, key: Array) -> tuple[Array, Array]:
-    """Return (weights [in, out], biases [out]) as `Network.init` draws them, parameters as such."""
-    weights_key, biases_key = (jax.random.fold_in(key, i) for i in range(2))
-    shape = (layer.fan_in, layer.fan_out)
-    if layer.weights.draw_joint is not None:
-        return layer.weights.draw_joint(weights_key, *shape)
-    weights = layer.weights.draw(weights_key, *shape, shape)
-    if layer.biases is None:
-        return weights, jnp.zeros(layer.fan_out)
-    return weights, layer.biases.draw(biases_key, *shape, (layer.fan_out,))
-
-
-def _flat(layer: Layer, weights: Array, biases: Array) -> tuple[Array, ...]:
-    return (weights.ravel(),) if layer.biases is None else (weights.ravel(), biases)
+def _flat(layer: Layer, weights: Array, biases: Array | None) -> list[Array]:
+    if layer.biases is None or biases is None:
+        return [weights.ravel()]
+    return [weights.ravel(), biases]
 
 
 def _with_fans_kept(layer: Layer) -> Layer:

@@ -18,11 +18,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxsim.design.rejection import draw_by_rejection
 from jaxsim.network.network import Layer
 from jaxsim.theory.inactive_counts import InactiveChain, binomial_pmf
 from jaxsim.theory.laws import entry_law
@@ -103,31 +103,12 @@ def draw_given_silent(layer: Layer, key: Array, silent: Array, live: Array) -> t
         silent: bool [out].
         live: bool [in], which neurons before are not silent.
     """
-    weights_key, biases_key = (jax.random.fold_in(key, i) for i in range(2))
-    shape = (layer.fan_in, layer.fan_out)
     sign = math.copysign(1.0, layer.multiplier)
 
-    def propose(attempt: Array) -> tuple[Array, Array]:
-        w_key, b_key = (jax.random.fold_in(k, attempt) for k in (weights_key, biases_key))
-        weights = layer.weights.draw(w_key, *shape, shape)
-        if layer.biases is None:
-            return weights, jnp.zeros(layer.fan_out)
-        return weights, layer.biases.draw(b_key, *shape, (layer.fan_out,))
+    def fits(weights: Array, biases: Array) -> tuple[Array, Array, Array]:
+        is_silent = ((sign * weights <= 0) | ~live[:, None]).all(0) & (biases <= 0)
+        turned = jnp.where(live[:, None] & silent, -sign * jnp.abs(weights), weights)
+        return turned, jnp.where(silent, -jnp.abs(biases), biases), silent | ~is_silent
 
-    def unfinished(carry: tuple[Array, ...]) -> Array:
-        return ~carry[-1].all()
-
-    def attempt(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        number, weights, biases, done = carry
-        w, b = propose(number)
-        is_silent = ((sign * w <= 0) | ~live[:, None]).all(0) & (b <= 0)
-        turned = jnp.where(live[:, None] & silent, -sign * jnp.abs(w), w)
-        b = jnp.where(silent, -jnp.abs(b), b)
-        fits = ~done & (silent | ~is_silent)
-        weights = jnp.where(fits, turned, weights)
-        return number + 1, weights, jnp.where(fits, b, biases), done | fits
-
-    nothing = jnp.zeros(layer.fan_out, bool)
-    start = jnp.asarray(0, jnp.int32), jnp.zeros(shape), jnp.zeros(layer.fan_out), nothing
-    _, weights, biases, _ = jax.lax.while_loop(unfinished, attempt, start)
-    return weights, biases
+    out = layer.fan_out
+    return draw_by_rejection(layer, key, out, fits, jnp.zeros(out), jnp.zeros(out, bool))

@@ -135,18 +135,9 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
     def init(key: Array) -> Array:
         parts = []
         for number, layer in enumerate(layers):
-            layer_key = jax.random.fold_in(key, number)
-            weights_key, biases_key = (jax.random.fold_in(layer_key, i) for i in range(2))
-            shape = (layer.fan_in, layer.fan_out)
-            if layer.weights.draw_joint is not None:
-                weights, biases = layer.weights.draw_joint(weights_key, *shape)
-            else:
-                weights = layer.weights.draw(weights_key, *shape, shape)
-                biases = None
+            weights, biases = draw_layer(layer, jax.random.fold_in(key, number))
             parts.append(weights.ravel())
-            if layer.biases is not None:
-                if biases is None:
-                    biases = layer.biases.draw(biases_key, *shape, (layer.fan_out,))
+            if biases is not None:
                 parts.append(biases)
         return jnp.concatenate(parts)
 
@@ -170,6 +161,19 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
         layer_specs=layers,
         trainable=trainable,
     )
+
+
+def draw_layer(layer: Layer, key: Array) -> tuple[Array, Array | None]:
+    """Return (weights [in, out], biases [out] or None) of a layer at initialization, float64."""
+    weights_key, biases_key = (jax.random.fold_in(key, i) for i in range(2))
+    shape = (layer.fan_in, layer.fan_out)
+    if layer.weights.draw_joint is not None:
+        weights, biases = layer.weights.draw_joint(weights_key, *shape)
+        return weights, None if layer.biases is None else biases
+    weights = layer.weights.draw(weights_key, *shape, shape)
+    if layer.biases is None:
+        return weights, None
+    return weights, layer.biases.draw(biases_key, *shape, (layer.fan_out,))
 
 
 def from_flax(module: Any, inputs: int, outputs: int) -> Network:
