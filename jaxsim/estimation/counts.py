@@ -58,6 +58,12 @@ class Counts:
         """Runs that fail or may fail, [G, T]."""
         return self.failures + self.undecided
 
+    def at(self, g: int, t: int) -> Counts:
+        """Return the counts at one threshold and one checkpoint, still [1, 1] and [1]."""
+        chosen = self.failures[g, t], self.undecided[g, t]
+        failures, undecided = (count.reshape(1, 1) for count in chosen)
+        return Counts(failures, undecided, self.runs, self.diverged[t].reshape(1))
+
     def __add__(self, other: Counts) -> Counts:
         if not isinstance(other, Counts):
             return NotImplemented

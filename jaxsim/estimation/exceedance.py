@@ -13,7 +13,7 @@ every outcome it is above the infimum, so F <= S.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -156,6 +156,12 @@ class About:
     evidence: Evidence
     lower_bounds: Sequence[LowerBoundLike] | None = None
     event: str = "above_optimum"
+
+    def at(self, g: int, t: int) -> About:
+        """Return the same for one threshold and one checkpoint."""
+        bounds = None if self.lower_bounds is None else [self.lower_bounds[g]]
+        steps, eps = np.array([self.steps[t]]), np.array([self.eps[g]])
+        return replace(self, steps=steps, eps=eps, lower_bounds=bounds)
 
     def check(self, counts: Counts) -> None:
         """Refuse counts of other thresholds or checkpoints.

@@ -10,7 +10,7 @@ their probability is known, which is the unresolved mass.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -36,6 +36,11 @@ class Split:
     values: np.ndarray
     guard: np.ndarray
     counts: Counts
+
+    def at(self, g: int, t: int) -> Split:
+        """Return the same for one threshold and one checkpoint."""
+        chosen = (a[:, :, g, t][..., None, None] for a in (self.values, self.guard))
+        return Split(*chosen, self.counts.at(g, t))
 
     def resolution(self, minor: ArrayLike = False) -> Resolution:
         """Return whether the families resolve the probability, and why not, [G, T].
@@ -75,6 +80,16 @@ class Sampled:
     def runs(self) -> np.ndarray:
         """Runs of each stratum, [S]."""
         return np.array([counts.runs for counts in self.counts])
+
+    def at(self, g: int, t: int) -> Sampled:
+        """Return the same for one threshold and one checkpoint."""
+        return replace(
+            self,
+            counts=[counts.at(g, t) for counts in self.counts],
+            decided=self.decided[:, [g]],
+            families={k: split.at(g, t) for k, split in self.families.items()},
+            proofs=self.proofs[g : g + 1],
+        )
 
     def resolutions(self) -> dict[int, Resolution]:
         """Return by stratum whether its families resolve its part, and why not, [G, T]."""

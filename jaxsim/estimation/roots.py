@@ -10,7 +10,10 @@ _STEPS = 150
 
 
 def decreasing_root(
-    height: Callable[[np.ndarray], np.ndarray], start: np.ndarray, end: np.ndarray
+    height: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    end: np.ndarray,
+    close: float = 0.0,
 ) -> np.ndarray:
     """Return where a decreasing function changes its sign, from the side where it is positive.
 
@@ -21,11 +24,12 @@ def decreasing_root(
         height: elementwise decreasing; infinite values are fine.
         start: where it is positive; returned if it is not.
         end: where it is negative; if it is not, the result is `start`.
+        close: distance of the two from which on it is enough, if that is more than rounding.
     """
     high, low = height(start), height(end)
     for step in range(_STEPS):
         width = end - start
-        busy = (width > 4e-15 * np.abs(start) + 1e-14) & (high > 0) & (low < 0)
+        busy = (width > np.maximum(4e-15 * np.abs(start) + 1e-14, close)) & (high > 0) & (low < 0)
         if not busy.any():
             break
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -53,7 +53,7 @@ from jaxsim.estimation.mover import bonferroni_limit, by_distinct, mover_limit
 from jaxsim.estimation.profile import profile_limit
 from jaxsim.estimation.stratified_counts import FAILS, OPEN, PASSES, StratifiedCounts
 
-_FEWEST_SUMMED = 3
+FEWEST_SUMMED = 3
 """Sampled strata from which on their sum is judged as one; the limits of two may be added."""
 _BOX, _HIGH = 0.1, 0.6
 """Of the error of an end, what the box of limits takes, and of that what its upper limits take."""
@@ -154,14 +154,14 @@ def stratified(
     possible = counts.possible.reshape(strata, -1)
     # What of the error families take, fixed by the design.
     part = len(families) / max(len(families) + int((sampled & ~split).sum()), 1)
-    level = confidence if not part else 1 - (1 - part) * alpha
+    of_counts = 1 - (confidence if not part else 1 - (1 - part) * alpha)
     tail = part * alpha / (2 * max(len(families), 1))
 
     def limit(x: np.ndarray, active: np.ndarray, *, upper: bool) -> np.ndarray:
         if not active.any():
             return np.zeros(active.shape[1])
         weights, runs = (most, counts.runs) if upper else (least, np.where(split, 0, counts.runs))
-        return _limit(interval, counts, weights, runs, x, active, level, upper=upper)
+        return _limit(interval, counts, weights, runs, x, active, of_counts, upper=upper)
 
     def mass(weights: np.ndarray, members: np.ndarray) -> np.ndarray:
         return np.where(members, weights, 0.0).sum(0)
@@ -217,29 +217,30 @@ def stratified(
 
 
 def one_end(
-    counts: StratifiedCounts, confidence: float, method: str | Interval, *, upper: bool
+    counts: StratifiedCounts, alpha: float, method: str | Interval, *, upper: bool
 ) -> np.ndarray:
-    """Return one end of `stratified` where no stratum is decided, at a third of its cost, [...].
+    """Return one end of `stratified` without families, at a third of its cost, [...].
 
     Args:
         counts: by stratum.
-        confidence: of the two-sided interval.
+        alpha: error of the two-sided interval; it may be far below what 1 - confidence can tell.
         method: a name of `INTERVALS`.
         upper: which end.
     """
-    checked_level(confidence, "confidence")
     interval = method if isinstance(method, Interval) else interval_of(method)
     strata, shape = len(counts.weights), counts.failures.shape[1:]
     x = (counts.possible if upper else counts.failures).reshape(strata, -1)
+    decided = counts.decided.reshape(strata, -1)
     _, least, most = _weights(counts)
+    weights = most if upper else least
     sampled = (np.asarray(counts.runs) > 0)[:, None]
-    active = np.broadcast_to(sampled, x.shape)
-    end = np.zeros(x.shape[1])
+    active = (decided == OPEN) & sampled
+    end = np.where(decided == FAILS, weights, 0.0).sum(0)
     if active.any():
-        weights = most if upper else least
-        end = _limit(interval, counts, weights, counts.runs, x, active, confidence, upper=upper)
+        end = end + _limit(interval, counts, weights, counts.runs, x, active, alpha, upper=upper)
     if upper:
-        end = np.minimum(end + np.where(sampled, 0.0, most).sum(), 1.0)
+        missing = (decided == OPEN) & ~sampled
+        end = np.minimum(end + np.where(missing, most, 0.0).sum(0), 1.0)
     return end.reshape(shape)
 
 
@@ -268,16 +269,16 @@ def _limit(
     runs: np.ndarray,
     x: np.ndarray,
     active: np.ndarray,
-    confidence: float,
+    alpha: float,
     *,
     upper: bool,
 ) -> np.ndarray:
     """Return one limit of the active strata's part, [C]; strata without `runs` share no error."""
-    alpha = 1 - confidence
+    confidence = 1 - alpha
     sharing, runs = np.asarray(runs, np.float64), np.asarray(counts.runs, np.float64)
     if interval.name == "profile-likelihood":
         return profile_limit(weights, x, runs[:, None], active, confidence, upper=upper)
-    if interval.name == "clopper-pearson" and (sharing > 0).sum() >= _FEWEST_SUMMED:
+    if interval.name == "clopper-pearson" and (sharing > 0).sum() >= FEWEST_SUMMED:
         return _summed(counts, weights, runs, x, active, alpha, upper=upper)
     if interval.name == "clopper-pearson":
         function = upper_limit if upper else lower_limit
@@ -364,7 +365,7 @@ def _description(interval: Interval, sampled: int, families: int) -> str:
         return f"{_description(interval, sampled, 0)}; {split}" if sampled else split
     over = f" over {sampled} strata" if sampled > 1 else ""
     if interval.name == "clopper-pearson":
-        if sampled >= _FEWEST_SUMMED:
+        if sampled >= FEWEST_SUMMED:
             return f"Clopper-Pearson, Chernoff's bound of the sum{over} (guaranteed)"
         return f"Clopper-Pearson, Bonferroni{over} (guaranteed)" if over else "Clopper-Pearson"
     if interval.name == "sequence":

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsim.errors import InputError
+from jaxsim.estimation.checks import checked_level
 from jaxsim.estimation.histogram import LEAST, MOST, VALUE, RiskHistogram, bin_edges
 from jaxsim.estimation.intervals import Interval
 from jaxsim.estimation.stratified import one_end
@@ -98,6 +99,7 @@ def weighted_quantile_interval(
     w, level = _checked(weights, histograms, q)
     e = np.broadcast_to(np.asarray(errors, np.float64), w.shape)
     runs = np.array([h.total for h in histograms])
+    alpha = 1 - checked_level(confidence, "confidence")
 
     def limits(keys: np.ndarray, column: int, upper: bool) -> Callable[[np.ndarray], np.ndarray]:
         below = np.stack([np.append(h.cumulative(keys, column), 0) for h in histograms])
@@ -105,7 +107,7 @@ def weighted_quantile_interval(
         def at(places: np.ndarray) -> np.ndarray:
             x = below[:, places]  # the place -1 is below all values
             table = StratifiedCounts(w, e, x, x, runs, np.zeros(x.shape, np.int8))
-            return one_end(table, confidence, method, upper=upper)
+            return one_end(table, alpha, method, upper=upper)
 
         return at
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from jaxsim.design.stratum import Stratum
 from jaxsim.estimation import Counts, Estimate, Outcome, clopper_pearson, outcomes
 from jaxsim.estimation.exceedance import About, plain_estimates
-from jaxsim.estimation.exceedance_strata import Split, stratified_estimates
+from jaxsim.estimation.exceedance_strata import Sampled, Split, stratified_estimates
 from jaxsim.estimation.families import Resolution
 from jaxsim.evidence import weakest
 from jaxsim.questions.data import Data, EvidenceAnswer
@@ -157,7 +157,14 @@ class Exceedance(Question):
         """Return the guaranteed interval at an event and a checkpoint, at any confidence."""
         events = [(p, i) for p, q in enumerate(self.quantities) for i in range(len(q.events))]
         place, within = events[g]
-        one = self._estimates(place, None, confidence, self.subject.guaranteed)[within][t]
+        about, interval = self._about(place, confidence), self.subject.guaranteed
+        counts = self.counts[place]
+        if self.subject.strata.plain:
+            only = about.at(within, t), counts[0].at(within, t)
+            ((one,),) = plain_estimates(*only, interval)
+        else:
+            known = self._sampled(place).at(within, t)
+            ((one,),) = stratified_estimates(about.at(within, t), known, interval)
         return one.lower, one.upper_guaranteed
 
     def broken_proofs(self) -> Iterator[Broken]:
@@ -181,8 +188,17 @@ class Exceedance(Question):
         interval: str,
     ) -> tuple[tuple[Estimate, ...], ...]:
         """Return the estimates of the events of one kind, [g][T]."""
-        subject, quantity, design = self.subject, self.quantities[place], self.subject.strata
-        about = About(
+        about = self._about(place, confidence, floors)
+        if self.subject.strata.plain:
+            return plain_estimates(about, self.counts[place][0], interval)
+        return stratified_estimates(about, self._sampled(place), interval)
+
+    def _about(
+        self, place: int, confidence: float, floors: tuple[LowerBound, ...] | None = None
+    ) -> About:
+        """Return what the estimates of the events of one kind have in common."""
+        subject, quantity = self.subject, self.quantities[place]
+        return About(
             experiment=subject.experiment.label,
             steps=subject.checkpoints,
             eps=quantity.thresholds,
@@ -192,17 +208,15 @@ class Exceedance(Question):
             lower_bounds=floors,
             event=quantity.kind,
         )
-        if design.plain:
-            return plain_estimates(about, self.counts[place][0], interval)
-        proofs = self._decided(quantity)
-        known = sampled(design, self.counts[place], proofs, self._split(place))
-        return stratified_estimates(about, known, interval)
+
+    def _sampled(self, place: int) -> Sampled:
+        """Return what is known of the strata at the events of one kind."""
+        proofs = self._decided(self.quantities[place])
+        return sampled(self.subject.strata, self.counts[place], proofs, self._split(place))
 
     def _resolutions(self, place: int) -> dict[int, Resolution]:
         """Return by stratum whether its families resolve its part, and why not."""
-        proofs = self._decided(self.quantities[place])
-        split = self._split(place)
-        return sampled(self.subject.strata, self.counts[place], proofs, split).resolutions()
+        return self._sampled(place).resolutions()
 
     def _split(self, place: int) -> dict[int, Split]:
         """Return the estimates of families by stratum, where there are any."""

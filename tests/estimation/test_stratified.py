@@ -381,5 +381,5 @@ def test_one_end_alone_is_that_of_both(method):
         np.zeros(x.shape, np.int8),
     )  # fmt: skip
     both = stratified(counts, 0.9, method)
-    assert np.array_equal(one_end(counts, 0.9, method, upper=False), both.lower)
-    assert np.array_equal(one_end(counts, 0.9, method, upper=True), both.upper)
+    assert np.array_equal(one_end(counts, 1 - 0.9, method, upper=False), both.lower)
+    assert np.array_equal(one_end(counts, 1 - 0.9, method, upper=True), both.upper)

@@ -62,19 +62,35 @@ def test_interval_and_tests_keep_their_levels():
                 assert law[answer.p_exact <= level].sum() <= level
 
 
-def test_the_p_value_is_the_least_alpha_that_excludes_zero():
-    b, c, pairs = np.array([[60, 3], [80, 5]]), np.array([[10, 4], [20, 1]]), (2000, 400)
-    answer = stratified_paired(WEIGHTS, b, c, pairs, 0.95)
+TABLES = {
+    "limits of two strata": (WEIGHTS, [[60, 3], [80, 5]], [[10, 4], [20, 1]], (2000, 400)),
+    "a sum of four": (
+        [0.6, 0.3, 0.09, 0.01],
+        [[40, 3], [50, 5], [90, 4], [70, 9]],
+        [[12, 4], [15, 1], [20, 6], [80, 2]],
+        (2000, 900, 600, 300),
+    ),
+}
+
+
+@pytest.mark.parametrize("method", ["clopper-pearson", "sequence"])
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
+def test_the_p_value_is_the_least_alpha_that_excludes_zero(table, method):
+    weights, b, c, pairs = table
+    b, c = np.array(b), np.array(c)
+    answer = stratified_paired(weights, b, c, pairs, 0.95, method=method)
     for column, p in enumerate(answer.p_overall):
         for factor in (0.99, 1.01):
             alpha = min(p * factor, 0.9999)
-            one = stratified_paired(WEIGHTS, b[:, column], c[:, column], pairs, 1 - alpha)
+            one = stratified_paired(
+                weights, b[:, column], c[:, column], pairs, 1 - alpha, method=method
+            )
             excludes = one.lower > 0 or one.upper < 0
             assert excludes == (factor > 1 and p < 1)
-    assert answer.p_overall[0] < 1e-4
+    assert answer.p_overall[0] < (1e-4 if method == "clopper-pearson" else 1.001)
     assert answer.p_overall[1] == 1
     # Symmetric under exchange.
-    other = stratified_paired(WEIGHTS, c, b, pairs, 0.95)
+    other = stratified_paired(weights, c, b, pairs, 0.95, method=method)
     np.testing.assert_allclose(other.p_overall, answer.p_overall, rtol=1e-9)
     np.testing.assert_array_equal(other.lower, -answer.upper)
 
@@ -116,5 +132,7 @@ def test_bad_pairs_are_refused():
         stratified_paired(WEIGHTS, [3, 11], [0, 0], [10, 10], 0.9)
     with pytest.raises(InputError, match="do not fit"):
         stratified_paired(WEIGHTS, [3, 1], [0, 0, 1], [10, 10], 0.9)
+    with pytest.raises(InputError, match="method = 'mover' is not known"):
+        stratified_paired(WEIGHTS, [3, 1], [0, 0], [10, 10], 0.9, method="mover")
     with pytest.raises(InputError, match="confidence"):
         stratified_paired(WEIGHTS, [3, 1], [0, 0], [10, 10], 1.0)

@@ -13,9 +13,11 @@ from jaxsim import analyse, exceedance
 from jaxsim.design.stratum import Design, Stratum
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.errors import InputError
+from jaxsim.estimation.exceedance import About
 from jaxsim.evidence import stated
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.parabola import Parabola
+from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.questions.exceedance import Exceedance
 from jaxsim.questions.optimum import optima, risk_rules
 from jaxsim.questions.question import Subject
@@ -198,6 +200,37 @@ def test_the_band_holds_for_the_sum_of_strata(answer):
     for ends in (band.lower, band.upper):
         assert (np.array(ends)[1:] <= np.array(ends)[:-1]).all()
     assert "Bonferroni over" in band.method
+
+
+@pytest.mark.parametrize("design", ["strata", "plain"])
+def test_one_pair_of_ends_takes_the_limits_of_one_place(made, design, monkeypatch):
+    """They are those of all events and checkpoints together, without their cost."""
+    (experiment,) = made[0].experiments
+    known = optima(made[0], risk_rules(made[0].experiments))[experiment.hypothesis_class]
+    rule = risk_rules([experiment])[experiment.evaluation_key]
+    drawn = strata_of(experiment) if design == "strata" else None
+    events = [Event(ABOVE_OPTIMUM, eps) for eps in EPS] + [Event("risk_above", 0.02)]
+    subject = Subject(
+        experiment, known.bracket, rule, np.array(EPS), 0.95, "clopper-pearson",
+        levels=known.levels, events=tuple(events), design=drawn,
+    )  # fmt: skip
+    question = Exceedance(subject)
+    for stratum, records in made[0].parts(experiment):
+        question.add(records, stratum.number if drawn else 0)
+    if drawn:
+        question.add_families(clones(20, 4, 1, np.arange(20) % 2 == 0), 1, 4)
+        question.add_families(clones(6, 4, 1, np.zeros(6, bool)), 1, 4, True)
+    every, shapes, at = question.finish().estimates, [], About.estimate
+    monkeypatch.setattr(
+        About,
+        "estimate",
+        lambda self, *a, **kw: shapes.append(len(self.steps)) or at(self, *a, **kw),
+    )
+    for g, row in enumerate(every):
+        for t in (0, 2, -1):
+            ends = row[t].lower, row[t].upper_guaranteed
+            assert question.ends(g, t, 0.95) == pytest.approx(ends, rel=1e-6)
+    assert shapes == [1] * 9
 
 
 def test_the_answer_says_what_was_drawn(made, answer):
