@@ -39,8 +39,8 @@ class Split:
 
     def at(self, g: int, t: int) -> Split:
         """Return the same for one threshold and one checkpoint."""
-        chosen = (a[:, :, g, t][..., None, None] for a in (self.values, self.guard))
-        return Split(*chosen, self.counts.at(g, t))
+        values, guard = (a[:, :, g, t][..., None, None] for a in (self.values, self.guard))
+        return Split(values, guard, self.counts.at(g, t))
 
     def resolution(self, minor: ArrayLike = False) -> Resolution:
         """Return whether the families resolve the probability, and why not, [G, T].

@@ -85,6 +85,7 @@ def stratified_paired(
     maybe_second: ArrayLike = 0,
     equal: ArrayLike = False,
     method: str = "clopper-pearson",
+    tests: bool = True,
 ) -> StratifiedComparison:
     """Return the difference of the failure probabilities with an interval and tests.
 
@@ -105,6 +106,7 @@ def stratified_paired(
         method: of the limits of each cell, of `GUARANTEED`; "sequence" where runs go on until
             something is seen, with which McNemar's test does not go: `p_exact` and `p_mid` are for
             a fixed number.
+        tests: whether P values are computed; `p_overall` is nan otherwise.
 
     Raises:
         InputError: for shapes that do not fit, counts above the pairs, weights that do not add up
@@ -146,7 +148,7 @@ def stratified_paired(
         unsampled=one.unsampled,
         confidence=float(confidence),
         method=f"{one.description}, both discordant cells at half of alpha",
-        p_overall=p_overall(first, second, method),
+        p_overall=p_overall(first, second, method) if tests else np.full(b.shape[1:], np.nan)[()],
         p_exact=p_exact,
         p_mid=mcnemar(*worst, "mid-p"),
     )

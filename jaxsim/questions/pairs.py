@@ -12,31 +12,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsim.design.stratum import Design, Stratum
-from jaxsim.estimation import (
-    Outcome,
-    PairedComparison,
-    PairedCounts,
-    compare_all,
-    holm,
-)
+from jaxsim.design.stratum import Design
+from jaxsim.estimation import PairedComparison, PairedCounts, compare_all, holm
 from jaxsim.estimation.stratified_paired import stratified_paired
 from jaxsim.questions.data import Data
 from jaxsim.questions.events import ABOVE_OPTIMUM, Event
+from jaxsim.questions.pair_tables import counts_of_pair, outcome_tables
 from jaxsim.questions.provable import decided_by_proof
-from jaxsim.questions.quantities import Quantity, quantities
+from jaxsim.questions.quantities import quantities
 from jaxsim.questions.question import Subject
 from jaxsim.results.results import Results
-from jaxsim.results.store import Shard
 from jaxsim.training.experiment import Experiment
-from jaxsim.training.records import Records
 
 LARGEST_GROUP = 150
 """Experiments that are compared pair by pair; of larger groups each with the first one only."""
-CHUNK = 1 << 15
-"""Replicates of which all outcomes are held at once."""
-
-
 MCNEMAR = "McNemar's test"
 BY_INTERVAL = "by the interval of the difference"
 
@@ -115,10 +104,10 @@ def compare_pairs(results: Results, subjects: Sequence[Subject], confidence: flo
         lost = []
         for members, pairs in _blocks(group):
             strata = results.design(members[0]).strata
-            tables = [_tables(results, members, decide, k) for k in range(len(strata))]
+            tables = [outcome_tables(results, members, decide, k) for k in range(len(strata))]
             for i, j in pairs:
                 for g, event in enumerate(events):
-                    counts = tuple(_counts(table[g], i, j) for table in tables)
+                    counts = tuple(counts_of_pair(table[g], i, j) for table in tables)
                     pair = _Pair(members[i], members[j], event, g, counts)
                     if sum(table.runs for table in counts):
                         compared.append(pair)
@@ -207,13 +196,9 @@ class _Proofs:
         """Return the strata of both experiments."""
         return self.results.design(pair.first)
 
-    def plain(self, pair: _Pair) -> bool:
-        """Whether all runs of the experiments are pairs of one stratum."""
-        return self.design(pair).plain
-
     def both(self, pair: _Pair) -> np.ndarray:
         """Return the strata in which both experiments fail by proof, bool [S]."""
-        if self.plain(pair):
+        if self.design(pair).plain:
             return np.zeros(1, bool)
         of_both = [self.decided[e.id][:, pair.place] for e in (pair.first, pair.second)]
         return of_both[0] & of_both[1]
@@ -227,7 +212,7 @@ def _compared(
     alpha = 1 - confidence
     of = {s.experiment.id: s for s in subjects}
     each = _comparisons(pairs, confidence, of, proofs)
-    together = _comparisons(pairs, 1 - alpha / len(pairs), of, proofs)
+    together = _comparisons(pairs, 1 - alpha / len(pairs), of, proofs, tests=False)
     adjusted = holm([one.p for one in each])
     rows = []
     for pair, one, broad, p in zip(pairs, each, together, adjusted, strict=True):
@@ -261,48 +246,76 @@ class _Compared(NamedTuple):
 
 
 def _comparisons(
-    pairs: Sequence[_Pair], confidence: float, of: Mapping[str, Subject], proofs: _Proofs
+    pairs: Sequence[_Pair],
+    confidence: float,
+    of: Mapping[str, Subject],
+    proofs: _Proofs,
+    tests: bool = True,
 ) -> list[_Compared]:
-    """Return the difference of each pair with its interval."""
-    alone = [p for p in pairs if of[p.first.id].guaranteed != "sequence" and proofs.plain(p)]
-    plain = compare_all([p.counts[0] for p in alone], confidence) if alone else []
-    known = {id(p): result for p, result in zip(alone, plain, strict=True)}
-    answers = []
-    for pair in pairs:
-        result = known.get(id(pair))
-        if result is not None:
-            answers.append(_Compared(result, result.p_exact, MCNEMAR))
+    """Return the difference of each pair with its interval, and its P value if it is to be used."""
+    answers: dict[int, _Compared] = {}
+    alone: list[int] = []
+    alike: dict[tuple, list[int]] = {}
+    for place, pair in enumerate(pairs):
+        method, design = of[pair.first.id].guaranteed, proofs.design(pair)
+        if method != "sequence" and design.plain:
+            alone.append(place)
         else:
-            answers.append(_of_strata(pair, confidence, of[pair.first.id], proofs))
-    return answers
+            known = design.weights.tobytes(), design.errors.tobytes()
+            runs = tuple(table.runs for table in pair.counts)
+            alike.setdefault((method, *known, runs), []).append(place)
+    plain = compare_all([pairs[i].counts[0] for i in alone], confidence) if alone else []
+    for place, result in zip(alone, plain, strict=True):
+        answers[place] = _Compared(result, result.p_exact, MCNEMAR)
+    for (method, *_), places in alike.items():
+        together = [pairs[i] for i in places]
+        found = _of_strata(together, confidence, method, proofs, tests)
+        answers |= zip(places, found, strict=True)
+    return [answers[place] for place in range(len(pairs))]
 
 
-def _of_strata(pair: _Pair, confidence: float, subject: Subject, proofs: _Proofs) -> _Compared:
-    """Return the difference of a pair by strata, or of one that was looked at again and again."""
-    tables, design = pair.counts, proofs.design(pair)
-    one = stratified_paired(
+def _of_strata(
+    pairs: Sequence[_Pair], confidence: float, method: str, proofs: _Proofs, tests: bool
+) -> Iterator[_Compared]:
+    """Yield the differences of pairs by strata, or of such as were looked at again and again.
+
+    Args:
+        pairs: with strata of the same probabilities and numbers of runs.
+        confidence: of each interval.
+        method: of the guaranteed limits.
+        proofs: strata that fail by proof.
+        tests: whether P values are used.
+    """
+    design = proofs.design(pairs[0])
+
+    def cells(name: str) -> np.ndarray:
+        return np.array([[getattr(table, name) for table in pair.counts] for pair in pairs]).T
+
+    found = stratified_paired(
         design.weights,
-        [table.only_first for table in tables],
-        [table.only_second for table in tables],
-        [table.runs for table in tables],
+        cells("only_first"),
+        cells("only_second"),
+        [table.runs for table in pairs[0].counts],
         confidence,
         errors=design.errors,
-        maybe_first=[table.maybe_only_first for table in tables],
-        maybe_second=[table.maybe_only_second for table in tables],
-        equal=proofs.both(pair),
-        method=subject.guaranteed,
+        maybe_first=cells("maybe_only_first"),
+        maybe_second=cells("maybe_only_second"),
+        equal=np.stack([proofs.both(pair) for pair in pairs], axis=1),
+        method=method,
+        tests=tests,
     )
-    result = PairedComparison(
-        counts=sum(tables[1:], tables[0]),
-        difference=float(one.difference),
-        lower=float(one.lower),
-        upper=float(one.upper),
-        confidence=confidence,
-        method=one.method,
-        p_exact=float(one.p_exact),
-        p_mid=float(one.p_mid),
-    )
-    return _Compared(result, float(one.p_overall), BY_INTERVAL)
+    for place, pair in enumerate(pairs):
+        result = PairedComparison(
+            counts=sum(pair.counts[1:], pair.counts[0]),
+            difference=float(found.difference[place]),
+            lower=float(found.lower[place]),
+            upper=float(found.upper[place]),
+            confidence=confidence,
+            method=found.method,
+            p_exact=float(found.p_exact[place]),
+            p_mid=float(found.p_mid[place]),
+        )
+        yield _Compared(result, float(found.p_overall[place]), BY_INTERVAL)
 
 
 def shared(a: Experiment, b: Experiment) -> str:
@@ -337,84 +350,3 @@ def _groups(results: Results) -> Iterator[list[Experiment]]:
         alike = experiment.key_words, experiment.steps, _signature(results, experiment)
         groups.setdefault(alike, []).append(experiment)
     yield from (group for group in groups.values() if len(group) > 1)
-
-
-def _tables(
-    results: Results,
-    group: Sequence[Experiment],
-    decide: Mapping[str, Sequence[Quantity]],
-    stratum: int = 0,
-) -> np.ndarray:
-    """Return, per event, how often experiment i had outcome p where j had q: [G, 3, 3, E, E].
-
-    Args:
-        results: of the study.
-        group: experiments that share random numbers.
-        decide: what decides the events, by the experiments' ids.
-        stratum: whose runs are counted.
-    """
-    events = sum(len(q.events) for q in decide[group[0].id])
-    tables = np.zeros((events, 3, 3, len(group), len(group)), np.int64)
-    readers = [_Reader(results, results.design(e).strata[stratum]) for e in group]
-    # Replicates of a pilot are far from the others: only chunks that hold some are looked at.
-    chunks = {
-        chunk
-        for reader in readers
-        for shard in reader.shards
-        for chunk in range(shard.first // CHUNK, -(-shard.stop // CHUNK))
-    }
-    stop = max((shard.stop for reader in readers for shard in reader.shards), default=0)
-    for begin in sorted(chunk * CHUNK for chunk in chunks):
-        width = min(CHUNK, stop - begin)
-        known = np.full((events, len(group), width), -1, np.int8)
-        for place, (reader, experiment) in enumerate(zip(readers, group, strict=True)):
-            for index, records in reader.within(begin, begin + width):
-                known[:, place, index] = np.concatenate(
-                    [quantity.last(records) for quantity in decide[experiment.id]]
-                )
-        for g in range(events):
-            # Products of 0s and 1s are counts, exact in float64.
-            masks = [(known[g] == outcome).astype(np.float64) for outcome in Outcome]
-            for p in Outcome:
-                for q in Outcome:
-                    tables[g, p, q] += (masks[p] @ masks[q].T).astype(np.int64)
-    return tables
-
-
-class _Reader:
-    """The finished shards of a stratum by replicate; the last one read is kept."""
-
-    def __init__(self, results: Results, stratum: Stratum) -> None:
-        self.store = results.store
-        self.shards = results.of_stratum(stratum)
-        self.last: tuple[Shard, Records] | None = None
-
-    def within(self, begin: int, end: int) -> Iterator[tuple[np.ndarray, Records]]:
-        """Yield (place of each replicate after `begin`, records) of the replicates in a range."""
-        for shard in self.shards:
-            if shard.stop <= begin or shard.first >= end:
-                continue
-            if self.last is None or self.last[0] != shard:
-                self.last = shard, self.store.read(shard)
-            records = self.last[1]
-            inside = (records.replicate >= begin) & (records.replicate < end)
-            chosen = Records(*(column[inside] for column in records))
-            yield chosen.replicate - begin, chosen
-
-
-def _counts(table: np.ndarray, i: int, j: int) -> PairedCounts:
-    """Return the outcomes of a pair from the table [3, 3, E, E] of its eps."""
-    cell = table[:, :, i, j]
-    passes, fails, unknown = Outcome.PASS, Outcome.FAIL, Outcome.UNDECIDED
-    decided = int(cell[np.ix_([passes, fails], [passes, fails])].sum())
-    maybe_first = cell[np.ix_([fails, unknown], [passes, unknown])].sum() - cell[fails, passes]
-    maybe_second = cell[np.ix_([passes, unknown], [fails, unknown])].sum() - cell[passes, fails]
-    return PairedCounts(
-        both=int(cell[fails, fails]),
-        only_first=int(cell[fails, passes]),
-        only_second=int(cell[passes, fails]),
-        neither=int(cell[passes, passes]),
-        undecided=int(cell.sum()) - decided,
-        maybe_only_first=int(maybe_first),
-        maybe_only_second=int(maybe_second),
-    )

@@ -11,6 +11,7 @@ from jaxsim.estimation import pair_outcomes
 from jaxsim.launch.directory import bind
 from jaxsim.launch.simulate import open_results
 from jaxsim.launch.worker import work
+from jaxsim.questions import pair_tables
 from jaxsim.questions import pairs as module
 from jaxsim.report.sentences import sentences
 from tests.studies import TWO, made_up, study
@@ -129,7 +130,7 @@ def test_chunks_of_replicates_do_not_change_a_count(tmp_path, monkeypatch):
     whole = study(grid=TWO, paired=["optimizer"], replicates=80)
     results = made_up(whole, tmp_path / "chunks")
     expected = analyse(results, EPS).pairs
-    monkeypatch.setattr(module, "CHUNK", 7)
+    monkeypatch.setattr(pair_tables, "CHUNK", 7)
     assert analyse(results, EPS).pairs == expected
 
 
@@ -137,7 +138,7 @@ def test_counts_of_a_pair_are_those_of_single_outcomes():
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 3, (2, 500))
     table = np.array([[[[((a == p) & (b == q)).sum()]] for q in range(3)] for p in range(3)])
-    assert module._counts(table, 0, 0) == pair_outcomes(a, b)
+    assert pair_tables.counts_of_pair(table, 0, 0) == pair_outcomes(a, b)
 
 
 @pytest.mark.parametrize(
