@@ -56,6 +56,16 @@ FIGURES = (
         "that every curve goes to 0.",
     ),
     (
+        "exceedance_vs_grid",
+        "What does it depend on?",
+        "The same probability at the last step against a number that the study varies.",
+    ),
+    (
+        "phase_diagram",
+        "Two numbers at once",
+        "The same probability at the last step over two numbers that the study varies.",
+    ),
+    (
         "strata",
         "Where does the probability come from?",
         "The strata of the initializations: how likely each is, how often its runs fail, and what "

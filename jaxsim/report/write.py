@@ -107,6 +107,8 @@ FIGURE_FILES = tuple(
         "exceedance_vs_risk",
         "exceedance_vs_error_rate",
         "exceedance_vs_n",
+        "exceedance_vs_grid",
+        "phase_diagram",
         "strata",
         "risk_distribution",
         "learning_curves",

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from jaxsim import analyse, simulate
-from jaxsim.estimation import Counts, clopper_pearson
+from jaxsim.estimation import Counts, clopper_pearson, estimates
 from jaxsim.estimation.exceedance import About
 from jaxsim.estimation.exceedance_strata import Sampled, stratified_estimates
 from jaxsim.evidence import PROVED, confidence, estimated, stated
@@ -71,6 +71,45 @@ def _relabelled(e: ExperimentAnswer, label: str) -> ExperimentAnswer:
     rows = [[replace(one, experiment=label) for one in row] for row in e.exceedance.estimates]
     found = e.exceedance.model_copy(update={"estimates": rows})
     return e.model_copy(update={"label": label, "exceedance": found})
+
+
+def with_grid(
+    answer: Answer,
+    axes: Sequence[dict[str, Any]],
+    shares: Sequence[float | None],
+    runs: int = 400,
+) -> Answer:
+    """Return an answer of experiments at some places of a grid.
+
+    Args:
+        answer: whose first experiment they are made of.
+        axes: keys in which they differ.
+        shares: of their runs that fail at the first eps, half of it at the next one and so on; None
+            for an experiment without finished runs.
+        runs: of each.
+    """
+    e, chosen = answer.experiments[0], []
+    times = len(e.checkpoints)
+    for place, (keys, share) in enumerate(zip(axes, shares, strict=True)):
+        label = ", ".join(f"{k} {v}" for k, v in keys.items())
+        failing = [round((share or 0.0) * runs / 2**g) for g in range(len(answer.asked))]
+        shape = len(failing), times
+        failures = np.repeat(np.array(failing)[:, None], times, 1)
+        counts = Counts(failures, np.zeros(shape, int), runs, np.zeros(times, int))
+        rows = estimates(
+            counts, e.checkpoints, answer.eps, experiment=label, confidence=answer.confidence,
+            optimum=Bracket.of(0.0, 0.0, "made up"),
+        )  # fmt: skip
+        found = e.exceedance.model_copy(update={"estimates": [list(row) for row in rows]})
+        chosen.append(
+            e.model_copy(
+                update={
+                    "label": label, "id": f"{place:016x}", "axes": keys, "exceedance": found,
+                    "runs": 0 if share is None else runs,
+                }
+            )
+        )  # fmt: skip
+    return answer.model_copy(update={"experiments": chosen, "spreads": []})
 
 
 def with_thresholds(answer: Answer, count: int) -> Answer:

@@ -18,7 +18,7 @@ from jaxsim.questions.answer import Answer
 from jaxsim.questions.data import Data
 from jaxsim.questions.question import Question
 from jaxsim.questions.registry import QUESTIONS
-from jaxsim.report.plots import FIGURES, FURTHER
+from jaxsim.report.plots import FIGURES, FURTHER, OF_GRIDS
 from jaxsim.report.progress import ConsoleProgress
 from jaxsim.report.text import interval_text
 from jaxsim.report.write import FIGURE_FILES, report_directory, write_report
@@ -47,7 +47,9 @@ def test_every_view_is_written(reported):
         text = svg.read_text()
         assert "sgd" in text
         assert "$cheap" in text
-    every = {f"{name}.{kind}" for name in (*FIGURES, *FURTHER) for kind in ("png", "svg")}
+    every = {
+        f"{name}.{kind}" for name in (*FIGURES, *FURTHER, *OF_GRIDS) for kind in ("png", "svg")
+    }
     assert every == set(FIGURE_FILES)
     assert Answer.model_validate_json((directory / "answer.json").read_text()) == answer
     assert f"page: {directory / 'report.html'}" in shown.replace("\n", "")

@@ -58,15 +58,18 @@ class Sheet:
         count: number of panels.
         width: of a panel in inches.
         height: of a panel in inches.
+        columns: at most so many; None for about as many as rows.
 
     Attributes:
         figure: of the panels.
         axes: the panels, [count].
     """
 
-    def __init__(self, count: int, width: float, height: float) -> None:
+    def __init__(self, count: int, width: float, height: float, columns: int | None = None) -> None:
         """Make the panels; `arrange` puts them in their places."""
         self.columns = count if count <= 3 else min(4, math.ceil(math.sqrt(count)))
+        if columns is not None:
+            self.columns = max(1, min(self.columns, columns))
         self.rows = math.ceil(count / self.columns)
         self.width, self.height = width, height
         across = self.columns * width + (self.columns - 1) * GAP

@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
@@ -166,6 +167,11 @@ def look(place: int) -> dict[str, Any]:
         "linestyle": LINES[turn % len(LINES)],
         "marker": MARKERS[(place + 3 * turn) % len(MARKERS)],
     }
+
+
+def heat() -> Colormap:
+    """Return the colours of maps: one hue, the darker the higher, also in grey."""
+    return mpl.colormaps["Blues"]
 
 
 def joint(values: Sequence[np.ndarray]) -> np.ndarray:
