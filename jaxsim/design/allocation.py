@@ -8,27 +8,41 @@ sum_k pi_k^2 f_k (1 - f_k) / n_k. The sum of its relative variances over events 
 Neyman's allocation. What is not known of f_k is planned, and planned only: a stratum with few
 failures in the pilot gets the line of log f_k through the lowest strata that have some, which ends
 in no estimate. (The pilot's own (X + 1/2) / (n + 1) would give the whole budget to the strata of
-large weight, which do not fail.) A share of the budget probes the strata without failures. What
-these may still contribute is at most about 4 max_k pi_k / n_k (`estimation.chernoff`), least for
-n_k ~ pi_k. Where the probability is of that order, half of the budget is for them; where it is far
-below, no number of runs helps the upper end, and a fifth is.
+large weight, which do not fail.)
+
+Strata without failures are probed. With N_2 trainings there, n_k ~ pi_k, and N_1 by Neyman, with
+s^2 / N_1 the variance of the others and M the mass of what is probed, the relative entropy
+L = log(1 / error) that an end may spend (`estimation.chernoff`) moves the upper end by about
+
+    max over L' <= L of  s sqrt(2 l L' / (L N_1)) + (L - L') M / N_2,
+
+where l < L is what the spread takes of it, and the lower one by s sqrt(2 l / N_1). The sum is least
+for N_2 (N_1 + N_2) = 2 N_1^(3/2) / C with C = s sqrt(2 l) / (L M): the more trainings, the smaller
+the share that probes; but not below 45 %, for probed strata show failures, too. Where the
+probability is far below what so many trainings see none of that helps, and a fifth of them probes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+
+Wanted = Callable[[float], np.ndarray]
 
 ENOUGH = 5
 """Failures of a pilot from which a stratum's frequency is believed."""
-PROBING, PROBING_IN_SIGHT = 0.2, 0.5
-"""Shares of the budget for strata without enough failures: of events out of plain sampling's sight,
-and of others."""
+PROBING, PROBING_IN_SIGHT = 0.2, (0.45, 0.9)
+"""Share of the budget for strata without enough failures: of events out of plain sampling's sight,
+and, of others, the least and the largest one."""
 IN_SIGHT = 1e-5
 """Probability from which on plain sampling would see an event."""
 NEGLIGIBLE = 1e-4
 """A stratum of less than that share of every probability cannot matter."""
 _GENTLEST = 0.1
 """Least slope of log f_k; where it is less, the pilot sees failures in all strata anyway."""
+_ZEROS, _SPREAD = 3.7, 2.3
+"""L of an end of 95 % intervals, and what Berry and Esseen's factor leaves of it for the spread."""
 
 
 def allocate(
@@ -60,39 +74,66 @@ def allocate(
         ...          np.full(3, 100), np.array([[False], [False], [True]]), 1000, 10)
         array([320, 680,   0])
     """
-    share = shares(weights, cost, failures, runs, decided)
-    return apportioned(share, int(budget) // multiple) * multiple
+    wanted, first = plan(weights, cost, failures, runs, decided)
+    return apportioned(lambda t: wanted(t) / multiple, first, int(budget) // multiple) * multiple
 
 
-def shares(
+def plan(
     weights: np.ndarray,
     cost: np.ndarray,
     failures: np.ndarray,
     runs: np.ndarray,
     decided: np.ndarray,
-) -> np.ndarray:
-    """Return the share of the budget for every stratum, [S]; 0 where nothing is to be learnt."""
+) -> tuple[Wanted, np.ndarray]:
+    """Return (trainings of the strata, [S], which grow with a number), and their importance, [S].
+
+    Both are 0 where nothing is to be learnt.
+
+    Args:
+        weights: pi_k, [S].
+        cost: of a training, in any unit, [S].
+        failures: of the pilot, [S, E].
+        runs: of the pilot, [S].
+        decided: whether proof says that all of a stratum fails, [S, E].
+    """
     frequencies = planned_frequencies(failures, runs, decided)
     p = weights @ frequencies
     known = p > 0
-    least = p[known].min() if known.any() else 0.0
-    open_ = ~decided.all(axis=1) & (weights > NEGLIGIBLE * least)
+    smallest = p[known].min() if known.any() else 0.0
+    open_ = ~decided.all(axis=1) & (weights > NEGLIGIBLE * smallest)
     # A stratum of which all runs fail may still have some that do not.
     passing = np.maximum(1 - frequencies, 0.5 / (runs[:, None] + 1.0))
-    variance = np.where(decided, 0.0, frequencies * passing)
-    relative = np.divide(weights[:, None], p, out=np.zeros(failures.shape), where=known)
-    neyman = np.sqrt((relative**2 * variance).sum(axis=1) / cost)
-    few = ((failures < ENOUGH) & ~decided).any(axis=1)
-    in_sight = bool((p[known] >= IN_SIGHT).any())
-    probing = PROBING_IN_SIGHT if in_sight else PROBING
-    probed = np.where(few, weights if in_sight else np.sqrt(weights / cost), 0.0)
-    parts = [(1 - probing, np.where(open_, neyman, 0.0)), (probing, np.where(open_, probed, 0.0))]
-    parts = [(part, numbers / numbers.sum()) for part, numbers in parts if numbers.sum() > 0]
-    if not parts:
-        return np.zeros(len(weights))
-    total = sum(part * numbers for part, numbers in parts) / sum(part for part, _ in parts)
+    variance = weights[:, None] ** 2 * np.where(decided, 0.0, frequencies * passing)
+    relative = np.divide(variance, p**2, out=np.zeros(failures.shape), where=known)
+    neyman = np.where(open_, np.sqrt(relative.sum(axis=1) / cost), 0.0)
+    few = open_ & ((failures < ENOUGH) & ~decided).any(axis=1)
+    seen = p >= IN_SIGHT
+    probed = np.where(few, weights if seen.any() else np.sqrt(weights / cost), 0.0)
+    neyman, probed = _normalized(neyman), _normalized(probed)
+    importance = neyman + PROBING * probed
+    tiny = np.where(importance > 0, 1e-9, 0.0)
+    if not neyman.any():
+        return (lambda t: t * probed), importance
+    settled = ((neyman > 0) & ~few)[:, None]
+    spread = np.divide(variance, neyman[:, None], out=0 * variance, where=settled).sum(axis=0)
+    s = np.sqrt(spread[seen & (spread > 0)]) if few.any() else np.zeros(0)
     # Machines that differ in the last bits of a logarithm plan the same.
-    return np.round(np.maximum(total, np.where(open_ & (few | (neyman > 0)), 1e-9, 0.0)), 9)
+    log_c = np.log(np.sqrt(2 * _SPREAD) / _ZEROS * s / max(weights[few].sum(), 1e-300))
+    c = np.exp(np.round(log_c, 9))
+    least, most = PROBING_IN_SIGHT if len(c) else (PROBING, PROBING)
+
+    def wanted(t: float) -> np.ndarray:
+        more = t / 2 * (np.sqrt(1 + 8 / (c * np.sqrt(t))) - 1)
+        probing = more.mean() if len(c) else 0.0
+        probing = float(np.clip(probing, least / (1 - least) * t, most / (1 - most) * t))
+        return np.maximum(t * neyman + probing * probed, t * tiny)
+
+    return wanted, importance
+
+
+def _normalized(numbers: np.ndarray) -> np.ndarray:
+    total = numbers.sum()
+    return np.round(numbers / total, 9) if total > 0 else numbers
 
 
 def planned_frequencies(failures: np.ndarray, runs: np.ndarray, decided: np.ndarray) -> np.ndarray:
@@ -147,28 +188,46 @@ def _slope(at: np.ndarray, logs: np.ndarray, failures: np.ndarray, runs: np.ndar
     return max(slopes)
 
 
-def apportioned(share: np.ndarray, blocks: int) -> np.ndarray:
+def apportioned(wanted: Wanted, importance: np.ndarray, blocks: int) -> np.ndarray:
     """Return how many of some blocks each stratum gets, int64 [S].
 
-    One for each share that is not 0, the largest first; then each block goes to the stratum with
-    the largest share / (its blocks + 1), so that more blocks take none away (D'Hondt's method).
+    One for each stratum of any importance, the most important first; then all get what is wanted of
+    them at the largest t, rounded down, at which there are enough blocks (D'Hondt's method, if that
+    is t times fixed shares). More blocks take none away, for what is wanted grows with t.
+
+    Args:
+        wanted: t > 0 -> blocks of the strata, [S], each growing with t without bound, or 0.
+        importance: of the strata, [S]; those of 0 get nothing.
+        blocks: to be given.
 
     Example:
-        >>> apportioned(np.array([0.5, 0.0, 0.3, 0.2]), 10)
+        >>> share = np.array([0.5, 0.0, 0.3, 0.2])
+        >>> apportioned(lambda t: t * share, share, 10)
         array([5, 0, 3, 2])
     """
-    counts = np.zeros(len(share), np.int64)
-    wanted = np.flatnonzero(share > 0)
-    order = wanted[np.argsort(-share[wanted], kind="stable")]
-    first = order[:blocks]
-    counts[first] = 1
-    left = blocks - len(order)
-    if left <= 0 or not len(order):
+    some = np.flatnonzero(importance > 0)
+    order = some[np.argsort(-importance[some], kind="stable")]
+    counts = np.zeros(len(importance), np.int64)
+    counts[order[:blocks]] = 1
+    if blocks <= len(order) or not len(order):
         return counts
-    # No stratum gets less than its share of what is left, rounded down.
-    counts[order] = np.maximum(np.floor(share[order] / share[order].sum() * left), 1)
-    for _ in range(blocks - int(counts.sum())):
-        counts[order[np.argmax(share[order] / (counts[order] + 1))]] += 1
+
+    def at(t: float) -> np.ndarray:
+        whole = np.zeros(len(importance), np.int64)
+        # Only a margin of rounding tells ties from what is just not enough.
+        whole[some] = np.maximum(np.floor(wanted(t)[some] * (1 + 1e-12)), 1)
+        return whole
+
+    low, high = 1e-300, 1.0
+    while at(high).sum() <= blocks:
+        low, high = high, 2 * high
+    while high > low * (1 + 1e-14):
+        middle = np.sqrt(low * high) if low < high / 4 else (low + high) / 2
+        low, high = (middle, high) if at(middle).sum() <= blocks else (low, middle)
+    counts = at(low)
+    # Strata that grow at the same t: the most important first.
+    tied = [k for k in order if at(high)[k] > counts[k]]
+    counts[tied[: blocks - int(counts.sum())]] += 1
     return counts
 
 

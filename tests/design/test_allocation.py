@@ -13,6 +13,8 @@ from jaxsim.design.allocation import (
     relative_error,
     trainings_needed,
 )
+from jaxsim.estimation.stratified import stratified
+from jaxsim.estimation.stratified_counts import StratifiedCounts
 
 
 def toy(n: int, death: float, later: float) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +121,38 @@ def test_blocks_follow_the_method_of_dhondt():
                 fresh = np.isinf(priority)
                 chosen = np.argmax(np.where(fresh, share, -1)) if fresh.any() else None
                 expected[np.argmax(priority) if chosen is None else chosen] += 1
-            assert (apportioned(share, blocks) == expected).all()
+            assert (apportioned(share.__mul__, share, blocks) == expected).all()
+
+
+@pytest.mark.parametrize("budget", [30_000, 300_000, 3_000_000])
+@pytest.mark.parametrize("steep", [0.1, 0.06])
+def test_strata_without_failures_get_what_makes_the_interval_shortest(steep, budget):
+    k = np.arange(21)
+    weights = stats.binom.pmf(k, 20, 0.3)
+    f = np.minimum(0.9 * np.exp(-steep * (18 - k) ** 2), 1.0)
+    runs, ones = np.full(21, 1000), np.ones(21)
+    decided = np.zeros((21, 1), bool)
+    failures = np.rint(f * runs).astype(int)[:, None]
+    assert 1e-4 < weights @ f < 1e-2
+
+    def length(n):
+        counts = np.rint(f * n).astype(int)
+        one = StratifiedCounts(weights, 0 * weights, counts, counts, n, np.zeros(21, np.int8))
+        interval = stratified(one, 0.95)
+        return float(interval.upper - interval.lower)
+
+    chosen = length(allocate(weights, ones, failures, runs, decided, budget))
+    neyman = weights * np.sqrt(f * (1 - f))
+    probed = np.where(failures[:, 0] < 5, weights, 0)
+    lengths = [
+        length(
+            np.maximum(
+                budget * ((1 - q) * neyman / neyman.sum() + q * probed / probed.sum()), 1
+            ).astype(int)
+        )
+        for q in (0.1, 0.3, 0.5, 0.7, 0.9)
+    ]
+    assert chosen < 1.2 * min(lengths) < 0.8 * max(lengths)
 
 
 def test_nothing_is_spent_where_nothing_is_to_be_learnt():
