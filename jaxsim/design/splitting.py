@@ -51,6 +51,11 @@ def splitting_unsupported_reason(experiment: Experiment) -> str:
             f"its gradients are not random (batch_size = {experiment.batch_size!r}), so that "
             "clones of a run would all be the same"
         )
+    if experiment.shared_batches:
+        return (
+            'its mini-batches are shared (training.mini_batches = "shared"), so that clones of a '
+            "run would all be the same"
+        )
     if len(experiment.checkpoints) < 3:
         return "it resamples at checkpoints between 0 and the last step, and there is none"
     return ""

@@ -173,7 +173,11 @@ def start(engine: Engine, experiment: Experiment, first: int, width: int) -> Any
     """Return the engine's state of replicates first, ..., first + width - 1 at step 0."""
     key = keys.experiment_key(experiment.seed, experiment.key_words)
     members = jnp.arange(first, first + width, dtype=jnp.uint32)
-    return engine.init(key, members, _learning_rate(experiment))
+    state = engine.init(key, members, _learning_rate(experiment))
+    if not experiment.shared_batches:
+        return state
+    every = np.arange(width, dtype=np.int32)
+    return engine.resample(state, every, keys.shared_streams(experiment.seed, width))
 
 
 def _fresh_streams(experiment: Experiment, first: int, width: int, checkpoint: int) -> jax.Array:

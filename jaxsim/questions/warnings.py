@@ -40,6 +40,12 @@ def _sentences(experiment: Experiment) -> Iterator[str]:
 
 def _training_set(experiment: Experiment) -> Iterator[str]:
     chosen, batch = experiment.training_set, experiment.samples_per_step
+    if experiment.shared_batches:
+        yield (
+            'all replicates train on the same mini-batches (training.mini_batches = "shared"): '
+            "every probability here is conditional on this one stream, and random in the "
+            "initialization alone"
+        )
     if chosen is None:
         return
     if chosen.scope == "study":

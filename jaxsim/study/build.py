@@ -60,6 +60,7 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
     training_set = _training_set(spec.training, problem.trained_on)
     batch_size = _batch_size(spec.training, training_set)
     _require_remainder(training_set, batch_size)
+    _require_shareable(spec.training, training_set, batch_size)
     _require_sizes(problem, network, batch_size, training_set, risk)
     require_range(problem, spec.precision)
     require_range(problem.trained_on, spec.precision)
@@ -81,6 +82,7 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
         **identity._asdict(),
         spec=dump,
         error_rate=error_rate,
+        shared_batches=spec.training.mini_batches == "shared",
     )
 
 
@@ -211,6 +213,30 @@ def _require_remainder(training_set: TrainingSet | None, batch_size: BatchSize) 
         raise InputError(f"{refusal} with replacement, which knows no epochs")
     if not isinstance(batch_size, int) or training_set.size % batch_size == 0:
         raise InputError(f"{refusal}: the mini-batches of an epoch leave no row unused")
+
+
+def _require_shareable(
+    spec: TrainingSpec, training_set: TrainingSet | None, batch_size: BatchSize
+) -> None:
+    """Refuse to share mini-batches where there are none, or where rows differ by replicate."""
+    if spec.mini_batches == "own":
+        return
+    refusal = 'training.mini_batches = "shared" has no effect'
+    if batch_size == "population":
+        raise InputError(
+            f'{refusal} with training.batch_size = "population", which draws none; accepted: "own"'
+        )
+    if training_set is None:
+        return
+    if training_set.scope == "replicate":
+        raise InputError(
+            'training.mini_batches = "shared" is not accepted with training.set.scope = '
+            '"replicate", where every replicate has rows of its own; accepted: scope = "study"'
+        )
+    if not training_set.replacement and batch_size in ("full", training_set.size):
+        raise InputError(
+            f'{refusal} where every step takes the whole training set of the study; accepted: "own"'
+        )
 
 
 def _batch_size(spec: TrainingSpec, training_set: TrainingSet | None) -> BatchSize:

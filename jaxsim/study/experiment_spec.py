@@ -145,6 +145,19 @@ class TrainingSpec(Section):
     set: TrainingSetSpec | None = Field(
         default=None, description="absent: fresh samples in every step"
     )
+    mini_batches: Literal["own", "shared"] = Field(
+        default="own",
+        description="each replicate draws its own, or all see the same ones: then every "
+        "probability is conditional on that one stream of mini-batches",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_defaults_of_later_keys(self, handler: Any) -> dict[str, Any]:
+        """Leave out what older versions did not know: identities derive from these tables."""
+        dumped = handler(self)
+        if dumped.get("mini_batches") == "own":
+            del dumped["mini_batches"]
+        return dumped
 
 
 class ExperimentSpec(Section):

@@ -7,6 +7,7 @@
     step n of a stream: fold_in(stream, n)
     mini-batches after a resampling: fold_in(fold_in(replicate key, RESAMPLING), checkpoint), where
         the replicate is the place in the family that a clone has come to
+    mini-batches that all replicates share: fold_in(root, MINI_BATCHES)
 
 Replicate r of an experiment therefore draws the same numbers whatever else the study holds.
 """
@@ -55,3 +56,8 @@ def fresh_streams(key: Array, replicates: Array, checkpoint: Array) -> Array:
         return jax.random.fold_in(jax.random.fold_in(member, RESAMPLING), checkpoint)
 
     return jax.vmap(stream)(replicate_keys(key, replicates))
+
+
+def shared_streams(seed: int, width: int) -> Array:
+    """Return one stream of mini-batches for all replicates of a study, `width` times."""
+    return jnp.broadcast_to(jax.random.fold_in(root_key(seed), MINI_BATCHES), (width,))

@@ -9,9 +9,12 @@ import optax
 import pytest
 
 from jaxsim import simulate
+from jaxsim.design.splitting import splitting_unsupported_reason
 from jaxsim.engines.engine import vmap_engine
+from jaxsim.errors import InputError
 from jaxsim.launch.directory import bind
 from jaxsim.launch.simulate import open_results
+from jaxsim.questions.warnings import study_warnings
 from jaxsim.risk import make_risk
 from jaxsim.training import keys
 from jaxsim.training.experiment import log_spaced
@@ -29,13 +32,18 @@ def test_a_run_is_the_textbook_loop():
     state = train.start(key, train.draw(key), rate)
     ended = jax.jit(train.advance)(state, (), 0, 40, rate)
 
-    theta = np.asarray(train.draw(key))
-    trace = np.zeros_like(theta)
     stream = jax.random.fold_in(key, keys.MINI_BATCHES)
+    theta = textbook_momentum(np.asarray(train.draw(key)), experiment, stream, 40)
+    np.testing.assert_allclose(ended.theta, theta, rtol=1e-12)
+
+
+def textbook_momentum(theta, experiment, stream, steps):
+    """Momentum .9 at rate .05 on mini-batches of 8 of x^2 for a 1-3-1 ReLU network, by NumPy."""
+    trace = np.zeros_like(theta)
     sample = jax.jit(
         lambda n: experiment.problem.sample(jax.random.fold_in(stream, n), 8, jnp.float64)
     )
-    for n in range(40):
+    for n in range(steps):
         x, y = map(np.asarray, sample(n))
         np.testing.assert_allclose(y, x**2, rtol=1e-15)
         w, b, v, c = theta[:3][None], theta[3:6], theta[6:9][:, None], theta[9:]
@@ -48,7 +56,58 @@ def test_a_run_is_the_textbook_loop():
         )
         trace = gradient + 0.9 * trace
         theta = theta - 0.05 * trace
-    np.testing.assert_allclose(ended.theta, theta, rtol=1e-12)
+    return theta
+
+
+@pytest.mark.parametrize("engine", slow_but(["native"], ["vmap", "lanes", "native"]))
+def test_shared_mini_batches_are_one_stream_for_all_replicates(engine):
+    shared = study(
+        precision="float64",
+        optimizer={"name": "momentum", "learning_rate": 0.05},
+        training={"batch_size": 8, "mini_batches": "shared"},
+        execution={"width": 16, "shard": 32, "engine": engine},
+        replicates=48,
+        steps=40,
+        checkpoints=[],
+    )
+    (experiment,) = shared.experiments
+    results = simulate(shared)
+    risks = np.concatenate([records.risk[:, -1] for records in results.chunks(experiment)])
+    train = make_train(experiment)
+    risk_of = jax.jit(make_risk(experiment.problem, experiment.network).evaluate)
+    stream = jax.random.fold_in(keys.root_key(experiment.seed), keys.MINI_BATCHES)
+    for r in (0, 17, 47):  # in three blocks
+        key = jax.random.fold_in(keys.experiment_key(experiment.seed, experiment.key_words), r)
+        theta = textbook_momentum(np.asarray(train.draw(key)), experiment, stream, 40)
+        assert risks[r] == pytest.approx(float(risk_of(theta)[0]), rel=1e-9)
+    assert any("conditional on this one stream" in w for w in study_warnings(shared.experiments))
+
+
+def test_mini_batches_that_are_not_shared_leave_no_trace_in_identities():
+    plain, shared = study(), study(training={"batch_size": 8, "mini_batches": "shared"})
+    own = study(training={"batch_size": 8, "mini_batches": "own"})
+    assert plain.experiments[0].id == own.experiments[0].id != shared.experiments[0].id
+    assert "mini_batches" not in plain.experiments[0].spec["training"]
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"batch_size": "population"}, "has no effect with training.batch_size"),
+        ({"batch_size": 4, "set": {"size": 8}}, 'accepted: scope = "study"'),
+        ({"batch_size": "full", "set": {"size": 8, "scope": "study"}}, "whole training set"),
+    ],
+)
+def test_sharing_no_mini_batches_is_refused(training, message):
+    with pytest.raises(InputError, match=message):
+        study(training={**training, "mini_batches": "shared"}).experiments  # noqa: B018
+
+
+def test_clones_of_a_run_need_mini_batches_of_their_own():
+    shared = study(training={"batch_size": 8, "mini_batches": "shared"})
+    assert "clones of a run would all be the same" in splitting_unsupported_reason(
+        shared.experiments[0]
+    )
 
 
 def test_segments_do_not_change_the_run():
