@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jaxsim.launch.directory import Directory, peek
+from jaxsim.launch.directory import peek
 from jaxsim.launch.searches import Search, Stoppable, planned_searches, run_searches
 from jaxsim.launch.simulate import open_results
 from jaxsim.optimum.bracket import Bracket
@@ -18,6 +18,7 @@ from jaxsim.questions.data import OptimumAnswer
 from jaxsim.questions.hierarchy import HierarchyAnswer, OptimaAnswer, WidthAnswer
 from jaxsim.questions.optimum import holds_constants, optima, risk_rules
 from jaxsim.results.certificates import CertificateFiles
+from jaxsim.results.results import Results
 from jaxsim.risk.constants import best_constant_risk
 from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
@@ -48,7 +49,22 @@ def find_optima(
     searches = [_for_a_picture(search) for search in planned_searches(study, below=False)]
     if seconds > 0:
         run_searches(searches, certificates, Stoppable(seconds, stopped), announce)
-    known = _known(study, bound)
+    return _optima(study, None if bound is None else open_results(bound), certificates, seconds)
+
+
+def known_optima(study: Study, results: Results) -> OptimaAnswer:
+    """Return what is known of a study's optimal risks from its results and their certificates.
+
+    Raises:
+        InputError: for a damaged shard.
+    """
+    return _optima(study, results, CertificateFiles(results.store.directory), 0.0)
+
+
+def _optima(
+    study: Study, results: Results | None, certificates: Certificates, seconds: float
+) -> OptimaAnswer:
+    known = _known(study, results)
     groups: dict[object, list[Experiment]] = {}
     for e in study.experiments:
         groups.setdefault(_chain(e), []).append(e)
@@ -97,11 +113,10 @@ def _with_constants(e: Experiment) -> Bracket:
     return e.optimum.with_risk(best.value, best.error, best.evidence, best.reason)
 
 
-def _known(study: Study, bound: Directory | None) -> dict[str, Bracket]:
+def _known(study: Study, results: Results | None) -> dict[str, Bracket]:
     """Return what is known before certificates, by hypothesis class: the best runs included."""
     known = {e.hypothesis_class: _with_constants(e) for e in study.experiments}
-    if bound is not None:
-        results = open_results(bound)
+    if results is not None:
         rules = risk_rules(results.experiments)
         known |= {name: optimum.bracket for name, optimum in optima(results, rules).items()}
     return known

@@ -73,11 +73,32 @@ def estimate_text(one: Estimate) -> tuple[str, str, str]:
 
     Where more is unresolved than known the estimate is no answer, and is not shown as one.
     """
+    most = one.estimate_upper if one.undecided else one.estimate
     small = one.design != "plain"
-    middle, low, high = interval_text(one.estimate, one.lower, one.upper, small)
-    if one.undecided:
-        middle += f"-{interval_text(one.estimate_upper, one.lower, one.upper, small)[0]}"
-    return "unresolved" if one.open else middle, low, high
+    return value_text(one.estimate, most, one.lower, one.upper, small, one.open)
+
+
+def value_text(
+    estimate: float, most: float, lower: float, upper: float, small: bool, unresolved: bool
+) -> tuple[str, str, str]:
+    """Return the texts of a probability and of the ends of what holds it.
+
+    Args:
+        estimate: if all undecided runs succeed.
+        most: if all of them fail.
+        lower: end.
+        upper: end.
+        small: whether numbers far below the width are shown as they are, and not as 0.
+        unresolved: whether more is unresolved than known, so that the estimate is no answer.
+
+    Example:
+        >>> value_text(0.62, 0.71, 0.6, 0.75, False, False)
+        ('0.620-0.710', '0.600', '0.750')
+    """
+    middle, low, high = interval_text(estimate, lower, upper, small)
+    if most > estimate:
+        middle += f"-{interval_text(most, lower, upper, small)[0]}"
+    return "unresolved" if unresolved else middle, low, high
 
 
 def restarts_text(one: Estimate) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -21,8 +23,15 @@ from jaxsim.results.files import write_atomically
 from jaxsim.results.results import Results
 from jaxsim.study.study import Study
 
+if TYPE_CHECKING:  # of the libraries behind them, each is loaded when it is needed
+    from matplotlib.figure import Figure
+
+    from jaxsim.report.page.origin import Origin
+
 ANSWER = "answer.json"
 PAGE = "report.html"
+OPTIMAL_RISK = "optimal_risk"
+"""Name of the figure of how the optimal risk is known."""
 
 
 def write_report(
@@ -40,6 +49,8 @@ def write_report(
     Raises:
         InputError: as `jaxsim.analyse`, or if the files cannot be written.
     """
+    from jaxsim.report.page.origin import origin_of
+
     spec = study.spec
     answer = analyse(
         results,
@@ -55,7 +66,9 @@ def write_report(
         console.print("no finished runs yet", highlight=False)
         return answer
     lines, remarks = sentences(answer), notes(answer)
-    written = write_views(answer, directory, lines, remarks, plots)
+    origin = origin_of(results, study)
+    picture = partial(_optimal_risk, results, study) if plots else None
+    written = write_views(answer, directory, lines, remarks, plots, origin, picture)
     for sentence in lines[: len(answer.contradictions)]:
         _say(console, sentence, "bold red")
     print_whole(table(answer), console)
@@ -72,12 +85,27 @@ def write_report(
 
 
 def write_views(
-    answer: Answer, directory: Path, said: Sequence[str], remarks: Sequence[str], plots: bool
+    answer: Answer,
+    directory: Path,
+    said: Sequence[str],
+    remarks: Sequence[str],
+    plots: bool,
+    origin: Origin | None = None,
+    picture: Callable[[], Figure | None] | None = None,
 ) -> str:
     """Write answer.json, tables, figures and page; return where they are, in words.
 
     Files of an earlier report that this one does not write are removed: tables, figures and page
     always belong to one answer.
+
+    Args:
+        answer: of the study.
+        directory: of the files.
+        said: the answer in sentences, contradictions first.
+        remarks: below the table.
+        plots: whether figures are drawn.
+        origin: what the page says of where the numbers come from.
+        picture: draws how the optimal risk is known, if that has a picture.
     """
     from jaxsim.report.page import write_page
 
@@ -90,12 +118,17 @@ def write_views(
     if plots:
         # Matplotlib takes a second to import: not before it is needed.
         from jaxsim.report.plots import draw_all
+        from jaxsim.report.plots.style import save
 
         figures = {path.name for path in draw_all(answer, directory)}
+        drawn = picture() if picture is not None else None
+        if drawn is not None:
+            files = save(drawn, directory / "plots" / OPTIMAL_RISK)
+            figures |= {path.name for path in files}
     folder = directory / "plots"
     stale = (folder / name for name in FIGURE_FILES if name not in figures)
     _remove(stale)
-    page = write_page(answer, directory, said, remarks, figures)
+    page = write_page(answer, directory, said, remarks, figures, origin)
     places = f"answer: {directory / ANSWER}   tables: {directory / 'estimates.csv'}, ..."
     return places + (f"   plots: {folder}" if plots else "") + f"   page: {page}"
 
@@ -112,10 +145,28 @@ FIGURE_FILES = tuple(
         "strata",
         "risk_distribution",
         "learning_curves",
+        OPTIMAL_RISK,
     )
     for kind in ("png", "svg")
 )
 """What `draw_all` may write."""
+
+
+MOST_CLASSES = 40
+"""Hypothesis classes of a study whose optimal risks are drawn,"""
+MOST_HIERARCHIES = 6
+"""and problems and architectures; of more, `jaxsim optimum` draws the first."""
+
+
+def _optimal_risk(results: Results, study: Study) -> Figure | None:
+    """Draw target and best network, and inf L of all widths, from certificates that are there."""
+    from jaxsim.launch.optimum import known_optima
+    from jaxsim.report.plots.optimum import optimum_figure
+
+    if len({e.hypothesis_class for e in study.experiments}) > MOST_CLASSES:
+        return None
+    answer = known_optima(study, results)
+    return optimum_figure(answer, study) if len(answer.hierarchies) <= MOST_HIERARCHIES else None
 
 
 def report_directory(directory: Path, settings: Sequence[str]) -> Path:

@@ -21,7 +21,7 @@ from jaxsim.questions.registry import QUESTIONS
 from jaxsim.report.plots import FIGURES, FURTHER, OF_GRIDS
 from jaxsim.report.progress import ConsoleProgress
 from jaxsim.report.text import interval_text
-from jaxsim.report.write import FIGURE_FILES, report_directory, write_report
+from jaxsim.report.write import FIGURE_FILES, OPTIMAL_RISK, report_directory, write_report
 from tests.studies import TWO, slow_but, study, toml
 
 SPEC = {"grid": TWO, "paired": ["optimizer"], "replicates": 160, "title": "x^2, $cheap"}
@@ -47,9 +47,8 @@ def test_every_view_is_written(reported):
         text = svg.read_text()
         assert "sgd" in text
         assert "$cheap" in text
-    every = {
-        f"{name}.{kind}" for name in (*FIGURES, *FURTHER, *OF_GRIDS) for kind in ("png", "svg")
-    }
+    names = (*FIGURES, *FURTHER, *OF_GRIDS, OPTIMAL_RISK)
+    every = {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
     assert every == set(FIGURE_FILES)
     assert Answer.model_validate_json((directory / "answer.json").read_text()) == answer
     assert f"page: {directory / 'report.html'}" in shown.replace("\n", "")
@@ -64,7 +63,7 @@ def test_without_plots_nothing_of_an_earlier_report_remains(tmp_path):
     write_report(results, one, tmp_path, Console(file=io.StringIO()), plots=False)
     assert not any((tmp_path / "plots" / name).exists() for name in FIGURE_FILES)
     assert not (tmp_path / "comparisons.csv").exists()
-    assert "data:image" not in (tmp_path / "report.html").read_text()
+    assert 'class="figure' not in (tmp_path / "report.html").read_text()
 
 
 def test_other_questions_are_answered_in_a_folder_of_their_own(tmp_path):

@@ -1,0 +1,146 @@
+"""Where a page's numbers come from: the study as a file, what computed it, when, and how again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from jaxsim.report.text import counted
+from jaxsim.results.provenance import commit, jaxsim_version
+from jaxsim.results.results import Results
+from jaxsim.study.study import Study
+from jaxsim.study.toml_text import toml_text
+
+FACTS = {
+    "version.jaxsim": "jaxsim {}",
+    "commit": "commit {}",
+    "version.jax": "jax {}",
+    "version.jaxlib": "jaxlib {}",
+    "version.optax": "optax {}",
+    "version.numpy": "numpy {}",
+    "version.python": "Python {}",
+    "version.c_library": "{}",
+    "machine": "{}",
+    "engine": "engine {}",
+    "width": "width {}",
+    "matmul_precision": "matrix products in precision {}",
+}
+"""What is said of the programs that made the runs, beside the device."""
+FIRST = ("name", "title", "seed", "replicates", "steps", "checkpoints", "epsilon")
+"""Keys of a study that its file begins with."""
+MOST = 20
+"""Combinations of these that are listed."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a page says of where its numbers come from.
+
+    Attributes:
+        study: its tables as a file.
+        file: name of such a file.
+        seed: of the study.
+        computed: sentences on devices and programs.
+        times: when the files of the results were written, a sentence.
+        made: what made the page.
+        ids: label and id of each experiment.
+        commands: that compute the same again, with what they do.
+    """
+
+    study: str
+    file: str
+    seed: int
+    computed: list[str]
+    times: str
+    made: str
+    ids: list[tuple[str, str]]
+    commands: list[tuple[str, str]]
+
+
+def origin_of(results: Results, study: Study) -> Origin:
+    """Return where results come from."""
+    spec = study.spec
+    table = spec.model_dump(mode="json", exclude_unset=True)
+    table.pop("slurm", None)  # of a cluster; it has no say in the numbers
+    table = {key: table[key] for key in FIRST if key in table} | table
+    try:
+        text, ending = toml_text(table), "toml"
+    except ValueError:
+        text, ending = json.dumps(table, indent=2), "json"
+    file = f"{re.sub(r'[^A-Za-z0-9._-]+', '_', spec.name)}.{ending}"
+    place = shlex.quote(f"runs/{spec.name}")
+    code = " --allow-code" if study.allow_code else ""
+    files = "with the files that it names, " if _refers(table) or study.allow_code else ""
+    first = results.experiments[0].label if results.experiments else ""
+    return Origin(
+        study=text,
+        file=file,
+        seed=spec.seed,
+        computed=list(_computed(results)),
+        times=_times(results),
+        made=_made(),
+        ids=[(e.label, e.id) for e in results.experiments],
+        commands=[
+            *[
+                (
+                    f"jaxsim run {shlex.quote(file)} -o {place}{code}",
+                    f"{files}all runs, and this page",
+                )
+            ]
+            * (ending == "toml"),
+            (f"jaxsim report {place}{code}", "the answer once more, from the runs there are"),
+            (
+                f"jaxsim replay {place} {shlex.quote(first)} 0{code}",
+                "one run once more, bit for bit, at every step",
+            ),
+            (f"jaxsim export {place} --format csv{code}", "all runs as one table"),
+        ],
+    )
+
+
+def _refers(value: Any) -> bool:
+    """Return whether tables name a file."""
+    if isinstance(value, dict):
+        return "path" in value or any(_refers(inner) for inner in value.values())
+    return isinstance(value, list) and any(_refers(inner) for inner in value)
+
+
+def _computed(results: Results) -> Iterable[str]:
+    """Yield a sentence for each combination of device and programs, the most frequent first."""
+    known = results.provenance("device_kind", *FACTS).most_common()
+    for (device, *values), runs in known[:MOST]:
+        facts = [
+            text.format(value)
+            for text, value in zip(FACTS.values(), values, strict=True)
+            if value and value != "unknown"
+        ]
+        yield f"{counted(runs, 'run')} on {device}: {', '.join(facts)}."
+    if len(known) > MOST:
+        yield f"And {len(known) - MOST:,} other combinations, which the shards name."
+
+
+def _times(results: Results) -> str:
+    """Return when shards were written, as far as their files tell."""
+    times = []
+    for e in results.experiments:
+        for shard in results.finished(e):
+            with contextlib.suppress(OSError):
+                times.append(results.store.path(shard).stat().st_mtime)
+    if not times:
+        return ""
+    first, last = (datetime.fromtimestamp(t, UTC) for t in (min(times), max(times)))
+    return (
+        f"Files of the runs were written from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC."
+    )
+
+
+def _made() -> str:
+    known = commit()
+    made = f"jaxsim {jaxsim_version()}" + (f", commit {known}" if known else "")
+    return f"This page was made by {made}, on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
