@@ -29,6 +29,10 @@ OutputOption = Annotated[
 ReplicatesOption = Annotated[
     int | None, typer.Option("--replicates", min=1, help="In place of the study's.")
 ]
+QuickOption = Annotated[
+    bool,
+    typer.Option("--quick", help="With the study's own smaller settings, its table [quick]."),
+]
 CodeOption = Annotated[
     bool,
     typer.Option("--allow-code", help='Let the study import "module:function" references.'),
@@ -41,13 +45,19 @@ DevicesOption = Annotated[
 ]
 
 
-def load(study: str, settings: list[str], replicates: int | None, allow_code: bool) -> Study:
+def load(
+    study: str,
+    settings: list[str],
+    replicates: int | None,
+    allow_code: bool,
+    quick: bool = False,
+) -> Study:
     """Return a study with what the command line changes of it."""
     from jaxsim.study.study import Study
 
     if replicates is not None:
         settings = [*settings, f"replicates={replicates}"]
-    return Study.load(study, settings, allow_code)
+    return Study.load(study, settings, allow_code, quick)
 
 
 def print_warnings(study: Study) -> None:

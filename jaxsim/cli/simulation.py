@@ -13,6 +13,7 @@ from jaxsim.cli.options import (
     DevicesOption,
     DirectoryArgument,
     OutputOption,
+    QuickOption,
     RepairOption,
     ReplicatesOption,
     SetOption,
@@ -38,6 +39,7 @@ def run(
     ] = None,
     repair: RepairOption = False,
     plots: Annotated[bool, typer.Option(help="Draw the plots at the end.")] = True,
+    quick: QuickOption = False,
     allow_code: CodeOption = False,
 ) -> None:
     """Run a study, or go on with it, and answer it."""
@@ -46,7 +48,7 @@ def run(
     from jaxsim.report.write import write_report
 
     runtime.configure()
-    loaded = load(study, settings, replicates, allow_code)
+    loaded = load(study, settings, replicates, allow_code, quick)
     print_warnings(loaded)
     directory = output or Path("runs") / loaded.spec.name
     console = message_console()
@@ -104,6 +106,7 @@ def launch(
         list[str], typer.Option("--sbatch", help='One more option: "--exclude=n7"; repeatable.')
     ] = [],  # noqa: B006
     repair: RepairOption = False,
+    quick: QuickOption = False,
     allow_code: CodeOption = False,
 ) -> None:
     """Run a study as an array of Slurm jobs, or go on with it; `[slurm]` in the study, or options.
@@ -125,7 +128,7 @@ def launch(
                     "now"
                 )
         run(study, output, settings, replicates, workers=local, repair=repair,
-            allow_code=allow_code)  # fmt: skip
+            quick=quick, allow_code=allow_code)  # fmt: skip
         return
     if prepare or dry_run:
         mode, idle = ("prepare", given) if prepare else ("dry-run", {})
@@ -136,7 +139,7 @@ def launch(
                     f"--{name} is not accepted together with --{mode}, which submits nothing"
                 )
     runtime.configure()
-    loaded = load(study, settings, replicates, allow_code)
+    loaded = load(study, settings, replicates, allow_code, quick)
     directory = output or Path("runs") / loaded.spec.name
     console = message_console()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from jaxsim.cli.options import (
     CodeOption,
     DevicesOption,
     OutputOption,
+    QuickOption,
     ReplicatesOption,
     SetOption,
     StudyArgument,
@@ -22,21 +23,50 @@ from jaxsim.cli.options import (
 )
 from jaxsim.cli.output import answer_console, message_console, print_answer
 
+if TYPE_CHECKING:
+    from jaxsim.study.spec import StudySpec
+
 
 def list_studies() -> None:
-    """List the ready studies."""
+    """List the ready studies, and those that reproduce published numbers by their source."""
     from rich.table import Table
+    from rich.text import Text
 
-    from jaxsim.study.catalogue import READY, ready_table
+    from jaxsim.study.catalogue import READY, sources
 
+    console = answer_console()
     table = Table("study", "what it shows", "experiments", box=None, pad_edge=False)
     for name in READY:
-        from jaxsim.study.expand import variations
-        from jaxsim.study.read import study_spec
+        spec, experiments = _listed(name)
+        table.add_row(name, spec.title, str(experiments))
+    console.print(table)
+    reproductions = Table(
+        "reproduction", "what it shows", "experiments", "numbers", "--quick",
+        box=None, pad_edge=False,
+    )  # fmt: skip
+    for source in sources():
+        reproductions.add_row(Text(source.name, style="bold"), Text(source.citation, "italic"))
+        for name in source.studies:
+            spec, experiments = _listed(name)
+            reproductions.add_row(
+                f"  {name}",
+                spec.title,
+                str(experiments),
+                str(len(spec.published)),
+                "yes" if spec.quick else "no",
+            )
+    console.print()
+    console.print(reproductions)
 
-        spec = study_spec(ready_table(name))
-        table.add_row(name, spec.title, str(len(variations(spec))))
-    answer_console().print(table)
+
+def _listed(name: str) -> tuple[StudySpec, int]:
+    """Return a ready study and how many experiments it has."""
+    from jaxsim.study.catalogue import ready_table
+    from jaxsim.study.expand import variations
+    from jaxsim.study.read import study_spec
+
+    spec = study_spec(ready_table(name))
+    return spec, len(variations(spec))
 
 
 def show(
@@ -45,12 +75,13 @@ def show(
     experiments: Annotated[
         bool, typer.Option("--experiments", help="Show every experiment in full.")
     ] = False,
+    quick: QuickOption = False,
     allow_code: CodeOption = False,
 ) -> None:
     """Show a study as jaxsim understands it, with every default, as JSON."""
     from jaxsim.study.resolved import resolved
 
-    loaded = load(study, settings, None, allow_code)
+    loaded = load(study, settings, None, allow_code, quick)
     print_warnings(loaded)
     shown: dict[str, Any] = resolved(loaded.spec.model_dump(mode="json"))
     if experiments:
@@ -82,6 +113,7 @@ def plan(
     replicates: ReplicatesOption = None,
     devices: DevicesOption = None,
     output: OutputOption = None,
+    quick: QuickOption = False,
     allow_code: CodeOption = False,
 ) -> None:
     """Show experiments, blocks, shards, memory and a time estimate from a short measurement.
@@ -92,7 +124,7 @@ def plan(
     from jaxsim.report.plan import print_plan
 
     runtime.configure()
-    loaded = load(study, settings, replicates, allow_code)
+    loaded = load(study, settings, replicates, allow_code, quick)
     runtime.configure(None, loaded.spec.execution.matmul_precision)
     errors = message_console()
     print_plan(

@@ -22,6 +22,7 @@ from jaxsim.questions.levels import LevelsAnswer
 from jaxsim.questions.liminf import LiminfAnswer
 from jaxsim.questions.pairs import PairsAnswer
 from jaxsim.questions.permanent import PermanentAnswer
+from jaxsim.questions.published import PublishedComparison
 from jaxsim.questions.quantiles import QuantilesAnswer
 from jaxsim.results.frame import LAW, Axis
 
@@ -161,6 +162,7 @@ class Answer(Data):
         experiments: in the study's order.
         pairs: comparisons of experiments that share random numbers.
         spreads: how far experiments lie apart, by steps and eps.
+        published: numbers that others published of the experiments, beside the measured ones.
         device_kinds: replicates computed per kind of device.
         jaxsim: version that made the answer.
     """
@@ -177,6 +179,7 @@ class Answer(Data):
     experiments: list[ExperimentAnswer]
     pairs: PairsAnswer
     spreads: list[SpreadAnswer]
+    published: tuple[PublishedComparison, ...] = ()
     device_kinds: dict[str, int]
     jaxsim: str
 

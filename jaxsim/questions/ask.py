@@ -8,7 +8,8 @@ third compares them in pairs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -39,6 +40,8 @@ from jaxsim.questions.optimum import Optimum, optima, risk_rules
 from jaxsim.questions.pairs import compare_pairs
 from jaxsim.questions.permanent import PermanentFailures
 from jaxsim.questions.post_strata import with_post_strata
+from jaxsim.questions.published import Measured, PublishedNumbers, comparisons
+from jaxsim.questions.published_number import Published, of_experiment
 from jaxsim.questions.quantities import not_recorded
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
@@ -63,6 +66,7 @@ def analyse(
     title: str = "",
     warnings: Iterable[str] | None = None,
     post_stratify: bool = False,
+    published: Sequence[Published] = (),
 ) -> Answer:
     """Answer a study from its finished shards.
 
@@ -78,6 +82,7 @@ def analyse(
             from its experiments.
         post_stratify: whether runs of the plain design count by strata of their initializations,
             by the number of inactive neurons, whose law is known.
+        published: numbers that others published of these experiments (`Study.published`).
 
     Raises:
         InputError: for a bad eps, confidence or interval, or a damaged shard.
@@ -85,14 +90,18 @@ def analyse(
     name, title = text("name", name), text("title", title)
     stated = None if warnings is None else texts("warnings", warnings)
     subjects, known = _subjects(results, eps, confidence, interval, post_stratify)
+    subjects = [replace(s, published=of_experiment(published, s.experiment.id)) for s in subjects]
     given = study_warnings(results.experiments) if stated is None else stated
     brackets = {name: optimum.bracket for name, optimum in known.items()}
     axes = axes_of(results.experiments)
     answered: list[ExperimentAnswer] = []
     asked: list[Found] = []
+    measured: dict[int, Measured] = {}
     for subject, place in zip(subjects, axes, strict=True):
-        e, question = _answered(results, subject, place, len(subjects))
+        e, question, seen = _answered(results, subject, place, len(subjects))
         answered.append(e)
+        numbers = zip(subject.published, seen, strict=True)
+        measured |= {id(number): found for number, found in numbers}
         asked.append(Found(e.label, e.exceedance, e.permanent, question))
     contradicting = contradictions(asked, brackets)
     if contradicting:
@@ -123,6 +132,9 @@ def analyse(
             pairs,
             confidence,
             {e.id: partial(_at_the_end, a.question) for e, a in zip(answered, asked, strict=True)},
+        ),
+        published=comparisons(
+            published, [measured.get(id(number)) for number in published], confidence
         ),
         device_kinds=dict(kinds),
         jaxsim=jaxsim_version(),
@@ -221,8 +233,8 @@ def _parts(results: Results, subject: Subject) -> Iterator[tuple[Stratum, Record
 
 def _answered(
     results: Results, subject: Subject, axes: dict[str, Axis], experiments: int
-) -> tuple[ExperimentAnswer, Exceedance]:
-    """Return the answers of one of so many experiments, and what can be asked further."""
+) -> tuple[ExperimentAnswer, Exceedance, list[Measured]]:
+    """Return the answers of one of so many experiments, and what is asked further."""
     experiment = subject.experiment
     questions = {name: question(subject) for name, question in QUESTIONS.items()}
     runs = diverged = 0
@@ -235,6 +247,7 @@ def _answered(
         for question in questions.values():
             question.add_families(records, split.stratum.number, split.size, split.reverse)
     answers = {name: question.finish() for name, question in questions.items()}
+    measured = answers.pop(PublishedNumbers.name)
     certificates, probabilities = questions[PermanentFailures.name], questions[Exceedance.name]
     assert isinstance(certificates, PermanentFailures)
     assert isinstance(probabilities, Exceedance)
@@ -268,7 +281,7 @@ def _answered(
         **fields,
         **of_sample,
     )
-    return answer, probabilities
+    return answer, probabilities, measured
 
 
 def _at_the_end(question: Exceedance, g: int, confidence: float) -> tuple[float, float]:

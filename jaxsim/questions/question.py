@@ -18,6 +18,7 @@ import numpy as np
 from jaxsim.design.stratum import Design, plain_design
 from jaxsim.optimum.bracket import Bracket
 from jaxsim.questions.events import ABOVE_OPTIMUM, Event
+from jaxsim.questions.published_number import Published
 from jaxsim.results.polished import Sample
 from jaxsim.risk import RiskRule
 from jaxsim.training.experiment import Experiment
@@ -41,6 +42,7 @@ class Subject:
         sample: of its runs, polished; None if there is none.
         events: all that is asked; if empty, whether the risk exceeds inf L by more than each eps.
         design: strata of its initializations; None for the plain one.
+        published: numbers that others published of it.
     """
 
     experiment: Experiment
@@ -54,6 +56,7 @@ class Subject:
     sample: Sample | None = None
     events: tuple[Event, ...] = ()
     design: Design | None = None
+    published: tuple[Published, ...] = ()
 
     @property
     def strata(self) -> Design:

@@ -7,6 +7,7 @@ from jaxsim.questions.distribution import Distribution
 from jaxsim.questions.exceedance import Exceedance
 from jaxsim.questions.grades import Grades
 from jaxsim.questions.permanent import PermanentFailures
+from jaxsim.questions.published import PublishedNumbers
 from jaxsim.questions.quantiles import Quantiles
 from jaxsim.questions.question import Question
 
@@ -20,5 +21,6 @@ QUESTIONS: dict[str, type[Question]] = {
         OtherBands,
         Quantiles,
         Distribution,
+        PublishedNumbers,
     )
 }

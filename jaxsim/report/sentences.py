@@ -12,6 +12,7 @@ from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.questions.pairs import ComparisonAnswer
 from jaxsim.report.levels import level_sentences
 from jaxsim.report.parts import part_texts
+from jaxsim.report.published import published_sentences
 from jaxsim.report.text import (
     counted,
     estimate_text,
@@ -78,6 +79,7 @@ def sentences(answer: Answer) -> list[str]:
     lines += _liminf(done)
     lines += _constant(done)
     lines += level_sentences(answer) if not answer.contradictions else []
+    lines += published_sentences(answer)
     lines += [text for e in done for text in _others(e)]
     return lines
 

@@ -10,12 +10,13 @@ import pandas as pd
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.levels import drift_frame, levels_frame
+from jaxsim.report.published import published_frame
 from jaxsim.results.files import write_atomically
 from jaxsim.results.text_cells import harmless
 
 GRADES = ("permanent", "minima", "falling", "descends", "undecided")
 """Of the failing runs, as columns."""
-TABLES = ("estimates", "quantiles", "comparisons", "strata", "levels", "drift")
+TABLES = ("estimates", "quantiles", "comparisons", "strata", "levels", "drift", "published")
 
 
 def estimates_frame(answer: Answer) -> pd.DataFrame:
@@ -158,6 +159,7 @@ def write_tables(answer: Answer, directory: Path) -> list[str]:
         ("strata", strata_frame(answer)),
         ("levels", levels_frame(answer)),
         ("drift", drift_frame(answer)),
+        ("published", published_frame(answer)),
     ):
         if len(frame):
             path = Path(directory) / f"{name}.csv"

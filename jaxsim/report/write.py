@@ -16,6 +16,7 @@ from jaxsim.errors import shown
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.ask import analyse
 from jaxsim.report.levels import levels_table, shows_levels
+from jaxsim.report.published import published_tables
 from jaxsim.report.sentences import sentences
 from jaxsim.report.table import notes, print_whole, table
 from jaxsim.report.tables import TABLES, write_tables
@@ -61,6 +62,7 @@ def write_report(
         spec.title,
         study.warnings,
         spec.post_stratify,
+        study.published,
     )
     if not answer.finished:
         console.print("no finished runs yet", highlight=False)
@@ -77,6 +79,9 @@ def write_report(
     for note in remarks:
         _say(console, note, "dim")
     console.print()
+    for shown_beside in published_tables(answer):
+        print_whole(shown_beside, console)
+        console.print()
     for sentence in lines[len(answer.contradictions) :]:
         _say(console, sentence)
     console.print()

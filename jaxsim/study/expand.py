@@ -12,6 +12,7 @@ from jaxsim.errors import InputError, shown
 from jaxsim.study.experiment_spec import ExperimentSpec
 from jaxsim.study.read import check, set_key
 from jaxsim.study.spec import StudySpec
+from jaxsim.study.variables import combinations, filled_in
 
 LARGEST_GRID = 100_000
 LONGEST_LABEL = 200
@@ -58,13 +59,16 @@ def _changes(study: StudySpec) -> Iterator[tuple[str, dict[str, Any]]]:
     for key, values in study.grid.items():
         if not values:
             raise InputError(f'grid."{key}" = [] is empty; accepted: at least one value')
-    size = max(len(study.experiment), 1)
+    size = max(combinations(study.experiment, study.variables), 1)
     for values in study.grid.values():
         size *= len(values)
     if size > LARGEST_GRID:
         raise InputError(f"grid has {size} experiments; accepted: up to {LARGEST_GRID}")
     axes = {key: _axis(key, values) for key, values in study.grid.items()}
-    for name, explicit in _explicit(study.experiment or [{}]):
+    stated = list(study.experiment)
+    if study.variables:
+        stated = list(filled_in(stated, study.variables))
+    for name, explicit in _explicit(stated or [{}]):
         for choice in itertools.product(*axes.values()):
             names = [n for n in (name, *(n for n, _ in choice)) if n]
             grid = {key: value for key, (_, value) in zip(axes, choice, strict=True)}
@@ -115,7 +119,7 @@ def _told_apart(names: list[str], labels: list[str | None], tables: list[Any]) -
     distinct = [label or name for label, name in zip(labels, names, strict=True)]
     for name in {n for n in names if names.count(n) > 1}:
         alike = [i for i, n in enumerate(names) if n == name and labels[i] is None]
-        flat = {i: _flat(tables[i]) for i in alike}
+        flat = {i: flattened(tables[i]) for i in alike}
         keys = dict.fromkeys(k for f in flat.values() for k in f)
         varying = [k for k in keys if len({canonical(f.get(k)) for f in flat.values()}) > 1]
         for i in alike:
@@ -125,12 +129,12 @@ def _told_apart(names: list[str], labels: list[str | None], tables: list[Any]) -
     return distinct
 
 
-def _flat(table: Any, prefix: str = "") -> dict[str, Any]:
+def flattened(table: Any, prefix: str = "") -> dict[str, Any]:
     """Return nested tables as one with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in table.items() if isinstance(table, dict) else ():
         name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+        flat |= flattened(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return flat
 
 
@@ -150,7 +154,7 @@ def _require_distinct(found: list[Variation]) -> None:
     labels: dict[str, int] = {}
     texts: dict[str, str] = {}
     for label, spec in found:
-        text = canonical(_meaning(spec.model_dump()))
+        text = canonical(meaning(spec.model_dump()))
         if text in texts:
             raise InputError(
                 f"grid: the experiments {texts[text]!r} and {label!r} are the same; change or "
@@ -163,15 +167,15 @@ def _require_distinct(found: list[Variation]) -> None:
             raise InputError(f"experiment.label = {label!r} is used {count} times; choose others")
 
 
-def _meaning(tree: Any) -> Any:
+def meaning(tree: Any) -> Any:
     """Return tables in which 1 and 1.0, and a name and a table of it alone, are the same."""
     if isinstance(tree, dict):
         alone = next(iter(tree.items())) if len(tree) == 1 else ("", None)
         if alone[0] in ("name", "law") and isinstance(alone[1], str):
             return alone[1]
-        return {k: _meaning(v) for k, v in tree.items()}
+        return {k: meaning(v) for k, v in tree.items()}
     if isinstance(tree, list | tuple):
-        return [_meaning(v) for v in tree]
+        return [meaning(v) for v in tree]
     whole = isinstance(tree, int) and not isinstance(tree, bool)
     return float(tree) if whole and abs(tree) < 2**53 else tree
 

@@ -114,6 +114,33 @@ def study_spec(table: Mapping[str, Any], settings: Sequence[str] = ()) -> StudyS
     return check(changed(table, map(parse_setting, checked_settings(settings))))
 
 
+def quick_table(table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a study's table with its own smaller settings, under a name of its own.
+
+    Args:
+        table: of the study.
+        name: that it was asked for by.
+
+    Raises:
+        InputError: if the study has none.
+
+    Example:
+        >>> quick_table({"name": "a", "steps": 9, "quick": {"steps": 3}}, "a")
+        {'name': 'a-quick', 'steps': 3}
+    """
+    settings = table.get("quick")
+    if not settings or not isinstance(settings, Mapping):
+        raise InputError(
+            f"study = {name!r} has no table [quick] of smaller settings; accepted: a study with "
+            "one, or --set, such as --set replicates=100"
+        )
+    smaller = {key: value for key, value in table.items() if key != "quick"}
+    title = smaller.pop("title", None)
+    smaller = changed(smaller, settings.items())
+    own = f"{smaller.get('name')}-quick"
+    return smaller | {"name": own} | ({"title": f"{title} (quick)"} if title else {})
+
+
 ASKING = ("epsilon", "events")
 """Keys of which a study has one: the events that its runs are asked for."""
 

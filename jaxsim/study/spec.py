@@ -14,6 +14,7 @@ from jaxsim.engines.registry import ENGINES, current_name
 from jaxsim.questions.events import Asked, Event, events_of
 from jaxsim.study.design_spec import Design, DesignSpec, UntilSpec
 from jaxsim.study.experiment_spec import ExperimentSpec
+from jaxsim.study.published_spec import PublishedSpec
 from jaxsim.study.section import Section, Table
 from jaxsim.study.slurm_spec import SlurmSpec
 
@@ -181,6 +182,20 @@ class StudySpec(ExperimentSpec):
     experiment: list[Table] = Field(
         default_factory=list, description="[[experiment]]: explicit variations; `label` names them"
     )
+    variables: Annotated[dict[str, list[Any]], Field(max_length=20)] = Field(
+        default_factory=dict,
+        description='`k = [6, 7, 8]`: explicit experiments that have it in braces, such as "{k}", '
+        '"{5 / k}" or "k = {k}", are made for all of its values',
+    )
+    published: Annotated[list[PublishedSpec], Field(max_length=10_000)] = Field(
+        default_factory=list,
+        description="[[published]]: numbers that others published, to be compared with",
+    )
+    quick: Table = Field(
+        default_factory=dict,
+        description='keys with smaller values, for `--quick`: `replicates = 100`, `"network.hidden"'
+        " = [4]`",
+    )
 
     @field_validator("events", mode="before")
     @classmethod
@@ -221,6 +236,12 @@ class StudySpec(ExperimentSpec):
                 "sample of one law; accepted: 0, or the design 'plain'",
                 {"runs": self.levels.runs, "name": self.design.name},
             )
+        if self.published and self.staged:
+            raise PydanticCustomError(
+                "no_test",
+                "published numbers are compared by tests for a fixed number of independent runs; "
+                "accepted beside them: the design 'plain' and no until",
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -228,8 +249,10 @@ class StudySpec(ExperimentSpec):
         """Leave out `events` where they are not stated, and the `epsilon` that they replace."""
         dumped = handler(self)
         dumped.pop("events" if dumped.get("events") is None else "epsilon", None)
-        if not dumped.get("post_stratify"):
-            dumped.pop("post_stratify", None)
+        # Of keys that older versions do not know: left out where they say nothing.
+        for key in ("post_stratify", "variables", "published", "quick"):
+            if not dumped.get(key):
+                dumped.pop(key, None)
         return dumped
 
     @property
@@ -261,7 +284,15 @@ def _listed(levels: Any) -> list[Any]:
     return list(levels) if isinstance(levels, list) else [levels]
 
 
-QUESTIONS = ("title", "epsilon", "events", "confidence", "interval", "post_stratify")
+QUESTIONS = (
+    "title",
+    "epsilon",
+    "events",
+    "confidence",
+    "interval",
+    "post_stratify",
+    "published",
+)
 """Keys that a report may ask otherwise than its study does."""
 
 ANALYSIS_KEYS = (
@@ -273,6 +304,8 @@ ANALYSIS_KEYS = (
     "confidence",
     "interval",
     "post_stratify",
+    "published",
+    "quick",
     "optimum",
     "levels",
     "slurm",

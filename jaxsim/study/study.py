@@ -14,16 +14,19 @@ from jaxsim.arguments import path as path_of
 from jaxsim.design.make import make_design
 from jaxsim.design.stratum import Design
 from jaxsim.errors import InputError
+from jaxsim.questions.published_number import Published
 from jaxsim.questions.warnings import study_warnings
 from jaxsim.study.build import build_experiment, require_askable
-from jaxsim.study.catalogue import READY, ready_table
+from jaxsim.study.catalogue import NAMES, ready_table
 from jaxsim.study.expand import variations
 from jaxsim.study.own_parts import Context
+from jaxsim.study.published_numbers import published_numbers
 from jaxsim.study.read import (
     changed,
     check,
     checked_settings,
     parse_setting,
+    quick_table,
     read_table,
     study_spec,
 )
@@ -58,6 +61,15 @@ class Study:
         return study_warnings(self.experiments)
 
     @cached_property
+    def published(self) -> tuple[Published, ...]:
+        """Numbers that others published of its experiments.
+
+        Raises:
+            InputError: if one is of several experiments, or of error rates that are not recorded.
+        """
+        return published_numbers(self.spec.published, self.experiments)
+
+    @cached_property
     def designs(self) -> dict[str, Design]:
         """The strata of every experiment, by its id.
 
@@ -68,28 +80,41 @@ class Study:
 
     @classmethod
     def load(
-        cls, source: str | Path, settings: Sequence[str] = (), allow_code: bool = False
+        cls,
+        source: str | Path,
+        settings: Sequence[str] = (),
+        allow_code: bool = False,
+        quick: bool = False,
     ) -> Study:
         """Load a ready study by name or a study file by path, with `key=value` settings applied.
+
+        Args:
+            source: the name or the path.
+            settings: "key=value" each.
+            allow_code: whether "module:function" references may be imported.
+            quick: whether the study's own smaller settings, its table [quick], are applied first;
+                it is then another study, NAME-quick.
 
         Raises:
             InputError: if there is no such study or something in it is not accepted.
         """
         flag("allow_code", allow_code)
+        flag("quick", quick)
         path = path_of("study", source, "the path of a study file, or a ready study")
         name = str(source)
         try:
             is_file = path.is_file()
         except OSError as error:
             raise InputError(f"study = {name!r} cannot be read: {error.strerror}") from None
-        if name in READY and not is_file:
-            return cls.from_dict(ready_table(name), settings, allow_code)
-        if not is_file:
-            raise InputError(
-                f"study = {name!r} is neither a file nor a ready study; accepted: the path of a "
-                f"TOML file, or one of {', '.join(sorted(READY))}"
-            )
-        return cls.from_dict(read_table(path), settings, allow_code, path.resolve().parent)
+        if is_file:
+            table, base = read_table(path), path.resolve().parent
+        elif name in NAMES:
+            table, base = ready_table(name), None
+        else:
+            raise _no_study(name)
+        if quick:
+            table = quick_table(table, name)
+        return cls.from_dict(table, settings, allow_code, base)
 
     @classmethod
     def from_dict(
@@ -139,7 +164,9 @@ class Study:
         spec = study_spec(table, settings)
         for experiment in self.experiments:
             require_askable(spec.asked, experiment.problem)
-        return replace(self, spec=spec)
+        asking = replace(self, spec=spec)
+        assert asking.published is not None  # refused now, not after the shards were read
+        return asking
 
     @classmethod
     def _build(cls, spec: StudySpec, allow_code: bool, base: Path | None) -> Study:
@@ -147,11 +174,24 @@ class Study:
         context = Context(spec.seed, tuple(spec.paired), base, allow_code, spec.asked)
         built = [build_experiment(v, context) for v in variations(spec)]
         study = cls(spec, tuple(built), base, allow_code)
+        assert study.published is not None  # what cannot be compared is said before anything is run
         if spec.design.name != "plain":
             assert (
                 study.designs
             )  # what an experiment does not permit is said before anything is run
         return study
+
+
+def _no_study(name: str) -> InputError:
+    parts = [known for known in NAMES if known.startswith(f"{name}/")]
+    if parts:
+        return InputError(
+            f"study = {name!r} has several studies; accepted: one of {', '.join(parts)}"
+        )
+    return InputError(
+        f"study = {name!r} is neither a file nor a ready study; accepted: the path of a TOML file, "
+        f"or one of {', '.join(NAMES)}"
+    )
 
 
 def _whole(folder: Path) -> Path:

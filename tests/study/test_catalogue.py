@@ -1,0 +1,58 @@
+"""The catalogue: folders per source, smaller settings, and published numbers as data."""
+
+import pytest
+
+from jaxsim.errors import InputError
+from jaxsim.study.catalogue import REPRODUCTIONS, ready_table, sources
+from jaxsim.study.expand import variations
+from jaxsim.study.read import quick_table, study_spec
+from jaxsim.study.study import Study
+from tests.studies import table, toml
+
+
+@pytest.mark.parametrize("name", REPRODUCTIONS)
+def test_a_reproduction_says_what_it_is_of_and_has_numbers_of_its_own_experiments(name):
+    spec = study_spec(ready_table(name))
+    assert spec.name == name.replace("/", "-")
+    assert spec.title
+    assert spec.published
+    labels = {v.label for v in variations(spec)}
+    assert all(p.source and p.quantity for p in spec.published)
+    named = {p.experiment for p in spec.published if p.experiment is not None}
+    assert named <= labels
+    if spec.quick:
+        small = study_spec(quick_table(ready_table(name), name))
+        assert small.name == f"{spec.name}-quick"
+        assert small.replicates <= spec.replicates
+        assert small.published == spec.published
+
+
+def test_sources_name_their_studies():
+    assert {name for source in sources() for name in source.studies} == set(REPRODUCTIONS)
+    for source in sources():
+        assert source.title in source.citation
+        assert source.about
+
+
+def test_a_study_without_smaller_settings_has_none():
+    with pytest.raises(InputError, match=r"'depth' has no table \[quick\].*replicates=100"):
+        Study.load("depth", quick=True)
+
+
+def test_settings_come_after_the_smaller_ones(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(toml(table(quick={"replicates": 16, "network.hidden": [2]}, title="Mine")))
+    whole, small = Study.load(path), Study.load(path, ["steps=50"], quick=True)
+    assert (whole.spec.name, small.spec.name) == ("small", "small-quick")
+    assert (small.spec.replicates, small.spec.steps) == (16, 50)
+    assert small.spec.network.hidden == [2]
+    assert "Mine (quick)" in small.spec.title or "small-quick" in small.spec.title
+    # [quick] has no part in what a study is.
+    assert [e.id for e in whole.experiments] == [
+        e.id for e in Study.from_dict(table(title="Mine")).experiments
+    ]
+
+
+def test_an_unknown_name_lists_what_there_is():
+    with pytest.raises(InputError, match=r"neither a file nor a ready study.*quickstart"):
+        Study.load("1712.0896")
