@@ -12,7 +12,7 @@ from jaxsim.cli.information import doctor, explain, general_options
 from jaxsim.cli.levels import levels
 from jaxsim.cli.optimum import optimum
 from jaxsim.cli.output import open_streams, print_message, reader_left, unwritten
-from jaxsim.cli.results import export, replay, report
+from jaxsim.cli.results import export, plot, replay, report
 from jaxsim.cli.simulation import cancel, launch, run, status
 from jaxsim.cli.studies import list_studies, plan, show
 from jaxsim.errors import InputError
@@ -28,6 +28,7 @@ COMMANDS = {
     "optimum": optimum,
     "levels": levels,
     "report": report,
+    "plot": plot,
     "replay": replay,
     "doctor": doctor,
     "export": export,

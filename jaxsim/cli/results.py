@@ -49,6 +49,52 @@ def replay(
     print_replay(again, answer_console())
 
 
+def plot(
+    directory: DirectoryArgument,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="exceedance_vs_eps, exceedance_vs_n, exceedance_vs_grid (P against a number that "
+            "the grid varies), phase_diagram (over two of them), exceedance_vs_risk, "
+            "exceedance_vs_error_rate, risk_distribution, learning_curves, strata.",
+        ),
+    ],
+    eps: Annotated[
+        list[float], typer.Option("--eps", help="Thresholds in place of the study's; repeatable.")
+    ] = [],  # noqa: B006
+    axes: Annotated[
+        list[str],
+        typer.Option(
+            "--axis", metavar="KEY", help="Of the grid: optimizer.learning_rate; repeatable."
+        ),
+    ] = [],  # noqa: B006
+    file_format: Annotated[str, typer.Option("--format", help="pdf, svg or png.")] = "pdf",
+    style: Annotated[
+        str,
+        typer.Option("--style", help="report, or paper: small, the footnote printed as a caption."),
+    ] = "report",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File; DIR/figures/KIND.FORMAT by default."),
+    ] = None,
+    allow_code: CodeOption = False,
+) -> None:
+    """Draw one figure of the results there are, for a paper or a talk."""
+    from jaxsim.launch.directory import reopen
+    from jaxsim.launch.simulate import open_results
+    from jaxsim.report.plot import write_plot
+
+    runtime.configure()
+    results = open_results(reopen(directory, allow_code))
+    path, caption = write_plot(
+        results, kind, directory, file_format, output, eps=eps or None, axes=axes, style=style
+    )
+    print_answer(str(path))
+    if style == "paper":
+        print_answer(f"caption: {caption}")
+
+
 def export(
     directory: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="A directory made by `jaxsim run`.")
@@ -57,15 +103,16 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="csv, parquet, schema (of study files), answer-schema (of answer.json).",
+            help="csv, parquet (the runs); latex, markdown (the table of the answer); schema (of "
+            "study files), answer-schema (of answer.json).",
         ),
     ] = "csv",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File; DIR/results.FORMAT by default.")
+        Path | None, typer.Option("--output", "-o", help="File; in DIR by default.")
     ] = None,
     allow_code: CodeOption = False,
 ) -> None:
-    """Write the results as CSV or Parquet, or the JSON schema of studies or answers."""
+    """Write the runs as CSV or Parquet, the answer as a table, or the JSON schemas."""
     from jaxsim.report.export import export as write
 
     print_answer(write(directory, file_format, output, allow_code))

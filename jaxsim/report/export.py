@@ -17,6 +17,7 @@ from jaxsim.errors import InputError, unknown
 from jaxsim.launch.directory import reopen
 from jaxsim.launch.simulate import open_results
 from jaxsim.questions.answer import Answer
+from jaxsim.report.typeset import table
 from jaxsim.results.files import unwritable
 from jaxsim.results.frame import axes_of, frame, meaning
 from jaxsim.results.results import Results
@@ -27,7 +28,9 @@ SCHEMAS: dict[str, Callable[[], dict]] = {
     "schema": StudySpec.model_json_schema,
     "answer-schema": lambda: Answer.model_json_schema(mode="serialization"),
 }
-FORMATS = ("csv", "parquet", *SCHEMAS)
+TABLES = {"latex": "tex", "markdown": "md"}
+"""Formats of the table of the answer, and how their files end."""
+FORMATS = ("csv", "parquet", *TABLES, *SCHEMAS)
 
 
 def export(
@@ -35,7 +38,8 @@ def export(
 ) -> str:
     """Write the results of a directory in another format and return where.
 
-    One row per replicate and checkpoint, as `Results.to_pandas`; written shard by shard, so that
+    "latex" and "markdown" are the table of the answer. The other formats hold the runs, one row
+    per replicate and checkpoint as `Results.to_pandas`, and are written shard by shard, so that
     memory does not grow with the number of replicates. Schemas need no directory and are returned
     themselves unless an output is given.
 
@@ -65,6 +69,11 @@ def export(
         raise InputError(
             f"directory = {str(directory)!r} has no finished runs yet; there is nothing to export"
         )
+    if file_format in TABLES:
+        text = table(results, file_format)
+        output = output or Path(directory) / f"estimates.{TABLES[file_format]}"
+        _write(output, lambda path: path.write_text(text, encoding="utf-8"))
+        return str(output)
     output = output or Path(directory) / f"results.{file_format}"
     _write(output, lambda path: _rows(results, path, file_format))
     return str(output)

@@ -90,7 +90,7 @@ def phase_diagram(answer: Answer, axes: Sequence[str] = ()) -> Figure | None:
     rare = rare or logarithmic(done)
     with style.styled():
         size = _size(across, down, many, _longest(shown))
-        sheet = Sheet(len(shown), *size, columns=int(WIDEST / size[0]))
+        sheet = Sheet(len(shown), *size, columns=int(WIDEST / size[0]), fixed=True)
         norm, colours = _scale(shown, rare), style.heat()
         first = sheet.axes[0]
         for axis, places, set_ticks in (

@@ -7,8 +7,10 @@ the height of the figure follows from them, so that no text is cut and none take
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from functools import cache
 
 from matplotlib.artist import Artist
@@ -26,6 +28,26 @@ LINE = 1.35 / 72
 """Height of a line in inches for each point of its size."""
 NAME_SIZE, TITLE_SIZE, AXIS_SIZE, NOTE_SIZE, LEGEND_SIZE = 9.5, 10.5, 10.0, 8.5, 8.0
 NAME_LINES = 3
+
+
+PAPER_SCALE = 0.62
+"""Of panels in figures for papers: with the same letters they fit the width of a text."""
+_PAPER: ContextVar[bool] = ContextVar("paper", default=False)
+
+
+@contextmanager
+def for_paper() -> Iterator[None]:
+    """Draw figures for a paper: smaller panels, and what stands around them goes to the caption."""
+    before = _PAPER.set(True)
+    try:
+        yield
+    finally:
+        _PAPER.reset(before)
+
+
+def is_for_paper() -> bool:
+    """Return whether figures are drawn for a paper."""
+    return _PAPER.get()
 
 
 @dataclass(frozen=True)
@@ -59,6 +81,7 @@ class Sheet:
         width: of a panel in inches.
         height: of a panel in inches.
         columns: at most so many; None for about as many as rows.
+        fixed: whether the panels keep their size in figures for papers, as texts in them ask for.
 
     Attributes:
         figure: of the panels.
@@ -71,7 +94,9 @@ class Sheet:
         if columns is not None:
             self.columns = max(1, min(self.columns, columns))
         self.rows = math.ceil(count / self.columns)
-        self.width, self.height = width, height
+        scale = PAPER_SCALE if is_for_paper() and not fixed else 1.0
+        self.width, self.height = scale * width, scale * height
+        width, height = self.width, self.height
         across = self.columns * width + (self.columns - 1) * GAP
         self.figure = Figure(figsize=(LEFT + across + RIGHT, 5.0))
         canvas = FigureCanvasAgg(self.figure)
@@ -101,9 +126,12 @@ class Sheet:
             panel.set_title("\n".join(lines), fontsize=NAME_SIZE, parse_math=mathematics, pad=5)
 
     def arrange(self, around: Around) -> Figure:
-        """Put everything in its place and return the figure."""
+        """Put everything in its place and return the figure, whose label is its caption."""
         figure = self.figure
         width = figure.get_figwidth()
+        figure.set_label(f"{around.title}: {around.what}. {around.note}.")
+        if is_for_paper():
+            around = replace(around, title="", what="", note="")
         # From the bottom upward, in inches.
         note = self.wrapped(around.note, NOTE_SIZE, width - 2 * MARGIN)
         bottom = MARGIN + len(note) * LINE * NOTE_SIZE

@@ -59,6 +59,7 @@ SETTINGS: Any = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "jaxsim",
+    "pdf.fonttype": 42,
 }
 
 
@@ -180,15 +181,25 @@ def joint(values: Sequence[np.ndarray]) -> np.ndarray:
     return flat[np.isfinite(flat) & (flat > 0)]
 
 
+FORMATS: dict[str, dict[str, Any]] = {
+    "pdf": {"metadata": {"CreationDate": None}},
+    "svg": {"metadata": {"Date": None}},
+    "png": {"dpi": 160},
+}
+"""Formats of figures and how they are saved: the same bytes for the same content."""
+
+
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write a figure as PNG and SVG, the latter with the same bytes for the same content."""
-    written = []
+    targets = [path.with_suffix(f".{kind}") for kind in ("png", "svg")]
+    for target in targets:
+        save_as(figure, target, target.suffix[1:])
+    return targets
+
+
+def save_as(figure: Figure, path: Path, kind: str) -> None:
+    """Write a figure in one of `FORMATS`."""
+    buffer = io.BytesIO()
     with styled():
-        kinds: dict[str, Any] = {"png": {"dpi": 160}, "svg": {"metadata": {"Date": None}}}
-        for kind, options in kinds.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, **options)
-            target = path.with_suffix(f".{kind}")
-            write_atomically(target, buffer.getvalue())
-            written.append(target)
-    return written
+        figure.savefig(buffer, format=kind, **FORMATS[kind])
+    write_atomically(path, buffer.getvalue())
