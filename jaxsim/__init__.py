@@ -22,6 +22,8 @@ if _TYPE_CHECKING:
     from jaxsim.launch.simulate import simulate
     from jaxsim.questions.answer import Answer
     from jaxsim.questions.ask import analyse, exceedance
+    from jaxsim.report.plot import plot
+    from jaxsim.report.typeset import table
     from jaxsim.results.results import Results
     from jaxsim.study.study import Study
 
@@ -29,33 +31,23 @@ _jax.config.update("jax_enable_x64", True)
 _runtime.ask_for_reproducible_gpus()
 
 __all__ = [
-    "Answer",
-    "Estimate",
-    "InputError",
-    "Results",
-    "Study",
-    "analyse",
-    "exceedance",
-    "simulate",
-]
+    "Answer", "Estimate", "InputError", "Results", "Study", "analyse", "exceedance", "plot",
+    "simulate", "table",
+]  # fmt: skip
 
 # Imported when they are asked for: processes that only train start in half the time.
 _HOMES = {
-    "Answer": "jaxsim.questions.answer",
-    "Estimate": "jaxsim.estimation",
-    "InputError": "jaxsim.errors",
-    "Results": "jaxsim.results.results",
-    "Study": "jaxsim.study.study",
-    "analyse": "jaxsim.questions.ask",
-    "exceedance": "jaxsim.questions.ask",
-    "simulate": "jaxsim.launch.simulate",
-}
+    "Answer": "questions.answer", "Estimate": "estimation", "InputError": "errors",
+    "Results": "results.results", "Study": "study.study", "analyse": "questions.ask",
+    "exceedance": "questions.ask", "plot": "report.plot", "simulate": "launch.simulate",
+    "table": "report.typeset",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> _Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'jaxsim' has no attribute {name!r}")
-    return getattr(_import_module(_HOMES[name]), name)
+    return getattr(_import_module(f"jaxsim.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

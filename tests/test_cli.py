@@ -52,6 +52,18 @@ def test_list_names_the_ready_studies(monkeypatch, capsys):
     assert all(name in shown for name in READY)
 
 
+def test_a_figure_and_a_table_for_a_paper(monkeypatch, capsys, finished):
+    arguments = "plot", finished, "exceedance_vs_n", "--eps", "0.02", "--style", "paper"
+    path, caption = run(monkeypatch, capsys, *arguments).splitlines()
+    assert Path(path).read_bytes().startswith(b"%PDF")
+    assert caption.startswith("caption: ")
+    (tex,) = run(monkeypatch, capsys, "export", finished, "--format", "latex").splitlines()
+    assert "\\toprule" in Path(tex).read_text()
+    assert tex.endswith("estimates.tex")
+    (md,) = run(monkeypatch, capsys, "export", finished, "--format", "markdown").splitlines()
+    assert Path(md).read_text().count("| sgd |") == 1
+
+
 @pytest.mark.parametrize("name", READY)
 def test_ready_studies_are_accepted_and_explained(name):
     loaded = Study.load(name)

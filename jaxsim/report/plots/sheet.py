@@ -30,7 +30,7 @@ NAME_SIZE, TITLE_SIZE, AXIS_SIZE, NOTE_SIZE, LEGEND_SIZE = 9.5, 10.5, 10.0, 8.5,
 NAME_LINES = 3
 
 
-PAPER_SCALE = 0.62
+PAPER_SCALE = 0.62, 0.8
 """Of panels in figures for papers: with the same letters they fit the width of a text."""
 _PAPER: ContextVar[bool] = ContextVar("paper", default=False)
 
@@ -88,14 +88,21 @@ class Sheet:
         axes: the panels, [count].
     """
 
-    def __init__(self, count: int, width: float, height: float, columns: int | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        width: float,
+        height: float,
+        columns: int | None = None,
+        fixed: bool = False,
+    ) -> None:
         """Make the panels; `arrange` puts them in their places."""
         self.columns = count if count <= 3 else min(4, math.ceil(math.sqrt(count)))
         if columns is not None:
             self.columns = max(1, min(self.columns, columns))
         self.rows = math.ceil(count / self.columns)
-        scale = PAPER_SCALE if is_for_paper() and not fixed else 1.0
-        self.width, self.height = scale * width, scale * height
+        across, down = PAPER_SCALE if is_for_paper() and not fixed else (1.0, 1.0)
+        self.width, self.height = across * width, down * height
         width, height = self.width, self.height
         across = self.columns * width + (self.columns - 1) * GAP
         self.figure = Figure(figsize=(LEFT + across + RIGHT, 5.0))
@@ -133,7 +140,7 @@ class Sheet:
         if is_for_paper():
             around = replace(around, title="", what="", note="")
         # From the bottom upward, in inches.
-        note = self.wrapped(around.note, NOTE_SIZE, width - 2 * MARGIN)
+        note = self.wrapped(around.note, NOTE_SIZE, width - 2 * MARGIN) if around.note else []
         bottom = MARGIN + len(note) * LINE * NOTE_SIZE
         self._text(width / 2, bottom, "\n".join(note), NOTE_SIZE, "top")
         legend = self._legend(around.handles, around.names, width - 2 * MARGIN)
@@ -149,8 +156,9 @@ class Sheet:
         ragged = TICKS - 0.05 if len(self.axes) % self.columns else 0.0
         gaps = [name + 0.08 + (ragged if r == self.rows - 1 else 0.0) for r in range(1, self.rows)]
         down = self.rows * self.height + sum(gaps)
-        title = self.wrapped(around.title, TITLE_SIZE, width - 2 * MARGIN)
-        title += self.wrapped(around.what, TITLE_SIZE, width - 2 * MARGIN)
+        title = []
+        for text in filter(None, (around.title, around.what)):
+            title += self.wrapped(text, TITLE_SIZE, width - 2 * MARGIN)
         top = panels_bottom + down + name + 0.04 + len(title) * LINE * TITLE_SIZE
         self._text(width / 2, top, "\n".join(title), TITLE_SIZE, "top")
         figure.text(
