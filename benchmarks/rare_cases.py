@@ -17,18 +17,15 @@ import numpy as np
 from scipy import stats
 
 from jaxsim.design.allocation import allocate
-from jaxsim.design.families import allocate_families
+from jaxsim.design.families import plan_families
 from jaxsim.design.resampling import Process, run_family
 from jaxsim.design.twist import Twist, fit_model, make_twist
 from jaxsim.estimation import Families, StratifiedCounts, families_resolved, stratified
 from jaxsim.estimation.families import minor_families
+from jaxsim.launch.budget import usual_pilot
 
-PILOT = 256
-"""Runs of a stratum's pilot, as a study has it."""
 PARTICLES = 256
 """Of a family, as a study has by its width."""
-SHARE = 0.5
-"""Of the budget after the pilot, for families."""
 METHODS = ("clopper-pearson", "mover", "profile-likelihood")
 
 
@@ -226,15 +223,21 @@ def splitting(case: Network, budget: int, repetitions: int, seed: int) -> Row:
         runs = np.where(open_, size, 0)
         model = fit_model(scores, failed, case.neurons)
         twist = model.twist
-        spread = np.exp(model.log_probability + 0.5 * np.log(model.variance()))[0][active]
         left = budget - int(runs.sum())
-        families, guards = allocate_families(
-            np.where(open_, case.weights * spread, 0.0)[:, None],
-            failures[:, None],
-            int(SHARE * left) // PARTICLES,
+        plan = plan_families(
+            model=model,
+            weights=case.weights,
+            cost=np.ones(len(runs)),
+            active=active,
+            failures=failures[:, None],
+            runs=runs,
+            decided=case.decided[:, None],
+            budget=left,
+            size=PARTICLES,
         )
+        families, guards = plan.families, plan.guards
         left -= int(families.sum() + guards.sum()) * PARTICLES
-        n = _allocated(case, left, failures, runs)
+        n = _allocated(case, left, failures, runs, plan.runs)
         rng = np.random.default_rng((*words, 1))
         x = rng.binomial(n, case.frequencies)
         entries = []
@@ -301,13 +304,25 @@ def _families(process: Process, twist: Twist, words: tuple[int, ...], count: int
 
 
 def _pilot(case: Network, budget: int) -> int:
-    return min(PILOT, budget // 8 // int((~case.decided).sum()))
+    return usual_pilot(budget, int((~case.decided).sum()))
 
 
-def _allocated(case: Network, left: int, failures: np.ndarray, runs: np.ndarray) -> np.ndarray:
-    cost = np.ones(len(runs))
-    decided = case.decided[:, None]
-    return allocate(case.weights, cost, failures[:, None], runs, decided, int(left))
+def _allocated(
+    case: Network,
+    left: int,
+    failures: np.ndarray,
+    runs: np.ndarray,
+    worth: np.ndarray | None = None,
+) -> np.ndarray:
+    return allocate(
+        weights=case.weights,
+        cost=np.ones(len(runs)),
+        failures=failures[:, None],
+        runs=runs,
+        decided=case.decided[:, None],
+        budget=int(left),
+        worth=worth,
+    )
 
 
 def _table(case: Network, x: np.ndarray, runs: np.ndarray) -> StratifiedCounts:

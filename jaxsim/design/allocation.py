@@ -53,6 +53,7 @@ def allocate(
     decided: np.ndarray,
     budget: int,
     multiple: int = 1,
+    worth: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the number of trainings of every stratum, int64 [S].
 
@@ -68,13 +69,15 @@ def allocate(
         budget: trainings in all; what is allocated is at most that, and less than `multiple` less
             if any stratum may matter.
         multiple: of which every number is one.
+        worth: what trainings that do not probe are in proportion to, [S]; None for Neyman's
+            allocation by the pilot's failures.
 
     Example: the second stratum varies most, the last one is proved.
         >>> allocate(np.array([0.5, 0.45, 0.05]), np.ones(3), np.array([[5], [50], [100]]),
         ...          np.full(3, 100), np.array([[False], [False], [True]]), 1000, 10)
         array([320, 680,   0])
     """
-    wanted, first = plan(weights, cost, failures, runs, decided)
+    wanted, first = plan(weights, cost, failures, runs, decided, worth)
     return apportioned(lambda t: wanted(t) / multiple, first, int(budget) // multiple) * multiple
 
 
@@ -84,6 +87,7 @@ def plan(
     failures: np.ndarray,
     runs: np.ndarray,
     decided: np.ndarray,
+    worth: np.ndarray | None = None,
 ) -> tuple[Wanted, np.ndarray]:
     """Return (trainings of the strata, [S], which grow with a number), and their importance, [S].
 
@@ -95,6 +99,7 @@ def plan(
         failures: of the pilot, [S, E].
         runs: of the pilot, [S].
         decided: whether proof says that all of a stratum fails, [S, E].
+        worth: as in `allocate`.
     """
     frequencies = planned_frequencies(failures, runs, decided)
     p = weights @ frequencies
@@ -105,7 +110,8 @@ def plan(
     passing = np.maximum(1 - frequencies, 0.5 / (runs[:, None] + 1.0))
     variance = weights[:, None] ** 2 * np.where(decided, 0.0, frequencies * passing)
     relative = np.divide(variance, p**2, out=np.zeros(failures.shape), where=known)
-    neyman = np.where(open_, np.sqrt(relative.sum(axis=1) / cost), 0.0)
+    best = np.sqrt(relative.sum(axis=1) / cost)
+    neyman = np.where(open_, best if worth is None else worth, 0.0)
     few = open_ & ((failures < ENOUGH) & ~decided).any(axis=1)
     seen = p >= IN_SIGHT
     probed = np.where(few, weights if seen.any() else np.sqrt(weights / cost), 0.0)
@@ -129,6 +135,11 @@ def plan(
         return np.maximum(t * neyman + probing * probed, t * tiny)
 
     return wanted, importance
+
+
+def least_probing(p: np.ndarray) -> float:
+    """Return the least share of the budget that probes, by planned probabilities, [E]."""
+    return PROBING_IN_SIGHT[0] if (p >= IN_SIGHT).any() else PROBING
 
 
 def _normalized(numbers: np.ndarray) -> np.ndarray:
@@ -229,48 +240,3 @@ def apportioned(wanted: Wanted, importance: np.ndarray, blocks: int) -> np.ndarr
     tied = [k for k in order if at(high)[k] > counts[k]]
     counts[tied[: blocks - int(counts.sum())]] += 1
     return counts
-
-
-def relative_error(weights: np.ndarray, frequencies: np.ndarray, runs: np.ndarray) -> float:
-    """Return the coefficient of variation of sum_k pi_k X_k / n_k, X_k ~ Bin(n_k, f_k).
-
-    Strata that fail always or never need no runs; others without runs make it infinite.
-    """
-    variance = weights**2 * frequencies * (1 - frequencies)
-    p = float(weights @ frequencies)
-    if p == 0 or (variance[runs <= 0] > 0).any():
-        return float("inf")
-    return float(np.sqrt((variance / np.maximum(runs, 1)).sum())) / p
-
-
-def trainings_needed(
-    weights: np.ndarray,
-    frequencies: np.ndarray,
-    relative: float | None = None,
-    half_width: float | None = None,
-    quantile: float = 1.96,
-) -> float:
-    """Return the trainings for a precision, allocated as Neyman would.
-
-    Args:
-        weights: pi_k, [S]; one stratum of weight 1 is the plain design.
-        frequencies: f_k, [S].
-        relative: the coefficient of variation; or
-        half_width: of an approximate interval.
-        quantile: half width in standard deviations.
-
-    Example: 1e12 plain trainings for 10 % at 1e-10, but 9,900 if one stratum holds it
-        >>> round(trainings_needed(np.array([1.0]), np.array([1e-10]), 0.1) / 1e12, 6)
-        1.0
-        >>> round(trainings_needed(np.array([1.0, 1e-8]), np.array([0.0, 0.01]), 0.1))
-        9900
-        >>> round(trainings_needed(np.array([1.0]), np.array([0.5]), half_width=0.01))
-        9604
-    """
-    p = float(weights @ frequencies)
-    spread = float((weights * np.sqrt(frequencies * (1 - frequencies))).sum())
-    if half_width is not None:
-        return (quantile * spread / half_width) ** 2
-    if p == 0 or relative is None:
-        return float("inf")
-    return (spread / p / relative) ** 2

@@ -1,56 +1,124 @@
-"""How many families of clones each stratum gets.
+"""How many families of clones each stratum gets: by what a pilot shows, for several events at once.
 
-Families are for strata whose pilot hardly sees a failure and whose failures matter. By the pilot
-model of `twist` the estimates of families that begin with a active neurons spread by sigma(a):
-stratum k adds pi_k sigma(N - k) to the error, and gets families in proportion to that (Neyman's
-allocation), for the event where its share is largest. Some more are led the other way, as a guard
+A stratum whose pilot hardly sees a failure gets families where these, by the pilot's model
+(`twist`), cost less than independent runs. Particles of families and runs are then planned as one:
+stratum k adds c_k to the coefficients of variation of the events,
+
+    c_k^2 = sum_e (pi_k s_k(e) / p(e))^2,   s_k = sqrt(f (1 - f)) of a run, f sqrt(v) of a particle,
+
+where v is M times the squared coefficient of variation of a family of M particles. The variance is
+least with c_k / sum_j c_j of the budget in stratum k (Neyman's allocation), so that it is the pilot
+that says how much of the budget is for families. Some more are led the other way, as a guard
 against a model that leads away from the failures.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+
+from jaxsim.design.allocation import ENOUGH, least_probing
+from jaxsim.design.twist import FailureModel
 
 LEAST_FAMILIES = 12
 """Fewer do not show how much they differ."""
 GUARD_PART, LEAST_GUARDS = 5, 4
 """One guard for so many families, and so many at least."""
-RARE = 5
-"""Failures of a pilot from which on independent runs of the stratum do."""
 
 
-def allocate_families(
-    contributions: np.ndarray, failures: np.ndarray, total: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (families, guards) of every stratum, int [S] each, together at most `total`.
+class FamilyPlan(NamedTuple):
+    """What a pilot suggests, of every stratum.
+
+    Attributes:
+        families: int [S].
+        guards: int [S].
+        runs: what independent runs are in proportion to, apart from those that probe, [S].
+    """
+
+    families: np.ndarray
+    guards: np.ndarray
+    runs: np.ndarray
+
+
+def plan_families(
+    model: FailureModel,
+    weights: np.ndarray,
+    cost: np.ndarray,
+    active: np.ndarray,
+    failures: np.ndarray,
+    runs: np.ndarray,
+    decided: np.ndarray,
+    budget: int,
+    size: int,
+    share: float | None = None,
+) -> FamilyPlan:
+    """Return the families of every stratum, and what its independent runs are worth.
 
     Args:
-        contributions: of the strata to the standard deviations of the events' estimates, with the
-            same number of families in each, by the model, [S, E].
-        failures: of the pilots at these events, [S, E].
+        model: of the E events, by all pilots.
+        weights: pi_k, [S].
+        cost: of a training, in any unit, [S].
+        active: first-layer neurons that are active at initialization, [S].
+        failures: of the pilots, [S, E].
+        runs: of the pilots, [S].
+        decided: whether proof says that all of a stratum fails, [S, E].
+        budget: trainings in all.
+        size: particles of a family.
+        share: of the budget that is for families, wherever the pilot sees few failures; None for
+            what the pilot suggests, which leaves the runs what probes strata without failures.
+    """
+    few = (failures < ENOUGH) & ~decided
+    modelled = np.exp(model.log_probability)[:, active].T
+    seen = failures / np.maximum(runs, 1)[:, None]
+    f = np.where(decided, 1.0, np.where(few, modelled, seen))
+    p = weights @ f
+    guarded = (GUARD_PART + 1) / GUARD_PART
+    of_families = np.where(decided, 0.0, f * np.sqrt(guarded * model.variance()[:, active].T))
+    scale = weights[:, None] / p / np.sqrt(cost)[:, None]
+    by_runs = np.linalg.norm(scale * np.sqrt(f * (1 - f)), axis=1)
+    by_families = np.linalg.norm(scale * of_families, axis=1)
+    # A share that is asked for is spent, even where runs would cost less.
+    split = few.any(1) & (by_families > 0) & ((share is not None) | (by_families < by_runs))
+    wanted = np.where(split, by_families, 0.0)
+    if share is None:
+        needed = float(wanted.sum() / max(wanted.sum() + by_runs[~split].sum(), 1e-300))
+        share = min(needed, 1 - least_probing(p))
+    # Machines that differ in the last bits of a logarithm plan the same.
+    wanted = np.round(wanted / max(wanted.sum(), 1e-300), 9)
+    families, guards = allocate_families(wanted, int(round(share, 9) * budget) // size)
+    # A stratum whose families would be too few gets the runs that these would be. By its own error
+    # it would get the whole budget, to no avail.
+    return FamilyPlan(families, guards, np.where(split, by_families * (families == 0), by_runs))
+
+
+def allocate_families(wanted: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (families, guards) of every stratum, int [S] each, together at most `total`.
+
+    The strata that want the least get none, until each that is left wants half of the least number
+    or more.
+
+    Args:
+        wanted: what the strata want, in any unit, [S].
         total: families that there may be.
 
-    Example: the middle stratum matters, and its pilot saw nothing.
-        >>> allocate_families(np.array([[1e-12], [1e-9], [1e-10]]), np.array([[0], [0], [40]]), 60)
+    Example: the first stratum hardly matters
+        >>> allocate_families(np.array([0.01, 0.99, 0.0]), 60)
         (array([ 0, 50,  0]), array([ 0, 10,  0]))
     """
-    strata = len(contributions)
-    rare = (failures < RARE) & (contributions > 0)
-    every = contributions.sum(0)
-    shares = np.where(rare & (every > 0), contributions / np.where(every > 0, every, 1.0), 0.0)
-    wanted = shares.max(1, initial=0.0)
-    families, guards = np.zeros(strata, int), np.zeros(strata, int)
-    # The least important go until each that is left has enough.
+    families, guards = np.zeros(len(wanted), int), np.zeros(len(wanted), int)
     chosen = np.flatnonzero(wanted > 0)
     while len(chosen):
-        parts = wanted[chosen] / wanted[chosen].sum()
-        families[:] = guards[:] = 0
-        families[chosen] = np.floor(total * parts * GUARD_PART / (GUARD_PART + 1)).astype(int)
-        guards[chosen] = np.maximum(families[chosen] // GUARD_PART, LEAST_GUARDS)
-        enough = families[chosen].min() >= LEAST_FAMILIES
-        if enough and families.sum() + guards.sum() <= total:
+        share = total * wanted[chosen] / wanted[chosen].sum() * GUARD_PART / (GUARD_PART + 1)
+        least = len(chosen) * (LEAST_FAMILIES + LEAST_GUARDS)
+        if share.min() >= LEAST_FAMILIES / 2 and least <= total:
             break
         chosen = chosen[np.argsort(-wanted[chosen], kind="stable")][:-1]
     else:
-        families[:] = guards[:] = 0
-    return families, guards
+        return families, guards
+    while True:
+        families[chosen] = np.maximum(share.astype(int), LEAST_FAMILIES)
+        guards[chosen] = np.maximum(families[chosen] // GUARD_PART, LEAST_GUARDS)
+        if families.sum() + guards.sum() <= total:
+            return families, guards
+        share = share * 0.99

@@ -45,9 +45,11 @@ LEAST_EFFECTIVE = 5.0
 """least effective number of families, (sum p_i)^2 / sum p_i^2,"""
 LEAST_GUARDS = 3
 """fewest families of the guard sample,"""
-GUARD_FACTOR = 3.0
-"""and how far above the upper limit of the families its mean may be: false alarms are rarer than
-1 / GUARD_FACTOR by Markov's inequality, and in practice far rarer."""
+GUARD_FACTOR = 100.0
+"""and how far above the upper limit of the families the mean of the guard sample may be; its j
+largest values may exceed it (GUARD_FACTOR binom(Q, j))^(1 / j) times. False alarms of each are
+rarer than 1 / GUARD_FACTOR by Markov's inequality: a guard that meets a failure as a plain run does
+meets it rarely, and then sees far more than there is."""
 CHECK_CONFIDENCE = 0.999
 """Of the limits that must not contradict each other."""
 _FAR = 200.0
@@ -204,8 +206,7 @@ def families_resolved(
     seen = np.zeros(shape) if g is None or not len(g) else g.mean(0)
     missed = np.zeros(shape, bool)
     if g is not None and len(g):
-        missed = seen > GUARD_FACTOR * np.where(np.isfinite(high), high, mean)
-        missed |= np.asarray(betting_lower(g, CHECK_CONFIDENCE)) > high
+        missed = _exceeded(g, np.where(np.isfinite(high), high, mean))
     reason = np.full(shape, "", object)
     for place in np.ndindex(shape):
         text = ""
@@ -233,6 +234,21 @@ def families_resolved(
             )
         reason[place] = text
     return Resolution(reason == "", reason)
+
+
+def _exceeded(guard: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return where a guard sample sees more than there can be if p is at most `high`, bool [...].
+
+    The values are independent with mean p, so that j given ones exceed c p with probability c^-j at
+    most, and any j of Q with binom(Q, j) c^-j.
+    """
+    count = len(guard)
+    factors = (GUARD_FACTOR * special.comb(count, np.arange(1, count + 1))) ** (
+        1 / np.arange(1.0, count + 1)
+    )
+    largest = -np.sort(-guard, axis=0)
+    factors = factors.reshape(-1, *[1] * (guard.ndim - 1))
+    return (largest > factors * high).any(0) | (guard.mean(0) > GUARD_FACTOR * high)
 
 
 def minor_families(weight: float, values: ArrayLike, whole: ArrayLike) -> np.ndarray:

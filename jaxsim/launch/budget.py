@@ -22,8 +22,7 @@ def pilot_runs(spec: StudySpec, strata: int, width: int) -> int:
     Raises:
         InputError: if the study has fewer replicates than pilots and the least of others take.
     """
-    asked, each = spec.design.pilot, spec.replicates // max(strata, 1)
-    usual = max(min(PILOT, each // PILOT_PART), min(each // LARGE_PART, MOST_PILOT))
+    asked, usual = spec.design.pilot, usual_pilot(spec.replicates, strata)
     runs = rounded(usual if asked is None else asked, width)
     least = _least(runs, strata, width)
     if spec.replicates < least:
@@ -33,6 +32,12 @@ def pilot_runs(spec: StudySpec, strata: int, width: int) -> int:
             f"{runs * strata:,} runs; accepted: at least {least:,}"
         )
     return runs
+
+
+def usual_pilot(replicates: int, strata: int) -> int:
+    """Return the runs of every stratum's pilot where a study does not say, blocks aside."""
+    each = replicates // max(strata, 1)
+    return max(min(PILOT, each // PILOT_PART), min(each // LARGE_PART, MOST_PILOT))
 
 
 def _least(pilot: int, strata: int, width: int) -> int:

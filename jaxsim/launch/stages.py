@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from jaxsim.design.allocation import allocate
-from jaxsim.design.families import allocate_families
+from jaxsim.design.families import plan_families
 from jaxsim.design.splitting import family_experiment, resampling_of
 from jaxsim.design.stratum import Design
 from jaxsim.design.twist import Twist, fit_model
@@ -43,8 +43,6 @@ from jaxsim.training.experiment import Experiment
 FOLDER = "design"
 PILOT_FIRST = 2**31
 """The first replicate of a pilot."""
-SHARE = 0.5
-"""Of the replicates after the pilot, those that are particles of families."""
 FIRST_LOOK = 256
 """Runs before the first look at a plain experiment."""
 LEAST_GROWTH, MOST_GROWTH = 1.1, 4.0
@@ -238,13 +236,11 @@ class Stages:
         look, last = self.seen(stages), stages[-1]
         if self.spec.until is None:
             budget = self.spec.replicates - sum(last.pilot)
-            families: dict[str, Any] = {}
+            worth = None
             if self.design.name == "splitting":
-                families = self._families(look, budget)
-                count = sum(families["families"]) + sum(families["guards"])
-                budget -= count * self.layout.width
-            stops = self._allocated(look, budget)
-            last = replace(last, **families)
+                last, worth = self._split(last, look, budget)
+                budget -= (sum(last.families) + sum(last.guards)) * self.layout.width
+            stops = self._allocated(look, budget, worth)
             return self._stage(last, stops, True, "allocated by a pilot")
         excess = look.excess(self.spec)
         if excess <= 1:
@@ -265,38 +261,51 @@ class Stages:
             last.number + 1, last.pilot, tuple(stops), *families, last.twist, final, reason
         )
 
-    def _families(self, look: Look, budget: int) -> dict[str, Any]:
-        """Return how many families of clones each stratum gets of the budget, and their twist."""
+    def _split(self, last: Stage, look: Look, budget: int) -> tuple[Stage, np.ndarray]:
+        """Return the stage with families of clones, and what runs are worth besides them, [S]."""
         neurons = self.experiment.network.hidden[0]
         model = fit_model(look.active, look.failed, neurons)
-        share = SHARE if self.spec.design.share is None else self.spec.design.share
-        # Of a family's estimate in every stratum, for a fixed number of particles.
-        spread = np.exp(model.log_probability + 0.5 * np.log(model.variance()))
-        most = np.array([neurons - stratum.least for stratum in self.design.strata])
-        families, guards = allocate_families(
-            self.design.weights[:, None] * spread[:, most].T,
-            look.failures[..., -1],
-            int(share * budget) // self.layout.width,
+        plan = plan_families(
+            model=model,
+            weights=self.design.weights,
+            cost=self._cost,
+            active=np.array([neurons - stratum.least for stratum in self.design.strata]),
+            failures=look.failures[..., -1],
+            runs=look.runs,
+            decided=look.decided,
+            budget=budget,
+            size=self.layout.width,
+            share=self.spec.design.share,
         )
-        return {
-            "families": tuple(families.tolist()),
-            "guards": tuple(guards.tolist()),
-            "twist": model.twist.as_table() if families.any() else None,
-        }
+        stage = replace(
+            last,
+            families=tuple(plan.families.tolist()),
+            guards=tuple(plan.guards.tolist()),
+            twist=model.twist.as_table() if plan.families.any() else None,
+        )
+        return stage, plan.runs
 
-    def _allocated(self, look: Look, budget: int) -> tuple[int, ...]:
-        """Return runs of every stratum besides its pilot."""
+    @property
+    def _cost(self) -> np.ndarray:
+        """Of a training of every stratum, [S]."""
+        return np.array([float(k.experiment.network.size) for k in self.design.strata])
+
+    def _allocated(
+        self, look: Look, budget: int, worth: np.ndarray | None = None
+    ) -> tuple[int, ...]:
+        """Return runs of every stratum besides its pilot, by what they are worth, [S]."""
         strata = self.design.strata
         later = look.failures.shape[-1] // 2
         failures = look.failures[..., later:].reshape(len(strata), -1)
         allocated = allocate(
             weights=self.design.weights,
-            cost=np.array([float(k.experiment.network.size) for k in strata]),
+            cost=self._cost,
             failures=failures,
             runs=look.runs,
             decided=np.repeat(look.decided, look.failures.shape[-1] - later, axis=1),
             budget=budget,
             multiple=self.layout.width,
+            worth=worth,
         )
         return tuple(int(n) for n in allocated)
 

@@ -69,6 +69,18 @@ def test_no_other_allocation_of_the_same_work_is_better():
         assert np.sqrt(variance) / 1e-4 >= 0.1 * (1 - 1e-9)
 
 
+def test_strata_reach_ten_percent_at_1e_10_with_some_1e5_trainings():
+    # facts/statistics.md 2.4, A2.
+    weights = stats.binom.pmf(np.arange(N + 1), N, 0.3093)
+    f = 0.01 ** (N - np.arange(N + 1.0))
+    p = float(weights @ f)
+    assert p == pytest.approx(1e-10, rel=0.02)
+    assert 1e5 < sampling_cost(weights, run_deviations(f), p, np.ones(N + 1), 0.1).trainings < 1.5e5
+    # Where one stratum holds all of it
+    two = sampling_cost(np.array([1.0, 1e-8]), np.sqrt([0, 0.0099]), 1e-10, np.ones(2), 0.1)
+    assert two.trainings == pytest.approx(9900)
+
+
 def test_plain_runs_cost_the_binomial_formula():
     one = np.ones(1)
     # Half of a 95 % interval of 10 %: (1.96 / 0.1)^2 (1 - p) / p.

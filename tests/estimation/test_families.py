@@ -142,6 +142,26 @@ def test_families_that_agree_are_resolved_cell_by_cell():
     assert families_resolved(values[:, 0, 0], np.r_[2e-10, 0, 0, 0], 0, 1000).resolved
 
 
+def test_a_guard_that_meets_a_failure_by_chance_is_no_contradiction():
+    """One plain failure among 9 guards of 256 particles: at 6e-5 one sample in seven has it."""
+    rng = np.random.default_rng(8)
+    values = np.repeat(log_normal(rng, (45, 1), 0.5, mean=6e-5), 2000, axis=1)
+    guard = rng.binomial(256, 6e-5, (9, 2000)) / 256
+    assert 0.1 < (guard > 0).any(0).mean() < 0.2
+    resolved = families_resolved(values, guard, 0, 100).resolved
+    assert resolved.mean() > 0.98
+
+
+@pytest.mark.parametrize(("agreeing", "factor"), [(1, 1000), (2, 70), (3, 25), (5, 8), (9, 2.5)])
+def test_the_more_guards_agree_the_less_they_have_to_see(agreeing, factor):
+    values = np.full(45, 6e-5)
+    high = float(approximate_upper(values, 0.999))
+    guard = np.zeros(9)
+    guard[:agreeing] = factor * high
+    assert not families_resolved(values, guard, 0, 100).resolved
+    assert families_resolved(values, guard / factor, 0, 100).resolved
+
+
 def test_a_score_that_leads_away_never_gives_a_small_number():
     """An onion: failures lie where the score is small, and a trickle of them at its other end.
 
