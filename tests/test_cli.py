@@ -18,7 +18,7 @@ from jaxsim.launch.replay import replay
 from jaxsim.launch.simulate import simulate
 from jaxsim.report.doctor import FINE, risk_error
 from jaxsim.report.export import export
-from jaxsim.study.catalogue import READY
+from jaxsim.study.catalogue import READY, sources
 from jaxsim.study.study import Study
 from tests.studies import TWO, made_up, study, table, toml
 
@@ -50,6 +50,18 @@ def test_list_names_the_ready_studies(monkeypatch, capsys):
     shown = run(monkeypatch, capsys, "list")
     assert set(READY) == {"depth", "digits", "quickstart", "rare", "symmetry", "width"}
     assert all(name in shown for name in READY)
+    titles = " ".join(shown.split())
+    assert all(name in shown and source.authors in titles
+               for source in sources() for name in source.studies)  # fmt: skip
+
+
+def test_show_takes_the_smaller_settings_of_a_reproduction(monkeypatch, capsys):
+    name, *one = "2006.01005", "--set", "variables.k=[6]"
+    whole = json.loads(run(monkeypatch, capsys, "show", name, *one))
+    small = json.loads(run(monkeypatch, capsys, "show", name, "--quick", *one))
+    assert (small["name"], small["published"]) == ("2006.01005-quick", whole["published"])
+    assert small["replicates"] < whole["replicates"]
+    run(monkeypatch, capsys, "show", "depth", "--quick", code=2)
 
 
 def test_a_figure_and_a_table_for_a_paper(monkeypatch, capsys, finished):

@@ -35,6 +35,7 @@ from jaxsim.problem.noise import NOISES
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.design import StratumAnswer
 from jaxsim.questions.pairs import ComparisonAnswer
+from jaxsim.questions.published import PublishedComparison
 from jaxsim.results.frame import COLUMNS
 from jaxsim.results.schema import STORED
 from jaxsim.study.spec import StudySpec
@@ -345,6 +346,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "strata": lambda: _columns(strata_columns()),
     "quantiles": lambda: _columns(quantile_columns()),
     "comparisons": lambda: _columns(comparison_columns()),
+    "published": lambda: _columns(attributes(PublishedComparison)),
     "answer": answer_keys,
 }
 """Tables by the names that the topics call them."""

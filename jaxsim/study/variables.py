@@ -1,8 +1,9 @@
 """Variables of explicit experiments: one table for all values of k, with "{5 / k}" where k enters.
 
 A text that is one pair of braces becomes the value of what stands in them, a number, a text or a
-list ("{[width] * depth}"); in a longer text the values are written out ("k = {k}"). Each
-experiment is made for all combinations of the variables that it mentions.
+list ("{[width] * depth}"); in a longer text the values are written out ("k = {k}").
+"{terms('relu(x#)', k)}" is the formula relu(x1) + ... + relu(xk). Each experiment is made for all
+combinations of the variables that it mentions.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def _names(tree: Any) -> set[str]:
         return {name for value in tree for name in _names(value)}
     if not isinstance(tree, str):
         return set()
-    return {name for part in _BRACES.findall(tree) for name in re.findall(r"[A-Za-z_]\w*", part)}
+    parts = [re.sub(r"'[^']*'", "", part) for part in _BRACES.findall(tree)]
+    return {name for part in parts for name in re.findall(r"[A-Za-z_]\w*", part)}
 
 
 def _filled(tree: Any, values: dict[str, Any]) -> Any:
@@ -119,7 +121,7 @@ def _value(text: str, values: dict[str, Any]) -> Any:
         known = ", ".join(values) or "none here"
         raise InputError(
             f'experiment: "{{{text}}}" cannot be computed; accepted: arithmetic (+ - * / // % **) '
-            f"of numbers and variables ({known}), and lists of these"
+            f"of numbers and variables ({known}), lists of these, and terms('relu(x#)', k)"
         ) from None
     return value
 
@@ -131,6 +133,8 @@ def _evaluated(node: ast.expr, values: dict[str, Any]) -> Any:
         return values[node.id]
     if isinstance(node, ast.List):
         return [_evaluated(part, values) for part in node.elts]
+    if isinstance(node, ast.Call):
+        return _terms(node, values)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_evaluated(node.operand, values)
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
@@ -138,6 +142,18 @@ def _evaluated(node: ast.expr, values: dict[str, Any]) -> Any:
         _require_small(node.op, left, right)
         return _OPERATIONS[type(node.op)](left, right)
     raise ValueError
+
+
+def _terms(node: ast.Call, values: dict[str, Any]) -> str:
+    """Return the text of a sum: terms('relu(x#)', k) for # = 1, ..., k."""
+    if not isinstance(node.func, ast.Name) or node.func.id != "terms" or len(node.args) != 2:
+        raise ValueError
+    if node.keywords or not isinstance(node.args[0], ast.Constant):
+        raise ValueError
+    term, count = node.args[0].value, _evaluated(node.args[1], values)
+    if not isinstance(term, str) or not isinstance(count, int) or not 1 <= count <= _LONGEST:
+        raise ValueError
+    return " + ".join(term.replace("#", str(i)) for i in range(1, count + 1))
 
 
 def _require_small(operation: ast.operator, left: Any, right: Any) -> None:

@@ -34,6 +34,19 @@ def test_combinations_lists_texts_and_experiments_without_a_variable():
     assert [v.spec.network.hidden for v in found][2] == [3, 3, 3]
 
 
+def test_a_formula_has_as_many_terms_as_a_variable_says():
+    found = experiments(
+        {"k": [1, 3]},
+        {
+            "label": "{k}",
+            "problem.input": {"law": "normal", "dimension": "{k}"},
+            "problem.target": "{terms('2 * relu(x#)', k)}",
+        },
+    )
+    targets = [v.spec.problem.target for v in found]
+    assert targets == ["2 * relu(x1)", "2 * relu(x1) + 2 * relu(x2) + 2 * relu(x3)"]
+
+
 def test_settings_replace_the_values_and_leave_other_identities_alone():
     before = study_spec(table(variables={"k": [2, 8]}, experiment=[ONE]))
     after = study_spec(before.model_dump(mode="json", exclude_unset=True), ["variables.k=[8]"])
@@ -53,6 +66,8 @@ def test_settings_replace_the_values_and_leave_other_identities_alone():
         ({"k": [9]}, "{k ** k ** k}", "cannot be computed"),
         ({"k": [9]}, "{[1] * 10 ** k}", "cannot be computed"),
         ({"k": [1]}, "{k.real}", "cannot be computed"),
+        ({"k": [10**9]}, "{terms('x', k)}", "cannot be computed"),
+        ({"k": [1]}, "{print(k)}", "cannot be computed"),
     ],
 )
 def test_what_cannot_be_filled_in_is_refused(variables, label, sentence):
