@@ -67,7 +67,10 @@ def filled_in(
             )
     for table, names in zip(experiments, mentioned, strict=True):
         for choice in itertools.product(*(variables[name] for name in names)):
-            yield _filled(table, dict(zip(names, choice, strict=True)))
+            filled = _filled(table, dict(zip(names, choice, strict=True)))
+            if isinstance(filled.get("label"), int | float):
+                filled["label"] = _shown(filled["label"])
+            yield filled
 
 
 def combinations(experiments: list[dict[str, Any]], variables: Mapping[str, list[Any]]) -> int:
