@@ -34,6 +34,8 @@ LANES = (16, 32)
 DRAWN_BYTES = 1 << 18
 """Mini-batches of many steps are drawn in one call, as long as they stay in cache."""
 MOST_DRAWN = 64
+NO_BATCH = "gradients of the true risk come from no mini-batch"
+"""Why an engine that knows mini-batches only cannot train on them."""
 
 
 class Drawn(NamedTuple):
@@ -50,9 +52,9 @@ class Drawn(NamedTuple):
     rows: Array | None
 
 
-Steps = Callable[[State, Drawn, Array, Array, Array], State]
+Steps = Callable[[State, Drawn | None, Array, Array, Array], State]
 """(state of a group, mini-batches, number of the first step, how many of them to take, learning
-rate) -> state of the group, its data untouched."""
+rate) -> state of the group, its data untouched. Gradients of the true risk need no mini-batches."""
 
 # Full vectors are worth more here than the clock frequency they may cost.
 _OPTIONS = {"xla_cpu_prefer_vector_width": 512} if platform.machine() == "x86_64" else {}
@@ -68,8 +70,6 @@ def unsupported_reason(experiment: Experiment) -> str:
     chosen = experiment.training_set
     if chosen is not None and chosen.partial == "keep":
         return "the last mini-batch of an epoch is smaller (training.set.partial = keep)"
-    if experiment.samples_per_step == 0:
-        return "gradients of the true risk come from no mini-batch"
     return ""
 
 
@@ -122,9 +122,14 @@ def _training(
 ) -> tuple[Callable, ...]:
     """Return (shared, start, advance, theta by member, State by member, resample), compiled."""
     experiment = by_text.experiment
-    batches = make_batches(experiment)
+    batches = make_batches(experiment) if experiment.samples_per_step else None
     transformation = make_transformation(experiment)
-    one_group = _make_advance(experiment, batches, lanes, make_steps(experiment, lanes))
+    steps = make_steps(experiment, lanes)
+    if batches is None:
+        one_group, shared, init_data = _without_batches(steps), _nothing, _nothing
+    else:
+        one_group = _make_advance(experiment, batches, lanes, steps)
+        shared, init_data = batches.shared, batches.init
 
     def start(members: Array, theta: Array, learning_rate: Array) -> State:
         grouped = members.reshape(-1, lanes)
@@ -132,15 +137,15 @@ def _training(
         return State(
             theta=theta,
             optimizer=jax.vmap(transformation(learning_rate).init)(theta),
-            data=jax.vmap(jax.vmap(batches.init))(grouped),
+            data=jax.vmap(jax.vmap(init_data))(grouped),
             diverged=jnp.full(grouped.shape, -1, jnp.int32),
             key=jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, keys.MINI_BATCHES)))(grouped),
         )
 
     def advance(
-        state: State, shared: Any, first: ArrayLike, stop: ArrayLike, learning_rate: Array
+        state: State, common: Any, first: ArrayLike, stop: ArrayLike, learning_rate: Array
     ) -> State:
-        return jax.lax.map(lambda s: one_group(s, shared, first, stop, learning_rate), state)
+        return jax.lax.map(lambda s: one_group(s, common, first, stop, learning_rate), state)
 
     def members(state: State) -> State:
         def split(leaf: Array) -> Array:
@@ -175,7 +180,7 @@ def _training(
         )
 
     return (
-        jax.jit(batches.shared),
+        jax.jit(shared),
         jax.jit(start),
         jax.jit(advance, donate_argnums=0, compiler_options=_OPTIONS),
         jax.jit(lambda theta: _by_member(theta, lanes)),
@@ -194,6 +199,20 @@ def _by_member(leaf: Array, lanes: int) -> Array:
     """Return [group, P * lanes] as [member, P]."""
     groups = leaf.shape[0]
     return jnp.swapaxes(leaf.reshape(groups, -1, lanes), 1, 2).reshape(groups * lanes, -1)
+
+
+def _nothing(key: Array) -> Any:
+    return ()
+
+
+def _without_batches(steps: Steps) -> Callable[..., State]:
+    """Return the steps first, ..., stop - 1 of one group of lanes."""
+
+    def advance(state: State, shared: Any, first: Array, stop: Array, rate: Array) -> State:
+        first = jnp.asarray(first, jnp.int32)
+        return steps(state, None, first, stop - first, rate)
+
+    return advance
 
 
 def _make_advance(

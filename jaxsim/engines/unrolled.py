@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxsim.engines.lanes import Drawn, Steps, unsupported_reason
+from jaxsim.engines.lanes import NO_BATCH, Drawn, Steps, unsupported_reason
 from jaxsim.network.activations import Activation
 from jaxsim.network.network import Layer
 from jaxsim.training.experiment import Experiment
@@ -34,6 +34,8 @@ def unrolled_unsupported_reason(experiment: Experiment) -> str:
     reason = unsupported_reason(experiment)
     if reason:
         return reason
+    if experiment.samples_per_step == 0:
+        return NO_BATCH
     network = experiment.network
     widest = max(network.inputs, *network.hidden, network.outputs, experiment.samples_per_step)
     return f"{widest} units or samples, more than {MOST_TERMS}" if widest > MOST_TERMS else ""
@@ -63,7 +65,9 @@ def unrolled_steps(experiment: Experiment, lanes: int) -> Steps:
             diverged=jnp.where(lost, n.astype(jnp.int32), state.diverged),
         )
 
-    def steps(state: State, drawn: Drawn, first: Array, count: Array, rate: Array) -> State:
+    def steps(state: State, drawn: Drawn | None, first: Array, count: Array, rate: Array) -> State:
+        assert drawn is not None
+
         def step(k: Array, state: State) -> State:
             x, y = (jnp.moveaxis(a, 0, -1) for a in mini_batch(drawn, k))
             return update(state, first + k, x, y, rate)

@@ -367,4 +367,7 @@ def _key(experiment: Experiment, what: str, cores: int | None) -> str:
         str(runtime.cores() if cores is None else cores),
         what,
     ]
+    if experiment.samples_per_step == 0:
+        # Remembered since before the native engine descends on closed forms.
+        facts.append("population by native")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]

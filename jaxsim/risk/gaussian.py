@@ -111,13 +111,18 @@ def teacher_of(target: Target) -> Teacher | None:
     return Teacher(of_formula, bool(terms.biases.any()), "a target that is a sum of ReLU terms")
 
 
+def is_centred(moments: Moments, teacher: Teacher, network: Network) -> bool:
+    """Return whether all neurons have mean zero."""
+    biased = teacher.biased or network.layer_specs[0].biases is not None
+    return not np.any(moments.mean) and not biased
+
+
 def closed_form_rule(problem: Problem, network: Network, moments: Moments) -> RiskRule:
     """Return the closed form for a shallow ReLU student of a sum of ReLU ridge functions."""
     teacher = teacher_of(problem.target)
     assert teacher is not None
     noise = problem.outputs * problem.noise.variance
-    biased = teacher.biased or network.layer_specs[0].biases is not None
-    centred = not np.any(moments.mean) and not biased
+    centred = is_centred(moments, teacher, network)
 
     def difference(theta: Array) -> tuple[Array, ...]:
         (w, b), (u, c) = network.layers(theta)

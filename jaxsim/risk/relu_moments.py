@@ -39,7 +39,8 @@ def _centred_moment_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     angle, cross = _angle(aa, bb, ab)
     d_aa = _ratio(cross, aa) / (4 * jnp.pi)
     d_bb = _ratio(cross, bb) / (4 * jnp.pi)
-    d_ab = (jnp.pi - angle) / (2 * jnp.pi)
+    # A neuron without weights is never active, as ReLU's derivative at 0 is 0.
+    d_ab = jnp.where((aa == 0) | (bb == 0), 0.0, (jnp.pi - angle) / (2 * jnp.pi))
     return centred_moment(aa, bb, ab), d_aa * tangents[0] + d_bb * tangents[1] + d_ab * tangents[2]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,9 @@ from jax import Array
 from jaxsim.engines import lanes
 from jaxsim.engines.engine import ByText
 from jaxsim.engines.lanes import Drawn, Steps
-from jaxsim.engines.native import library
+from jaxsim.engines.native import gaussian, library, training
 from jaxsim.engines.native.forward_passes import native_forward_passes
 from jaxsim.engines.native.program import Source
-from jaxsim.engines.native.training import generate
 from jaxsim.engines.native.values import Untranslatable
 from jaxsim.errors import InputError
 from jaxsim.training.experiment import Experiment
@@ -26,6 +26,8 @@ def native_unsupported_reason(experiment: Experiment) -> str:
     reason = lanes.unsupported_reason(experiment)
     if reason:
         return reason
+    if experiment.samples_per_step == 0 and not gaussian.has_closed_form(experiment):
+        return f"{lanes.NO_BATCH}, and this true risk has no closed form"
     if jax.default_backend() != "cpu":
         return "it is a program for CPUs"
     if library.compiler() is None:
@@ -45,6 +47,7 @@ def _source(by_text: ByText, count: int) -> Source | str:
     """Return the program of an experiment, or why there is none."""
     try:
         native_forward_passes(by_text.experiment.network)
+        generate = training.generate if by_text.experiment.samples_per_step else gaussian.generate
         return generate(by_text.experiment, library.target(), count)
     except Untranslatable as reason:
         return str(reason)
@@ -64,8 +67,15 @@ def native_steps(experiment: Experiment, count: int) -> Steps:
     source = _source(ByText(experiment, experiment.training_key), count)
     assert isinstance(source, Source)
     name, dtype = library.load(source), experiment.dtype
+    taught = None if experiment.samples_per_step else gaussian.teacher_numbers(experiment)
 
-    def steps(state: State, drawn: Drawn, first: Array, count: Array, rate: Array) -> State:
+    def data(drawn: Drawn | None) -> tuple[Any, ...]:
+        if drawn is None:
+            return (taught,)
+        rows = () if drawn.rows is None else (drawn.rows,)
+        return (drawn.x, drawn.y.astype(dtype), *rows)
+
+    def steps(state: State, drawn: Drawn | None, first: Array, count: Array, rate: Array) -> State:
         leaves, structure = jax.tree.flatten(state.optimizer)
         kept = (state.theta, *leaves, state.diverged)
         results = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in kept]
@@ -73,10 +83,8 @@ def native_steps(experiment: Experiment, count: int) -> Steps:
         train = jax.ffi.ffi_call(
             name, results, input_output_aliases={place: place for place in range(len(kept))}
         )
-        rows = () if drawn.rows is None else (drawn.rows,)
         bounds = jnp.stack([first, count]).astype(jnp.int32)
-        samples = (drawn.x, drawn.y.astype(dtype), *rows)
-        theta, *leaves, diverged, _ = train(*kept, *samples, bounds, rate)
+        theta, *leaves, diverged, _ = train(*kept, *data(drawn), bounds, rate)
         return state._replace(
             theta=theta, optimizer=jax.tree.unflatten(structure, leaves), diverged=diverged
         )

@@ -103,6 +103,8 @@ class Statements:
         if name in _REDUCTIONS:
             combine = functools.partial(self._elementwise, _REDUCTIONS[name], dtype, {})
             return [_reduced(combine, inputs[0], parameters["axes"])]
+        if name == "dot_general":
+            return [self._product(parameters, dtype, *inputs)]
         if name == "gather":
             return [self._gather(parameters, *inputs)]
         if name == "scatter-add":
@@ -127,6 +129,23 @@ class Statements:
         if text is None:
             raise Untranslatable(f"the native engine does not know the operation {name!r}")
         return self.name(text, dtype, varying)
+
+    def _product(self, parameters: Any, dtype: Any, a: Values, b: Values) -> Values:
+        (of_a, of_b), batch = parameters["dimension_numbers"]
+        if any(batch):
+            raise Untranslatable("the native engine knows no products of batches of matrices")
+        rows, columns = (
+            np.moveaxis(array, axes, range(len(axes))).reshape(-1, *_without(array.shape, axes))
+            for array, axes in ((a, of_a), (b, of_b))
+        )
+        multiply = functools.partial(self._elementwise, "mul", dtype, {})
+        add = functools.partial(self._elementwise, "add", dtype, {})
+        product = np.empty(rows.shape[1:] + columns.shape[1:], object)
+        for place in np.ndindex(product.shape):
+            row, column = place[: rows.ndim - 1], place[rows.ndim - 1 :]
+            pairs = zip(rows[(slice(None), *row)], columns[(slice(None), *column)], strict=True)
+            product[place] = functools.reduce(add, [multiply(*pair) for pair in pairs])
+        return product
 
     def _gather(self, parameters: Any, operand: Values, indices: Values) -> Values:
         numbers = parameters["dimension_numbers"]
@@ -167,6 +186,10 @@ def _reduced(combine: Callable, array: Values, axes: tuple[int, ...]) -> Values:
     for place in np.ndindex(reduced.shape):
         reduced[place] = functools.reduce(combine, rows[place])
     return reduced
+
+
+def _without(shape: tuple[int, ...], axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
 
 
 def _broadcast(shape: Any, parameters: Any, array: Values, *_: Values) -> Values:

@@ -101,7 +101,7 @@ class Layers:
                 text = f"{text} + {biases.load('0', n)}"
             return finish(m, n, text)
 
-        return self._product(Product(self.rows, spec.fan_out, spec.fan_in, h, weights, start, end))
+        return self.product(Product(self.rows, spec.fan_out, spec.fan_in, h, weights, start, end))
 
     def backward_weights(
         self, spec: Layer, h: Operand, dz: Operand, gradient: tuple[Operand, Operand | None]
@@ -116,7 +116,7 @@ class Layers:
             assert biases is not None
             return f"store({biases.at('0', n)}, {s});"
 
-        return self._product(
+        return self.product(
             Product(
                 spec.fan_in,
                 spec.fan_out,
@@ -138,7 +138,7 @@ class Layers:
             derivative = f"activation_back({kept.load(m, n)}, {self._scaled(c, spec)})"
             return f"store({to.at(m, n)}, {derivative});"
 
-        return self._product(
+        return self.product(
             Product(
                 self.rows,
                 spec.fan_in,
@@ -162,7 +162,8 @@ class Layers:
             ),
         ]
 
-    def _product(self, product: Product) -> list[str]:
+    def product(self, product: Product) -> list[str]:
+        """Return the statements of a product, and note the room that it needs."""
         self.panel = max(self.panel, product.panel(self.target.registers))
         return product.source(self.target.registers)
 

@@ -124,6 +124,45 @@ INLINE vec pow_(vec x, vec y) {
 }
 #endif
 
+/* The angle of (x, y) in [-pi, pi] with its signs of zeros; not-a-number if both are infinite.
+
+   With |t| <= tan(pi / 8) after a reduction that needs no division of its own, atan(t) is
+   t + t^3 P(t^2), whose P interpolates at Chebyshev nodes: relative error 3e-9 and 7e-18, below
+   half a unit in the last place. */
+#if REAL_BITS == 32
+#define ARC_TERMS 5
+static const real arc_polynomial[ARC_TERMS] = {
+    -0x1.555554p-2f, 0x1.99973p-3f, -0x1.24202ep-3f, 0x1.b80f88p-4f, -0x1.08432cp-4f};
+#else
+#define ARC_TERMS 11
+static const real arc_polynomial[ARC_TERMS] = {
+    -0x1.5555555555555p-2, 0x1.999999999934ap-3,  -0x1.24924924360cbp-3, 0x1.c71c7185314cbp-4,
+    -0x1.745d0b26b83e7p-4, 0x1.3b1262d95579ep-4,  -0x1.10fa75382537fp-4, 0x1.dfe61e80903d2p-5,
+    -0x1.a098bb6ba4941p-5, 0x1.41603647c7a7cp-5,  -0x1.3a2b7a07caea9p-6};
+#endif
+#define HALF_PI 1.5707963267948966
+#define REST_32 -4.371139000186241e-8
+#define REST_64 6.123233995736766e-17
+
+INLINE vec atan2_(vec y, vec x) {
+  const vec high = absolute(y), wide = absolute(x);
+  const mask middle = (mask)(high > splat((real)0.41421356237309503) * wide);
+  const mask steep = (mask)(high > splat((real)2.414213562373095) * wide);
+  const vec above = select(steep, -wide, select(middle, high - wide, high));
+  const vec below = select(steep, high, select(middle, high + wide, wide));
+  const vec t = above / select((mask)(below == splat(0)), splat(1), below);
+  const vec start = select(steep, splat((real)HALF_PI), select(middle, splat((real)(HALF_PI / 2)), splat(0)));
+  const real rest = (real)JOIN(REST_, REAL_BITS);
+  const vec lost = select(steep, splat(rest), select(middle, splat(rest / 2), splat(0)));
+  const vec z = t * t;
+  vec p = splat(arc_polynomial[ARC_TERMS - 1]);
+  for (int k = ARC_TERMS - 2; k >= 0; k--) p = splat(arc_polynomial[k]) + z * p;
+  const vec angle = start + (t + (t * z * p + lost));
+  /* The comparison of integers sees the sign of a zero. */
+  const vec full = select((mask)x < splat_integer(0), splat((real)(2 * HALF_PI)) - angle, angle);
+  return (vec)(((mask)full & splat_integer(SIGN)) | ((mask)y & ~splat_integer(SIGN)));
+}
+
 /* XLA asks every handler for the version of its interface; return whether this is that question. */
 INLINE int answer_metadata(XLA_FFI_CallFrame *frame) {
   /* Cast to the longest type: that of the base has had several names. */

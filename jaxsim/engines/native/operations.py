@@ -56,8 +56,8 @@ def uniform(name: str, dtype: np.dtype, parameters: Any, values: Sequence[Value]
         return f"fabs{suffix}({a})"
     if name == "rsqrt":
         return f"1 / sqrt{suffix}({a})"
-    if name == "pow":
-        return f"pow{suffix}({a}, {rest[0]})"
+    if name in ("pow", "atan2"):
+        return f"{name}{suffix}({a}, {rest[0]})"
     if name in ("sqrt", "floor", "ceil", *_FUNCTIONS):
         return f"{name}{suffix}({a})"
     return None
@@ -103,8 +103,8 @@ def varying(name: str, real: np.dtype, parameters: Any, values: Sequence[Value])
         return f"splat(1) / square_root({a})"
     if name == "logistic":
         return f"splat(1) / (splat(1) + exp_(-{a}))"
-    if name == "pow":
-        return f"pow_({a}, {others[0]})"
+    if name in ("pow", "atan2"):
+        return f"{name}_({a}, {others[0]})"
     if name == "bitcast_convert_type":
         new = np.dtype(parameters["new_dtype"])
         same = new.itemsize == first.dtype.itemsize == real.itemsize

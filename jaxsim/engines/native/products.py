@@ -63,6 +63,7 @@ class Product:
         start: (row, column) -> C expression of what the sum starts from.
         finish: (row, column, sum) -> C statements that store it.
         column_sums: (column, sum) -> C statements that store sum_k b[k, n]; None for none.
+        lower: whether elements above the diagonal are not needed; most are left out.
     """
 
     rows: int
@@ -73,6 +74,7 @@ class Product:
     start: Callable[[str, str], str]
     finish: Callable[[str, str, str], str]
     column_sums: Callable[[str, str], str] | None = None
+    lower: bool = False
 
     def source(self, registers: int) -> list[str]:
         """Return the C statements; `pack` points to room for a panel of b."""
@@ -112,7 +114,9 @@ class Product:
             lines.append("{ const int m = 0;")
             lines += [*self._tile(tall, wide, b, True), "}"]
         begin = tall if sums else 0
-        if full > begin:
+        if self.lower:
+            begin = f"n / {tall} * {tall}"
+        if full > (tall if sums else 0):
             lines.append(f"for (int m = {begin}; m < {full}; m += {tall}) {{")
             lines += [*self._tile(tall, wide, b, False), "}"]
         if full < self.rows:

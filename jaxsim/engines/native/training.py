@@ -8,7 +8,7 @@ parameter. Everything a step needs stays in the scratch memory of the call, in c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsim.engines.native.expressions import Statements
+from jaxsim.engines.native.handler import handler
 from jaxsim.engines.native.layers import Layers
 from jaxsim.engines.native.optimizer import OptimizerStep
 from jaxsim.engines.native.products import Operand
-from jaxsim.engines.native.program import BEGIN, END, Source, Target, preamble
+from jaxsim.engines.native.program import Source, Target, preamble
 from jaxsim.engines.native.values import Untranslatable, inputs, vector
 from jaxsim.training.batches import make_batches
 from jaxsim.training.experiment import Experiment
@@ -62,7 +63,7 @@ class _Generator:
                 *_transposition(self.vector),
                 *self.layers.activation(),
                 *optimizer.constants(),
-                *self._handler(steps, optimizer),
+                *handler(self.layers, optimizer, steps, self._samples, 2 + self.table),
                 "",
             ]
         )
@@ -156,55 +157,13 @@ class _Generator:
         lines += [f"store({dz.at('m', str(k))}, {vector(derivative[k])});" for k in range(outputs)]
         return [*lines, "}"]
 
-    def _handler(self, steps: Sequence[str], optimizer: OptimizerStep) -> list[str]:
-        leaves = optimizer.leaves
-        arguments = len(leaves) + 2
-        after = arguments + 2 + self.table
-        lines = [
-            *BEGIN,
-            "real *const parameters = result(frame, 0);",
-            *(
-                f"{leaf.ctype} *const leaf{number} = result(frame, {number + 1});"
-                for number, leaf in enumerate(leaves)
-            ),
-            f"int32_t *const diverged = result(frame, {len(leaves) + 1});",
-            f"real *const scratch = result(frame, {len(leaves) + 2});",
-            f"real *const pack = scratch + {self.layers.room} * V;",
+    def _samples(self, arguments: int) -> list[str]:
+        """Return the definitions of the arguments that mini-batches come from."""
+        return [
             f"const real *const x = argument(frame, {arguments});",
             f"const real *const y = argument(frame, {arguments + 1});",
             *self._tables(arguments),
-            f"const int32_t *const range = argument(frame, {after});",
-            f"const real rate_0 = *(const real *)argument(frame, {after + 1});",
-            "const int32_t first = range[0], count = range[1];",
-            "(void)rate_0; (void)pack; (void)scratch;",
-            *(
-                f"const {leaf.ctype} start{number} = *leaf{number};"
-                for number, leaf in enumerate(leaves)
-                if leaf.uniform
-            ),
-            "for (int s = 0; s < LANES; s += V) {",
-            "real *const theta = parameters + s;",
-            *(
-                f"{leaf.ctype} uniform{number} = start{number};"
-                for number, leaf in enumerate(leaves)
-                if leaf.uniform
-            ),
-            "for (int32_t step = 0; step < count; step++) {",
-            *steps,
-            *optimizer.statements(),
-            "const mask good = is_finite(losses);",
-            "for (int l = 0; l < V; l++)",
-            "if (!good[l] && diverged[s + l] < 0) diverged[s + l] = first + step;",
-            "}",
-            *(
-                f"if (s + V == LANES) *leaf{number} = uniform{number};"
-                for number, leaf in enumerate(leaves)
-                if leaf.uniform
-            ),
-            "}",
-            *END,
         ]
-        return lines
 
     def _tables(self, arguments: int) -> list[str]:
         """Return the definitions that tables of samples need; a table may be every lane's own."""

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxsim.engines.engine import ByText, Engine, vmap_engine
-from jaxsim.engines.lanes import unsupported_reason
+from jaxsim.engines.lanes import NO_BATCH, unsupported_reason
 from jaxsim.engines.pallas.shape import Shape
 from jaxsim.training.batches import make_batches
 from jaxsim.training.experiment import Experiment
@@ -44,6 +44,8 @@ def shape_unsupported_reason(experiment: Experiment) -> str:
     reason = unsupported_reason(experiment)
     if reason:
         return reason
+    if experiment.samples_per_step == 0:
+        return NO_BATCH
     network, loss = experiment.network, experiment.problem.loss
     if loss.kind != "regression":
         return f"the loss {loss.name!r} looks labels up"

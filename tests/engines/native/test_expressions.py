@@ -5,6 +5,7 @@ import subprocess
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -104,6 +105,25 @@ def test_activations_and_their_derivatives(dtype, vectors, tmp_path):
                     # 1 - tanh^2 and its like cancel: absolute errors grow with what they multiply.
                     atol = 20 * unit * np.abs(dh).max()
                     np.testing.assert_allclose(have, want, rtol=200 * unit, atol=atol, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_angles_are_right_in_all_directions(dtype, tmp_path):
+    (call,), lanes = compiled(tmp_path, dtype, [(jnp.arctan2, [((), dtype), ((), dtype)])])
+    rng = np.random.default_rng(0)
+    y, x = (rng.normal(size=800) * 10.0 ** rng.uniform(-18, 18, 800) for _ in range(2))
+    y[:200] = x[:200] * np.tan(np.linspace(-1.5, 1.5, 200))
+    signs = np.array([[0, 0.5], [0, -0.5], [0, 0], [3, 0], [3, np.inf], [np.inf, 3]])
+    signs = (signs[:, None] * np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])).reshape(-1, 2)
+    y, x = (np.concatenate([a, b]).astype(dtype) for a, b in ((y, signs[:, 0]), (x, signs[:, 1])))
+    pairs = list(zip(chunks(y, lanes), chunks(x, lanes), strict=True))
+    found = np.concatenate([call(*pair)[0] for pair in pairs])
+    exact = [mpmath.atan2(float(a), float(b)) for a, b in zip(y[:800], x[:800], strict=True)]
+    error = [abs(mpmath.mpf(float(a)) / b - 1) for a, b in zip(found[:800], exact, strict=True)]
+    assert max(error) < 1.5 * np.finfo(dtype).eps
+    # Signs of zeros and infinities, which mpmath does not have.
+    assert np.array_equal(found[800 : len(y)], np.arctan2(y[800:], x[800:]))
+    assert np.isnan(call(*np.full((2, lanes), np.nan))).all()
 
 
 def test_losses_and_their_derivatives(tmp_path):
