@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # words alone need no statistics: half a second of imports
     from jaxsim.estimation import Estimate
 
+UNRESOLVED = "unresolved"
+"""In place of an estimate that is less than what is unresolved."""
 MOST_DRAWN = 100
 """Experiments in figures: of more, with a panel each, no image format holds them all."""
 
@@ -98,7 +100,7 @@ def value_text(
     middle, low, high = interval_text(estimate, lower, upper, small)
     if most > estimate:
         middle += f"-{interval_text(most, lower, upper, small)[0]}"
-    return "unresolved" if unresolved else middle, low, high
+    return UNRESOLVED if unresolved else middle, low, high
 
 
 def restarts_text(one: Estimate) -> str:

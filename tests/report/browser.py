@@ -47,7 +47,7 @@ class Browser:
         self.number = 0
 
     def __enter__(self) -> Browser:
-        self.profile = tempfile.TemporaryDirectory(prefix="jaxsim-browser-")
+        self.profile = tempfile.mkdtemp(prefix="jaxsim-browser-")
         ours, theirs = os.pipe(), os.pipe()
         self.to, self.of = os.fdopen(ours[1], "wb"), os.fdopen(theirs[0], "rb")
         # The browser reads commands from descriptor 3 and writes to 4.
@@ -57,7 +57,7 @@ class Browser:
             "--disable-background-networking --disable-component-update --disable-sync "
             "--disable-default-apps --disable-extensions --disable-dev-shm-usage "
             "--host-resolver-rules='MAP * ~NOTFOUND' --proxy-server=127.0.0.1:9 "
-            f"--user-data-dir={self.profile.name} about:blank"
+            f"--user-data-dir={self.profile} about:blank"
         )
         self.process = subprocess.Popen(
             ["bash", "-c", command], pass_fds=(ours[0], theirs[1]),
@@ -95,7 +95,7 @@ class Browser:
             self.process.kill()
             self.process.wait()
         self.of.close()
-        shutil.rmtree(self.profile.name, ignore_errors=True)
+        shutil.rmtree(self.profile, ignore_errors=True)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Return the result of a command of the DevTools protocol."""

@@ -26,7 +26,7 @@ from jaxsim.report.page import scale
 from jaxsim.report.page.axes import chosen_axes
 from jaxsim.report.parts import part_cells
 from jaxsim.report.table import bound_text
-from jaxsim.report.text import counted, estimate_text, number, value_text
+from jaxsim.report.text import UNRESOLVED, counted, estimate_text, number, value_text
 
 MOST_CELLS = 120_000
 """Of a page; beyond it there are only the study's own thresholds, then the first experiments."""
@@ -99,6 +99,7 @@ class _Maker:
                 "band": f"{level} band, for all thresholds and steps together",
                 "no_interval": "choose one of the study's own thresholds for its interval",
                 "limit": self._limit(),
+                "unresolved": UNRESOLVED,
             },
             "kinds": [
                 {"symbol": SYMBOLS[kind], "meaning": MEANINGS[kind], "asked": self._asked(kind)}

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxsim.report.page.svg import Classes, Drawing, inline
+from jaxsim.report.page.svg import FONTS, Classes, Drawing, inline
 from jaxsim.report.write import OPTIMAL_RISK
 
 FIGURES = (
@@ -65,6 +65,10 @@ _OTHERS = {
 """Figures that stand elsewhere."""
 
 
+_ALL = f".figure *{{stroke-linejoin:round;stroke-linecap:butt}}.figure text{{{FONTS}}}"
+"""What Matplotlib says of every element, and the fonts."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """A figure of the page.
@@ -90,17 +94,23 @@ class Figure:
     def rule(self) -> str:
         """The rule of its size: text stays readable on a phone, where the figure is scrolled."""
         width = self.drawing.width
-        return f".s-{self.name}{{min-width:{9 * width // 10}px;max-width:{5 * width // 4}px}}"
+        ground = ";background:#fff;fill:#000" if self.name in _ON_PAPER else ""
+        least, most = 9 * width // 10, 5 * width // 4
+        return f".s-{self.name}{{min-width:{least}px;max-width:{most}px{ground}}}"
 
 
-def figures_of(directory: Path, files: Collection[str], classes: Classes) -> dict[str, Figure]:
-    """Return the figures of an answer by their names, in the order of the page.
+_ON_PAPER = {"phase_diagram"}
+"""Figures whose colours are numbers: they stay what they are, and stand on white in the dark."""
+
+
+def figures_of(directory: Path, files: Collection[str]) -> tuple[dict[str, Figure], str]:
+    """Return the figures of an answer by their names, in the order of the page, and their style.
 
     Args:
         directory: that holds them in its folder "plots".
         files: names of those that belong to the answer.
-        classes: of the page, to which their styles are added.
     """
+    classes, on_paper = Classes(), Classes("p", dark=False)
     known = {name: (heading, text) for name, heading, text in FIGURES} | _OTHERS
     drawn = [name.removesuffix(".svg") for name in files if name.endswith(".svg")]
     others = sorted(set(drawn) - set(known))
@@ -108,6 +118,9 @@ def figures_of(directory: Path, files: Collection[str], classes: Classes) -> dic
     figures = {}
     for name in names:
         heading, text = known.get(name, (name.replace("_", " ").capitalize(), ""))
-        drawing = inline(Path(directory) / "plots" / f"{name}.svg", f"f{len(figures)}", classes)
+        path = Path(directory) / "plots" / f"{name}.svg"
+        chosen = on_paper if name in _ON_PAPER else classes
+        drawing = inline(path, f"f{len(figures)}", chosen)
         figures[name] = Figure(name, heading, text, drawing)
-    return figures
+    rules = [classes.sheet(), on_paper.sheet(), *(figure.rule for figure in figures.values())]
+    return figures, _ALL + "".join(rules)

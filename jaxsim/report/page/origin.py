@@ -34,6 +34,8 @@ FACTS = {
 """What is said of the programs that made the runs, beside the device."""
 FIRST = ("name", "title", "seed", "replicates", "steps", "checkpoints", "epsilon")
 """Keys of a study that its file begins with."""
+MAY_BE_EMPTY = ("grid", "experiment", "optimum")
+"""Keys that say nothing where they hold nothing."""
 MOST = 20
 """Combinations of these that are listed."""
 
@@ -69,6 +71,7 @@ def origin_of(results: Results, study: Study) -> Origin:
     table = spec.model_dump(mode="json", exclude_unset=True)
     table.pop("slurm", None)  # of a cluster; it has no say in the numbers
     table = {key: table[key] for key in FIRST if key in table} | table
+    table = {key: value for key, value in table.items() if value or key not in MAY_BE_EMPTY}
     try:
         text, ending = toml_text(table), "toml"
     except ValueError:

@@ -32,6 +32,17 @@
   // Paths of embedded places. Between two thresholds a curve keeps the value of the left one, the
   // upper limit is that of the left one and the lower limit that of the right one.
   const stairs = (x, y) => x.map((at, k) => (k ? `H${at}V${y[k]}` : `M${at} ${y[k]}`)).join("");
+  // The same without the stretches whose value is no answer, more being unresolved than known.
+  const answered = (x, cells) => {
+    let path = "";
+    x.forEach((at, k) => {
+      if (cells[k][0] === data.words.unresolved) return;
+      const joined = k > 0 && cells[k - 1][0] !== data.words.unresolved;
+      path += joined ? `V${cells[k][4]}` : `M${at} ${cells[k][4]}`;
+      path += k + 1 < x.length ? `H${x[k + 1]}` : "";
+    });
+    return path;
+  };
   const line = (x, y) => x.map((at, k) => `${k ? "L" : "M"}${at} ${y[k]}`).join("");
   const area = (x, low, high) => `${line(x, high)}${line(x.map((_, k) => x[x.length - 1 - k]),
     [...low].reverse()).replace("M", "L")}z`;
@@ -64,7 +75,7 @@
 
   const bar = (x, cell) => [
     element("line", { class: "bar", x1: x, x2: x, y1: cell[5], y2: cell[6] }),
-    element("circle", { class: "dot", cx: x, cy: cell[4], r: 6 }),
+    ...(cell[0] === data.words.unresolved ? [] : [element("circle", { class: "dot", cx: x, cy: cell[4], r: 6 })]),
   ];
 
   const column = (cells, k) => cells.map((cell) => cell[k]);
@@ -81,7 +92,8 @@
         const t = stepsOf(e).texts.indexOf(step);
         return t < 0 ? "" : stairs(gridOf(e).x, gridOf(e).x.map((_, m) => limits(m, t, e)[4]));
       }),
-      element("path", { class: "curve", d: stairs(x, column(cells, 4)) }),
+      element("path", { class: "known", d: stairs(x, column(cells, 4)) }),
+      element("path", { class: "curve", d: answered(x, cells) }),
       ...x.flatMap((at, m) => (asked(m) ? bar(at, estimate(m, state.t)) : [])),
       element("line", { class: "cursor", x1: x[state.m], x2: x[state.m], y1: TOP, y2: BOTTOM }),
       element("circle", { class: "here", cx: x[state.m], cy: limits(state.m, state.t)[4], r: 11 }),

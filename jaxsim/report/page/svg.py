@@ -23,6 +23,8 @@ _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _KEPT = frozenset("x y width height d points transform cx cy r rx ry x1 y1 x2 y2".split())
 """Attributes of shapes, beside those that are treated one by one."""
+_DECLARED = ("fill", "stroke", "stroke-width", "opacity")
+"""Attributes that say what a style may say."""
 _TAGS = frozenset(
     "g path use text tspan defs clipPath rect circle ellipse line polyline polygon pattern".split()
 )
@@ -38,14 +40,18 @@ class Classes:
     """The styles of all figures of a page, each once.
 
     Attributes:
+        prefix: of the classes.
+        dark: whether figures have other colours on a dark page; else they stand on white there.
         names: class by style.
     """
 
+    prefix: str = "c"
+    dark: bool = True
     names: dict[str, str] = field(default_factory=dict)
 
     def of(self, style: str) -> str:
         """Return the class of a style, a list of CSS declarations."""
-        return self.names.setdefault(style, f"c{len(self.names)}")
+        return self.names.setdefault(style, f"{self.prefix}{len(self.names)}")
 
     def sheet(self) -> str:
         """Return the rules, and those that replace colours in the dark."""
@@ -53,7 +59,7 @@ class Classes:
         dark = [
             f".{name}{{{changed}}}"
             for style, name in self.names.items()
-            if (changed := _in_the_dark(style))
+            if self.dark and (changed := _in_the_dark(style))
         ]
         return "".join(rules) + (
             f"@media screen and (prefers-color-scheme:dark){{{''.join(dark)}}}" if dark else ""
@@ -124,12 +130,12 @@ class _Writer:
 
     def _attributes(self, one: ET.Element, decimals: int) -> dict[str, str]:
         found: dict[str, str] = {}
+        declared = [f"{key}: {one.attrib[key]}" for key in _DECLARED if key in one.attrib]
+        style = self._referring(_style("; ".join([*declared, one.get("style", "")])))
+        if style:
+            found["class"] = self.classes.of(style)
         for key, value in one.items():
-            if key == "style":
-                style = self._referring(_style(value))
-                if style:
-                    found["class"] = self.classes.of(style)
-            elif key == _LINK:
+            if key == _LINK:
                 found["href"] = f"#{self.ids[value[1:]]}"
             elif key == "clip-path":
                 found[key] = self._referring(value)
@@ -137,7 +143,7 @@ class _Writer:
                 found[key] = value
             elif key == "transform":
                 if not value.startswith("rotate(-0 "):
-                    found[key] = _rounded(value, max(decimals, 2))
+                    found[key] = _rounded(value, 3)
             elif key in _KEPT:
                 short = _rounded(value, decimals)
                 found[key] = _path(short) if key == "d" else short

@@ -19,7 +19,6 @@ from jaxsim.report.page.explorer import as_script, embedded
 from jaxsim.report.page.figures import figures_of
 from jaxsim.report.page.optimum import optima_rows
 from jaxsim.report.page.origin import Origin
-from jaxsim.report.page.svg import FONTS, Classes
 from jaxsim.report.parts import PARTS, shows_parts
 from jaxsim.report.sentences import risk_over
 from jaxsim.report.table import event_heading, shows_bounds, shows_liminf, shows_permanent
@@ -56,16 +55,10 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    classes = Classes()
-    figures = figures_of(directory, files, classes)
+    figures, of_figures = figures_of(directory, files)
     data = embedded(answer)
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
-    style = (
-        (FOLDER / "page.css").read_text(encoding="utf-8")
-        + f".figure *{{stroke-linejoin:round;stroke-linecap:butt}}.figure text{{{FONTS}}}"
-        + classes.sheet()
-        + "".join(figure.rule for figure in figures.values())
-    )
+    style = (FOLDER / "page.css").read_text(encoding="utf-8") + of_figures
     alarms = len(answer.contradictions)
     done = tables.first_of(answer)
     text = environment.get_template("page.html.jinja").render(
