@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from jaxsim import analyse, simulate
+from jaxsim import Study, analyse, simulate
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.data import Data
 from jaxsim.questions.question import Question
@@ -52,6 +54,22 @@ def test_every_view_is_written(reported):
     assert every == set(FIGURE_FILES)
     assert Answer.model_validate_json((directory / "answer.json").read_text()) == answer
     assert f"page: {directory / 'report.html'}" in shown.replace("\n", "")
+
+
+def test_the_page_says_how_to_compute_it_again(reported):
+    directory, answer, _ = reported
+    page = (directory / "report.html").read_text(encoding="utf-8")
+    (text,) = re.findall(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)
+    again = Study.from_dict(tomllib.loads(unescape(text)))
+    assert [e.id for e in again.experiments] == [e.id for e in answer.experiments]
+    assert again.spec.replicates == 160
+    assert all(f"<code>{e.id}</code>" in page for e in answer.experiments)
+    provenance = page[page.index('id="provenance"') :]
+    assert "320 runs on cpu: jaxsim" in provenance
+    assert re.search(r"were written from 20\d\d-\d\d-\d\d \d\d:\d\d to 20", provenance)
+    assert "jaxsim run small.toml -o runs/small" in page
+    optimum = answer.experiments[0].optimum
+    assert f"{optimum.lower.reason}: {optimum.lower.evidence.kind}" in unescape(page)
 
 
 def test_without_plots_nothing_of_an_earlier_report_remains(tmp_path):

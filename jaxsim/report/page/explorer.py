@@ -30,6 +30,8 @@ from jaxsim.report.text import UNRESOLVED, counted, estimate_text, number, value
 
 MOST_CELLS = 120_000
 """Of a page; beyond it there are only the study's own thresholds, then the first experiments."""
+MOST_ROWS = 500
+"""Experiments in the table that follows the sliders."""
 RARE = 0.05
 """If no probability at a last step exceeds this, the axis is logarithmic."""
 
@@ -101,6 +103,7 @@ class _Maker:
                 "limit": self._limit(),
                 "unresolved": UNRESOLVED,
             },
+            "rows": min(len(experiments), MOST_ROWS),
             "kinds": [
                 {"symbol": SYMBOLS[kind], "meaning": MEANINGS[kind], "asked": self._asked(kind)}
                 for kind in kinds
@@ -126,6 +129,8 @@ class _Maker:
                 f"These are the first {len(self.shown):,} of {len(self.answer.finished):,} "
                 "experiments; answer.json has them all."
             )
+        if len(self.shown) > MOST_ROWS:
+            sentences.append(f"The table below has the first {MOST_ROWS:,} of them.")
         return " ".join(sentences)
 
     def _asked(self, kind: str) -> list[str]:

@@ -77,28 +77,32 @@ class Figure:
         name: of its file.
         heading: its title.
         text: what it shows.
-        drawing: its elements.
+        drawing: its elements; None if the page has no room for it.
     """
 
     name: str
     heading: str
     text: str
-    drawing: Drawing
+    drawing: Drawing | None
 
     @property
     def tall(self) -> bool:
         """Whether it is printed on a page in portrait."""
-        return self.drawing.height > 0.8 * self.drawing.width
+        return self.drawing is not None and self.drawing.height > 0.8 * self.drawing.width
 
     @property
     def rule(self) -> str:
         """The rule of its size: text stays readable on a phone, where the figure is scrolled."""
+        if self.drawing is None:
+            return ""
         width = self.drawing.width
         ground = ";background:#fff;fill:#000" if self.name in _ON_PAPER else ""
         least, most = 9 * width // 10, 5 * width // 4
         return f".s-{self.name}{{min-width:{least}px;max-width:{most}px{ground}}}"
 
 
+MOST_BYTES = 900_000
+"""Of all figures of a page: the page can be mailed. Others are files of the result directory."""
 _ON_PAPER = {"phase_diagram"}
 """Figures whose colours are numbers: they stay what they are, and stand on white in the dark."""
 
@@ -115,12 +119,15 @@ def figures_of(directory: Path, files: Collection[str]) -> tuple[dict[str, Figur
     drawn = [name.removesuffix(".svg") for name in files if name.endswith(".svg")]
     others = sorted(set(drawn) - set(known))
     names = [name for name in known if name in drawn] + others
-    figures = {}
+    figures, size = {}, 0
     for name in names:
         heading, text = known.get(name, (name.replace("_", " ").capitalize(), ""))
         path = Path(directory) / "plots" / f"{name}.svg"
         chosen = on_paper if name in _ON_PAPER else classes
         drawing = inline(path, f"f{len(figures)}", chosen)
-        figures[name] = Figure(name, heading, text, drawing)
+        size += len(drawing.inner.encode())
+        fits = size <= MOST_BYTES
+        size -= 0 if fits else len(drawing.inner.encode())
+        figures[name] = Figure(name, heading, text, drawing if fits else None)
     rules = [classes.sheet(), on_paper.sheet(), *(figure.rule for figure in figures.values())]
     return figures, _ALL + "".join(rules)

@@ -139,9 +139,8 @@
   const drawTable = () => {
     const eps = gridOf().texts[state.m];
     const step = stepsOf().texts[state.t];
-    data.experiments.forEach((_, e) => {
+    data.experiments.slice(0, data.rows).forEach((_, e) => {
       const row = $(`row-${e}`);
-      if (!row) return;
       const m = bandOf(e) ? gridOf(e).texts.indexOf(eps) : -1;
       const t = stepsOf(e).texts.indexOf(step);
       const known = m >= 0 && t >= 0;
@@ -275,7 +274,7 @@
     showAxes();
   })));
   if (data.experiments.length > 1) {
-    data.experiments.forEach((one, e) => {
+    data.experiments.slice(0, data.rows).forEach((one, e) => {
       const row = element("tr", { id: `row-${e}` });
       const head = element("th", { scope: "row", class: "text" });
       const button = element("button", { type: "button" }, one.label);

@@ -8,6 +8,7 @@ from typing import Any
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.levels import level_rows
 from jaxsim.report.parts import part_cells, stratum_row
+from jaxsim.report.published import published_rows
 from jaxsim.report.table import bound_text, event_text, permanent_text
 from jaxsim.report.text import (
     counted,
@@ -27,6 +28,20 @@ MOST_DESIGNS = 60
 def first_of(answer: Answer) -> list[ExperimentAnswer]:
     """Return the experiments that tables have room for."""
     return answer.finished[: max(1, MOST_ROWS // len(answer.asked))]
+
+
+def published(answer: Answer) -> list[dict[str, Any]]:
+    """Return the published numbers beside the measured ones, grouped by their sources.
+
+    Those that were not measured stand apart.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for row, one in zip(published_rows(answer), answer.published, strict=True):
+        group = {"source": one.source, "rows": [], "missing": []}
+        group = groups.setdefault(one.source, group)
+        kind = "missing" if one.verdict == "not measured" else "rows"
+        group[kind].append(row | {"mark": one.verdict})
+    return list(groups.values())
 
 
 def splits(answer: Answer, done: list[ExperimentAnswer]) -> list[dict[str, Any]]:

@@ -80,6 +80,7 @@ def write_page(
         experiments=tables.experiments(answer, done),
         splits=tables.splits(answer, done),
         events=[event.short for event in answer.asked],
+        published=tables.published(answer),
         levels=tables.levels(answer),
         comparisons=tables.comparisons(answer),
         comparisons_all=len(answer.pairs.comparisons),
