@@ -1,9 +1,9 @@
 """Rare events by OpenTURNS and pyTAMS: a file that their own environment runs, without jaxsim.
 
-    PYTHON benchmarks/rare_peers.py METHOD CASE_AS_JSON REPETITIONS
+    PYTHON benchmarks/rare_peers.py METHOD CASE_AS_JSON REPETITIONS SECONDS
 
-prints JSON in its last line: estimates, cost, and how often the interval that the library reports
-holds the probability; or {"missing": PACKAGE}.
+prints JSON in its last line: estimates, cost, how often the interval that the library reports holds
+the probability, and a note; or {"missing": PACKAGE}. After so many seconds no repetition begins.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import math
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,24 @@ def openturns_event(ot, case):
     return ot.ThresholdEvent(vector, ot.Greater(), level)
 
 
-def openturns(method, case, repetitions):
+class Clock:
+    """Yields repetitions until they are done or the time is over."""
+
+    def __init__(self, repetitions, seconds):
+        self.asked, self.end, self.begun = repetitions, time.monotonic() + seconds, 0
+
+    def __iter__(self):
+        while self.begun < self.asked and time.monotonic() < self.end:
+            self.begun += 1
+            yield self.begun
+
+    @property
+    def note(self):
+        """What was left out."""
+        return "" if self.begun == self.asked else f"the time was over after {self.begun} of them"
+
+
+def openturns(method, case, clock):
     """Subset simulation or NAIS with 1,000 points a level."""
     try:
         import openturns as ot
@@ -50,8 +68,8 @@ def openturns(method, case, repetitions):
         return {"missing": "openturns"}
     ot.Log.Show(ot.Log.NONE)
     estimates, costs, held = [], [], []
-    for r in range(repetitions):
-        ot.RandomGenerator.SetSeed(r + 1)
+    for r in clock:
+        ot.RandomGenerator.SetSeed(r)
         event = openturns_event(ot, case)
         algorithm = ot.SubsetSampling(event) if method == "subset" else ot.NAIS(event)
         algorithm.setMaximumOuterSampling(1000)
@@ -70,45 +88,57 @@ def openturns(method, case, repetitions):
         "estimates": estimates,
         "cost": float(np.mean(costs)) if costs else math.nan,
         "covered": float(np.mean(held)) if held else None,
-        "failed": repetitions - len(estimates),
+        "failed": clock.begun - len(estimates),
+        "note": clock.note,
     }
 
 
-def pytams(case, repetitions):
-    """TAMS with 30 trajectories, each a training: pyTAMS takes about 0.3 s for each of them."""
+TRAJECTORIES = 20
+
+
+def pytams(case, clock):
+    """TAMS with 20 trajectories, each a training.
+
+    pyTAMS opens data bases for each of them, which takes 0.1 to 0.3 s, and stops where all are
+    stuck at one score: what is left of the probability is then estimated as 0.
+    """
     try:
         from pytams.tams import TAMS
     except ImportError:
         return {"missing": "pytams"}
     # A process for each trajectory would take a quarter of a second; threads run the same.
     concurrent.futures.ProcessPoolExecutor = concurrent.futures.ThreadPoolExecutor
-    estimates, costs, failed = [], [], 0
+    estimates, costs, failed, stuck = [], [], 0, 0
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "input.toml"
         model = "\n".join(f"{k} = {case[k]}" for k in ("active", "left", "hazard"))
         settings.write_text(
-            "[tams]\nntrajectories = 30\nnsplititer = 5000\nwalltime = 120.0\n"
-            "loglevel = 'ERROR'\n[runner]\ntype = 'asyncio'\n"
+            f"[tams]\nntrajectories = {TRAJECTORIES}\nnsplititer = 5000\nwalltime = 120.0\n"
+            "loglevel = 'CRITICAL'\n[runner]\ntype = 'asyncio'\n"
             f"[trajectory]\nend_time = {float(case['steps'])}\nstep_size = 1.0\n"
             f"targetscore = 0.999\n[model]\n{model}\n"
         )
-        for r in range(repetitions):
-            np.random.seed(r)  # noqa: NPY002 - what pyTAMS draws from
+        for _ in clock:
             tams = TAMS(fmodel_t=Neurons, a_args=["-i", str(settings)])
             try:
                 p = float(tams.compute_probability())
                 if p < 0:  # out of time
                     failed += 1
                     continue
-                estimates.append(p)
-                costs.append(tams.get_database().count_computed_steps() / case["steps"])
-            except RuntimeError:
-                failed += 1
+            except RuntimeError as error:
+                if "stalling" not in str(error):
+                    failed += 1
+                    continue
+                p, stuck = 0.0, stuck + 1
+            estimates.append(p)
+            costs.append(tams.get_database().count_computed_steps() / case["steps"])
+    notes = [f"{TRAJECTORIES} trajectories", f"{stuck} died out" if stuck else "", clock.note]
     return {
         "estimates": estimates,
         "cost": float(np.mean(costs)) if costs else math.nan,
         "covered": None,
         "failed": failed,
+        "note": "; ".join(note for note in notes if note),
     }
 
 
@@ -149,6 +179,7 @@ class Neurons(ForwardModelBaseClass):
 
 
 if __name__ == "__main__":
-    chosen, event, count = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
-    answer = pytams(event, count) if chosen == "tams" else openturns(chosen, event, count)
+    chosen, event = sys.argv[1], json.loads(sys.argv[2])
+    allowed = Clock(int(sys.argv[3]), float(sys.argv[4]))
+    answer = pytams(event, allowed) if chosen == "tams" else openturns(chosen, event, allowed)
     print(json.dumps(answer))

@@ -20,6 +20,7 @@ from benchmarks.rare_cases import (
     strata,
     walk_splitting,
 )
+from benchmarks.rare_peers import Clock
 from jaxsim.design.resampling import run_family
 from jaxsim.design.twist import make_twist
 
@@ -69,6 +70,15 @@ def test_the_table_has_a_line_for_each_row_and_names_missing_peers(tmp_path, cap
         assert row["repetitions"] or "openturns is not installed" in row["note"]
 
 
+def test_a_peer_begins_no_repetition_after_its_time():
+    allowed = Clock(1000, 0.0)
+    assert list(allowed) == []
+    assert allowed.note == "the time was over after 0 of them"
+    allowed = Clock(3, 1000.0)
+    assert list(allowed) == [1, 2, 3]
+    assert allowed.note == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", NETWORKS, ids=lambda case: case.name)
 def test_strata_are_unbiased_and_cover_in_ten_thousand_repetitions(case):
@@ -83,10 +93,15 @@ def test_strata_are_unbiased_and_cover_in_ten_thousand_repetitions(case):
 
 @pytest.mark.slow
 def test_ten_percent_at_1e_10_and_at_1e_12_with_1_3e5_trainings():
-    for case, row in ((A2, splitting(A2, 130_000, 10, 3)), (A3, strata(A3, 130_000, 2000, 3))):
+    rows = (
+        (A1, splitting(A1, 130_000, 40, 3)),
+        (A2, splitting(A2, 130_000, 10, 3)),
+        (A3, strata(A3, 130_000, 2000, 3)),
+    )
+    for case, row in rows:
         found = rare.summary(row)
         assert found["cost"] <= 1.3e5
         assert found["variation"] <= 0.1
         assert found["gain"] >= 1e6
-        assert abs(found["bias"]) <= 0.03
+        assert abs(found["bias"]) <= max(0.03, 3 * found["bias_error"])
         assert min(row.covered.values()) >= 0.9, case.name

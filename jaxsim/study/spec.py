@@ -227,7 +227,8 @@ class StudySpec(ExperimentSpec):
             raise PydanticCustomError(
                 "no_until",
                 "until is not accepted with the design 'splitting', whose estimates from families "
-                "have no guaranteed upper end; accepted: the design 'plain' or 'strata'",
+                "have no guaranteed upper end that could become narrow; accepted: the design "
+                "'plain' or 'strata', or replicates without until",
             )
         if self.levels.runs and self.design.name != "plain":
             raise PydanticCustomError(

@@ -147,7 +147,11 @@ def test_replicates_raised_after_a_look_are_named(tmp_path):
         ({"design": {"name": "strata", "runs": 5}}, "design.runs = 5 is not a key"),
         ({"design": "strata", "levels": {"runs": 5}}, "levels.runs = 5 has no effect"),
         ({"design": "strata", "replicates": 40}, "replicates = 40 is too small for the design"),
-        ({"design": "splitting", "until": {"relative": 0.1}}, "until is not accepted with"),
+        (
+            {"design": "splitting", "until": {"relative": 0.1}},
+            "no guaranteed upper end that could become narrow; accepted: the design 'plain' or "
+            "'strata', or replicates without until",
+        ),
         ({"design": "splitting", "training": {"batch_size": "population"}}, "are not random"),
         ({"design": "strata", "network__activation": "tanh"}, "has no flat piece"),
         ({"grid": {"design": ["plain", "strata"]}}, "cannot vary between experiments"),
