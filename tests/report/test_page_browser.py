@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from jaxsim.report.page import write_page
 from jaxsim.report.sentences import sentences
 from jaxsim.report.table import notes
 from jaxsim.report.text import interval_text, number
@@ -247,7 +248,9 @@ def brightness(colour):
 
 def test_a_design_shows_its_parts_and_no_estimate_where_more_is_unresolved(tmp_path, browser):
     answer = with_design(small_answer())
+    answer = answer.model_copy(update={"experiments": answer.experiments[:1]})
     browser.open(shown(answer, tmp_path))
+    assert not browser.run("document.getElementById('all').checkVisibility()")
     e = answer.experiments[0]
     seen = every_place(browser)
     values = {(row[0].removeprefix("eps = "), row[1]): row for row in seen}
@@ -257,6 +260,57 @@ def test_a_design_shows_its_parts_and_no_estimate_where_more_is_unresolved(tmp_p
         assert (row[2] == "unresolved") == one.open
         assert row[5].startswith("proved ")
         assert "unresolved" in row[5]
+    assert browser.complaints() == []
+
+
+def test_experiments_of_other_thresholds_and_steps_have_no_number_there(tmp_path, browser):
+    """Kinds of events, thresholds and steps that only some experiments have."""
+    whole = with_experiments(small_answer(), ["long", "short"])
+    long, short = whole.experiments
+    last = len(short.checkpoints) - 1
+    rows = [row[:last] for row in short.exceedance.estimates]
+    of_risk = {"event": "risk_above", "eps": [c + 0.125 for c in long.band.eps]}
+    parts = {
+        name: [row[:last] for row in getattr(short.band, name)][1:]
+        for name in ("estimate", "estimate_upper", "lower", "upper")
+    }
+    short = short.model_copy(
+        update={
+            "checkpoints": short.checkpoints[:last],
+            "exceedance": short.exceedance.model_copy(update={"estimates": rows}),
+            "band": short.band.model_copy(update=parts | {"eps": short.band.eps[1:]}),
+        }
+    )
+    long = long.model_copy(update={"bands": [long.band.model_copy(update=of_risk)]})
+    answer = whole.model_copy(update={"experiments": [long, short], "spreads": []})
+    browser.open(write_page(answer, tmp_path, ["A sentence."]))
+    row = "[...document.querySelectorAll('#rows tr')].map((r) => r.children[1].textContent)"
+    assert browser.run(row)[1] == "-"
+    move = """(() => { const s = document.getElementById('%s'); s.value = %s;
+      s.dispatchEvent(new Event('input')); })()"""
+    browser.run(move % ("step", last - 1))
+    assert all(value != "-" for value in browser.run(row))
+    browser.run(move % ("threshold", 0))
+    assert browser.run(row)[1] == "-"
+    # The short one alone: its sliders end where it does.
+    browser.run("document.querySelectorAll('#rows button')[1].click()")
+    ends = [
+        browser.run(f"Number(document.getElementById('{s}').max)") for s in ("threshold", "step")
+    ]
+    assert ends == [len(short.band.eps) - 1, last - 1]
+    # It has no threshold of the risk: that kind is the long one's, and choosing leads there.
+    kinds = browser.run("[...document.querySelector('#choices select').options].map((o) => o.text)")
+    assert kinds == ["P( risk > optimal risk + eps )", "P( risk > threshold )"]
+    choose = """(() => { const s = document.querySelector('#choices select'); s.value = 1;
+      s.dispatchEvent(new Event('change'));
+      return document.getElementById('what').textContent; })()"""
+    what = browser.run(choose)
+    assert what.startswith("P( risk > threshold ) at risk = ")
+    assert what.endswith(", long")
+    browser.run("document.querySelectorAll('#rows button')[1].click()")
+    what = browser.run("document.getElementById('what').textContent")
+    assert what.startswith("P( risk > optimal risk + eps ) at eps = ")
+    assert what.endswith(", short")
     assert browser.complaints() == []
 
 

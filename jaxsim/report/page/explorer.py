@@ -103,7 +103,7 @@ class _Maker:
                 "limit": self._limit(),
                 "unresolved": UNRESOLVED,
             },
-            "rows": min(len(experiments), MOST_ROWS),
+            "rows": min(len(experiments), MOST_ROWS) if len(experiments) > 1 else 0,
             "kinds": [
                 {"symbol": SYMBOLS[kind], "meaning": MEANINGS[kind], "asked": self._asked(kind)}
                 for kind in kinds

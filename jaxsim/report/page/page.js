@@ -191,9 +191,13 @@
   const fit = (id, count) => $(id).setAttribute("max", String(count - 1));
 
   const choose = (change) => {
-    const eps = bandOf() && gridOf().texts[state.m];
+    const eps = gridOf().texts[state.m];
     const step = stepsOf().texts[state.t];
     change();
+    if (!bandOf()) { // not every experiment has events of every kind
+      state.kind = experiment().bands.findIndex(Boolean);
+      showKind();
+    }
     const { texts } = gridOf();
     const steps = stepsOf().texts;
     const m = texts.indexOf(eps);
@@ -262,18 +266,27 @@
     chart.addEventListener("pointerleave", () => write(`${id}-pointer`, ""));
   };
 
+  let kindSelect = null;
+  const showKind = () => {
+    if (kindSelect) kindSelect.value = state.kind;
+    addAsked();
+    toAsked();
+  };
   if (data.kinds.length > 1) {
-    addSelect("event", data.kinds.map((kind) => kind.meaning), (kind) => choose(() => {
-      state.kind = kind;
-      addAsked();
-      toAsked();
-    }));
+    kindSelect = addSelect("event", data.kinds.map((kind) => kind.meaning), (kind) => {
+      choose(() => {
+        state.kind = kind;
+        if (!bandOf()) state.e = data.experiments.findIndex((one) => one.bands[kind]);
+        showKind();
+      });
+      showAxes();
+    });
   }
   data.axes.forEach((axis, k) => selects.push(addSelect(axis.name, axis.values, (value) => {
     choose(() => { state.e = nearest(k, value); });
     showAxes();
   })));
-  if (data.experiments.length > 1) {
+  if (data.rows > 0) {
     data.experiments.slice(0, data.rows).forEach((one, e) => {
       const row = element("tr", { id: `row-${e}` });
       const head = element("th", { scope: "row", class: "text" });
@@ -290,8 +303,7 @@
   follow("against-threshold", () => gridOf().x, (m) => `${threshold(gridOf().texts[m])}: ${said(m, state.t)}`, (m) => { state.m = m; });
   follow("against-steps", () => stepsOf().x, (t) => `n = ${stepsOf().texts[t]}: ${said(state.m, t)}`, (t) => { state.t = t; });
   write("limit", data.words.limit);
-  addAsked();
-  toAsked();
+  showKind();
   state.t = stepsOf().texts.length - 1;
   fit("threshold", gridOf().texts.length);
   fit("step", stepsOf().texts.length);
