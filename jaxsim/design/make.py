@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from jaxsim.design.splitting import require_splitting
 from jaxsim.design.strata import stratified_design
 from jaxsim.design.stratum import Design, plain_design
@@ -22,7 +20,7 @@ def make_design(name: str, experiment: Experiment) -> Design:
     """
     if name == "plain":
         return plain_design(experiment)
-    design = stratified_design(experiment)
+    design = stratified_design(experiment, name=name)
     if name == "splitting":
         require_splitting(experiment)
-    return replace(design, name=name)
+    return design

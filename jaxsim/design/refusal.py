@@ -26,7 +26,7 @@ def refusal(experiment: Experiment, why: str, accepted: str, design: str = "stra
     )
 
 
-def require_inactive_neurons(experiment: Experiment) -> None:
+def require_inactive_neurons(experiment: Experiment, design: str = "strata") -> None:
     """Check that neurons can be inactive at initialization and stay so.
 
     Raises:
@@ -38,22 +38,28 @@ def require_inactive_neurons(experiment: Experiment) -> None:
             experiment,
             "the neurons of a module of your own (network.module) are not known",
             "network.hidden",
+            design,
         )
     if not network.hidden:
         raise refusal(
-            experiment, "the network has no hidden layer", "network.hidden with a layer or more"
+            experiment,
+            "the network has no hidden layer",
+            "network.hidden with a layer or more",
+            design,
         )
     if not activation.flat:
         raise refusal(
             experiment,
             f"{activation.name} has no flat piece, so that no neuron is inactive",
             "an activation with one, as relu",
+            design,
         )
     if isinstance(experiment.problem.law.support, Everything):
         raise refusal(
             experiment,
             "the inputs are unbounded, so that no neuron is inactive on all of them",
             "an input law of bounded support, as uniform",
+            design,
         )
     if not experiment.optimizer.keeps_inactive:
         raise refusal(
@@ -61,10 +67,13 @@ def require_inactive_neurons(experiment: Experiment) -> None:
             f"the optimizer {experiment.optimizer.name!r} moves parameters whose gradients are all "
             "zero, so that inactive neurons do not stay as they are",
             "one without weight decay that leaves them alone, as adam or sgd",
+            design,
         )
 
 
-def probability_of(experiment: Experiment, pieces: Pieces) -> tuple[float, float]:
+def probability_of(
+    experiment: Experiment, pieces: Pieces, design: str = "strata"
+) -> tuple[float, float]:
     """Return (p, bound on its error) that a first-layer neuron is inactive, strictly in (0, 1).
 
     Raises:
@@ -77,6 +86,7 @@ def probability_of(experiment: Experiment, pieces: Pieces) -> tuple[float, float
                 experiment,
                 f"the {name} of the law {law.name!r} make first-layer neurons depend on each other",
                 _WITH_FORMULA,
+                design,
             )
     found = event_probability(layer, support, pieces, experiment.precision)
     if found is None:
@@ -84,6 +94,7 @@ def probability_of(experiment: Experiment, pieces: Pieces) -> tuple[float, float
             experiment,
             "the probability that a first-layer neuron is inactive has no formula here",
             _WITH_FORMULA,
+            design,
         )
     p, error = found
     if p <= 2 * error:
@@ -95,6 +106,7 @@ def probability_of(experiment: Experiment, pieces: Pieces) -> tuple[float, float
             "random biases (network.biases)"
             if without
             else "laws of initialization under which some are",
+            design,
         )
     if p >= 1 - 2 * error or 1 - p < LEAST_ACCEPTANCE:
         raise refusal(
@@ -102,5 +114,6 @@ def probability_of(experiment: Experiment, pieces: Pieces) -> tuple[float, float
             f"a first-layer neuron is inactive at initialization with probability {p:.6g}, and "
             "active ones are too rare to be drawn",
             f"laws of initialization under which at least {LEAST_ACCEPTANCE} of them are active",
+            design,
         )
     return p, error

@@ -45,20 +45,23 @@ _WIDE = 64
 """Networks that take long enough for a program that saves a quarter of their neurons."""
 
 
-def stratified_design(experiment: Experiment, most: int = MOST_STRATA) -> Design:
+def stratified_design(
+    experiment: Experiment, most: int = MOST_STRATA, name: str = "strata"
+) -> Design:
     """Return the design with strata by the number of inactive first-layer neurons.
 
     Args:
         experiment: to be stratified.
         most: strata, at most; networks with fewer neurons get one for each number.
+        name: of the design.
 
     Raises:
         InputError: where the design is not permitted, with the reason and what would work.
     """
-    require_inactive_neurons(experiment)
+    require_inactive_neurons(experiment, name)
     network = experiment.network
     pieces, silent, aside = _pieces(experiment)
-    p, error = probability_of(experiment, pieces)
+    p, error = probability_of(experiment, pieces, name)
     n = network.hidden[0]
     why_whole = _why_whole(experiment, silent)
     if why_whole and min(p, 1 - p) < LEAST_ACCEPTANCE:
@@ -66,6 +69,7 @@ def stratified_design(experiment: Experiment, most: int = MOST_STRATA) -> Design
             experiment,
             f"inactive neurons must be drawn ({why_whole}), but their probability is {p:.3g}",
             "a coordinatewise optimizer as adam, with an activation that is 0 where it is flat",
+            name,
         )
     pmf = binomial_pmf(n, p)
     ranges = grouped(pmf, most)
@@ -100,7 +104,7 @@ def stratified_design(experiment: Experiment, most: int = MOST_STRATA) -> Design
                 removed=n - width,
             )
         )
-    return Design("strata", tuple(strata), _note(n, strata, why_whole, aside))
+    return Design(name, tuple(strata), _note(n, strata, why_whole, aside))
 
 
 def grouped(pmf: np.ndarray, most: int = MOST_STRATA) -> list[tuple[int, int]]:

@@ -243,6 +243,14 @@ class StudySpec(ExperimentSpec):
                 "published numbers are compared by tests for a fixed number of independent runs; "
                 "accepted beside them: the design 'plain' and no until",
             )
+        if self.post_stratify and (self.until is not None or self.design.name != "plain"):
+            beside = "until" if self.until is not None else f"the design '{self.design.name}'"
+            raise PydanticCustomError(
+                "no_post_strata",
+                "post_stratify = true is not accepted with {beside}; accepted: false, or a number "
+                "of runs of the plain design that is fixed beforehand",
+                {"beside": beside},
+            )
         return self
 
     @model_serializer(mode="wrap")

@@ -12,6 +12,7 @@ from jaxsim import runtime
 from jaxsim.arguments import flag
 from jaxsim.arguments import path as path_of
 from jaxsim.design.make import make_design
+from jaxsim.design.post_strata import post_stratified
 from jaxsim.design.stratum import Design
 from jaxsim.errors import InputError
 from jaxsim.questions.published_number import Published
@@ -164,9 +165,9 @@ class Study:
         spec = study_spec(table, settings)
         for experiment in self.experiments:
             require_askable(spec.asked, experiment.problem)
-        asking = replace(self, spec=spec)
-        assert asking.published is not None  # refused now, not after the shards were read
-        return asking
+        asked = replace(self, spec=spec)
+        asked._require_permitted()
+        return asked
 
     @classmethod
     def _build(cls, spec: StudySpec, allow_code: bool, base: Path | None) -> Study:
@@ -174,12 +175,17 @@ class Study:
         context = Context(spec.seed, tuple(spec.paired), base, allow_code, spec.asked)
         built = [build_experiment(v, context) for v in variations(spec)]
         study = cls(spec, tuple(built), base, allow_code)
-        assert study.published is not None  # what cannot be compared is said before anything is run
-        if spec.design.name != "plain":
-            assert (
-                study.designs
-            )  # what an experiment does not permit is said before anything is run
+        study._require_permitted()
         return study
+
+    def _require_permitted(self) -> None:
+        """Say what cannot be answered before anything is run or read."""
+        _ = self.published
+        for experiment in self.experiments:
+            if self.spec.post_stratify:
+                post_stratified(experiment)
+        if self.spec.design.name != "plain":
+            _ = self.designs
 
 
 def _no_study(name: str) -> InputError:

@@ -154,6 +154,13 @@ def test_replicates_raised_after_a_look_are_named(tmp_path):
         ),
         ({"design": "splitting", "training": {"batch_size": "population"}}, "are not random"),
         ({"design": "strata", "network__activation": "tanh"}, "has no flat piece"),
+        (
+            {"design": "splitting", "network__activation": "tanh"},
+            "design = \"splitting\" is not accepted for 'small': tanh has no flat piece",
+        ),
+        ({"design": "strata", "post_stratify": True}, "not accepted with the design 'strata'"),
+        ({"until": {"relative": 0.1}, "post_stratify": True}, "not accepted with until"),
+        ({"post_stratify": True, "network__activation": "tanh"}, "tanh has no flat interval"),
         ({"grid": {"design": ["plain", "strata"]}}, "cannot vary between experiments"),
     ],
 )
