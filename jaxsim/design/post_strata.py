@@ -16,13 +16,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import stats
 
-from jaxsim.design.stratum import Design, Stratum
+from jaxsim.design.stratum import POST_STRATIFIED, Design, Stratum
 from jaxsim.errors import InputError
 from jaxsim.theory.inactive import certified_probability
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
 
-NAME = "post-stratified"
 EXPECTED = 50
 """Runs that a stratum is to have in expectation, so that few strata stay empty."""
 NEVER = 1e-30
@@ -69,7 +68,7 @@ def post_stratified(
             )
         )
     note = "runs of the plain design, post-stratified by the number of inactive neurons at "
-    return Design(NAME, tuple(strata), note + "initialization")
+    return Design(POST_STRATIFIED, tuple(strata), note + "initialization")
 
 
 def grouped(

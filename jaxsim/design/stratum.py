@@ -16,6 +16,9 @@ import numpy as np
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
 
+POST_STRATIFIED = "post-stratified"
+"""Name of the design of plain runs that are sorted into strata afterwards."""
+
 
 @dataclass(frozen=True)
 class Stratum:
@@ -59,7 +62,7 @@ class Design:
     """The strata of one experiment.
 
     Attributes:
-        name: "plain", "strata" or "splitting".
+        name: "plain", "strata", "splitting" or "post-stratified".
         strata: in their order; their probabilities add up to 1.
         note: what a reader should know of what is trained, a sentence or nothing.
     """
@@ -72,6 +75,11 @@ class Design:
     def plain(self) -> bool:
         """Whether the one stratum is the experiment itself."""
         return self.name == "plain"
+
+    @property
+    def one_sample(self) -> bool:
+        """Whether the runs of all strata are one sample of the whole law, sorted afterwards."""
+        return self.name == POST_STRATIFIED
 
     @property
     def weights(self) -> np.ndarray:

@@ -21,6 +21,7 @@ from jaxsim.errors import InputError
 from jaxsim.estimation.checks import checked_level
 from jaxsim.estimation.counts import Counts
 from jaxsim.estimation.intervals import lower_limit, upper_limit
+from jaxsim.estimation.post_stratified import post_stratified
 from jaxsim.estimation.stratified import Stratified, StratifiedCounts, stratified
 
 
@@ -85,7 +86,11 @@ def band(counts: Counts, eps: ArrayLike, confidence: float) -> Band:
 
 
 def stratified_band(
-    counts: StratifiedCounts, eps: ArrayLike, confidence: float, interval: str
+    counts: StratifiedCounts,
+    eps: ArrayLike,
+    confidence: float,
+    interval: str,
+    one_sample: bool = False,
 ) -> tuple[Band, Stratified]:
     """Return the simultaneous band of one experiment from strata, and its estimates.
 
@@ -94,13 +99,14 @@ def stratified_band(
         eps: the grid [G], increasing, chosen without looking at the runs.
         confidence: probability that the whole band holds.
         interval: "clopper-pearson", or "sequence" where the runs go on until something is seen.
+        one_sample: whether all runs are one sample, sorted into strata afterwards.
 
     Raises:
         InputError: as `band`.
     """
     grid = _checked_grid(eps, counts.failures[0])
     alpha = (1 - checked_level(confidence, "confidence")) / max(counts.failures[0].size, 1)
-    of_each = stratified(counts, 1 - alpha, interval)
+    of_each = (post_stratified if one_sample else stratified)(counts, 1 - alpha, interval)
     places = _places(counts.failures[0])
     method = f"{of_each.description}, Bonferroni over {places}, monotone in eps"
     ends = _monotone(of_each.lower, of_each.upper)

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from jaxsim.estimation.counts import Counts
 from jaxsim.estimation.exceedance import About, Estimate
 from jaxsim.estimation.families import Families, Resolution, families_resolved, minor_families
+from jaxsim.estimation.post_stratified import post_stratified
 from jaxsim.estimation.stratified import stratified
 from jaxsim.estimation.stratified_counts import StratifiedCounts
 from jaxsim.evidence import Evidence
@@ -66,6 +67,7 @@ class Sampled:
         decided: strata all of whose runs fail by proof, bool [S, G].
         families: of clones, by stratum.
         proofs: what `decided` rests on, [G]; empty where it is proved.
+        one_sample: whether all runs are one sample, sorted into strata afterwards.
     """
 
     design: str
@@ -75,6 +77,7 @@ class Sampled:
     decided: np.ndarray
     families: Mapping[int, Split] = field(default_factory=dict)
     proofs: Sequence[Evidence] = ()
+    one_sample: bool = False
 
     @property
     def runs(self) -> np.ndarray:
@@ -137,7 +140,10 @@ def stratified_estimates(
         [Families(k, split.values[:, end], resolved[k]) for k, split in sampled.families.items()]
         for end in (0, 1)
     )
-    found = stratified(counts, level, interval, least)
+    if sampled.one_sample:
+        found = post_stratified(counts, level, interval)
+    else:
+        found = stratified(counts, level, interval, least)
     widest = stratified(counts, level, interval, most) if most else found
     diverged = np.sum([c.diverged for c in sampled.counts], axis=0)
     failures, possible = counts.failures.sum(0), counts.possible.sum(0)

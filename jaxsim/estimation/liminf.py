@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsim.estimation.anytime import sequence_lower
 from jaxsim.estimation.checks import checked_counts, checked_level
-from jaxsim.estimation.intervals import lower_bound, lower_limit
+from jaxsim.estimation.intervals import lower_bound
+from jaxsim.estimation.stratified import one_end
+from jaxsim.estimation.stratified_counts import StratifiedCounts
 
 
 def liminf_bound(certified: ArrayLike, runs: ArrayLike, confidence: float) -> Any:
@@ -55,20 +56,21 @@ def stratified_liminf_bound(
     confidence: float,
     decided: np.ndarray | None = None,
     at_every_look: bool = False,
+    errors: np.ndarray | None = None,
 ) -> float:
     """Return the lower confidence bound on the limit from the runs of strata, one-sided.
 
-    The sum over strata of probability times bound, each bound missing with at most an equal share
-    of the probability that any may miss (Boole's inequality).
+    It is the lower end of `jaxsim.estimation.stratified.stratified`, with all of the error.
 
     Args:
-        weights: lower bounds of the probabilities of the strata, [S].
+        weights: probabilities of the strata, [S].
         certified: runs of each stratum whose risk exceeds inf L + eps for ever, integers [S].
         runs: all runs of each, [S]; strata without runs add nothing.
         confidence: probability with which the bound holds, at least.
         decided: strata all of whose runs do by proof, bool [S].
         at_every_look: whether it holds for all numbers of runs at once, and not for one that was
             fixed beforehand.
+        errors: absolute bounds on the errors of the weights, [S].
 
     Raises:
         InputError: as `lower_bound`.
@@ -79,10 +81,11 @@ def stratified_liminf_bound(
         (0.2409, 0.2409)
     """
     k, n = (np.atleast_1d(counts) for counts in checked_counts(certified, runs))
+    k, n = k.astype(np.int64), n.astype(np.int64)
     alpha = 1 - checked_level(confidence, "confidence")
-    proved = np.zeros(len(k), bool) if decided is None else decided
-    sampled = (n > 0) & ~proved
-    share = alpha / max(int(sampled.sum()), 1)
-    lower = sequence_lower(k, n, share) if at_every_look else lower_limit(k, n, share)
-    parts = np.where(proved, 1.0, np.where(sampled, lower, 0.0))
-    return float(np.maximum(weights, 0.0) @ parts)
+    fate = np.zeros(len(k), np.int8) if decided is None else decided.astype(np.int8)
+    wrong = np.zeros(len(k)) if errors is None else errors
+    counts = StratifiedCounts(np.asarray(weights, np.float64), wrong, k, k, n, fate)
+    # Limits for a fixed number take half of a two-sided error each, a sequence all of it.
+    method, sides = ("sequence", 1) if at_every_look else ("clopper-pearson", 2)
+    return float(one_end(counts, sides * alpha, method, upper=False))

@@ -16,7 +16,6 @@ import numpy as np
 
 from jaxsim import runtime
 from jaxsim.arguments import text, texts
-from jaxsim.design.post_strata import NAME as POST_STRATIFIED
 from jaxsim.design.post_strata import check_plain, sorted_into
 from jaxsim.design.stratum import Stratum
 from jaxsim.errors import InputError
@@ -225,7 +224,7 @@ def _subjects(
 def _parts(results: Results, subject: Subject) -> Iterator[tuple[Stratum, Records]]:
     """Yield the independent runs of a subject with the stratum that they count in."""
     for stratum, records in results.parts(subject.experiment):
-        if subject.strata.name == POST_STRATIFIED:
+        if subject.strata.one_sample:
             yield from sorted_into(subject.strata, records)
         else:
             yield stratum, records

@@ -102,7 +102,7 @@ class SimultaneousBand(Question):
         else:
             proofs = decided_at(subject, quantity, grid)
             strata = sampled(subject.strata, counts, proofs).stratified()
-            limits = grid, subject.confidence, subject.guaranteed
+            limits = grid, subject.confidence, subject.guaranteed, subject.strata.one_sample
             band_values, of_each = stratified_band(strata, *limits)
             least, most = of_each.estimate, of_each.estimate_upper
             if not subject.strata.plain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jaxsim.design.stratum import POST_STRATIFIED
 from jaxsim.questions.data import Data
 
 
@@ -70,3 +71,8 @@ class DesignAnswer(Data):
     name: str
     note: str
     strata: list[StratumAnswer]
+
+    @property
+    def one_sample(self) -> bool:
+        """Whether the runs are those of the plain design, sorted into strata afterwards."""
+        return self.name == POST_STRATIFIED

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from jaxsim.estimation.liminf import liminf_bound, stratified_liminf_bound
+from jaxsim.estimation.post_stratified import shared_levels
 from jaxsim.evidence import PROVED, Evidence, weakest
 from jaxsim.questions.data import Data, EvidenceAnswer
 from jaxsim.questions.provable import decided_strata, remaining_risk
@@ -136,10 +137,21 @@ class PermanentFailures(Question):
         design, sequence = self.subject.strata, self.subject.guaranteed == "sequence"
         if design.plain and not sequence:
             return float(liminf_bound(certified.runs, int(self.runs.sum()), confidence))
-        weights = design.weights - design.errors
-        return stratified_liminf_bound(
-            weights, certified.by_stratum, self.runs, confidence, certified.decided, sequence
+        whole, level = 0.0, confidence
+        if design.one_sample:
+            share, level = shared_levels(confidence)
+            of_all = np.ones(1), [certified.runs], [int(self.runs.sum())]
+            whole = stratified_liminf_bound(*of_all, share, at_every_look=sequence)
+        of_strata = stratified_liminf_bound(
+            design.weights,
+            certified.by_stratum,
+            self.runs,
+            level,
+            certified.decided,
+            sequence,
+            design.errors,
         )
+        return max(whole, of_strata)
 
     def by_proof(self, certified: Certified) -> float:
         """Return a lower bound of the probability of the strata that are certified by proof."""

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from jaxsim.estimation import RiskHistogram
+from jaxsim.estimation.post_stratified import shared_levels
 from jaxsim.estimation.weighted_quantiles import weighted_quantile, weighted_quantile_interval
 from jaxsim.questions.data import Data
 from jaxsim.questions.question import Question, Subject
@@ -104,12 +105,19 @@ class Quantiles(Question):
         if not self._by_limits:
             (one,) = histograms
             return one.quantile(levels), *one.quantile_interval(levels, confidence)
-        ends = weighted_quantile_interval(
-            design.weights,
-            histograms,
-            levels,
-            confidence,
-            errors=design.errors,
-            method=self.subject.guaranteed,
+        method = self.subject.guaranteed
+        whole = None
+        if design.one_sample:
+            share, confidence = shared_levels(confidence)
+            every = RiskHistogram()
+            for histogram in histograms:
+                every.merge(histogram)
+            whole = weighted_quantile_interval([1.0], [every], levels, share, method=method)
+        lower, upper = weighted_quantile_interval(
+            design.weights, histograms, levels, confidence, errors=design.errors, method=method
         )
-        return weighted_quantile(design.weights, histograms, levels), *ends
+        value = weighted_quantile(design.weights, histograms, levels)
+        if whole is not None:
+            lower = np.minimum(np.maximum(lower, whole[0]), value)
+            upper = np.maximum(np.minimum(upper, whole[1]), value)
+        return value, lower, upper

@@ -34,6 +34,7 @@ def sampled(
         decided=np.stack([proof.strata for proof in proofs], axis=1),
         proofs=[proof.evidence for proof in proofs],
         families=families or {},
+        one_sample=design.one_sample,
     )
 
 

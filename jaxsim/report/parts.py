@@ -98,6 +98,12 @@ def design_notes(done: Sequence[ExperimentAnswer]) -> Iterator[str]:
             "failed, div. and und. count runs of the sampled strata; P counts each stratum with "
             "its probability"
         )
+    if any(e.design is not None and e.design.one_sample for e in done):
+        yield (
+            "post-stratified: an interval that is guaranteed spends nine tenths of its error on "
+            "all runs as one sample and a tenth on the strata, whatever the runs show; pairs are "
+            "compared as they are, without strata"
+        )
 
 
 def _design(e: ExperimentAnswer) -> str:

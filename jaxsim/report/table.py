@@ -222,8 +222,11 @@ def constant_texts(done: list[ExperimentAnswer]) -> list[str]:
 def _method(answer: Answer) -> str:
     """Return the name of the intervals, and how limits of strata are joined."""
     guaranteed = interval_of(answer.interval).rigorous
-    joined_by = ", limits of strata joined" if guaranteed and shows_parts(answer.finished) else ""
-    return answer.interval + joined_by
+    if not guaranteed or not shows_parts(answer.finished):
+        return answer.interval
+    if any(e.design is not None and e.design.one_sample for e in answer.finished):
+        return f"{answer.interval} of all runs, and limits of strata joined"
+    return f"{answer.interval}, limits of strata joined"
 
 
 def _coverage(answer: Answer) -> str:
