@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from jaxsim.design.allocation import planned_frequencies
+from jaxsim.design.allocation import IN_SIGHT, PROBING, planned_frequencies
 from jaxsim.design.cost import (
     ASSUMED,
     Cost,
@@ -24,7 +24,7 @@ from jaxsim.design.make import make_design
 from jaxsim.design.splitting import splitting_unsupported_reason
 from jaxsim.design.stratum import Design
 from jaxsim.errors import InputError
-from jaxsim.launch.budget import PILOT
+from jaxsim.launch.budget import usual_pilot
 from jaxsim.launch.directory import reopen
 from jaxsim.launch.look import Look, decided_at_once
 from jaxsim.report.text import counted, duration, number
@@ -106,7 +106,7 @@ def costs(
     cost = np.array([part.experiment.network.size / size for part in parts])
     f = assumed_frequencies(weights, strata.missing, p) if seen is None else seen
     total = float(weights @ f)
-    pilots = float(PILOT * (f < 1).sum())
+    open_ = f < 1
     ways = {"strata": run_deviations(f)}
     if not strata.why_not_split:
         model = f if seen is None else assumed_frequencies(weights, strata.missing, p)
@@ -115,8 +115,13 @@ def costs(
         ways["splitting"] = np.minimum(run_deviations(f), relative * f)
     for name, deviations in ways.items():
         main = sampling_cost(weights, deviations, total, cost, variation)
-        pilot_work = float((PILOT * cost[f < 1]).sum())
-        found[name] = Cost(main.trainings + pilots, main.work + pilot_work)
+        pilot = usual_pilot(int(min(main.trainings, 1e15)), int(open_.sum()))
+        # What probes strata for events out of sight adds nothing to the precision.
+        more = 1 / (1 - PROBING) if total < IN_SIGHT else 1.0
+        found[name] = Cost(
+            more * main.trainings + pilot * float(open_.sum()),
+            more * main.work + pilot * float(cost[open_].sum()),
+        )
     return found
 
 

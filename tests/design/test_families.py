@@ -11,7 +11,7 @@ from jaxsim.design.families import (
     allocate_families,
     plan_families,
 )
-from jaxsim.design.twist import failure_model
+from jaxsim.design.twist import FailureModel, failure_model
 
 N, CHECKPOINTS, SIZE = 20, 25, 256
 ACTIVE = N - np.arange(N + 1)
@@ -52,6 +52,29 @@ def test_most_of_the_budget_is_for_families_where_neurons_die_in_training():
     # Neyman's: no other allocation of the same particles is better by much.
     best = np.sqrt(variance[split]).sum() / np.sqrt(particles.sum()) / (weights @ f)
     assert error < 1.03 * best
+
+
+def test_two_events_share_the_families_by_the_sum_of_relative_variances():
+    """All neurons dead, or all but one: the second needs other strata."""
+    hazard = -np.expm1(np.log1p(-0.088) / (CHECKPOINTS - 1))
+    deaths = np.full(CHECKPOINTS - 1, hazard)
+    both = [
+        failure_model(np.where(np.arange(N + 1) <= left, 0.0, -300.0), deaths) for left in (0, 1)
+    ]
+    log_h, log_g = (np.concatenate([m[place] for m in both]) for place in (0, 1))
+    model = FailureModel(log_h, log_g, both[0].deaths)
+    f = stats.binom.cdf([0, 1], ACTIVE[:, None], 1 - 0.088)
+    decided = ACTIVE[:, None] <= [0, 1]
+    plan, _, weights, _ = planned(
+        0.088, 0.25, model=model, decided=decided,
+        failures=np.where(decided, 0, np.round(256 * f)).astype(int),
+    )  # fmt: skip
+    relative = weights[:, None] * f / (weights @ f)
+    parts = np.where(decided, 0, relative**2 * model.variance()[:, ACTIVE].T).sum(1)
+    large = plan.families > 16
+    assert large.sum() > 5
+    expected = np.sqrt(parts[large]) / np.sqrt(parts[large]).sum()
+    assert plan.families[large] / plan.families[large].sum() == pytest.approx(expected, abs=0.01)
 
 
 def test_strata_that_fail_by_proof_or_before_the_eyes_of_the_pilot_get_no_families():

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from jaxsim import analyse
 from jaxsim.launch import measure
-from jaxsim.launch.budget import PILOT
+from jaxsim.launch.budget import usual_pilot
 from jaxsim.report.plan import print_plan
 from jaxsim.report.plan_designs import costs, strata_of
 from tests.studies import made_up, study
@@ -135,6 +135,13 @@ def test_shares_of_strata_that_runs_show_take_the_place_of_the_model():
     cost = np.array([k.experiment.network.size for k in strata.design.strata])
     cost = cost / experiment.network.size
     # (sum_k pi_k sigma_k sqrt(c_k) / (0.05 p))^2, and a pilot in every stratum.
-    main = float((weights * np.sqrt(shares * (1 - shares) * cost)).sum() / (0.05 * p)) ** 2
-    assert found["strata"].work == pytest.approx(main + PILOT * cost.sum())
+    parts = weights * np.sqrt(shares * (1 - shares))
+    main = float((parts * np.sqrt(cost)).sum() / (0.05 * p)) ** 2
+    trainings = (parts / np.sqrt(cost)).sum() * (parts * np.sqrt(cost)).sum() / (0.05 * p) ** 2
+    pilot = usual_pilot(int(trainings), len(cost))
+    assert found["strata"].work == pytest.approx(main + pilot * cost.sum())
+    # Where plain sampling sees nothing a fifth probes.
+    rare = costs(experiment, strata, 1e-6, 0.01, np.full(len(weights), 1e-6))["strata"]
+    main = (weights / np.sqrt(cost)).sum() * (weights * np.sqrt(cost)).sum() / 1e-6 / 0.01**2
+    assert rare.trainings == pytest.approx(main / 0.8 + len(weights) * 2**16, rel=1e-5)
     assert found["plain"].work == pytest.approx((1 - p) / p / 0.05**2)
