@@ -35,10 +35,8 @@ def measured_text(one: PublishedComparison) -> str:
 
 def published_text(one: PublishedComparison) -> str:
     """Return the published number as printed, a count with its share and interval."""
-    if one.published_runs is None or one.published_upper >= 1 or one.published_lower <= 0:
-        return one.published
     share = one.published.partition(" of ")[0].replace(",", "")
-    if not share.isdigit():
+    if one.published_runs is None or not share.isdigit():
         return one.published
     ends = interval_text(int(share) / one.published_runs, one.published_lower, one.published_upper)
     return "{}: {} [{}, {}]".format(one.published, *ends)

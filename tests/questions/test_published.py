@@ -9,6 +9,7 @@ from jaxsim import InputError
 from jaxsim.estimation import clopper_pearson
 from jaxsim.estimation.agreement import binomial, fisher
 from jaxsim.estimation.paired import holm
+from jaxsim.launch.directory import bind, reopen
 from jaxsim.questions.ask import analyse
 from jaxsim.report.published import published_frame, published_sentences, published_tables
 from jaxsim.study.study import Study
@@ -233,6 +234,13 @@ def test_numbers_are_a_question_and_no_part_of_what_a_study_is():
         ['published=[{quantity="q", value=0.5, level=true, experiment="one"}]']
     )
     assert other.published[0].kind == "level"
+
+
+def test_numbers_may_change_in_a_directory_and_are_asked_of_the_runs_that_are_there(tmp_path):
+    bind(asked(number(value=0.5)), tmp_path / "out")
+    bind(asked(number(value=0.7), number(value=0.1), quick={"steps": 9}), tmp_path / "out")
+    again = reopen(tmp_path / "out").study
+    assert [n.lower for n in again.published] == [0.7, 0.1]
 
 
 def test_the_views_show_published_and_measured_side_by_side(results):
