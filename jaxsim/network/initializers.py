@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import scipy  # its parts are imported when they are used
 from jax import Array
 
@@ -151,6 +152,72 @@ def randomized_asymmetric() -> Initializer:
     return Initializer("randomized_asymmetric", draw, draw_joint=draw_joint, weights_only=True)
 
 
+def mirrored_normal(std: float = 1.0, fan_in_power: float = 0.0) -> Initializer:
+    """Pairs of neurons with opposite weights: w_2j = -w_2j-1, each from N(0, s^2).
+
+    s = std fan_in^fan_in_power. Of an odd number of neurons the last has no partner. At every point
+    one neuron of a pair of ReLUs without biases is active.
+    """
+    scale = _power(std, fan_in_power, 0.0, "std")
+
+    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+        half = jax.random.normal(key, (fan_in, -(-fan_out // 2)), jnp.float64)
+        pairs = scale(fan_in, fan_out) * jnp.stack([half, -half], axis=-1)
+        return pairs.reshape(fan_in, -1)[:, :fan_out]
+
+    return Initializer("mirrored_normal", draw, weights_only=True)
+
+
+_TRIES = 4096
+"""Draws by which it is seen whether a law that draws again until something holds ever ends."""
+
+
+def covering_normal(
+    points: tuple[tuple[float, ...], ...], std: float = 1.0, margin: float = 0.0
+) -> Initializer:
+    """N(0, std^2) given that at every point x some neuron of the layer has w . x > margin.
+
+    Drawn again, the whole layer, until that holds: for layers without biases, the law of "draw
+    anew until no data point is dead".
+
+    Args:
+        points: of as many coordinates as the layer has inputs.
+        std: standard deviation of each entry before the condition.
+        margin: least pre-activation that counts.
+    """
+    scale = _power(std, 0.0, 0.0, "std")(1, 1)
+    at = np.asarray(points, float) if len({len(point) for point in points}) == 1 else np.empty(0)
+    if at.ndim != 2:
+        raise InputError(f"points = {points!r} should be a list of points, all of the same length")
+
+    def covers(weights: Array) -> Array:
+        return (jnp.asarray(at) @ weights > margin).any(-1).all(-1)
+
+    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+        if fan_in != at.shape[1]:
+            raise InputError(
+                f"points have {at.shape[1]} coordinates, but the layer has {fan_in} inputs; "
+                "accepted: a layer with as many inputs"
+            )
+        tries = np.random.default_rng(0).normal(0.0, scale, (_TRIES, fan_in, fan_out))
+        if not (at @ tries > margin).any(-1).all(-1).mean() > 16 / _TRIES:
+            raise InputError(
+                f"margin = {margin} is hardly ever exceeded at all points by {fan_out} neurons; "
+                "accepted: one that at least one draw of 256 exceeds"
+            )
+
+        def normal(n: Array) -> Array:
+            return scale * jax.random.normal(jax.random.fold_in(key, n), shape, jnp.float64)
+
+        def again(state: tuple[Array, Array]) -> tuple[Array, Array]:
+            return state[0] + 1, normal(state[0] + 1)
+
+        begin = jnp.asarray(0), normal(jnp.asarray(0))
+        return jax.lax.while_loop(lambda state: ~covers(state[1]), again, begin)[1]
+
+    return Initializer("covering_normal", draw, weights_only=True)
+
+
 # A truncated law is rescaled to the stated variance, as in JAX and Keras: that of a standard normal
 # between -2 and 2 is 1 - 4 phi(2) / (2 Phi(2) - 1).
 _TRUNCATED_STD = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
@@ -190,6 +257,8 @@ INITIALIZERS: dict[str, Callable[..., Initializer]] = {
     "orthogonal": orthogonal,
     "pytorch": pytorch,
     "randomized_asymmetric": randomized_asymmetric,
+    "mirrored_normal": mirrored_normal,
+    "covering_normal": covering_normal,
     **{
         f"{name}_{shape}": _variance_scaling(name, shape)
         for name in _FANS

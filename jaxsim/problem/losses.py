@@ -194,6 +194,32 @@ def logistic() -> Loss:
     return Loss("logistic", function, "binary", best=best)
 
 
+def brier() -> Loss:
+    """Return the squared error of the probability of one logit, (1 / (1 + e^-p) - y)^2.
+
+    For labels y in {0, 1}: Brier's score (1950, "Verification of forecasts expressed in terms of
+    probability"), and the loss of a network with one sigmoid output as in Rumelhart, Hinton and
+    Williams (1986), there with a factor 1/2. Not convex in the logit.
+
+    Example:
+        >>> brier().function(jnp.array([[0.0], [40.0]]), jnp.array([1, 1])).round(6).tolist()
+        [0.25, 0.0]
+    """
+
+    def function(prediction: Array, y: Array) -> Array:
+        logit, label = _binary(prediction, y)
+        # The probability of the other class: 1 - 1 / (1 + e^-p) loses its digits.
+        return jnp.square(jax.nn.sigmoid((1 - 2 * label) * logit))
+
+    def best(y: np.ndarray, weights: np.ndarray, outputs: int) -> tuple[np.ndarray, float]:
+        share = _share_of_ones(y, weights, "brier")
+        with np.errstate(divide="ignore"):
+            value = np.log(share) - np.log1p(-share)
+        return np.array([value]), share * (1 - share)
+
+    return Loss("brier", function, "binary", convex=False, best=best)
+
+
 def hinge() -> Loss:
     """Return the hinge loss (1 - s p)+ with s = 2 y - 1 for labels y in {0, 1}.
 
@@ -264,6 +290,7 @@ def function(
 
 LOSSES: dict[str, Callable[..., Loss]] = {
     "absolute": absolute,
+    "brier": brier,
     "function": function,
     "hinge": hinge,
     "huber": huber,

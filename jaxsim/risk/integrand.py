@@ -79,7 +79,7 @@ def noise_free(problem: Problem) -> Integrand:
         loss.function,
         tuple(loss.kinks),
         loss.degree,
-        own=not loss.convex,
+        own=loss.name == "function",
         signed=loss.lower_bound < 0,
         cancels=loss.kind == "classes",
     )
@@ -99,7 +99,7 @@ def integrand(problem: Problem) -> Integrand:
             exact=False,
             relative_error=1e-12,
             coarse=coarse,
-            own=not loss.convex,
+            own=loss.name == "function",
             signed=loss.lower_bound < 0,
         )
     rho = loss.residual

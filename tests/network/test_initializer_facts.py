@@ -12,7 +12,8 @@ from jaxsim.registry import build
 from jaxsim.theory.laws import entry_law
 
 SPECS = [
-    *({"law": name} for name in INITIALIZERS if name != "constant"),
+    *({"law": name} for name in INITIALIZERS if name not in ("constant", "covering_normal")),
+    {"law": "covering_normal", "points": [[1.0, 0.0, 0.0, 0.0, -1.0, 2.0]]},
     {"law": "constant", "value": -0.7},
     {"law": "normal", "std": 0.3, "fan_in_power": -0.5, "fan_out_power": 0.25},
     {"law": "truncated_normal", "std": 2.0, "cut": 0.1},

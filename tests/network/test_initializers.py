@@ -87,6 +87,52 @@ def test_randomized_asymmetric_replaces_one_entry_per_neuron_by_a_beta_draw():
         assert scipy.stats.kstest(row, cdf).pvalue > 1e-6 / 4
 
 
+def test_mirrored_neurons_come_in_pairs_of_opposite_weights():
+    spec = {"law": "mirrored_normal", "std": 3.0, "fan_in_power": -0.5}
+    weights = draw(spec)
+    assert (weights[:, 1::2] == -weights[:, ::2]).all()
+    law = scipy.stats.norm(0, 3 / math.sqrt(FAN_IN))
+    # Kolmogorov-Smirnov at a false-alarm rate of 1e-6.
+    assert scipy.stats.kstest(weights[:, ::2].ravel(), law.cdf).pvalue > 1e-6
+    assert draw(spec, 5, 3).shape == (5, 3)
+    assert (draw(spec, 5, 3) == draw(spec, 5, 4)[:, :3]).all()
+
+
+SQUARE = [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.4])
+def test_covering_weights_are_normal_ones_given_that_no_point_is_dead(margin):
+    spec = {"law": "covering_normal", "points": SQUARE, "std": 0.5, "margin": margin}
+    law = build(INITIALIZERS, spec, "weights", tag="law")
+    keys = jax.random.split(KEY, 4000)
+    drawn = np.asarray(jax.vmap(lambda key: law.draw(key, 2, 2, (2, 2)))(keys))
+    assert ((SQUARE @ drawn) > margin).any(-1).all()
+    # Rejection in NumPy; two samples of Kolmogorov and Smirnov for each of four entries.
+    plain = 0.5 * np.random.default_rng(0).normal(size=(40_000, 2, 2))
+    kept = plain[((SQUARE @ plain) > margin).any(-1).all(-1)]
+    for entries, others in zip(drawn.reshape(-1, 4).T, kept.reshape(-1, 4).T, strict=True):
+        assert scipy.stats.ks_2samp(entries, others).pvalue > 1e-6 / 8
+    # With two neurons all four points are active with probability 1/4: w_2 in the half plane's
+    # opposite quarter. Not so rare that the test would see nothing.
+    if not margin:
+        assert abs(len(kept) / 40_000 - 0.25) < 5 * math.sqrt(0.25 * 0.75 / 40_000)
+
+
+@pytest.mark.parametrize(
+    ("change", "fan_in", "sentence"),
+    [
+        ({}, 3, "points have 2 coordinates, but the layer has 3 inputs"),
+        ({"margin": 9.0}, 2, "margin = 9.0 is hardly ever exceeded"),
+        ({"points": [[0.0, 0.0]]}, 2, "margin = 0.0 is hardly ever exceeded"),
+    ],
+)
+def test_covering_weights_that_no_draw_has_are_refused(change, fan_in, sentence):
+    law = {"law": "covering_normal", "points": SQUARE} | change
+    with pytest.raises(InputError, match=sentence):
+        draw(law, fan_in, 2)
+
+
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
@@ -95,6 +141,9 @@ def test_randomized_asymmetric_replaces_one_entry_per_neuron_by_a_beta_draw():
         ({"law": "constant"}, "weights.value is missing"),
         ({"law": "uniform", "bound": True}, "weights.bound = True is not accepted"),
         ({"law": "truncated_normal", "cut": 0.0}, "cut = 0.0 must be positive"),
+        ({"law": "covering_normal"}, "weights.points is missing"),
+        ({"law": "covering_normal", "points": [[0.0], [1.0, 2.0]]}, "all of the same length"),
+        ({"law": "covering_normal", "points": []}, "all of the same length"),
     ],
 )
 def test_bad_specifications_get_one_sentence(spec, sentence):

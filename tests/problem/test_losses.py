@@ -118,9 +118,17 @@ def test_agrees_with_torch():
     margin = torch.clamp(1 - sign * logits[:, 0], min=0)
     found = losses.hinge().function(jnp.array(p[:, :1]), jnp.array(binary))
     np.testing.assert_allclose(found, margin, 1e-13)
+    score = (torch.sigmoid(logits[:, 0]) - torch.tensor(binary[:, 0])) ** 2
+    found = losses.brier().function(jnp.array(p[:, :1]), jnp.array(binary))
+    np.testing.assert_allclose(found, score, 1e-13)
 
 
-@pytest.mark.parametrize("name", ["logistic", "hinge"])
+def test_small_brier_scores_keep_their_digits():
+    found = losses.brier().function(jnp.array([[30.0], [-40.0]]), jnp.array([1, 0]))
+    np.testing.assert_allclose(found, [math.exp(-60), math.exp(-80)], 1e-12)
+
+
+@pytest.mark.parametrize("name", ["logistic", "hinge", "brier"])
 def test_binary_labels_may_be_integers_or_columns(name):
     loss = LOSSES[name]()
     prediction = jnp.array([[0.3], [-2.0], [1.5]])
@@ -157,12 +165,14 @@ def test_best_constants_of_classes_are_their_entropy():
     assert absent == pytest.approx(risk, rel=1e-14)
 
 
-@pytest.mark.parametrize("name", ["logistic", "hinge"])
+@pytest.mark.parametrize("name", ["logistic", "hinge", "brier"])
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 1.0])
 def test_best_constants_of_binary_labels_are_those_of_a_fine_grid(name, share):
     grid = np.linspace(-20, 20, 40001)
     if name == "logistic":
         risks = -share * np.log(expit(grid)) - (1 - share) * np.log(expit(-grid))
+    elif name == "brier":
+        risks = share * expit(-grid) ** 2 + (1 - share) * expit(grid) ** 2
     else:
         risks = share * np.maximum(0, 1 - grid) + (1 - share) * np.maximum(0, 1 + grid)
     _, risk = best_constant(LOSSES[name](), [1, 0], [share, 1 - share], 1)

@@ -70,7 +70,7 @@ def test_classification_uses_labels_and_their_entropy():
     assert abs(value - truth) <= error < 1e-12
 
 
-@pytest.mark.parametrize("loss", ["logistic", "hinge"])
+@pytest.mark.parametrize("loss", ["logistic", "hinge", "brier"])
 def test_binary_losses_see_labels_zero_and_one(loss):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 2)), rng.integers(0, 2, 30)
@@ -78,7 +78,12 @@ def test_binary_losses_see_labels_zero_and_one(loss):
     problem = Problem(equal(x), LabelTarget(y, 2), LOSSES[loss](), NOISES["none"]())
     theta = draw(network, 3)
     p = (2 * y - 1) * plain_forward(network, theta, x)[:, 0]
-    truth = (np.log1p(np.exp(-p)) if loss == "logistic" else np.maximum(0, 1 - p)).mean()
+    losses = {
+        "logistic": np.log1p(np.exp(-p)),
+        "hinge": np.maximum(0, 1 - p),
+        "brier": 1 / (1 + np.exp(p)) ** 2,
+    }
+    truth = losses[loss].mean()
     value, error = jax.jit(make_risk(problem, network).evaluate)(theta)
     assert abs(value - truth) <= min(1e-13, error)
 

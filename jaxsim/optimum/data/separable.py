@@ -2,7 +2,7 @@
 
 If affine functions z_k put every point x_i strictly on its side, z_y(x_i) - z_k(x_i) >= g > 0 for
 all k != y_i, then c z has a risk of at most (K - 1) e^(-c g) under softmax cross-entropy, e^(-c g)
-under the logistic loss, and 0 under the hinge loss once c g >= 1. A network that carries the
+under the logistic loss and Brier's score, and 0 under the hinge loss once c g >= 1. A network that carries the
 K - 1 differences of the z_k through its hidden layers (see `carry`) has inf L = 0, therefore:
 attained for the hinge loss, not attained for the others, which are positive everywhere.
 
@@ -26,7 +26,7 @@ from jaxsim.optimum.data.threads import one_thread
 from jaxsim.optimum.strategy import Bounds, Budget, Certificate, CertificateError
 from jaxsim.problem.problem import Problem
 
-MARGIN_LOSSES = ("logistic", "softmax_cross_entropy", "hinge")
+MARGIN_LOSSES = ("logistic", "softmax_cross_entropy", "hinge", "brier")
 """Losses that tend to 0 as all margins grow."""
 
 

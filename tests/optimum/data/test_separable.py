@@ -22,6 +22,7 @@ SEPARABLE = Separable()
         ("wine", "softmax_cross_entropy", "standardize", (13, 3)),
         ("breast_cancer", "logistic", "standardize", (30, 1, 1)),
         ("breast_cancer", "hinge", "standardize", (30, 8, 8, 1)),
+        ("breast_cancer", "brier", "standardize", (30, 1, 1)),
         ("digits", "softmax_cross_entropy", "unit", (64, 16, 16, 10)),
     ],
 )
