@@ -186,17 +186,18 @@ def covering_normal(
         margin: least pre-activation that counts.
     """
     scale = _power(std, 0.0, 0.0, "std")(1, 1)
-    at = np.asarray(points, float) if len({len(point) for point in points}) == 1 else np.empty(0)
-    if at.ndim != 2:
+    lengths = {len(point) for point in points}
+    if len(lengths) != 1:
         raise InputError(f"points = {points!r} should be a list of points, all of the same length")
+    at, inputs = np.asarray(points, float), lengths.pop()
 
     def covers(weights: Array) -> Array:
         return (jnp.asarray(at) @ weights > margin).any(-1).all(-1)
 
     def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
-        if fan_in != at.shape[1]:
+        if fan_in != inputs:
             raise InputError(
-                f"points have {at.shape[1]} coordinates, but the layer has {fan_in} inputs; "
+                f"points have {inputs} coordinates, but the layer has {fan_in} inputs; "
                 "accepted: a layer with as many inputs"
             )
         tries = np.random.default_rng(0).normal(0.0, scale, (_TRIES, fan_in, fan_out))

@@ -2,9 +2,9 @@
 
 If affine functions z_k put every point x_i strictly on its side, z_y(x_i) - z_k(x_i) >= g > 0 for
 all k != y_i, then c z has a risk of at most (K - 1) e^(-c g) under softmax cross-entropy, e^(-c g)
-under the logistic loss and Brier's score, and 0 under the hinge loss once c g >= 1. A network that carries the
-K - 1 differences of the z_k through its hidden layers (see `carry`) has inf L = 0, therefore:
-attained for the hinge loss, not attained for the others, which are positive everywhere.
+under the logistic loss and Brier's score, and 0 under the hinge loss once c g >= 1. A network that
+carries the K - 1 differences of the z_k through its hidden layers (see `carry`) has inf L = 0,
+therefore: attained for the hinge loss, not attained for the others, which are positive everywhere.
 
 The certificate is the functions; all that is checked is that their margins exceed the rounding of
 x.w, and that the network carries them.
