@@ -24,7 +24,7 @@ from jaxsim.estimation.agreement import binomial, fisher
 from jaxsim.estimation.paired import holm
 from jaxsim.questions.data import Data
 from jaxsim.questions.events import KINDS, Event
-from jaxsim.questions.published_number import CONSTANT, LEVEL, Published
+from jaxsim.questions.published_number import CONSTANT, INACTIVE, LEVEL, Published
 from jaxsim.questions.quantities import Quantity, quantities
 from jaxsim.questions.question import Question, Subject
 from jaxsim.training.polish import Basin
@@ -159,6 +159,9 @@ class PublishedNumbers(Question):
         if entry.kind == CONSTANT:
             constant = records.constant[:, t]
             return int((constant == 1).sum()), int((constant == -1).sum())
+        if entry.kind == INACTIVE:
+            first = records.inactive[:, t, :1].sum(1)
+            return int((first >= entry.thresholds[0]).sum()), 0
         if quantity is not None:
             value, error = (array[:, t : t + 1] for array in quantity.values(records))
             counts = classify(value, error, *quantity.ends, list(entry.thresholds or (0.0,)))

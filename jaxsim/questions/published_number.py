@@ -9,8 +9,9 @@ from jaxsim.questions.events import KINDS, Event
 
 BETWEEN = "risk_between"
 CONSTANT = "constant"
+INACTIVE = "inactive_at_least"
 LEVEL = "level"
-EVENT_KINDS = (*KINDS, BETWEEN, CONSTANT)
+EVENT_KINDS = (*KINDS, BETWEEN, CONSTANT, INACTIVE)
 """What a published probability may be of."""
 
 
@@ -64,6 +65,8 @@ class Published:
         if self.kind == BETWEEN:
             low, high = (f"{c:.12g}" for c in self.thresholds)
             return f"the risk is above {low} and at most {high}"
+        if self.kind == INACTIVE:
+            return f"at least {self.thresholds[0]:.0f} neurons of the first layer are inactive"
         if self.kind == CONSTANT:
             return "the network is constant"
         return Event(self.kind, *(self.thresholds or (0.0,))).clause()

@@ -42,6 +42,9 @@ class PublishedEventSpec(Section):
     constant: Literal[True] | None = Field(
         default=None, description="true: the network is constant on the support of the inputs"
     )
+    inactive_at_least: Annotated[int, Field(ge=1, le=10**6)] | None = Field(
+        default=None, description="so many neurons of the first layer are certified to be inactive"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> PublishedEventSpec:
@@ -104,7 +107,7 @@ class PublishedSpec(Section):
         default=None,
         description="of which it is the probability: { risk_above = 0.1 }, "
         "{ above_optimum = 0.1 }, { error_rate_above = 0.1 }, { not_all_right = true }, "
-        "{ risk_between = [0.1, 0.2] } or { constant = true }",
+        "{ risk_between = [0.1, 0.2] }, { constant = true } or { inactive_at_least = 2 }",
     )
     level: Literal[True] | None = Field(
         default=None, description="true in place of event: a risk at which runs end"

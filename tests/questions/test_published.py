@@ -176,6 +176,23 @@ def test_constant_networks_are_an_event(results, monkeypatch):
     assert one.event == "the network is constant"
 
 
+def test_inactive_neurons_are_counted_at_the_step(results, monkeypatch):
+    read = type(results.store).read
+
+    def inactive(self, shard):
+        records = read(self, shard)
+        made_up = np.zeros_like(records.inactive)
+        made_up[:, 0, 0], made_up[:, -1, 0] = records.replicate % 4, records.replicate % 2
+        return records._replace(inactive=made_up)
+
+    monkeypatch.setattr(type(results.store), "read", inactive)
+    kinds = [(k, step) for step in (0, 60) for k in (1, 2)]
+    entries = [number(value=0.5, event={"inactive_at_least": k}, step=n) for k, n in kinds]
+    found = answered(results, *entries)
+    assert [one.count for one in found] == [60, 40, 40, 0]
+    assert found[1].event == "at least 2 neurons of the first layer are inactive"
+
+
 def test_steps_that_were_not_recorded_are_not_measured(results):
     (one,) = answered(results, number(value=0.5, step=8))
     assert (one.verdict, one.step, one.runs) == ("not measured", None, 0)

@@ -16,6 +16,8 @@ from typing import Any
 
 _SOURCE = "source.toml"
 _WHOLE = "study.toml"
+_FORMER = {"symmetry": "2511.06675"}
+"""Studies of a source that have a second name, under which they were ready before."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,12 @@ def _sources() -> dict[str, Traversable]:
 
 
 READY: tuple[str, ...] = tuple(
-    sorted(e.name.removesuffix(".toml") for e in _root().iterdir() if e.name.endswith(".toml"))
+    sorted(
+        [e.name.removesuffix(".toml") for e in _root().iterdir() if e.name.endswith(".toml")]
+        + list(_FORMER)
+    )
 )
-"""Names of the ready studies that reproduce no source."""
+"""Names of the ready studies that reproduce no source, and of one that has both names."""
 
 REPRODUCTIONS: tuple[str, ...] = tuple(
     name for folder in _sources().values() for name in _studies(folder)
@@ -89,6 +94,9 @@ def sources() -> tuple[Source, ...]:
 
 def ready_text(name: str) -> str:
     """Return the commented text of a ready study."""
+    if name in _FORMER:
+        now = _FORMER[name]
+        return ready_text(now).replace(f'name = "{now}"', f'name = "{name}"', 1)
     if name in READY:
         return _text(_root() / f"{name}.toml")
     source, _, part = name.partition("/")
