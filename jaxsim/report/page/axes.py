@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,4 +70,6 @@ def _value(value: Axis) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str) and re.fullmatch(r"\[[-+.eE0-9, ]+\]", value):
+        return value[1:-1]  # a list of numbers: widths
     return clean(number(value) if isinstance(value, int | float) else value)

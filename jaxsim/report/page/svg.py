@@ -228,6 +228,8 @@ def _style(text: str) -> str:
     return ";".join(kept)
 
 
+_DARK = {"#0072b2": "#4a90ff", "#7a3b00": "#d9a273"}
+"""Lighter, and apart from the other colours of figures."""
 _USUAL = {("stroke-dashoffset", "0"), ("stroke-linejoin", "round"), ("stroke-linecap", "butt")}
 
 
@@ -245,9 +247,11 @@ def dark(colour: str) -> str:
     """Return what stands for a colour on a dark page: greys are inverted, dark hues are lighter.
 
     Example:
-        >>> dark("#ffffff"), dark("#000000"), dark("#7a3b00"), dark("#e69f00")
-        ('#1b1b1d', '#e8e8e6', '#ff9e42', '#e69f00')
+        >>> dark("#ffffff"), dark("#000000"), dark("#7a3b00"), dark("#e69f00"), dark("#000080")
+        ('#1b1b1d', '#e8e8e6', '#d9a273', '#e69f00', '#4242ff')
     """
+    if colour in _DARK:
+        return _DARK[colour]
     red, green, blue = (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
     hue, light, colourful = colorsys.rgb_to_hls(red, green, blue)
     if colourful < 0.05:
@@ -255,6 +259,6 @@ def dark(colour: str) -> str:
         values = (grey, grey, grey + 0.008 * (2 * light - 1))
     else:
         luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-        light = light if luminance > 0.45 else max(light, 0.63)
+        light = light if luminance > 0.3 else max(light, 0.63)
         values = colorsys.hls_to_rgb(hue, light, colourful)
     return "#" + "".join(f"{round(255 * v):02x}" for v in values)
