@@ -125,8 +125,8 @@ def test_places_in_charts_are_whole_numbers_inside_the_frame(answer):
         assert grid["x"] == sorted(grid["x"])
         assert len(set(grid["texts"])) == len(grid["texts"])
     for cell in data["cells"]:
-        estimate, lower, upper = cell[4:]
-        assert 20 <= upper <= estimate <= lower <= 510
+        estimate, lower, upper, most = cell[4:]
+        assert 20 <= upper <= most <= estimate <= lower <= 510
     # P = 1 stands at the top, P = 0 at the bottom, halves in the middle.
     tops = {cell[4] for cell in data["cells"] if cell[0] == "1"}
     bottoms = {cell[4] for cell in data["cells"] if cell[0] == "0"}

@@ -191,7 +191,7 @@ class _Maker:
         key = (*values, left, float(e.runs), float(e.design is None))
         if key not in self.known:
             texts = value_text(*values, e.design is not None, left > values[0])
-            places = [self.axis.place(p) for p in (values[0], *values[2:])]
+            places = [self.axis.place(p) for p in (values[0], *values[2:], values[1])]
             self.known[key] = (*texts, _counts(e, values[0], values[1]), *places)
         return self._cell(self.known[key])
 
@@ -208,7 +208,8 @@ class _Maker:
             counts += f", {one.diverged:,} diverged"
         if one.undecided:
             counts += f", {one.undecided:,} undecided"
-        places = [self.axis.place(p) for p in (one.estimate, one.lower, one.upper)]
+        ends = one.estimate, one.lower, one.upper, one.estimate_upper
+        places = [self.axis.place(p) for p in ends]
         return self._cell((middle, low, high + mark, counts, *places))
 
     def _cell(self, cell: tuple[Any, ...]) -> int:

@@ -79,7 +79,8 @@ def origin_of(results: Results, study: Study) -> Origin:
     file = f"{re.sub(r'[^A-Za-z0-9._-]+', '_', spec.name)}.{ending}"
     place = shlex.quote(f"runs/{spec.name}")
     code = " --allow-code" if study.allow_code else ""
-    files = "with the files that it names, " if _refers(table) or study.allow_code else ""
+    needs_more = _refers(table) or study.allow_code
+    files = "; the files that it names are needed, too" if needs_more else ""
     first = results.experiments[0].label if results.experiments else ""
     return Origin(
         study=text,
@@ -93,7 +94,7 @@ def origin_of(results: Results, study: Study) -> Origin:
             *[
                 (
                     f"jaxsim run {shlex.quote(file)} -o {place}{code}",
-                    f"{files}all runs, and this page",
+                    f"all runs, and this page{files}",
                 )
             ]
             * (ending == "toml"),

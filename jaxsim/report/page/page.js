@@ -8,7 +8,8 @@
   const MOST_OTHERS = 40; // grey curves of other experiments
   const state = { e: 0, kind: 0, m: 0, t: 0 };
 
-  // What is looked up. A cell: [P, lower, upper, counts, y of P, y of lower, y of upper].
+  // What is looked up. A cell: [P, lower, upper, counts, y of P, y of lower, y of upper,
+  // y of P if all undecided runs fail].
   const experiment = (e = state.e) => data.experiments[e];
   const bandOf = (e = state.e) => experiment(e).bands[state.kind];
   const gridOf = (e = state.e) => data.grids[bandOf(e).grid];
@@ -46,6 +47,7 @@
   const line = (x, y) => x.map((at, k) => `${k ? "L" : "M"}${at} ${y[k]}`).join("");
   const area = (x, low, high) => `${line(x, high)}${line(x.map((_, k) => x[x.length - 1 - k]),
     [...low].reverse()).replace("M", "L")}z`;
+  const stairsBack = (x, y) => x.map((at, k) => (k ? `V${y[k - 1]}H${x[k - 1]}` : "")).reverse().join("");
   const stairsArea = (x, low, high) => {
     let path = stairs(x, high) + `V${low[x.length - 1]}`;
     for (let k = x.length - 1; k > 0; k -= 1) path += `H${x[k - 1]}V${low[k - 1]}`;
@@ -92,6 +94,8 @@
         const t = stepsOf(e).texts.indexOf(step);
         return t < 0 ? "" : stairs(gridOf(e).x, gridOf(e).x.map((_, m) => limits(m, t, e)[4]));
       }),
+      ...(cells.some((cell) => cell[7] !== cell[4])
+        ? [element("path", { class: "undecided", d: `${stairs(x, column(cells, 7))}V${cells[x.length - 1][4]}${stairsBack(x, column(cells, 4))}z` })] : []),
       element("path", { class: "known", d: stairs(x, column(cells, 4)) }),
       element("path", { class: "curve", d: answered(x, cells) }),
       ...x.flatMap((at, m) => (asked(m) ? bar(at, estimate(m, state.t)) : [])),
@@ -116,6 +120,8 @@
         return m < 0 ? "" : line(stepsOf(e).x, stepsOf(e).x.map((_, t) => limits(m, t, e)[4]));
       }),
       ...(bound ? [element("line", { class: "bound", x1: LEFT, x2: RIGHT, y1: bound, y2: bound })] : []),
+      ...(cells.some((cell) => cell[7] !== cell[4])
+        ? [element("path", { class: "undecided", d: area(x, column(cells, 4), column(cells, 7)) })] : []),
       element("path", { class: "curve", d: line(x, column(cells, 4)) }),
       ...x.map((at, t) => element("circle", { class: "dot", cx: at, cy: cells[t][4], r: 5 })),
       element("line", { class: "cursor", x1: x[state.t], x2: x[state.t], y1: TOP, y2: BOTTOM }),
