@@ -19,9 +19,11 @@ from jaxsim import runtime as _runtime
 if _TYPE_CHECKING:
     from jaxsim.errors import InputError
     from jaxsim.estimation import Estimate
+    from jaxsim.launch.parameters import find_run, parameters
     from jaxsim.launch.simulate import simulate
     from jaxsim.questions.answer import Answer
     from jaxsim.questions.ask import analyse, exceedance
+    from jaxsim.questions.compare import compare
     from jaxsim.report.plot import plot
     from jaxsim.report.typeset import table
     from jaxsim.results.results import Results
@@ -31,16 +33,17 @@ _jax.config.update("jax_enable_x64", True)
 _runtime.ask_for_reproducible_gpus()
 
 __all__ = [
-    "Answer", "Estimate", "InputError", "Results", "Study", "analyse", "exceedance", "plot",
-    "simulate", "table",
+    "Answer", "Estimate", "InputError", "Results", "Study", "analyse", "compare", "exceedance",
+    "find_run", "parameters", "plot", "simulate", "table",
 ]  # fmt: skip
 
 # Imported when they are asked for: processes that only train start in half the time.
 _HOMES = {
     "Answer": "questions.answer", "Estimate": "estimation", "InputError": "errors",
     "Results": "results.results", "Study": "study.study", "analyse": "questions.ask",
-    "exceedance": "questions.ask", "plot": "report.plot", "simulate": "launch.simulate",
-    "table": "report.typeset",
+    "compare": "questions.compare", "exceedance": "questions.ask",
+    "find_run": "launch.parameters", "parameters": "launch.parameters", "plot": "report.plot",
+    "simulate": "launch.simulate", "table": "report.typeset",
 }  # fmt: skip
 
 

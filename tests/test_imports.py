@@ -12,7 +12,7 @@ PACKAGE = Path(jaxsim.__file__).parent
 
 # From the foundations up: a room may import from rows above its own.
 ROWS = [
-    {"errors", "evidence", "registry", "runtime", "arguments"},
+    {"errors", "evidence", "registry", "runtime", "arguments", "digits", "notebook"},
     {"problem", "network", "optimizer"},
     {"risk"},
     {"optimum", "theory", "training"},
@@ -33,6 +33,7 @@ BESIDE = {
     ("registry", "errors"),
     ("runtime", "errors"),
     ("arguments", "errors"),
+    ("notebook", "errors"),
 }
 
 # What still points the wrong way. To be shortened, never to be extended.

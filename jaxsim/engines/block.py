@@ -188,9 +188,15 @@ def _fresh_streams(experiment: Experiment, first: int, width: int, checkpoint: i
 
 def advance_to_end(engine: Engine, experiment: Experiment, first: int, width: int) -> Any:
     """Return the engine's state of a block after the last step, without observing it before."""
+    state = start(engine, experiment, first, width)
+    return advance_to(engine, experiment, state, experiment.checkpoints[1:])
+
+
+def advance_to(engine: Engine, experiment: Experiment, state: Any, goals: Sequence[int]) -> Any:
+    """Return the state of a block after the last of some steps, on the way from step 0."""
     shared, rate = engine.shared(keys.root_key(experiment.seed)), _learning_rate(experiment)
-    state, begin = start(engine, experiment, first, width), 0
-    for goal in experiment.checkpoints[1:]:
+    begin = 0
+    for goal in goals:
         state = engine.advance(state, shared, np.int32(begin), np.int32(goal), rate)
         begin = goal
     return state

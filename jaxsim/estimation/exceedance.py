@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxsim.digits import interval_text
 from jaxsim.errors import InputError
 from jaxsim.estimation.counts import Counts
 from jaxsim.estimation.intervals import Interval, clopper_pearson, interval_of
@@ -27,7 +28,7 @@ from jaxsim.evidence import PROVED, Evidence
 from jaxsim.optimum.bracket import Bracket
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimate:
     """An exceedance probability of one experiment at one step and one eps.
 
@@ -112,6 +113,21 @@ class Estimate:
     def open(self) -> bool:
         """Whether more is unresolved than is known: then the estimate is no answer."""
         return self.unresolved > self.estimate
+
+    def __repr__(self) -> str:
+        """Return the probability with its interval and counts, on one line."""
+        middle, low, high = interval_text(
+            self.estimate, self.lower, self.upper, self.design != "plain"
+        )
+        what = f"eps = {self.eps:.12g}"
+        if self.event != "above_optimum":
+            what = f"{self.event} {self.eps:.12g}"
+        counts = f"{self.failures:,} of {self.runs:,} runs fail"
+        counts += f", {self.undecided:,} undecided" if self.undecided else ""
+        return (
+            f"Estimate({self.experiment!r}, n = {self.step:,}, {what}: P = "
+            f"{'unresolved' if self.open else middle} [{low}, {high}], {counts})"
+        )
 
 
 class LowerBoundLike(Protocol):

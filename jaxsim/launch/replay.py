@@ -9,11 +9,11 @@ import jax
 import numpy as np
 
 from jaxsim import arguments, runtime
-from jaxsim.design.stratum import Stratum
 from jaxsim.engines.block import run_block
 from jaxsim.engines.registry import make_engine
-from jaxsim.errors import InputError, unknown
+from jaxsim.errors import InputError
 from jaxsim.launch.directory import Directory, reopen
+from jaxsim.launch.parameters import experiment_named, ranges, trained_stratum
 from jaxsim.results.store import Shard
 from jaxsim.study.plan import block_of
 from jaxsim.training.experiment import Experiment
@@ -47,14 +47,7 @@ def find_experiment(directory: Directory, name: str) -> Experiment:
     Raises:
         InputError: if there is none.
     """
-    experiments = directory.study.experiments
-    for experiment in experiments:
-        if name in (experiment.label, experiment.id):
-            return experiment
-    # Other digits (²) are no numbers to int(), nor are thousands of them.
-    if name.isascii() and name.isdigit() and len(name) < 10 and 1 <= int(name) <= len(experiments):
-        return experiments[int(name) - 1]
-    raise unknown("experiment", name, [e.label for e in experiments])
+    return experiment_named(directory.study.experiments, name)
 
 
 def replay(
@@ -87,13 +80,13 @@ def replay(
     directory = reopen(path, allow_code)
     runtime.configure(None, directory.study.spec.execution.matmul_precision)
     chosen = find_experiment(directory, experiment)
-    trained = _trained(directory, chosen, stratum)
+    trained = trained_stratum(directory.study.designs[chosen.id], stratum)
     chosen, part = trained.experiment, "the study" if stratum is None else f"stratum {stratum}"
     planned = [s for e, s in directory.tasks(directory.experiment_of(chosen)) if e.id == chosen.id]
     shard = next((s for s in planned if s.first <= replicate < s.stop), None)
     if shard is None:
         raise InputError(
-            f"replicate = {replicate} is not part of {part}; accepted: {_ranges(planned)}"
+            f"replicate = {replicate} is not part of {part}; accepted: {ranges(planned)}"
         )
     config = directory.layout(chosen).config
     steps = tuple(sorted({*range(0, chosen.steps + 1, every), *chosen.checkpoints}))
@@ -104,37 +97,6 @@ def replay(
     row = Records(*(column[replicate - first : replicate - first + 1] for column in block))
     agrees = _agrees(directory, shard, chosen, replicate, steps, row)
     return Replay(chosen, replicate, steps, trained.whole(row), agrees, Path(path))
-
-
-def _trained(directory: Directory, chosen: Experiment, number: int | None) -> Stratum:
-    """Return the stratum that is meant, or the only one.
-
-    Raises:
-        InputError: if none is stated where there are several, or it is not one of them.
-    """
-    design = directory.study.designs[chosen.id]
-    if design.plain and number is not None:
-        raise InputError(
-            f"stratum = {number} is not accepted: the design is plain; accepted: no stratum"
-        )
-    if design.plain:
-        return design.strata[0]
-    last = len(design.strata) - 1
-    if number is None or not 0 <= number <= last:
-        given = "is missing" if number is None else f"= {number} is not accepted"
-        raise InputError(f"stratum {given}; accepted: 0 to {last}, the strata of the design")
-    return design.strata[number]
-
-
-def _ranges(planned: list[Shard]) -> str:
-    """Return the replicates of shards, as a range or two."""
-    ranges: list[list[int]] = []
-    for shard in sorted(planned, key=lambda s: s.first):
-        if ranges and ranges[-1][1] == shard.first:
-            ranges[-1][1] = shard.stop
-        else:
-            ranges.append([shard.first, shard.stop])
-    return ", ".join(f"{first} to {stop - 1}" for first, stop in ranges) or "none so far"
 
 
 def _agrees(

@@ -69,6 +69,7 @@ class Network:
         unravel: theta [P] -> the parameters as the flax module has them.
         layer_specs: of a fully-connected network, hidden layers first; else empty.
         trainable: bool [P]; False entries keep their initial values.
+        module: the flax module, whose `apply` takes what `unravel` returns.
     """
 
     inputs: int
@@ -81,6 +82,7 @@ class Network:
     unravel: Callable[[Array], Any]
     layer_specs: tuple[Layer, ...]
     trainable: np.ndarray = field(repr=False)
+    module: Any = field(repr=False, compare=False, default=None)
 
     @property
     def fully_connected(self) -> bool:
@@ -160,6 +162,7 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
         unravel=unravel,
         layer_specs=layers,
         trainable=trainable,
+        module=module,
     )
 
 
@@ -229,4 +232,5 @@ def from_flax(module: Any, inputs: int, outputs: int) -> Network:
         unravel=unravel,
         layer_specs=(),
         trainable=np.ones(flat.size, bool),
+        module=module,
     )

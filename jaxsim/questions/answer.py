@@ -6,6 +6,7 @@ Terminal, CSV files, plots and page are views of it and compute nothing. Its JSO
 
 from __future__ import annotations
 
+import html
 from typing import Any, Literal
 
 from pydantic import Field
@@ -194,3 +195,23 @@ class Answer(Data):
     def finished(self) -> list[ExperimentAnswer]:
         """The experiments with at least one finished run."""
         return [e for e in self.experiments if e.runs]
+
+    def __repr__(self) -> str:
+        """Return what the answer is of, on one line."""
+        done, planned = len(self.finished), len(self.experiments)
+        runs = sum(e.runs for e in self.experiments)
+        events = ", ".join(event.short for event in self.asked[:4])
+        rest = f" and {len(self.asked) - 4} more" if len(self.asked) > 4 else ""
+        of = f"{done:,} of {planned:,}" if done < planned else f"{planned:,}"
+        return (
+            f"Answer({self.name!r}: {of} experiment{'s' * (planned != 1)}, {runs:,} runs; "
+            f"{events}{rest}; jaxsim.table(answer) shows it)"
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Return the table of the terminal, for notebooks."""
+        from jaxsim import table
+
+        return table(self, "html") if self.finished else f"<p>{html.escape(repr(self))}</p>"

@@ -21,6 +21,7 @@ from jaxsim.design.stratum import Stratum
 from jaxsim.errors import InputError
 from jaxsim.estimation import Estimate, interval_of
 from jaxsim.estimation.checks import checked_level
+from jaxsim.optimum.bracket import Bracket
 from jaxsim.optimum.solve import why_not_below
 from jaxsim.questions.answer import Answer, ExperimentAnswer, RiskAnswer
 from jaxsim.questions.contradictions import (
@@ -88,7 +89,7 @@ def analyse(
     """
     name, title = text("name", name), text("title", title)
     stated = None if warnings is None else texts("warnings", warnings)
-    subjects, known = _subjects(results, eps, confidence, interval, post_stratify)
+    subjects, known = subjects_of(results, eps, confidence, interval, post_stratify)
     subjects = [replace(s, published=of_experiment(published, s.experiment.id)) for s in subjects]
     given = study_warnings(results.experiments) if stated is None else stated
     brackets = {name: optimum.bracket for name, optimum in known.items()}
@@ -157,7 +158,7 @@ def exceedance(
     Raises:
         InputError: as `analyse`.
     """
-    subjects, known = _subjects(results, eps, confidence, interval, post_stratify)
+    subjects, known = subjects_of(results, eps, confidence, interval, post_stratify)
     brackets = {name: optimum.bracket for name, optimum in known.items()}
     asked = []
     for subject in subjects:
@@ -174,9 +175,23 @@ def exceedance(
     return [row[-1] for answer in answered for row in answer.estimates]
 
 
-def _subjects(
-    results: Results, eps: Asked, confidence: float, interval: str, post_stratify: bool
+def optimal_risk_of(results: Results, experiment: Experiment) -> Bracket:
+    """Return what is known of the optimal risk of an experiment, its runs included."""
+    return optima(results, risk_rules(results.experiments))[experiment.hypothesis_class].bracket
+
+
+def subjects_of(
+    results: Results,
+    eps: Asked,
+    confidence: float = 0.95,
+    interval: str = "clopper-pearson",
+    post_stratify: bool = False,
 ) -> tuple[list[Subject], dict[str, Optimum]]:
+    """Return what is asked about, and what is known of the optimal risks, by hypothesis class.
+
+    Raises:
+        InputError: as `analyse`.
+    """
     if not isinstance(results, Results):
         raise InputError(
             f"results = {results!r} is not accepted: it should be what `jaxsim.simulate` returns"

@@ -35,9 +35,14 @@ def outcome_tables(
         decide: what decides the events, by the experiments' ids.
         stratum: whose runs are counted.
     """
-    events = sum(len(q.events) for q in decide[group[0].id])
-    tables = np.zeros((events, 3, 3, len(group), len(group)), np.int64)
-    readers = [_Reader(results, results.design(e).strata[stratum]) for e in group]
+    readers = [Reader(results, results.design(e).strata[stratum]) for e in group]
+    return tables_of(readers, [decide[e.id] for e in group])
+
+
+def tables_of(readers: Sequence[Reader], decide: Sequence[Sequence[Quantity]]) -> np.ndarray:
+    """Return the same tables of the runs of some readers, with what decides their events."""
+    events, count = sum(len(q.events) for q in decide[0]), len(readers)
+    tables = np.zeros((events, 3, 3, count, count), np.int64)
     # Replicates of a pilot are far from the others: only chunks that hold some are looked at.
     chunks = {
         chunk
@@ -48,11 +53,11 @@ def outcome_tables(
     stop = max((shard.stop for reader in readers for shard in reader.shards), default=0)
     for begin in sorted(chunk * CHUNK for chunk in chunks):
         width = min(CHUNK, stop - begin)
-        known = np.full((events, len(group), width), -1, np.int8)
-        for place, (reader, experiment) in enumerate(zip(readers, group, strict=True)):
+        known = np.full((events, count, width), -1, np.int8)
+        for place, (reader, deciding) in enumerate(zip(readers, decide, strict=True)):
             for index, records in reader.within(begin, begin + width):
                 known[:, place, index] = np.concatenate(
-                    [quantity.last(records) for quantity in decide[experiment.id]]
+                    [quantity.last(records) for quantity in deciding]
                 )
         for g in range(events):
             # Products of 0s and 1s are counts, exact in float64.
@@ -81,10 +86,11 @@ def counts_of_pair(table: np.ndarray, i: int, j: int) -> PairedCounts:
     )
 
 
-class _Reader:
+class Reader:
     """The finished shards of a stratum by replicate; the last one read is kept."""
 
     def __init__(self, results: Results, stratum: Stratum) -> None:
+        """Read the runs of a stratum."""
         self.store = results.store
         self.shards = results.of_stratum(stratum)
         self.last: tuple[Shard, Records] | None = None

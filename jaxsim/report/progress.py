@@ -12,12 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from jaxsim.digits import probability
 from jaxsim.estimation import RiskHistogram, clopper_pearson
 from jaxsim.launch.directory import Directory
 from jaxsim.launch.simulate import Progress as Observer
 from jaxsim.launch.throughput import Throughput, work_of
 from jaxsim.questions.events import ABOVE_OPTIMUM
-from jaxsim.report.text import duration, number, probability
+from jaxsim.report.text import duration, number
 from jaxsim.results.store import Shard
 from jaxsim.study.spec import StudySpec
 from jaxsim.training.experiment import Experiment

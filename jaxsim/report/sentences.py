@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from jaxsim.digits import interval_text, probability
 from jaxsim.estimation import Estimate
 from jaxsim.estimation.restarts import CERTAINTY
 from jaxsim.questions.answer import Answer, ExperimentAnswer, SpreadAnswer
@@ -16,11 +17,9 @@ from jaxsim.report.published import published_sentences
 from jaxsim.report.text import (
     counted,
     estimate_text,
-    interval_text,
     joined,
     lower_text,
     number,
-    probability,
     restarts_text,
 )
 

@@ -5,7 +5,6 @@ The cells are those of the terminal; names of experiments are escaped, whatever 
 
 from __future__ import annotations
 
-import html
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from jaxsim.errors import unknown
+from jaxsim.notebook import html_table as html_of
 from jaxsim.questions.answer import Answer
 from jaxsim.report.clean import clean
 from jaxsim.report.plot import answer_of
@@ -156,29 +156,7 @@ def markdown_text(text: str) -> str:
 def html_table(answer: Answer) -> str:
     """Return a table for notebooks."""
     cells = cells_of(answer)
-    return html_of(cells.heads, cells.rows, cells.title, cells.notes)
-
-
-def html_of(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", notes: Sequence[str] = ()
-) -> str:
-    """Return a table in HTML, everything escaped."""
-
-    def cell(tag: str, text: str, place: int) -> str:
-        side = "left" if place == 0 else "right"
-        return f'<{tag} style="text-align: {side}">{html.escape(clean(text))}</{tag}>'
-
-    def line(tag: str, row: Sequence[str]) -> str:
-        return f"<tr>{''.join(cell(tag, text, k) for k, text in enumerate(row))}</tr>"
-
-    parts = [f"<p>{html.escape(clean(title))}</p>"] if title else []
-    parts += ["<table>", f"<thead>{line('th', heads)}</thead>", "<tbody>"]
-    parts += [line("td", row) for row in rows]
-    parts += ["</tbody>", "</table>"]
-    if notes:
-        items = "".join(f"<li>{html.escape(clean(note))}</li>" for note in notes)
-        parts.append(f"<details><summary>notes</summary><ul>{items}</ul></details>")
-    return "\n".join(["<div>", *parts, "</div>"])
+    return html_of(cells.heads, cells.rows, cells.title, notes=cells.notes)
 
 
 def text(answer: Answer) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from jaxsim.design.stratum import Design, Stratum, plain_design
+from jaxsim.notebook import MOST_SHOWN, html_table
 from jaxsim.results.frame import axes_of, frame
 from jaxsim.results.store import Shard, Store
 from jaxsim.training.experiment import Experiment
@@ -35,7 +36,7 @@ class Split:
     reverse: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """Finished shards of a study.
 
@@ -58,6 +59,24 @@ class Results:
     splits: Mapping[str, Sequence[Split]] = field(default_factory=dict)
     remarks: Sequence[str] = ()
     until: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return where the runs are and how many are finished, on one line."""
+        done = sum(self.runs_finished(e) for e in self.experiments)
+        planned, count = sum(map(self.runs_planned, self.experiments)), len(self.experiments)
+        return (
+            f"Results({str(self.store.directory)!r}: {count:,} experiment{'s' * (count != 1)}, "
+            f"{done:,} of {planned:,} runs finished)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the experiments with their finished runs as a table, for notebooks."""
+        rows = [
+            [e.label, f"{self.runs_finished(e):,}", f"{self.runs_planned(e):,}"]
+            for e in self.experiments[:MOST_SHOWN]
+        ]
+        heads = ["experiment", "finished runs", "planned"]
+        return html_table(heads, rows, str(self.store.directory), len(self.experiments))
 
     def design(self, experiment: Experiment) -> Design:
         """Return the strata of an experiment of the study."""
@@ -120,6 +139,10 @@ class Results:
         for _, records in self.parts(experiment):
             yield records
 
+    def runs_finished(self, experiment: Experiment) -> int:
+        """Return how many independent runs of an experiment are there, over all strata."""
+        return sum(shard.stop - shard.first for shard in self.finished(experiment))
+
     def runs_planned(self, experiment: Experiment) -> int:
         """Return how many independent runs the plan has for an experiment, over all strata."""
         strata = self.design(experiment).strata
@@ -151,6 +174,18 @@ class Results:
                 key = tuple(known.get(name, "unknown") for name in facts)
                 counts[key] += shard.stop - shard.first
         return counts
+
+    def parameters(self, experiment: str | int, replicate: int | str = "best", *args, **options):
+        """Return the parameters of a run, as `jaxsim.parameters` does by training it again."""
+        from jaxsim import parameters
+
+        return parameters(self, experiment, replicate, *args, **options)
+
+    def find_run(self, experiment: str | int, which: str = "best", **options):
+        """Return the best, median, worst or a failing run, as `jaxsim.find_run`."""
+        from jaxsim import find_run
+
+        return find_run(self, experiment, which, **options)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row per replicate and checkpoint, with the columns of `frame.COLUMNS`.

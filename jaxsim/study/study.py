@@ -15,6 +15,7 @@ from jaxsim.design.make import make_design
 from jaxsim.design.post_strata import post_stratified
 from jaxsim.design.stratum import Design
 from jaxsim.errors import InputError
+from jaxsim.notebook import MOST_SHOWN, html_table
 from jaxsim.questions.published_number import Published
 from jaxsim.questions.warnings import study_warnings
 from jaxsim.study.build import build_experiment, require_askable
@@ -35,7 +36,7 @@ from jaxsim.study.spec import QUESTIONS, StudySpec
 from jaxsim.training.experiment import Experiment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """A named grid of experiments with seed, replicates, eps values and confidence level.
 
@@ -78,6 +79,28 @@ class Study:
             InputError: if an experiment does not permit the design, with the reason.
         """
         return {e.id: make_design(self.spec.design.name, e) for e in self.experiments}
+
+    def __repr__(self) -> str:
+        """Return what is simulated, on one line."""
+        count = len(self.experiments)
+        steps = sorted({e.steps for e in self.experiments})
+        said = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+        return (
+            f"Study({self.spec.name!r}: {count:,} experiment{'s' * (count != 1)}, "
+            f"{self.spec.replicates:,} replicates each, {said} steps)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the experiments as a table, for notebooks."""
+        heads = ["experiment", "parameters", "optimizer", "batch size", "steps", "replicates"]
+        rows = [
+            [
+                e.label, f"{e.network.size:,}", e.optimizer.name, str(e.batch_size),
+                f"{e.steps:,}", f"{self.spec.replicates:,}",
+            ]
+            for e in self.experiments[:MOST_SHOWN]
+        ]  # fmt: skip
+        return html_table(heads, rows, self.spec.title or repr(self), len(self.experiments))
 
     @classmethod
     def load(

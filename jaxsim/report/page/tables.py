@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jaxsim.digits import interval_text
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.levels import level_rows
 from jaxsim.report.parts import part_cells, stratum_row
@@ -13,7 +14,6 @@ from jaxsim.report.table import bound_text, event_text, permanent_text
 from jaxsim.report.text import (
     counted,
     estimate_text,
-    interval_text,
     lower_text,
     optimum_text,
     up,
