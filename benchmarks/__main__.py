@@ -1,14 +1,16 @@
 """`python -m benchmarks [peers|scaling|startup|campaign|gpu]`: speed, as ratios within one run.
 
+`python -m benchmarks against COMMIT`: this build and another, side by side.
 `python -m benchmarks designs`: strata against plain sampling on real trainings.
 `python -m benchmarks rare`: rare events, with the bias, spread and coverage that were measured.
 """
 
 import sys
 
-from benchmarks import campaign, designs, gpu, rare, scaling, startup, throughput
+from benchmarks import against, campaign, designs, gpu, rare, scaling, startup, throughput
 
 COMMANDS = {
+    "against": against.main,
     "peers": throughput.main,
     "scaling": scaling.main,
     "startup": startup.main,

@@ -2,13 +2,14 @@
 
 import pytest
 
-from benchmarks import campaign, scaling, startup, throughput
+from benchmarks import against, campaign, scaling, startup, throughput
 from benchmarks.equivalence import MEMBERS, STEPS, TOLERANCE, disagreement, reference, require_same
 from benchmarks.figures import plot_curves, plot_ratios
 from benchmarks.peers import PEERS
 from benchmarks.workloads import WORKLOADS
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.optimizer.methods import METHODS
+from jaxsim.study.study import Study
 from tests.studies import slow_but
 
 
@@ -110,3 +111,25 @@ def test_a_made_up_campaign_is_looked_after_by_every_command(tmp_path):
     assert says["resume"] == "1 shard missing"
     assert says["read"].startswith(f"{campaign.EXPERIMENTS * 32 - 16:,} rows")
     assert "(0 bins)" not in says["analyse"]
+
+
+def test_another_commit_is_compared_round_by_round(monkeypatch):
+    if not (against.ROOT / ".git").exists():
+        pytest.skip("there is no repository")
+    asked = []
+
+    def seconds(tree, study, output):
+        assert (tree / "jaxsim" / "__init__.py").exists()
+        here = tree == against.ROOT
+        asked.append((here, study["steps"]))
+        return (1.0 if here else 2.0) + study["steps"] * (0.001 if here else 0.01)
+
+    monkeypatch.setattr(against, "processor_seconds", seconds)
+    study = against.CASES["population"]()
+    figures = against.compare("HEAD", study, 2)
+    assert asked[2:6] == [(False, 20_000), (False, 1), (True, 20_000), (True, 1)]
+    assert figures["whole run"]["ratios"] == pytest.approx([202 / 21] * 2)
+    assert figures["steps beyond the first"]["ratios"] == pytest.approx([10] * 2)
+    with pytest.raises(SystemExit, match="'no-such-commit' cannot be checked out"):
+        against.compare("no-such-commit", study, 1)
+    assert len(Study.from_dict(study).experiments) == 1

@@ -39,9 +39,20 @@ def _centred_moment_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     angle, cross = _angle(aa, bb, ab)
     d_aa = _ratio(cross, aa) / (4 * jnp.pi)
     d_bb = _ratio(cross, bb) / (4 * jnp.pi)
-    # A neuron without weights is never active, as ReLU's derivative at 0 is 0.
-    d_ab = jnp.where((aa == 0) | (bb == 0), 0.0, (jnp.pi - angle) / (2 * jnp.pi))
+    d_ab = _both_positive(angle, aa, bb)
     return centred_moment(aa, bb, ab), d_aa * tangents[0] + d_bb * tangents[1] + d_ab * tangents[2]
+
+
+def centred_parts(aa: Array, bb: Array, ab: Array) -> tuple[Array, Array, Array]:
+    """Return m = E[a+ b+] for centred (a, b), aa dm/daa = bb dm/dbb, and dm/dab."""
+    angle, cross = _angle(aa, bb, ab)
+    return centred_moment(aa, bb, ab), cross / (4 * jnp.pi), _both_positive(angle, aa, bb)
+
+
+def _both_positive(angle: Array, aa: Array, bb: Array) -> Array:
+    """Return P(a > 0, b > 0)."""
+    # A neuron without weights is never active, as ReLU's derivative at 0 is 0.
+    return jnp.where((aa == 0) | (bb == 0), 0.0, (jnp.pi - angle) / (2 * jnp.pi))
 
 
 @jax.custom_jvp

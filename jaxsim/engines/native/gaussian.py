@@ -20,60 +20,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from jaxsim.engines.native.expressions import Statements
 from jaxsim.engines.native.handler import handler
 from jaxsim.engines.native.layers import Layers
+from jaxsim.engines.native.moments import moment_functions
 from jaxsim.engines.native.optimizer import OptimizerStep
 from jaxsim.engines.native.products import Operand, Product
 from jaxsim.engines.native.program import Source, Target, preamble
-from jaxsim.engines.native.values import Untranslatable, inputs, vector
+from jaxsim.engines.native.teacher import taught
 from jaxsim.risk.gaussian import is_centred, moments_of, teacher_of
-from jaxsim.risk.relu_moments import centred_moment, moment, positive_mean
 from jaxsim.training.experiment import Experiment
-
-SPARSE = 4
-"""A teacher's weights are a list if at most one in so many differs from zero."""
-
-
-class Teacher(NamedTuple):
-    """A teacher's neurons as the program reads them, in the training precision.
-
-    Attributes:
-        weights: [d, k], in units of the inputs' deviations.
-        means: of its neurons [k].
-        variances: of its neurons [k].
-        outer: negative output weights [k, o].
-        first: F_k [k].
-        constant: negative constant [o].
-    """
-
-    weights: np.ndarray
-    means: np.ndarray
-    variances: np.ndarray
-    outer: np.ndarray
-    first: np.ndarray
-    constant: np.ndarray
-
-    @property
-    def sparse(self) -> bool:
-        """Whether most of its weights are zero."""
-        return bool(SPARSE * np.count_nonzero(self.weights) <= self.weights.size)
-
-    @property
-    def listed(self) -> np.ndarray:
-        """The weights that are not zero, neuron by neuron, or all of them."""
-        return self.weights.T[self.weights.T != 0] if self.sparse else self.weights.ravel()
-
-    def numbers(self) -> np.ndarray:
-        """Return everything in a row, as the program's argument."""
-        return np.concatenate([self.listed, *(part.ravel() for part in self[1:])])
 
 
 def has_closed_form(experiment: Experiment) -> bool:
@@ -84,7 +42,7 @@ def has_closed_form(experiment: Experiment) -> bool:
 
 def teacher_numbers(experiment: Experiment) -> np.ndarray:
     """Return what the program of a closed form takes as its only data."""
-    return _teacher(experiment).numbers()
+    return taught(experiment).numbers()
 
 
 def generate(experiment: Experiment, target: Target, lanes: int) -> Source:
@@ -96,35 +54,16 @@ def generate(experiment: Experiment, target: Target, lanes: int) -> Source:
         lanes: members of a group.
 
     Raises:
-        Untranslatable: if the optimizer cannot be written in C.
+        Untranslatable: if the optimizer cannot be written in C, or the teacher's risk overflows.
     """
     return _Generator(experiment, target, lanes).source()
-
-
-def _teacher(experiment: Experiment) -> Teacher:
-    problem, dtype = experiment.drawn_from, experiment.dtype
-    moments, target = moments_of(problem, experiment.network), teacher_of(problem.target)
-    assert moments is not None
-    assert target is not None
-    (w, b), (u, c) = jax.tree.map(np.asarray, target.layers(dtype))
-    means = b + np.asarray(moments.mean, dtype) @ w
-    scaled = w * np.asarray(moments.std, dtype)[:, None]
-    variances = (scaled**2).sum(0)
-    first = np.asarray(positive_mean(jnp.asarray(means), jnp.asarray(variances)))
-    first = first * dtype.type(moments.degree_one)
-    found = Teacher(scaled, means, variances, -u, first, -c)
-    with np.errstate(over="ignore", invalid="ignore"):
-        loss = found.variances.sum() * (found.outer**2).sum()
-    if not np.isfinite(loss):
-        raise Untranslatable(f"its teacher's risk overflows {dtype}")
-    return found
 
 
 class _Generator:
     def __init__(self, experiment: Experiment, target: Target, lanes: int) -> None:
         self.experiment, self.lanes = experiment, lanes
         network, self.real = experiment.network, experiment.dtype
-        self.network, self.teacher = network, _teacher(experiment)
+        self.network, self.teacher = network, taught(experiment)
         self.vector = math.gcd(target.vector_bytes // self.real.itemsize, lanes)
         self.layers = Layers(network, self.real, target, network.inputs)
         moments = moments_of(experiment.drawn_from, network)
@@ -155,6 +94,9 @@ class _Generator:
         self.du = Operand(reserve(n * self.outputs), self.outputs, 1, "V")
         self.c = Operand(reserve(self.outputs), 0, 1, "V")
         self.v, self.dv, self.m, self.dm = (Operand(reserve(n), 0, 1, "V") for _ in range(4))
+        # Of all pairs, the derivatives by v, or with means zero v times them, so that one division
+        # serves all pairs of a neuron.
+        self.of_pairs = Operand(reserve(n), 0, 1, "V") if self.centred else self.dv
         steps = [
             *self._read(),
             *self._covariances(),
@@ -167,63 +109,26 @@ class _Generator:
         text = "\n".join(
             [
                 *preamble(self.real, self.vector, self.lanes),
-                *self._functions(),
+                *moment_functions(self.centred, self.moments.degree_one, self.real),
                 *self._tables(),
+                *self.teacher.tables(),
                 *optimizer.constants(),
-                *handler(self.layers, optimizer, steps, self._numbers, 1),
+                *handler(self.layers, optimizer, steps, self.teacher.definitions, 1),
                 "",
             ]
         )
         return Source(text, self.layers.scratch * self.vector)
 
-    # What the program consists of before its steps.
-
-    def _functions(self) -> list[str]:
-        """Return the C functions of moments and their derivatives."""
-        pair, alone = (centred_moment, _half) if self.centred else (_moment, _second_moment)
-        names = ["m", "v", "m_other", "v_other", "covariance"]
-        names = [name for name in names if not self.centred or name[0] != "m"]
-        own = names[: len(names) // 2]
-        degree_one = self.moments.degree_one
-
-        def first(*own: Any) -> Any:
-            m, v = own if len(own) == 2 else (jnp.zeros_like(own[0]), *own)
-            return positive_mean(m, v) * degree_one
-
-        return [
-            *_with_derivatives("pair", pair, names, self.real),
-            *_with_derivatives("alone", alone, own, self.real),
-            *(_with_derivatives("first_moment", first, own, self.real) if self.linear else []),
-        ]
-
     def _tables(self) -> list[str]:
+        """Return the C definitions of numbers by input."""
         lines = []
-        if self.scaled:
-            lines.append(self._table("factor", self.factors))
-        if not self.centred:
-            lines.append(self._table("mean", np.asarray(self.moments.mean, self.real)))
-        if self.teacher.sparse and self.terms:
-            neuron, place = np.nonzero(self.teacher.weights.T)
-            ends = np.searchsorted(neuron, np.arange(self.terms), side="right")
-            for name, numbers in (("input", place), ("end", ends)):
-                listed = ", ".join(map(str, numbers)) or "0"
-                lines.append(f"static const int {name}[] = {{{listed}}};")
+        for name, numbers, needed in (
+            ("factor", self.factors, self.scaled),
+            ("mean", np.asarray(self.moments.mean, self.real), not self.centred),
+        ):
+            listed = ", ".join(f"(real){float(number).hex()}" for number in numbers)
+            lines += [f"static const real {name}[] = {{{listed}}};"] if needed else []
         return lines
-
-    def _table(self, name: str, numbers: np.ndarray) -> str:
-        listed = ", ".join(f"(real){float(number).hex()}" for number in numbers)
-        return f"static const real {name}[] = {{{listed}}};"
-
-    def _numbers(self, argument: int) -> list[str]:
-        lines = [f"const real *const taught = argument(frame, {argument});"]
-        before, place = "taught", len(self.teacher.listed)
-        for name, part in zip(self.teacher._fields[1:], self.teacher[1:], strict=True):
-            lines.append(f"const real *const taught_{name} = {before} + {place};")
-            lines.append(f"(void)taught_{name};")
-            before, place = f"taught_{name}", part.size
-        return lines
-
-    # The parts of a step.
 
     def _read(self) -> list[str]:
         """Return what brings weights, output weights and constants into the form that is needed."""
@@ -316,6 +221,8 @@ class _Generator:
             lines.append(f"store({self.dm.at('0', 'i')}, square * r[{results['dm']}]);")
         # v has a part in all three arguments of M_ii: its derivative is that of M_ii as a whole.
         lines.append(f"store({self.dv.at('0', 'i')}, splat(2) * square * r[{results['dv']}]);")
+        if self.centred:
+            lines.append(f"store({self.of_pairs.at('0', 'i')}, splat(0));")
         if self.trains_output:
             text = f"store({self.du.at('i', 'o')}, splat(2) * {self.u.load('i', 'o')} * r[0]);"
             lines.append(self._each_output(text))
@@ -367,25 +274,24 @@ class _Generator:
 
     def _pair(self, own: Sequence[str], covariance: str, other_outer: str) -> list[str]:
         """Return the moment of a pair and all derivatives in r, and twice u_i.u_l in `weight`."""
+        last = 2 if self.centred else 5
         return [
-            f"vec r[{2 + len(own)}], weight = splat(0);",
+            f"vec r[{1 + last}], weight = splat(0);",
             f"pair({', '.join([*own, covariance])}, r);",
             self._each_output(f"weight += {self.u.load('i', 'o')} * {other_outer};"),
             "weight += weight;",
             "losses += weight * r[0];",
             "const vec twice = r[0] + r[0]; (void)twice;",
-            f"const vec coefficient = weight * r[{1 + len(own)}];",
+            f"const vec coefficient = weight * r[{last}];",
         ]
 
     def _derivative(self, place: str, number: int) -> str:
         """Return what a pair adds to the derivatives by a neuron's own mean and variance."""
-        own = len(self._own())
-        first = 1 + number * own
-        change = []
-        if not self.centred:
-            change.append(_add(self.dm.at("0", place), f"weight * r[{first}]"))
-        derivative = f"(weight + weight) * r[{first + own - 1}]"
-        return " ".join([*change, _add(self.dv.at("0", place), derivative)])
+        by_mean, by_variance = ("", 1) if self.centred else (1 + 2 * number, 2 + 2 * number)
+        change = _add(self.of_pairs.at("0", place), f"(weight + weight) * r[{by_variance}]")
+        if self.centred:
+            return change
+        return f"{change} {_add(self.dm.at('0', place), f'weight * r[{by_mean}]')}"
 
     def _constant(self) -> list[str]:
         """Return what the difference of the constants adds."""
@@ -425,9 +331,13 @@ class _Generator:
         """Return the gradient from the coefficients and the derivatives by means."""
         n, base = self.neurons, self.gradient.base
         to = Operand(f"{base} + {self.hidden.weights.start} * V", n, 1, "V")
+        v, own = self.v.load("0", "i"), self.dv.load("0", "i")
+        if self.centred:
+            pairs = f"{self.of_pairs.load('0', 'i')} / {v}"
+            own = f"{own} + select((mask)({v} == splat(0)), splat(0), {pairs})"
         lines = [
             f"for (int i = 0; i < {n}; i++)",
-            f"store({self.covariances.at('i', 'i')}, {self.dv.load('0', 'i')});",
+            f"store({self.covariances.at('i', 'i')}, {own});",
         ]
         start: Callable[[str, str], str] = to.load
         if not self.terms:
@@ -494,35 +404,5 @@ class _Generator:
         return "" if number == 1 else f" * splat((real){float(number).hex()})"
 
 
-def _moment(m: Array, v: Array, m_other: Array, v_other: Array, covariance: Array) -> Array:
-    return moment(m, m_other, v, v_other, covariance)
-
-
-def _second_moment(m: Array, v: Array) -> Array:
-    return moment(m, m, v, v, v)
-
-
-def _half(v: Array) -> Array:
-    return v / 2
-
-
 def _add(place: str, text: str) -> str:
     return f"store({place}, load({place}) + {text});"
-
-
-def _with_derivatives(
-    name: str, function: Callable, arguments: Sequence[str], real: np.dtype
-) -> list[str]:
-    """Return the C function name(arguments, r): r[0] its value, r[1], ... its derivatives."""
-    body = Statements(real)
-    derive = jax.value_and_grad(function, argnums=tuple(range(len(arguments))))
-    given = [inputs(argument, (), real, True) for argument in arguments]
-    results = body.trace(derive, [jnp.ones((), real)] * len(arguments), given)
-    parameters = ", ".join(f"vec {argument}_0" for argument in arguments)
-    return [
-        f"INLINE void {name}({parameters}, vec *r) {{",
-        *body.uniform,
-        *body.varying,
-        *(f"r[{number}] = {vector(result[()])};" for number, result in enumerate(results)),
-        "}",
-    ]

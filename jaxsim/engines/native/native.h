@@ -154,9 +154,12 @@ INLINE vec atan2_(vec y, vec x) {
   const vec start = select(steep, splat((real)HALF_PI), select(middle, splat((real)(HALF_PI / 2)), splat(0)));
   const real rest = (real)JOIN(REST_, REAL_BITS);
   const vec lost = select(steep, splat(rest), select(middle, splat(rest / 2), splat(0)));
-  const vec z = t * t;
-  vec p = splat(arc_polynomial[ARC_TERMS - 1]);
-  for (int k = ARC_TERMS - 2; k >= 0; k--) p = splat(arc_polynomial[k]) + z * p;
+  /* In two halves, so that one need not wait for the other. */
+  const vec z = t * t, square = z * z;
+  vec p = splat(arc_polynomial[ARC_TERMS - 1]), odd = splat(arc_polynomial[ARC_TERMS - 2]);
+  for (int k = ARC_TERMS - 3; k >= 0; k -= 2) p = splat(arc_polynomial[k]) + square * p;
+  for (int k = ARC_TERMS - 4; k >= 0; k -= 2) odd = splat(arc_polynomial[k]) + square * odd;
+  p += z * odd;
   const vec angle = start + (t + (t * z * p + lost));
   /* The comparison of integers sees the sign of a zero. */
   const vec full = select((mask)x < splat_integer(0), splat((real)(2 * HALF_PI)) - angle, angle);
