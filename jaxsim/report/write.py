@@ -171,7 +171,13 @@ def _optimal_risk(results: Results, study: Study) -> Figure | None:
     if len({e.hypothesis_class for e in study.experiments}) > MOST_CLASSES:
         return None
     answer = known_optima(study, results)
-    return optimum_figure(answer, study) if len(answer.hierarchies) <= MOST_HIERARCHIES else None
+    several = any(
+        len(one.widths) > 1 or one.widths[0].optimum.width > 0 for one in answer.hierarchies
+    )
+    drawn = several or any(e.network.inputs == 1 for e in study.experiments)
+    if len(answer.hierarchies) > MOST_HIERARCHIES or not drawn:
+        return None
+    return optimum_figure(answer, study)
 
 
 def report_directory(directory: Path, settings: Sequence[str]) -> Path:

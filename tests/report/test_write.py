@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from jaxsim import Study, analyse, simulate
+from jaxsim.engines.registry import ENGINES
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.data import Data
 from jaxsim.questions.question import Question
@@ -63,6 +64,8 @@ def test_the_page_says_how_to_compute_it_again(reported):
     again = Study.from_dict(tomllib.loads(unescape(text)))
     assert [e.id for e in again.experiments] == [e.id for e in answer.experiments]
     assert again.spec.replicates == 160
+    assert again.spec.execution.engine in ENGINES
+    assert f"width {again.spec.execution.width}," in page
     assert all(f"<code>{e.id}</code>" in page for e in answer.experiments)
     provenance = page[page.index('id="provenance"') :]
     assert "320 runs on cpu: jaxsim" in provenance

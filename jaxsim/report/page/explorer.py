@@ -37,11 +37,14 @@ RARE = 0.05
 
 SYMBOLS = {ABOVE_OPTIMUM: "eps", RISK_ABOVE: "risk", ERROR_RATE_ABOVE: "error rate"}
 """What thresholds of a kind of events are called."""
-MEANINGS = {
-    ABOVE_OPTIMUM: "P( risk > optimal risk + eps )",
-    RISK_ABOVE: "P( risk > threshold )",
-    ERROR_RATE_ABOVE: "P( error rate > threshold )",
+CONDITIONS = {ABOVE_OPTIMUM: "eps = ", RISK_ABOVE: "risk > ", ERROR_RATE_ABOVE: "error rate > "}
+"""What stands before a threshold."""
+PROBABILITIES = {
+    ABOVE_OPTIMUM: ("P( risk > optimal risk + ", "eps"),
+    RISK_ABOVE: ("P( risk > ", "threshold"),
+    ERROR_RATE_ABOVE: ("P( error rate > ", "threshold"),
 }
+"""What the probability is of, up to a threshold, and the word for it."""
 
 
 def embedded(answer: Answer) -> dict[str, Any] | None:
@@ -105,7 +108,13 @@ class _Maker:
             },
             "rows": min(len(experiments), MOST_ROWS) if len(experiments) > 1 else 0,
             "kinds": [
-                {"symbol": SYMBOLS[kind], "meaning": MEANINGS[kind], "asked": self._asked(kind)}
+                {
+                    "symbol": SYMBOLS[kind],
+                    "condition": CONDITIONS[kind],
+                    "of": PROBABILITIES[kind][0],
+                    "name": "".join(PROBABILITIES[kind]) + " )",
+                    "asked": self._asked(kind),
+                }
                 for kind in kinds
             ],
             "axes": axes,

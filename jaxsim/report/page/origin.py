@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from jaxsim.engines.registry import ENGINES, current_name
 from jaxsim.report.text import counted
 from jaxsim.results.provenance import commit, jaxsim_version
 from jaxsim.results.results import Results
@@ -34,6 +35,12 @@ FACTS = {
 """What is said of the programs that made the runs, beside the device."""
 FIRST = ("name", "title", "seed", "replicates", "steps", "checkpoints", "epsilon")
 """Keys of a study that its file begins with."""
+SAME = "With the same versions on the same kind of device every number is the same, bit for bit."
+MIXED = (
+    "Experiments were executed by different engines or in different widths, which study.json "
+    "names; where the study leaves them open another machine may choose others, whose numbers "
+    "differ in their last bits."
+)
 MAY_BE_EMPTY = ("grid", "experiment", "optimum")
 """Keys that say nothing where they hold nothing."""
 MOST = 20
@@ -52,6 +59,7 @@ class Origin:
         times: when the files of the results were written, a sentence.
         made: what made the page.
         ids: label and id of each experiment.
+        same_bits: under which conditions every number is the same again, a sentence.
         commands: that compute the same again, with what they do.
     """
 
@@ -62,7 +70,13 @@ class Origin:
     times: str
     made: str
     ids: list[tuple[str, str]]
+    same_bits: str
     commands: list[tuple[str, str]]
+
+    @property
+    def lines(self) -> int:
+        """How long the file is."""
+        return self.study.count("\n")
 
 
 def origin_of(results: Results, study: Study) -> Origin:
@@ -72,6 +86,9 @@ def origin_of(results: Results, study: Study) -> Origin:
     table.pop("slurm", None)  # of a cluster; it has no say in the numbers
     table = {key: table[key] for key in FIRST if key in table} | table
     table = {key: value for key, value in table.items() if value or key not in MAY_BE_EMPTY}
+    execution = _execution(results)
+    if execution is not None:
+        table["execution"] = {**table.get("execution", {}), **execution}
     try:
         text, ending = toml_text(table), "toml"
     except ValueError:
@@ -90,6 +107,7 @@ def origin_of(results: Results, study: Study) -> Origin:
         times=_times(results),
         made=_made(),
         ids=[(e.label, e.id) for e in results.experiments],
+        same_bits=SAME if execution is not None else MIXED,
         commands=[
             *[
                 (
@@ -106,6 +124,25 @@ def origin_of(results: Results, study: Study) -> Origin:
             (f"jaxsim export {place} --format csv{code}", "all runs as one table"),
         ],
     )
+
+
+def _execution(results: Results) -> dict[str, Any] | None:
+    """Return engine, width and lanes of the runs, on which bits depend; None if there are several.
+
+    Where a study leaves them open, they were chosen by a measurement of one machine.
+    """
+    known = results.provenance("engine", "width", "lanes")
+    if len(known) != 1:
+        return None
+    ((engine, width, lanes),) = known
+    if current_name(engine) not in ENGINES or not width.isdigit():
+        return None
+    in_groups = lanes.isdigit() and int(lanes) > 1
+    return {
+        "engine": current_name(engine),
+        "width": int(width),
+        **({"lanes": int(lanes)} if in_groups else {}),
+    }
 
 
 def _refers(value: Any) -> bool:

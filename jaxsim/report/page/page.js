@@ -17,7 +17,7 @@
   const limits = (m, t, e = state.e) => data.cells[bandOf(e).cells[m * stepsOf(e).texts.length + t]];
   const asked = (m, e = state.e) => bandOf(e).asked[m];
   const estimate = (m, t, e = state.e) => asked(m, e) && data.cells[asked(m, e).cells[t]];
-  const threshold = (text) => `${data.kinds[state.kind].symbol} = ${text}`;
+  const threshold = (text) => `${data.kinds[state.kind].condition}${text}`;
   const range = (low, high) => `${low} to ${high}`;
 
   const element = (name, attributes = {}, text = "") => {
@@ -178,7 +178,7 @@
       $(id).setAttribute("aria-valuetext", text);
     }
     const whose = data.experiments.length > 1 ? `, ${experiment().label}` : "";
-    write("what", `${kinds[state.kind].meaning} at ${threshold(eps)} after n = ${step} steps${whose}`);
+    write("what", `${kinds[state.kind].of}${eps} ) after n = ${step} steps${whose}`);
     write("value", (own || cell)[0]);
     write("value-interval", own ? `${range(own[1], own[2])}: ${words.interval}` : words.no_interval);
     write("value-band", `${range(cell[1], cell[2])}: ${words.band}`);
@@ -279,7 +279,7 @@
     toAsked();
   };
   if (data.kinds.length > 1) {
-    kindSelect = addSelect("event", data.kinds.map((kind) => kind.meaning), (kind) => {
+    kindSelect = addSelect("event", data.kinds.map((kind) => kind.name), (kind) => {
       choose(() => {
         state.kind = kind;
         if (!bandOf()) state.e = data.experiments.findIndex((one) => one.bands[kind]);

@@ -9,7 +9,7 @@ from jaxsim.report.text import number
 
 WIDTH, HEIGHT = 1000, 600
 """Of a chart's view box."""
-LEFT, RIGHT, TOP, BOTTOM = 150, 980, 20, 510
+LEFT, RIGHT, TOP, BOTTOM = 150, 950, 20, 510
 """Of the part where curves are."""
 LEAST = 1e-30
 """The lowest end of a logarithmic axis of probabilities."""
@@ -25,7 +25,7 @@ def eps_places(eps: Sequence[float]) -> tuple[list[int], list[Tick]]:
 
     Example:
         >>> eps_places([0.0, 0.001, 0.1])
-        ([150, 216, 980], [(216, '0.001'), (598, '0.01'), (980, '0.1')])
+        ([150, 214, 950], [(214, '0.001'), (582, '0.01'), (950, '0.1')])
     """
     positive = [e for e in eps if e > 0]
     if not positive:
@@ -48,7 +48,7 @@ def step_places(steps: Sequence[int]) -> tuple[list[int], list[Tick]]:
 
     Example:
         >>> step_places([0, 1, 10, 100])
-        ([150, 316, 648, 980], [(150, '0'), (316, '1'), (648, '10'), (980, '100')])
+        ([150, 310, 630, 950], [(150, '0'), (310, '1'), (630, '10'), (950, '100')])
     """
     last = max(steps[-1], 1)
     start = LEFT + 0.2 * (RIGHT - LEFT)

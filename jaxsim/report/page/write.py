@@ -88,6 +88,7 @@ def write_page(
         over=risk_over(answer.finished),
         clauses=[event.clause() for event in answer.asked],
         other_events=any(event.kind != ABOVE_OPTIMUM for event in answer.asked),
+        above_optimum=any(event.kind == ABOVE_OPTIMUM for event in answer.asked),
         parts=PARTS if shows_parts(answer.finished) else (),
         bounds=shows_bounds(answer.finished),
         permanent=shows_permanent(answer.finished),
