@@ -9,8 +9,10 @@ the probability, and a note; or {"missing": PACKAGE}. After so many seconds no r
 from __future__ import annotations
 
 import concurrent.futures
+import importlib.util
 import json
 import math
+import subprocess
 import sys
 import tempfile
 import time
@@ -93,46 +95,41 @@ def openturns(method, case, clock):
     }
 
 
-TRAJECTORIES = 20
+TRAJECTORIES, LIMIT = 20, 60.0
 
 
 def pytams(case, clock):
     """TAMS with 20 trajectories, each a training.
 
-    pyTAMS opens data bases for each of them, which takes 0.1 to 0.3 s, and stops where all are
-    stuck at one score: what is left of the probability is then estimated as 0.
+    pyTAMS opens data bases for each of them, which takes 0.1 to 0.3 s. A repetition is a process,
+    which is ended after a minute: some do not end by themselves.
     """
-    try:
-        from pytams.tams import TAMS
-    except ImportError:
+    if importlib.util.find_spec("pytams") is None:
         return {"missing": "pytams"}
-    # A process for each trajectory would take a quarter of a second; threads run the same.
-    concurrent.futures.ProcessPoolExecutor = concurrent.futures.ThreadPoolExecutor
-    estimates, costs, failed, stuck = [], [], 0, 0
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Path(folder) / "input.toml"
-        model = "\n".join(f"{k} = {case[k]}" for k in ("active", "left", "hazard"))
-        settings.write_text(
-            f"[tams]\nntrajectories = {TRAJECTORIES}\nnsplititer = 5000\nwalltime = 120.0\n"
-            "loglevel = 'CRITICAL'\n[runner]\ntype = 'asyncio'\n"
-            f"[trajectory]\nend_time = {float(case['steps'])}\nstep_size = 1.0\n"
-            f"targetscore = 0.999\n[model]\n{model}\n"
-        )
-        for _ in clock:
-            tams = TAMS(fmodel_t=Neurons, a_args=["-i", str(settings)])
+    estimates, costs, failed, waiting, stuck = [], [], 0, 0, 0
+    for _ in clock:
+        words = [sys.executable, __file__, "tams once", json.dumps(case), "1", "0"]
+        with tempfile.TemporaryDirectory() as folder:
             try:
-                p = float(tams.compute_probability())
-                if p < 0:  # out of time
-                    failed += 1
-                    continue
-            except RuntimeError as error:
-                if "stalling" not in str(error):
-                    failed += 1
-                    continue
-                p, stuck = 0.0, stuck + 1
-            estimates.append(p)
-            costs.append(tams.get_database().count_computed_steps() / case["steps"])
-    notes = [f"{TRAJECTORIES} trajectories", f"{stuck} died out" if stuck else "", clock.note]
+                done = subprocess.run(
+                    words, cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT
+                )
+            except subprocess.TimeoutExpired:
+                waiting += 1
+                continue
+        if done.returncode:
+            failed += 1
+            continue
+        found = json.loads(done.stdout.splitlines()[-1])
+        estimates.append(found["estimate"])
+        costs.append(found["cost"])
+        stuck += found["stuck"]
+    notes = [
+        f"{TRAJECTORIES} trajectories",
+        f"{stuck} died out, which is 0" if stuck else "",
+        f"{waiting} did not end in {LIMIT:.0f} s" if waiting else "",
+        clock.note,
+    ]
     return {
         "estimates": estimates,
         "cost": float(np.mean(costs)) if costs else math.nan,
@@ -140,6 +137,41 @@ def pytams(case, clock):
         "failed": failed,
         "note": "; ".join(note for note in notes if note),
     }
+
+
+def pytams_once(case):
+    """One repetition. Where all trajectories are stuck at one score, the estimate is 0."""
+    from pytams.tams import TAMS
+
+    # A process for each trajectory would take a quarter of a second; threads run the same.
+    concurrent.futures.ProcessPoolExecutor = concurrent.futures.ThreadPoolExecutor
+    model = "\n".join(f"{k} = {case[k]}" for k in ("active", "left", "hazard"))
+    Path("input.toml").write_text(
+        f"[tams]\nntrajectories = {TRAJECTORIES}\nnsplititer = 5000\nwalltime = {LIMIT}\n"
+        "loglevel = 'ERROR'\n[runner]\ntype = 'asyncio'\n"
+        f"[trajectory]\nend_time = {float(case['steps'])}\nstep_size = 1.0\n"
+        f"targetscore = 0.999\n[model]\n{model}\n"
+    )
+
+    class Ending(TAMS):
+        """Where all trajectories end with one score pyTAMS 1.0.0 looks for another for ever."""
+
+        def get_restart_at_random(self, min_idx_list):
+            if len(min_idx_list) == self.n_traj():
+                del min_idx_list[1:]  # as where their scores differ; nothing is restarted
+            return super().get_restart_at_random(min_idx_list)
+
+    tams, stuck = Ending(fmodel_t=Neurons, a_args=["-i", "input.toml"]), False
+    try:
+        p = float(tams.compute_probability())
+    except RuntimeError as error:
+        if "stalling" not in str(error):
+            raise
+        p, stuck = 0.0, True
+    if p < 0:
+        raise SystemExit("out of time")
+    cost = tams.get_database().count_computed_steps() / case["steps"]
+    return {"estimate": p, "cost": cost, "stuck": stuck}
 
 
 try:
@@ -181,5 +213,8 @@ class Neurons(ForwardModelBaseClass):
 if __name__ == "__main__":
     chosen, event = sys.argv[1], json.loads(sys.argv[2])
     allowed = Clock(int(sys.argv[3]), float(sys.argv[4]))
-    answer = pytams(event, allowed) if chosen == "tams" else openturns(chosen, event, allowed)
+    if chosen == "tams once":
+        answer = pytams_once(event)
+    else:
+        answer = pytams(event, allowed) if chosen == "tams" else openturns(chosen, event, allowed)
     print(json.dumps(answer))
