@@ -70,13 +70,14 @@ def print_plan(
     for warning in study.warnings:
         console.print(f"warning: {warning}", highlight=False, soft_wrap=True, markup=False)
     console.print(table)
-    programs = len({e.training_key for e in study.experiments})
+    programs = programs_of(study)
     runs = replicates * len(study.experiments)
     stored = sum(replicates * record_bytes(e) for e in study.experiments)
     console.print(
-        f"\n{len(study.experiments):,} experiments, {runs:,} runs, {programs:,} programs to "
-        f"compile on {parallel} x {local_devices[0].device_kind}; about {duration(total)}, and "
-        f"up to {duration(programs * COMPILE_SECONDS / parallel)} to compile if none is cached; "
+        f"\n{counted(len(study.experiments), 'experiment')}, {counted(runs, 'run')}, "
+        f"{counted(programs, 'program')} to compile on {parallel} x "
+        f"{local_devices[0].device_kind}; about {duration(total)}, and up to "
+        f"{duration(programs * COMPILE_SECONDS / parallel)} to compile if none is cached; "
         f"results at most {size(stored)}",
         highlight=False,
         soft_wrap=True,
@@ -100,6 +101,12 @@ def print_plan(
             highlight=False,
             soft_wrap=True,
         )
+
+
+def programs_of(study: Study) -> int:
+    """Return how many programs train a study: strata may have narrower networks of their own."""
+    parts = (stratum for design in study.designs.values() for stratum in design.strata)
+    return len({stratum.experiment.training_key for stratum in parts})
 
 
 def _group(experiment: Experiment, layout: Layout) -> tuple[str, str, ExecutionConfig]:

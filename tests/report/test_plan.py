@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jaxsim import analyse
+from jaxsim import Study, analyse
 from jaxsim.launch import measure
 from jaxsim.launch.budget import usual_pilot
-from jaxsim.report.plan import print_plan
+from jaxsim.report.plan import print_plan, programs_of
 from jaxsim.report.plan_designs import costs, strata_of
 from tests.studies import made_up, study
 
@@ -145,3 +145,9 @@ def test_shares_of_strata_that_runs_show_take_the_place_of_the_model():
     main = (weights / np.sqrt(cost)).sum() * (weights * np.sqrt(cost)).sum() / 1e-6 / 0.01**2
     assert rare.trainings == pytest.approx(main / 0.8 + len(weights) * 2**16, rel=1e-5)
     assert found["plain"].work == pytest.approx((1 - p) / p / 0.05**2)
+
+
+def test_strata_with_narrower_networks_have_programs_of_their_own():
+    rare = Study.load("rare")
+    assert programs_of(rare) == 3, "20, 10 and 5 neurons"
+    assert programs_of(rare.with_settings(["design=plain"])) == 1
