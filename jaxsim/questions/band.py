@@ -21,6 +21,8 @@ from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
 
 GRID = 60
+UNSPLIT = "from the runs that were not split"
+"""What is said of a band beside families of clones."""
 
 
 class BandAnswer(Data):
@@ -70,6 +72,7 @@ class SimultaneousBand(Question):
         self.grids = [_grid(quantity) for quantity in self.quantities]
         strata, times = range(len(subject.strata.strata)), len(subject.checkpoints)
         self.counts = [[Counts.zero(len(grid), times) for _ in strata] for grid in self.grids]
+        self.split = False
 
     def add(self, records: Records, stratum: int = 0) -> None:
         """Count the runs of a shard."""
@@ -77,8 +80,15 @@ class SimultaneousBand(Question):
         for counts, quantity, grid in rows:
             counts[stratum] = counts[stratum] + quantity.counts(records, grid)
 
+    def add_families(
+        self, records: Records, stratum: int, size: int, reverse: bool = False
+    ) -> None:
+        """Leave them out: a limit of theirs at every threshold would cost more than the runs."""
+        self.split = True
+
     def merge(self, other: Self) -> None:
         """Add the other's counts."""
+        self.split |= other.split
         for mine, theirs in zip(self.counts, other.counts, strict=True):
             mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
 
@@ -117,7 +127,7 @@ class SimultaneousBand(Question):
             lower=band_values.lower.tolist(),
             upper=band_values.upper.tolist(),
             confidence=band_values.confidence,
-            method=band_values.method,
+            method=band_values.method + (f", {UNSPLIT}" if self.split else ""),
             **parts,
         )
 

@@ -98,6 +98,11 @@ def design_notes(done: Sequence[ExperimentAnswer]) -> Iterator[str]:
             "failed, div. and und. count runs of the sampled strata; P counts each stratum with "
             "its probability"
         )
+    if any(row[-1].families for e in done for row in e.exceedance.estimates):
+        yield (
+            "families of clones count in the probabilities of the events that are asked for; the "
+            "band, quantiles and all counts are those of the runs that were not split"
+        )
     if any(e.design is not None and e.design.one_sample for e in done):
         yield (
             "post-stratified: an interval that is guaranteed spends nine tenths of its error on "
@@ -112,4 +117,6 @@ def _design(e: ExperimentAnswer) -> str:
     sampled = sum(stratum.runs > 0 or stratum.families > 0 for stratum in strata)
     text = f"design: {e.design.name}, {sampled} of {counted(len(strata), 'stratum')} sampled"
     text = text.replace("stratums", "strata")
+    if e.design.name == "splitting" and not any(stratum.families for stratum in strata):
+        text += "; no families of clones, as runs see the failures that matter"
     return f"{text}; {e.design.note}" if e.design.note else text

@@ -456,6 +456,8 @@ def test_questions_of_disjoint_runs_merge_to_that_of_all(made, name):
     parts[0].add_families(families, 1, 4)
     parts[1].merge(parts[0])
     assert parts[1].finish() == whole.finish()
+    if name == "band":
+        assert whole.finish().method.endswith(", from the runs that were not split")
 
 
 def test_looks_at_plain_runs_widen_all_that_is_said(tmp_path):

@@ -553,3 +553,16 @@ def test_no_text_of_designs_is_cut_or_lies_on_another(answer, name):
     figure = {**FIGURES, **FURTHER}[name](with_design(answer, "splitting", alone=2))
     assert figure is not None
     assert_texts_are_apart(figure)
+
+
+def test_a_band_beside_families_says_whose_runs_it_is_of(answer):
+    alone = with_design(answer, "splitting", alone=2)
+    assert "not split" not in note(FIGURES["exceedance_vs_eps"](alone))
+    rows, (one,) = alone.experiments[0].exceedance.estimates, alone.experiments
+    assert one.design is not None
+    one.design.strata[:] = [s.model_copy(update={"families": 0}) for s in one.design.strata]
+    assert any("no families of clones, as runs see" in line for line in notes(alone))
+    rows[0][-1] = dataclasses.replace(rows[0][-1], families=9)
+    figure = FIGURES["exceedance_vs_eps"](alone)
+    assert "together, from the runs that were not split" in note(figure)
+    assert any("families of clones count in" in line for line in notes(alone))

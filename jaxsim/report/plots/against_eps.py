@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
+from jaxsim.questions.band import UNSPLIT
 from jaxsim.questions.events import ABOVE_OPTIMUM, ERROR_RATE_ABOVE, RISK_ABOVE
 from jaxsim.questions.exceedance import LowerBoundAnswer
 from jaxsim.report.plots import style
@@ -103,6 +104,8 @@ def _drawn(answer: Answer) -> Figure | None:
         note = [
             f"band: {100 * answer.confidence:.12g}\u00a0% confidence for all {what} and n together"
         ]
+        if any(row[-1].families for e in done for row in e.exceedance.estimates):
+            note[0] += f", {UNSPLIT}"
         if any(_undecided(e) for e in done):
             note.append("line: runs that certainly fail; darker: undecided runs above it")
         drawn = [b for e in done for b in _shown(e)]
