@@ -368,6 +368,6 @@ def _key(experiment: Experiment, what: str, cores: int | None) -> str:
         what,
     ]
     if experiment.samples_per_step == 0:
-        # Remembered since before the native engine descends on closed forms.
+        # What was remembered before the native engine knew gradients of true risks is forgotten.
         facts.append("population by native")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]

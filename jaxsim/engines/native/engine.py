@@ -12,7 +12,7 @@ from jax import Array
 from jaxsim.engines import lanes
 from jaxsim.engines.engine import ByText
 from jaxsim.engines.lanes import Drawn, Steps
-from jaxsim.engines.native import gaussian, library, training
+from jaxsim.engines.native import library, population, training
 from jaxsim.engines.native.forward_passes import native_forward_passes
 from jaxsim.engines.native.program import Source
 from jaxsim.engines.native.values import Untranslatable
@@ -26,8 +26,10 @@ def native_unsupported_reason(experiment: Experiment) -> str:
     reason = lanes.unsupported_reason(experiment)
     if reason:
         return reason
-    if experiment.samples_per_step == 0 and not gaussian.has_closed_form(experiment):
-        return f"{lanes.NO_BATCH}, and this true risk has no closed form"
+    if experiment.samples_per_step == 0:
+        reason = population.population_unsupported_reason(experiment)
+        if reason:
+            return reason
     if jax.default_backend() != "cpu":
         return "it is a program for CPUs"
     if library.compiler() is None:
@@ -47,7 +49,7 @@ def _source(by_text: ByText, count: int) -> Source | str:
     """Return the program of an experiment, or why there is none."""
     try:
         native_forward_passes(by_text.experiment.network)
-        generate = training.generate if by_text.experiment.samples_per_step else gaussian.generate
+        generate = (training if by_text.experiment.samples_per_step else population).generate
         return generate(by_text.experiment, library.target(), count)
     except Untranslatable as reason:
         return str(reason)
@@ -67,11 +69,11 @@ def native_steps(experiment: Experiment, count: int) -> Steps:
     source = _source(ByText(experiment, experiment.training_key), count)
     assert isinstance(source, Source)
     name, dtype = library.load(source), experiment.dtype
-    taught = None if experiment.samples_per_step else gaussian.teacher_numbers(experiment)
+    constant = () if experiment.samples_per_step else population.population_data(experiment)
 
     def data(drawn: Drawn | None) -> tuple[Any, ...]:
         if drawn is None:
-            return (taught,)
+            return constant
         rows = () if drawn.rows is None else (drawn.rows,)
         return (drawn.x, drawn.y.astype(dtype), *rows)
 

@@ -40,13 +40,8 @@ def has_closed_form(experiment: Experiment) -> bool:
     return problem.law.finite is None and moments_of(problem, experiment.network) is not None
 
 
-def teacher_numbers(experiment: Experiment) -> np.ndarray:
-    """Return what the program of a closed form takes as its only data."""
-    return taught(experiment).numbers()
-
-
 def generate(experiment: Experiment, target: Target, lanes: int) -> Source:
-    """Return the program of an experiment; its data are `teacher_numbers`.
+    """Return the program of an experiment; its data are the numbers of its teacher.
 
     Args:
         experiment: coordinatewise optimizer, gradients of a true risk with a closed form.

@@ -31,8 +31,9 @@ def generate(experiment: Experiment, target: Target, lanes: int) -> Source:
 
     Its arguments are theta and the optimizer's leaves, of parameters [P, lane] or scalars, and the
     first bad steps [lane] int32, all of which it overwrites; then the x and y of `lanes.Drawn`, its
-    rows if mini-batches are rows of a table, the number of the first step and how many there are
-    (int32 [2]) and the learning rate. Its last result is scratch memory.
+    rows if mini-batches are rows of a table, or the weights of the points of a finite law, the
+    number of the first step and how many there are (int32 [2]) and the learning rate. Its last
+    result is scratch memory.
 
     Args:
         experiment: coordinatewise optimizer, fully-connected network.
@@ -48,8 +49,13 @@ def generate(experiment: Experiment, target: Target, lanes: int) -> Source:
 class _Generator:
     def __init__(self, experiment: Experiment, target: Target, lanes: int) -> None:
         self.experiment, self.lanes = experiment, lanes
-        self.batch = experiment.samples_per_step
-        self.table = make_batches(experiment).table is not None
+        finite = experiment.drawn_from.law.finite
+        # Gradients of the true risk are those of one mini-batch of all points, with weights.
+        points = () if finite is None else finite[0]
+        self.weighted = experiment.samples_per_step == 0
+        self.batch = len(points) if self.weighted else experiment.samples_per_step
+        self.table = not self.weighted and make_batches(experiment).table is not None
+        self.arguments = 2 + (self.table or self.weighted)
         self.network, self.real = experiment.network, experiment.dtype
         self.vector = math.gcd(target.vector_bytes // self.real.itemsize, lanes)
         self.layers = Layers(self.network, self.real, target, self.batch)
@@ -63,7 +69,7 @@ class _Generator:
                 *_transposition(self.vector),
                 *self.layers.activation(),
                 *optimizer.constants(),
-                *handler(self.layers, optimizer, steps, self._samples, 2 + self.table),
+                *handler(self.layers, optimizer, steps, self._samples, self.arguments),
                 "",
             ]
         )
@@ -110,6 +116,8 @@ class _Generator:
         A row of the table, or a sample, is `columns` numbers; small ones of a mini-batch that lies
         in one piece are fetched as one.
         """
+        if self.weighted:
+            return Operand(name, columns, 1, "1", one=True), []
         pointers = "const real *rows[V]; for (int l = 0; l < V; l++) rows[l] = "
         if not self.table and columns < self.vector:
             to = self.layers.buffer(columns, columns)
@@ -131,15 +139,18 @@ class _Generator:
         sample = _sample_of_y(self.experiment)
         shape, kind = sample.shape, np.dtype(sample.dtype)
         labels = kind.kind != "f"
-        share = 1.0 / self.batch
 
-        def value_and_derivative(predicted: Any, y: Any) -> tuple[Any, Any]:
+        def value_and_derivative(predicted: Any, y: Any, *share: Any) -> tuple[Any, Any]:
             value, back = jax.vjp(lambda p: loss.function(p, y), predicted)
-            return value, back(jnp.full_like(value, share))[0]
+            weight = share[0] if share else 1.0 / self.batch
+            return value, back(jnp.full_like(value, weight))[0]
 
         body = Statements(self.real)
         given = [inputs("p", (outputs,), self.real, True), inputs("y", shape, kind, True)]
-        example = jnp.zeros(outputs, self.real), jnp.zeros(shape, kind)
+        example = [jnp.zeros(outputs, self.real), jnp.zeros(shape, kind)]
+        if self.weighted:
+            given.append(inputs("share", (), self.real, False))
+            example.append(jnp.zeros((), self.real))
         value, derivative = body.trace(value_and_derivative, example, given)
         if value.shape != ():
             raise Untranslatable("its loss is no number per sample")
@@ -149,9 +160,11 @@ class _Generator:
         for k in range(outputs):
             lines.append(f"const vec p_{k} = load({prediction.at('m', str(k))});")
         for k in range(size):
-            read = f"load({y.at('m', str(k))})"
+            read = y.load("m", str(k))
             read = f"__builtin_convertvector({read}, mask)" if labels else read
             lines.append(f"const {'mask' if labels else 'vec'} y_{k} = {read};")
+        if self.weighted:
+            lines.append("const real share_0 = weight[m];")
         lines += [*body.uniform, *body.varying]
         lines.append(f"losses += {vector(value[()])};")
         lines += [f"store({dz.at('m', str(k))}, {vector(derivative[k])});" for k in range(outputs)]
@@ -162,6 +175,7 @@ class _Generator:
         return [
             f"const real *const x = argument(frame, {arguments});",
             f"const real *const y = argument(frame, {arguments + 1});",
+            *([f"const real *const weight = argument(frame, {arguments + 2});"] * self.weighted),
             *self._tables(arguments),
         ]
 

@@ -7,7 +7,6 @@ import mpmath
 import numpy as np
 import pytest
 
-from jaxsim import InputError
 from jaxsim.engines.lanes import _in_groups
 from jaxsim.engines.native import library
 from jaxsim.engines.registry import ExecutionConfig, make_engine, unsupported_reason
@@ -222,12 +221,8 @@ def test_a_neuron_without_weights_stays_as_samples_leave_it():
 
 
 @needs_compiler
-def test_only_closed_forms_are_trained_without_mini_batches(tmp_path):
+def test_a_new_study_is_measured_with_it_unless_its_teacher_overflows():
     assert "native" in _engines_to_measure(orthogonal(3, 4))
-    line = study(execution={"engine": "native", "width": 16}, **POPULATION)
-    assert "no closed form" in unsupported_reason("native", line.experiments[0])
-    with pytest.raises(InputError, match="no mini-batch, and this true risk has no closed form"):
-        simulate(line, tmp_path / "out")
     huge = orthogonal(2, 2, problem__target="1e30*relu(x1)", precision="float32")
     assert "overflows float32" in unsupported_reason("native", huge)
 
