@@ -66,7 +66,11 @@ class Browser:
         os.close(ours[0])
         os.close(theirs[1])
         scripts, width, height, dark = self.settings
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        try:
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        except (EOFError, BrokenPipeError):
+            self.__exit__(None, None, None)
+            pytest.skip("Chromium is installed but does not start")
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self.session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):

@@ -11,6 +11,7 @@ import pytest
 
 from jaxsim.questions.published import PublishedComparison
 from jaxsim.report.page import write_page
+from jaxsim.report.page.axes import chosen_axes
 from jaxsim.report.page.explorer import MOST_CELLS, embedded
 from jaxsim.report.page.figures import FIGURES
 from jaxsim.report.page.svg import Classes, inline
@@ -143,6 +144,32 @@ def test_a_page_of_many_experiments_is_small_and_says_what_it_leaves_out(answer,
     assert sum(len(b["cells"]) for e in data["experiments"] for b in e["bands"]) <= MOST_CELLS
     assert ("The tables show the first 1,000 of 1,100 experiments" in page) == (count == 1100)
     assert ("own thresholds only" in data["words"]["limit"]) == (count == 1100)
+
+
+GRIDS = {
+    "full": ([{"o.name": a, "o.rate": b, "w": 1} for a in "xy" for b in (0.1, 2.0)],
+             [("o", ["x", "y"]), ("rate", ["0.1", "2"])]),
+    "each its own rate": ([{"o.name": "x", "o.rate": 0.1}, {"o.name": "y", "o.rate": 2.0}],
+                          [("o", ["0", "1"])]),
+    "listed": ([{"a": k, "b": k // 2, "c": k % 3} for k in (0, 1, 1, 2)],
+               [("experiment", ["0", "1", "2", "3"])]),
+    "sparse": ([{"a": k % 4, "b": k // 4, "c": k} for k in (0, 5, 10, 15)],
+               [("a", ["0", "1", "2", "3"])]),
+    "widths": ([{"n.hidden": w, "p": q} for w in ("[2]", "[4, 4]") for q in (None, True)],
+               [("hidden", ["2", "4, 4"]), ("p", ["none", "true"])]),
+}  # fmt: skip
+"""What experiments are where they differ, and by what they are chosen."""
+
+
+@pytest.mark.parametrize("kind", GRIDS)
+def test_experiments_are_chosen_by_axes_that_make_a_grid_and_else_by_labels(kind, answer):
+    tables, expected = GRIDS[kind]
+    done = with_experiments(answer, [str(k) for k in range(len(tables))]).experiments
+    done = [e.model_copy(update={"axes": t}) for e, t in zip(done, tables, strict=True)]
+    axes, places = chosen_axes(done)
+    assert [(axis["name"], axis["values"]) for axis in axes] == expected
+    assert len({tuple(place) for place in places}) == len(done)
+    assert chosen_axes(done[:1]) == ([], [[]])
 
 
 def test_a_figure_that_is_too_large_is_named_instead(answer, drawn, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +12,16 @@ from jaxsim.report.clean import clean
 from jaxsim.report.text import number
 from jaxsim.results.frame import Axis
 
+SPARSE = 2
+"""Places on the axes for each experiment, beyond which they are no grid."""
+
 
 def chosen_axes(done: Sequence[ExperimentAnswer]) -> tuple[list[dict[str, Any]], list[list[int]]]:
     """Return the axes with the texts of their values, and each experiment's place on them.
 
     An axis whose value follows from the axes before it is none to choose: each method may have a
-    learning rate of its own. Where no axes tell all experiments apart, their labels are one.
+    learning rate of its own. Where no axes tell all experiments apart, or most places on them are
+    empty, as with experiments that are listed one by one, their labels are the only axis.
 
     Returns:
         One table {"name", "values"} per axis, none for a single experiment, and the numbers of the
@@ -30,10 +35,14 @@ def chosen_axes(done: Sequence[ExperimentAnswer]) -> tuple[list[dict[str, Any]],
         before = len({_key(e, kept) for e in done})
         if len({_key(e, [*kept, name]) for e in done}) > before:
             kept.append(name)
-    # One axis stays where several name the same thing: labels say it in full.
-    if len(kept) < 2 or len({_key(e, kept) for e in done}) < len(done):
+    # One axis alone is said in full by the labels.
+    places = math.prod(len({_key(e, [name]) for e in done}) for name in kept)
+    distinct = len({_key(e, kept) for e in done})
+    if len(kept) < 2 or distinct < len(done) or places > SPARSE * len(done):
         labels = [clean(e.label) for e in done]
-        return [{"name": _title(kept), "values": labels}], [[k] for k in range(len(done))]
+        return [{"name": _title(kept if distinct == len(done) else []), "values": labels}], [
+            [k] for k in range(len(done))
+        ]
     axes, columns = [], []
     for name in kept:
         values = list(dict.fromkeys(_value(e.axes[name]) for e in done))
