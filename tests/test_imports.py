@@ -12,7 +12,7 @@ PACKAGE = Path(jaxsim.__file__).parent
 
 # From the foundations up: a room may import from rows above its own.
 ROWS = [
-    {"errors", "evidence", "registry", "runtime", "arguments", "digits", "notebook"},
+    {"errors", "evidence", "registry", "runtime", "arguments", "digits", "notebook", "session"},
     {"problem", "network", "optimizer"},
     {"risk"},
     {"optimum", "theory", "training"},
@@ -34,6 +34,7 @@ BESIDE = {
     ("runtime", "errors"),
     ("arguments", "errors"),
     ("notebook", "errors"),
+    ("session", "errors"),
 }
 
 # What still points the wrong way. To be shortened, never to be extended.

@@ -70,8 +70,8 @@ def choose_workers(study: Study, devices: int | None = None) -> int:
 
     On a CPU a process that keeps to one core runs a third faster than a device among others.
     """
-    if devices is not None or jax.default_backend() != "cpu":
-        return 1
+    if devices is not None or jax.default_backend() != "cpu" or study.session_objects:
+        return 1  # objects of this session are known to no other process
     return runtime.cores() if core_seconds(study) > LONG_SECONDS else 1
 
 

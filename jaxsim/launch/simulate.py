@@ -99,6 +99,12 @@ def simulate(
         study = Study.load(study)
     if replicates is not None:
         study = study.replaced(replicates=arguments.whole("replicates", replicates))
+    if (workers or 1) > 1 and study.session_objects:
+        raise InputError(
+            f"workers = {workers} is not accepted: what was passed from Python "
+            f"({', '.join(study.session_objects)}) is known to no other process; accepted: 1, or "
+            'functions of a file of yours as "module:function"'
+        )
     runtime.configure(None, study.spec.execution.matmul_precision)
     directory = bind(study, output or _temporary(), progress.say)
     if repair:

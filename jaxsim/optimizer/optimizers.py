@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import optax
 
+from jaxsim import session
 from jaxsim.errors import InputError, unknown
 from jaxsim.optimizer import methods, others
 from jaxsim.optimizer.methods import METHODS, TINY, Method
@@ -83,6 +84,8 @@ def optimizer(
     if "name" not in table:
         raise InputError(f"{key}.name is missing; accepted: {', '.join(OPTIMIZERS)}, ...")
     name = table["name"]
+    if session.is_text(name):
+        return _passed(name, table, key)
     if not isinstance(name, str):
         raise unknown(f"{key}.name", name, [*METHODS, *others.others()])
     if name in others.REFUSED:
@@ -112,6 +115,38 @@ def optimizer(
         forgets=method.forgets,
         definition=method.definition,
         hyperparameters=method.hyperparameters,
+    )
+
+
+def _passed(text: str, table: Mapping[str, Any], key: str) -> Optimizer:
+    """Return the optimizer of an optax transformation that was passed from Python.
+
+    Its learning rate is built in, and nothing is claimed of what it does to zero gradients.
+
+    Raises:
+        InputError: for any key beside it, or an object of another session or kind.
+    """
+    others_given = sorted(set(table) - {"name"})
+    if others_given:
+        raise InputError(
+            f"{key}.{others_given[0]} = {table[others_given[0]]!r} is not accepted beside an optax "
+            "transformation, which has its learning rate and hyperparameters built in"
+        )
+    transformation = session.object_of(text, f"{key}.name")
+    if not isinstance(transformation, optax.GradientTransformation):
+        raise InputError(
+            f"{key}.name = {session.named(text)!r} is of type {type(transformation).__name__}; "
+            "accepted: an optax transformation such as optax.adam(0.01)"
+        )
+    return Optimizer(
+        session.named(text),
+        "optax",
+        lambda rate: transformation,
+        Schedule(lambda n: np.nan, non_increasing=False),
+        coordinatewise=False,
+        keeps_inactive=False,
+        forgets=False,
+        definition="an optax transformation passed from Python",
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jaxsim import session
 from jaxsim.errors import InputError, reason
 from jaxsim.problem import user_source
 from jaxsim.problem.user_import import here, importing
@@ -45,6 +46,8 @@ def load(reference: str, key: str, allowed: bool) -> Callable[..., Any]:
     Raises:
         InputError: if it is not allowed, not of that form, not found, fails or is not callable.
     """
+    if session.is_text(reference):
+        return session.object_of(reference, key)
     if not is_reference(reference):
         raise InputError(f'{key} = {reference!r} is not accepted: it should be "module:function"')
     if not allowed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxsim import session
 from jaxsim.problem.user_code import is_reference
 from jaxsim.problem.user_reads import uncovered
 from jaxsim.risk import RiskOptions, make_risk
@@ -36,6 +37,17 @@ def _sentences(experiment: Experiment) -> Iterator[str]:
     yield from experiment.problem.warnings
     yield from _network(experiment)
     yield from _own_code(experiment.spec)
+    yield from _passed(experiment.spec)
+
+
+def _passed(spec: Mapping[str, Any]) -> Iterator[str]:
+    names = session.names_in(spec)
+    if names:
+        was = "were" if len(names) > 1 else "was"
+        yield (
+            f"{', '.join(names)} {was} passed from Python: the study is not reproducible from a "
+            "file, and its directory can be resumed and reported in this session only"
+        )
 
 
 def _training_set(experiment: Experiment) -> Iterator[str]:

@@ -10,9 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxsim import session
 from jaxsim.errors import InputError, reason, shown
 from jaxsim.network.network import Network
-from jaxsim.optimizer import optimizer
+from jaxsim.optimizer import Optimizer, optimizer
 from jaxsim.optimum.optimal_risk import Stated, optimal_risk
 from jaxsim.problem.problem import Problem
 from jaxsim.questions.events import NOT_ALL_RIGHT, Event
@@ -64,13 +65,17 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
     _require_sizes(problem, network, batch_size, training_set, risk)
     require_range(problem, spec.precision)
     require_range(problem.trained_on, spec.precision)
-    if "content" in identity.initialization_key or problem.loss.name == "function":
+    own = "content" in identity.initialization_key or any(session.texts_in(dump["network"]))
+    if own or problem.loss.name == "function":
         _require_gradient(problem, network)
+    method = optimizer(spec.optimizer, "optimizer", spec.precision)
+    if session.is_text(spec.optimizer.get("name")):
+        _require_transformation(method, network, spec.precision)
     return Experiment(
         label=variation.label,
         problem=problem,
         network=network,
-        optimizer=optimizer(spec.optimizer, "optimizer", spec.precision),
+        optimizer=method,
         batch_size=batch_size,
         training_set=training_set,
         steps=spec.steps,
@@ -151,6 +156,45 @@ def _require_gradient(problem: Problem, network: Network) -> None:
             f"the gradient of the study's own code cannot be computed: {reason(error)}; accepted: "
             "pure functions written with jax.numpy that jax.grad differentiates"
         ) from error
+
+
+def _require_transformation(method: Optimizer, network: Network, precision: str) -> None:
+    """Trace a transformation that was passed from Python on the network's parameters.
+
+    Raises:
+        InputError: if that fails, or if it draws random numbers, the same ones in all replicates.
+    """
+    transformation = method.make(None)
+
+    def updated(theta: jax.Array) -> tuple[Any, Any]:
+        parameters = network.unravel(theta)
+        state = transformation.init(parameters)
+        return state, transformation.update(parameters, state, parameters)
+
+    theta = jax.ShapeDtypeStruct((network.size,), jnp.dtype(precision))
+    try:
+        state, (updates, after) = jax.eval_shape(updated, theta)
+    except Exception as error:
+        raise InputError(
+            f"optimizer = {method.name!r} cannot be applied to the network's parameters: "
+            f"{reason(error)}; accepted: an optax transformation that needs nothing but gradients "
+            "and parameters"
+        ) from error
+    like = jax.eval_shape(network.unravel, theta)
+    if jax.tree.structure(updates) != jax.tree.structure(like) or state != after:
+        raise InputError(
+            f"optimizer = {method.name!r} returns updates or a state of another form than it is "
+            "given; accepted: an optax transformation"
+        )
+    if any(_is_random(leaf) for leaf in jax.tree.leaves(state)):
+        raise InputError(
+            f"optimizer = {method.name!r} is not accepted: its state holds a random key, whose "
+            "noise would be the same in all replicates, not independent"
+        )
+
+
+def _is_random(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) or leaf.dtype == jnp.uint32
 
 
 def _given(optimum: float | list[float] | dict[str, Any] | None) -> Stated | None:

@@ -97,8 +97,8 @@ def build_network(spec: NetworkSpec, inputs: int, outputs: int, context: Context
 def _module(name: str, inputs: int, outputs: int, context: Context) -> Network:
     """Return the network of the user's own flax module."""
     subject = f"network.module = {name!r}"
-    factory = guarded(load(name, "network.module", context.allow_code), subject)
-    module = factory()
+    given = load(name, "network.module", context.allow_code)
+    module = given if isinstance(given, nn.Module) else guarded(given, subject)()
     if not isinstance(module, nn.Module):
         raise InputError(
             f"{subject} returns an object of type {type(module).__name__}; accepted: a function "

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from jaxsim import session
 from jaxsim.errors import InputError, shown
 from jaxsim.study.experiment_spec import ExperimentSpec
 from jaxsim.study.read import check, set_key
@@ -122,7 +123,10 @@ def _told_apart(names: list[str], labels: list[str | None], tables: list[Any]) -
         flat = {i: flattened(tables[i]) for i in alike}
         keys = dict.fromkeys(k for f in flat.values() for k in f)
         varying = [k for k in keys if len({canonical(f.get(k)) for f in flat.values()}) > 1]
-        for i in alike:
+        for number, i in enumerate(alike, start=1):
+            if any(session.texts_in(tables[i])):  # functions of one name: nothing else is known
+                distinct[i] = name if number == 1 else f"{name} ({number})"
+                continue
             distinct[i] = ", ".join(
                 [name, *(_name(k, flat[i][k]) for k in varying if k in flat[i])]
             )
@@ -141,13 +145,14 @@ def flattened(table: Any, prefix: str = "") -> dict[str, Any]:
 def _name(key: str, value: Any) -> str:
     """Return how a changed key appears in a label."""
     if isinstance(value, dict):
-        value = value.get("name", value.get("law", json.dumps(value, sort_keys=True)))
+        passed = next(session.texts_in(value), None)
+        value = passed or value.get("name", value.get("law", json.dumps(value, sort_keys=True)))
     if isinstance(value, list):
         # A deep stack of equal widths is easier to read as a product.
         alike = len(value) > 2 and all(v == value[0] for v in value)
         value = f"{len(value)}x{value[0]}" if alike else "-".join(str(v) for v in value)
-    last = key.split(".")[-1]
-    return str(value) if last in ("name", "optimizer", "activation", "data") else f"{last} {value}"
+    last, value = key.split(".")[-1], session.named(str(value))
+    return value if last in ("name", "optimizer", "activation", "data") else f"{last} {value}"
 
 
 def _require_distinct(found: list[Variation]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxsim import session
 from jaxsim.network.network import Network
 from jaxsim.problem.problem import Problem
 from jaxsim.problem.user_code import identity_of, is_reference
@@ -123,7 +124,8 @@ def _random(
             problem["content"] = [_rows(means.trained_on), *others]
     kept = {k: tables[k] for k in ("network", "optimizer", "training", "precision")}
     kept["problem"] = problem
-    return canonical({k: v for k, v in kept.items() if k not in paired})
+    # Of objects passed from Python the code: the same script draws the same numbers again.
+    return session.reproducible(canonical({k: v for k, v in kept.items() if k not in paired}))
 
 
 def _program(tables: dict[str, Any], problem: Problem, seed: int) -> str:

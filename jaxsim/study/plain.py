@@ -6,9 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import numpy as np
+import optax
 
+from jaxsim import session
 from jaxsim.errors import InputError, is_control
+from jaxsim.network.activations import ACTIVATIONS
 
 LARGEST_LIST = 1_000_000
 """Entries of a list; more belong into a data file."""
@@ -37,6 +41,8 @@ def plain(value: Any, key: str = "") -> Any:
         raise InputError(f"{key[:40]}... is nested too deeply; accepted: {_DEEPEST} levels")
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, optax.GradientTransformation | nn.Module) or _is_function(value):
+        return _object(value, key)
     if isinstance(value, str):
         return _text(str(value), key)
     if isinstance(value, Mapping):
@@ -58,6 +64,59 @@ def plain(value: Any, key: str = "") -> Any:
         f"{key or 'study'} = {value!r} is of type {type(value).__name__}; accepted: what a TOML "
         "file can say (tables, lists, texts, numbers, true and false)"
     )
+
+
+_FUNCTIONS = {
+    "target": lambda text: {"function": text},
+    "loss": lambda text: {"name": "function", "function": text},
+    "activation": lambda text: {"name": "function", "function": text},
+    "function": lambda text: text,
+    "module": lambda text: text,
+}
+"""Keys that take a function -> what stands for it in the table."""
+_MODULES = {"network": lambda text: {"module": text}, "module": lambda text: text}
+_TRANSFORMATIONS = {"optimizer": lambda text: {"name": text}, "name": lambda text: text}
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, type) and not hasattr(value, "__array__")
+
+
+def _object(value: Any, key: str) -> Any:
+    """Return what stands for a Python object that is passed in place of a table or a name.
+
+    Raises:
+        InputError: where such an object has no place.
+    """
+    last = next((part for part in reversed(key.split(".")) if not part.isdigit()), "")
+    if isinstance(value, optax.GradientTransformation):
+        kind, accepted = "an optax transformation", _TRANSFORMATIONS
+    elif isinstance(value, nn.Module):
+        kind, accepted = "a flax module", _MODULES
+    else:
+        kind, accepted = "a function", _FUNCTIONS
+        if last == "activation":
+            for name, factory in ACTIVATIONS.items():
+                if name != "function" and factory().function is value:
+                    return name  # of which more is known
+    if last in ("optimizer", "name") and accepted is _FUNCTIONS:
+        raise InputError(
+            f"{key} = {value!r} is a function; accepted: an optax transformation, as a call such "
+            "as optax.adam(0.01) returns it, or a table with a name"
+        )
+    if last not in accepted:
+        raise InputError(
+            f"{key or 'study'} = {value!r} is {kind}, which is not accepted here; accepted: "
+            f"{kind} as {' or '.join(_PLACES[kind])}"
+        )
+    return accepted[last](session.text_of(value))
+
+
+_PLACES = {
+    "an optax transformation": ["optimizer"],
+    "a flax module": ["network", "network.module"],
+    "a function": ["problem.target", "problem.loss", "network.activation"],
+}
 
 
 def table_of(value: Any, what: str = "study") -> dict[str, Any]:

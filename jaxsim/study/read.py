@@ -170,7 +170,7 @@ def changed(table: Mapping[str, Any], settings: Iterable[tuple[str, Any]]) -> di
             asking.add(top)
             if updated.get(top) is None and len(asking) == 1:
                 updated.pop(next(other for other in ASKING if other != top), None)
-        set_key(updated, key, value)
+        set_key(updated, key, plain(value, key))
     updated = plain(updated)
     if all(updated.get(key) is not None for key in ASKING):
         raise InputError(

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jaxsim import runtime
+from jaxsim import runtime, session
 from jaxsim.arguments import flag
 from jaxsim.arguments import path as path_of
 from jaxsim.design.make import make_design
@@ -70,6 +70,11 @@ class Study:
             InputError: if one is of several experiments, or of error rates that are not recorded.
         """
         return published_numbers(self.spec.published, self.experiments)
+
+    @cached_property
+    def session_objects(self) -> list[str]:
+        """Names of Python objects that were passed directly: nothing else can run the study."""
+        return session.names_in(self.spec.model_dump(mode="json"))
 
     @cached_property
     def designs(self) -> dict[str, Design]:

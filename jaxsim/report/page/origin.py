@@ -99,6 +99,8 @@ def origin_of(results: Results, study: Study) -> Origin:
     needs_more = _refers(table) or study.allow_code
     files = "; the files that it names are needed, too" if needs_more else ""
     first = results.experiments[0].label if results.experiments else ""
+    passed = ", ".join(study.session_objects)
+    unknown = ("", f"none: {passed} was passed from Python, and no file says what it does")
     return Origin(
         study=text,
         file=file,
@@ -108,7 +110,9 @@ def origin_of(results: Results, study: Study) -> Origin:
         made=_made(),
         ids=[(e.label, e.id) for e in results.experiments],
         same_bits=SAME if execution is not None else MIXED,
-        commands=[
+        commands=[unknown]
+        if passed
+        else [
             *[
                 (
                     f"jaxsim run {shlex.quote(file)} -o {place}{code}",
