@@ -62,7 +62,7 @@ def test_settings_are_a_list_of_texts(settings):
 
 
 WRONG = {
-    "a function": (dict(problem__target=lambda x: x), "problem.target = <function"),
+    "a function": (dict(seed=lambda x: x), "seed = <function"),
     "a set": (dict(network__hidden={3}), "network.hidden = {3} is of type set"),
     "a complex number": (dict(seed=1j), "seed = 1j is of type complex"),
     "an array of objects": (dict(epsilon=np.array([{}])), "epsilon is an array of object"),
