@@ -22,7 +22,7 @@ from jax import Array
 
 from jaxsim.network.network import Layer
 from jaxsim.problem.support import Ball, Box, Points, Support
-from jaxsim.theory.inactive import as_box
+from jaxsim.theory.inactive_formulas import as_box
 from jaxsim.theory.rounding import Rounding, training_rounding
 
 
