@@ -66,7 +66,9 @@ def _deterministic(experiment: Experiment) -> bool:
         return True
     chosen = experiment.training_set
     return (
-        chosen is not None and not chosen.replacement and experiment.samples_per_step >= chosen.size
+        chosen is not None
+        and not chosen.replacement
+        and experiment.samples_per_step >= experiment.rows
     )
 
 

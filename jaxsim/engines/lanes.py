@@ -70,6 +70,8 @@ def unsupported_reason(experiment: Experiment) -> str:
     chosen = experiment.training_set
     if chosen is not None and chosen.partial == "keep":
         return "the last mini-batch of an epoch is smaller (training.set.partial = keep)"
+    if chosen is not None and chosen.counts:
+        return "the samples are counted, not held (training.set.counts = true)"
     return ""
 
 

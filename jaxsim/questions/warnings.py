@@ -66,7 +66,13 @@ def _training_set(experiment: Experiment) -> Iterator[str]:
             "every probability here is conditional on this set"
         )
     left = chosen.size % batch
-    if left and not chosen.replacement and batch < chosen.size and chosen.partial == "drop":
+    if (
+        left
+        and not chosen.counts
+        and not chosen.replacement
+        and batch < chosen.size
+        and chosen.partial == "drop"
+    ):
         yield (
             f"{left} of the {chosen.size} rows of the training set are not used in each epoch, "
             f"which is cut into whole mini-batches of {batch}; training.set.partial = "

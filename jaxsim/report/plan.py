@@ -137,7 +137,7 @@ def block_bytes(experiment: Experiment, width: int) -> float:
     item = np.dtype(experiment.precision).itemsize
     batch = experiment.batch_size if isinstance(experiment.batch_size, int) else 1024
     units = sum(experiment.network.hidden) + experiment.network.inputs + experiment.network.outputs
-    samples = experiment.training_set.size if experiment.training_set else 0
+    samples = experiment.rows
     per_replicate = (
         experiment.training_set is not None and experiment.training_set.scope == "replicate"
     )

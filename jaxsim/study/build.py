@@ -61,6 +61,7 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
     training_set = _training_set(spec.training, problem.trained_on)
     batch_size = _batch_size(spec.training, training_set)
     _require_remainder(training_set, batch_size)
+    _require_countable(training_set, batch_size, problem.trained_on)
     _require_shareable(spec.training, training_set, batch_size)
     _require_sizes(problem, network, batch_size, training_set, risk)
     require_range(problem, spec.precision)
@@ -128,6 +129,8 @@ def _require_sizes(
 ) -> None:
     """Check the sizes of what one member holds, before anything is allocated."""
     size = training_set.size if training_set is not None else None
+    if training_set is not None and training_set.counts and problem.trained_on.law.finite:
+        size = len(problem.trained_on.law.finite[0])
     batch = batch_size if isinstance(batch_size, int) else size if batch_size == "full" else 1
     require_samples(batch or 1, size, network.inputs, network.hidden, network.outputs)
     if problem.law.finite is None and problem.law.density_1d is None:
@@ -246,6 +249,25 @@ def _training_set(spec: TrainingSpec, problem: Problem) -> TrainingSet | None:
             "the number of distinct points"
         )
     return chosen
+
+
+def _require_countable(
+    training_set: TrainingSet | None, batch_size: BatchSize, problem: Problem
+) -> None:
+    """Refuse to count samples where they have to be told apart."""
+    if training_set is None or not training_set.counts:
+        return
+    refusal = "training.set.counts = true is not accepted"
+    if problem.law.finite is None or problem.noise.kind != "none":
+        raise InputError(
+            f"{refusal} for this problem: accepted: an input law with finitely many points, "
+            "without noise"
+        )
+    if batch_size != "full" or training_set.distinct:
+        raise InputError(
+            f'{refusal} but with training.batch_size = "full" and without training.set.distinct: '
+            "the samples are not held one by one"
+        )
 
 
 def _require_remainder(training_set: TrainingSet | None, batch_size: BatchSize) -> None:

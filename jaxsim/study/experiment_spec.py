@@ -127,12 +127,20 @@ class TrainingSetSpec(Section):
         "smaller mini-batch that ends it (vmap engine)",
     )
 
+    counts: bool = Field(
+        default=False,
+        description="true: only how often each point was drawn is held, so that `size` may be any "
+        'number (finite input laws without noise, batch_size = "full", vmap engine)',
+    )
+
     @model_serializer(mode="wrap")
     def _without_defaults_of_later_keys(self, handler: Any) -> dict[str, Any]:
         """Leave out what older versions did not know: identities derive from these tables."""
         dumped = handler(self)
         if dumped.get("partial") == "drop":
             del dumped["partial"]
+        if not dumped.get("counts"):
+            dumped.pop("counts", None)
         return dumped
 
 

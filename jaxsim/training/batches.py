@@ -39,6 +39,8 @@ class Batches(NamedTuple):
         in_turn: what is carried changes, so that steps must be drawn one after the other.
         weights: n -> which rows of the mini-batch of step n count, [batch] of 0 and 1; None if all
             do in every step.
+        shares: (shared, carried) -> the weight of each row of every mini-batch in the mean over it,
+            [batch], with sum 1; None if rows count alike.
     """
 
     shared: Callable[[Array], Any]
@@ -49,10 +51,13 @@ class Batches(NamedTuple):
     own_table: bool = False
     in_turn: bool = False
     weights: Callable[[Array], Array] | None = None
+    shares: Callable[[Any, Any], Array] | None = None
 
 
 def make_batches(experiment: Experiment) -> Batches:
     """Return the mini-batches of an experiment (not for batch_size = "population")."""
+    if experiment.training_set is not None and experiment.training_set.counts:
+        return _from_counts(experiment, experiment.training_set)
     if experiment.training_set is not None:
         return _from_training_set(experiment, experiment.training_set)
     law, noise = experiment.drawn_from.law, experiment.drawn_from.noise
@@ -150,6 +155,35 @@ def _from_training_set(experiment: Experiment, chosen: TrainingSet) -> Batches:
     own_table = chosen.scope == "replicate"
     batches = _from_table(shared, init, table, pick, own_table=own_table, in_turn=epochs)
     return batches._replace(weights=weights) if keep else batches
+
+
+def _from_counts(experiment: Experiment, chosen: TrainingSet) -> Batches:
+    """All points of a finite law in every step, each with its share of a training set."""
+    problem, dtype = experiment.drawn_from, experiment.dtype
+    law = finite_law(problem.law)
+    assert law is not None
+    points, probabilities = law.finite
+
+    def drawn(key: Array) -> Array:
+        key = jax.random.fold_in(key, keys.TRAINING_SET)
+        p = jnp.asarray(probabilities, jnp.float64)
+        counts = jax.random.multinomial(key, chosen.size, p, dtype=jnp.float64)
+        return (counts / chosen.size).astype(dtype)
+
+    def shared(key: Array) -> Any:
+        return drawn(key) if chosen.scope == "study" else ()
+
+    def init(key: Array) -> Any:
+        return drawn(key) if chosen.scope == "replicate" else ()
+
+    def shares(common: Any, carried: Any) -> Array:
+        return common if chosen.scope == "study" else carried
+
+    def draw(common: Any, carried: Any, key: Array, n: Array) -> tuple[Any, Array, Array]:
+        x, y = problem.sample_at(jnp.arange(len(points)), jax.random.key(0), dtype)
+        return carried, x, y
+
+    return Batches(shared, init, draw, shares=shares)
 
 
 def _distinct(problem: Problem, key: Array, size: int, dtype: jnp.dtype) -> Samples:

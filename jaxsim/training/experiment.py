@@ -28,6 +28,8 @@ class TrainingSet:
             of which the samples are shuffled and cut into N // batch_size mini-batches.
         partial: "drop" leaves the rest of an epoch unused; "keep" makes a smaller, last mini-batch
             of it.
+        counts: only how often each point of a finite law was drawn is held: the gradient is the
+            mean over all samples, whatever their number.
     """
 
     size: int
@@ -35,6 +37,7 @@ class TrainingSet:
     distinct: bool = False
     replacement: bool = False
     partial: Literal["drop", "keep"] = "drop"
+    counts: bool = False
 
 
 BatchSize = int | Literal["population", "full"]
@@ -109,8 +112,17 @@ class Experiment:
     def samples_per_step(self) -> int:
         """Samples of a mini-batch; 0 for gradients of the true risk, which need none."""
         if self.batch_size == "full" and self.training_set is not None:
-            return self.training_set.size
+            return self.rows
         return self.batch_size if isinstance(self.batch_size, int) else 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of the training set that are held, those of points counted once; 0 without one."""
+        points = self.drawn_from.law.finite
+        if self.training_set is None:
+            return 0
+        counted = self.training_set.counts and points is not None
+        return len(points[0]) if counted and points is not None else self.training_set.size
 
     @property
     def hypothesis(self) -> HypothesisClass:

@@ -187,6 +187,8 @@ def _gradient_oracle(experiment: Experiment) -> tuple[Callable, Callable, Callab
 
         def empirical_risk(theta: Array) -> Array:
             losses = problem.loss.function(network.apply(theta, x), y)
+            if batches.shares is not None:
+                return batches.shares(shared, data) @ losses
             if batches.weights is None:
                 return losses.mean()
             weights = batches.weights(n)
