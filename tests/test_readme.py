@@ -121,3 +121,4 @@ def test_the_quickstart_prints_what_readme_and_topic_show(tmp_path):
         for line in table.strip().splitlines():
             assert line == "..." or line.rstrip() in shown
         assert " ".join(said.split()) in " ".join(" ".join(shown).split())
+    assert Path("out", "report.html").stat().st_size < 1.5e6

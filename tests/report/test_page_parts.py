@@ -142,7 +142,8 @@ def test_a_page_of_many_experiments_is_small_and_says_what_it_leaves_out(answer,
     data = embedded(many)
     assert data is not None
     assert sum(len(b["cells"]) for e in data["experiments"] for b in e["bands"]) <= MOST_CELLS
-    assert ("The tables show the first 1,000 of 1,100 experiments" in page) == (count == 1100)
+    assert ("Shown are the first 1,000 of 1,100 experiments" in page) == (count == 1100)
+    assert f"Shown are the first 100 of {count:,} experiments" in page
     assert ("own thresholds only" in data["words"]["limit"]) == (count == 1100)
 
 

@@ -22,7 +22,7 @@ from jaxsim.report.page.origin import Origin
 from jaxsim.report.parts import PARTS, shows_parts
 from jaxsim.report.sentences import risk_over
 from jaxsim.report.table import event_heading, shows_bounds, shows_liminf, shows_permanent
-from jaxsim.report.text import counted, joined
+from jaxsim.report.text import MOST_DRAWN, counted, joined
 from jaxsim.report.write import OPTIMAL_RISK
 from jaxsim.results.files import write_atomically
 from jaxsim.results.provenance import jaxsim_version, versions
@@ -78,7 +78,8 @@ def write_page(
         size=_size(answer),
         left_out=_left_out(answer, len(done)),
         experiments=tables.experiments(answer, done),
-        splits=tables.splits(answer, done),
+        splits=tables.splits(answer, done[:MOST_DRAWN]),
+        splits_left_out=_left_out(answer, min(len(done), MOST_DRAWN)),
         events=[event.short for event in answer.asked],
         published=tables.published(answer),
         levels=tables.levels(answer),
@@ -139,4 +140,4 @@ def _left_out(answer: Answer, shown: int) -> str:
     if shown == every:
         return ""
     names = joined(["answer.json", "estimates.csv"])
-    return f"The tables show the first {shown:,} of {every:,} experiments; {names} have all."
+    return f"Shown are the first {shown:,} of {every:,} experiments; {names} have all."
