@@ -137,11 +137,6 @@ def plan(
     return wanted, importance
 
 
-def least_probing(p: np.ndarray) -> float:
-    """Return the least share of the budget that probes, by planned probabilities, [E]."""
-    return PROBING_IN_SIGHT[0] if (p >= IN_SIGHT).any() else PROBING
-
-
 def _normalized(numbers: np.ndarray) -> np.ndarray:
     total = numbers.sum()
     return np.round(numbers / total, 9) if total > 0 else numbers

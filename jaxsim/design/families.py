@@ -18,13 +18,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsim.design.allocation import ENOUGH, least_probing
+from jaxsim.design.allocation import ENOUGH, IN_SIGHT, PROBING_IN_SIGHT
 from jaxsim.design.twist import FailureModel
 
 LEAST_FAMILIES = 12
 """Fewer do not show how much they differ."""
-GUARD_PART, LEAST_GUARDS = 5, 4
+GUARD_PART, LEAST_GUARDS = 10, 4
 """One guard for so many families, and so many at least."""
+MOST, MOST_IN_SIGHT = 0.9, 1 - PROBING_IN_SIGHT[0]
+"""Of the budget, for families: runs look for failures that these miss, and where plain sampling
+would see an event they bound it, too."""
 
 
 class FamilyPlan(NamedTuple):
@@ -83,7 +86,7 @@ def plan_families(
     wanted = np.where(split, by_families, 0.0)
     if share is None:
         needed = float(wanted.sum() / max(wanted.sum() + by_runs[~split].sum(), 1e-300))
-        share = min(needed, 1 - least_probing(p))
+        share = min(needed, MOST_IN_SIGHT if (p >= IN_SIGHT).any() else MOST)
     # Machines that differ in the last bits of a logarithm plan the same.
     wanted = np.round(wanted / max(wanted.sum(), 1e-300), 9)
     families, guards = allocate_families(wanted, int(round(share, 9) * budget) // size)
@@ -104,7 +107,7 @@ def allocate_families(wanted: np.ndarray, total: int) -> tuple[np.ndarray, np.nd
 
     Example: the first stratum hardly matters
         >>> allocate_families(np.array([0.01, 0.99, 0.0]), 60)
-        (array([ 0, 50,  0]), array([ 0, 10,  0]))
+        (array([ 0, 54,  0]), array([0, 5, 0]))
     """
     families, guards = np.zeros(len(wanted), int), np.zeros(len(wanted), int)
     chosen = np.flatnonzero(wanted > 0)

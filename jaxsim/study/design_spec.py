@@ -30,7 +30,7 @@ class DesignSpec(Section):
     share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
         description="of the replicates after the pilot that are particles of families (splitting); "
-        "by default what the pilot suggests, at most four fifths",
+        "by default what the pilot suggests, at most nine tenths",
     )
 
     @field_validator("name", mode="before")

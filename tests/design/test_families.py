@@ -42,13 +42,13 @@ def test_most_of_the_budget_is_for_families_where_neurons_die_in_training():
     """A1: independent runs see nothing of the strata that matter."""
     plan, model, weights, f = planned(0.088, 0.25)
     particles = SIZE * plan.families
-    assert 0.75 < SIZE * (plan.families + plan.guards).sum() / 125_000 <= 0.8
+    assert 0.85 < SIZE * (plan.families + plan.guards).sum() / 125_000 <= 0.9
     split = plan.families > 0
     # The strata with them hold all but a hundredth of the probability, those with runs included.
     assert weights[split] @ f[split] + weights[19:] @ f[19:] > 0.99 * (weights @ f)
     variance = weights**2 * f**2 * model.variance()[0][ACTIVE]
     error = np.sqrt((variance[split] / particles[split]).sum()) / (weights @ f)
-    assert error < 0.1
+    assert error < 0.095
     # Neyman's: no other allocation of the same particles is better by much.
     best = np.sqrt(variance[split]).sum() / np.sqrt(particles.sum()) / (weights @ f)
     assert error < 1.03 * best
