@@ -59,7 +59,7 @@ CLASSES = {"data": "iris", "loss": "softmax_cross_entropy"}
 
 
 def _loss(name):
-    if name in ("logistic", "hinge"):
+    if name in ("logistic", "hinge", "brier"):
         return {**BINARY, "loss": name}
     if name == "softmax_cross_entropy":
         return CLASSES
