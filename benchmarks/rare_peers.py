@@ -154,11 +154,11 @@ def pytams_once(case):
     )
 
     class Ending(TAMS):
-        """Where all trajectories end with one score pyTAMS 1.0.0 looks for another for ever."""
+        """Ends as soon as nothing is left to restart."""
 
         def get_restart_at_random(self, min_idx_list):
             if len(min_idx_list) == self.n_traj():
-                del min_idx_list[1:]  # as where their scores differ; nothing is restarted
+                del min_idx_list[1:]
             return super().get_restart_at_random(min_idx_list)
 
     tams, stuck = Ending(fmodel_t=Neurons, a_args=["-i", "input.toml"]), False
