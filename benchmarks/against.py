@@ -34,6 +34,8 @@ def population(neurons: int = 11, precision: str = "float64") -> dict[str, Any]:
 
     Safran and Shamir 2018, "Spurious local minima are common in two-layer ReLU neural networks".
     """
+    layers = {"hidden": [neurons], "biases": False}
+    normal, one = {"law": "normal", "std": neurons**-0.5}, {"law": "constant", "value": 1.0}
     return {
         "name": "population",
         "steps": 20_000,
@@ -42,17 +44,9 @@ def population(neurons: int = 11, precision: str = "float64") -> dict[str, Any]:
         "precision": precision,
         "problem": {
             "input": {"law": "normal", "dimension": neurons},
-            "target": " + ".join(f"relu(x{k})" for k in range(1, neurons + 1)),
+            "target": {"teacher": layers | {"weights": ["orthogonal", one]}},
         },
-        "network": {
-            "hidden": [neurons],
-            "weights": [
-                {"law": "normal", "std": neurons**-0.5},
-                {"law": "constant", "value": 1.0},
-            ],
-            "biases": False,
-            "freeze": ["output.weights"],
-        },
+        "network": layers | {"weights": [normal, one], "freeze": ["output.weights"]},
         "optimizer": {"name": "sgd", "learning_rate": 2.5 / neurons},
         "training": {"batch_size": "population"},
     }
