@@ -116,9 +116,36 @@ def test_a_diagonal_of_two_numbers_is_one_axis():
     assert grid.names[1].endswith("+ 1")
 
 
+def test_targets_that_follow_from_the_dimension_are_no_names():
+    grid = grid_of(
+        [
+            {"problem.input.dimension": k, "problem.target": f"of {k}", "network.hidden": f"[{n}]"}
+            for k in range(6, 11)
+            for n in (k, k + 1)
+        ]
+    )
+    assert [a.title for a in grid.axes] == ["dimension"]
+    assert grid.names[:2] == ("width = dimension", "width = dimension + 1")
+    targets = [{"problem.target": t, "steps": n} for t in ("x", "x**2") for n in (10, 20)]
+    assert grid_of(targets).names == ("target x", "target x", "target x**2", "target x**2")
+
+
 def test_what_is_only_observed_is_no_axis():
     assert keys([{"steps": n, "checkpoints": f"[{n}]"} for n in (10, 100)]) == ["steps"]
     assert keys([{"checkpoints": n} for n in (10, 100)]) == []
+
+
+def test_numbers_that_few_experiments_vary_are_no_axes_of_figures(answer):
+    table = [{"optimizer.name": n, "optimizer.b2": None, "steps": 10} for n in "abcdef"]
+    table += [{"optimizer.name": "adam", "optimizer.b2": b, "steps": 10} for b in (0.9, 0.99)]
+    few = with_grid(answer, table, [0.5] * len(table))
+    assert against_axis(few) is None
+    assert against_axis(few, ["optimizer.b2"]) is not None
+    # A cross has two axes and no map.
+    cross = [{"steps": n, "training.batch_size": 8} for n in (10, 20, 30, 40)]
+    cross += [{"steps": 10, "training.batch_size": b} for b in (1, 2, 4)]
+    assert [a.title for a in grid_of(cross).axes] == ["batch size", "steps n"]
+    assert phase_diagram(with_grid(answer, cross, [0.5] * len(cross))) is None
 
 
 def test_lines_show_the_estimates_at_their_places(line):

@@ -63,8 +63,9 @@ def against_axis(answer: Answer, axes: Sequence[str] = ()) -> Figure | None:
     Raises:
         InputError: for a key that is no axis.
     """
-    grid = grid_of([e.axes for e in answer.experiments]).chosen(axes)
-    if not grid.axes or not answer.finished:
+    grid = grid_of([e.axes for e in answer.experiments])
+    grid = grid.chosen(axes) if axes else grid.told(1)
+    if grid is None or not grid.axes or not answer.finished:
         return None
     axis = grid.axes[0]
     every = _lines(answer, grid)

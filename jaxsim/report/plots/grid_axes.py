@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from jaxsim.errors import unknown
 from jaxsim.results.frame import Axis
@@ -77,6 +77,40 @@ class Grid:
         order = [self._find(key) for key in keys]
         return Grid((*order, *(a for a in self.axes if a not in order)), self.names, self.along)
 
+    def told(self, count: int) -> Grid | None:
+        """Return the grid with the axes first that most experiments vary along; None if few do.
+
+        Args:
+            count: of axes that a figure has.
+        """
+        best, most = None, 0
+        for axes in combinations(self.axes, count):
+            varying = self._varying(axes)
+            if varying > most:
+                best, most = axes, varying
+        if best is None or 2 * most < len(self.names):
+            return None
+        return Grid((*best, *(a for a in self.axes if a not in best)), self.names, self.along)
+
+    def _varying(self, axes: Sequence[NumericAxis]) -> int:
+        """Return how many experiments differ from another in each of some axes, and nothing else.
+
+        A map that is mostly empty is none.
+        """
+        others = [a for a in self.axes if a not in axes]
+        groups: dict[tuple, list[tuple]] = {}
+        for e, name in enumerate(self.names):
+            place = tuple(a.values[e] for a in axes)
+            if None not in place:
+                rest = (name, *(a.values[e] for a in others))
+                groups.setdefault(rest, []).append(place)
+        found = 0
+        for places in groups.values():
+            sizes = [len(set(column)) for column in zip(*places, strict=True)]
+            if min(sizes) >= 2 and (len(axes) == 1 or 2 * len(places) >= math.prod(sizes)):
+                found += len(places)
+        return found
+
     def _find(self, key: str) -> NumericAxis:
         for axis in self.axes:
             names = (axis.key, axis.title, axis.key.split(".")[-1])
@@ -106,6 +140,11 @@ def grid_of(experiments: Sequence[Mapping[str, Axis]]) -> Grid:
                 words[name] = tuple("" if v is None else str(v) for v in column)
             elif len(set(values)) > 1:
                 numbers[name] = values
+    # A target that is another one in every dimension is told by the dimension.
+    sizes = [values for key, values in numbers.items() if key.startswith("problem.")]
+    for key in [k for k in words if k.startswith("problem.target")]:
+        if any(not _varies(words[key], [size], len(experiments)) for size in sizes):
+            del words[key]
     order = sorted(numbers, key=lambda k: _FIRST.index(k) if k in _FIRST else len(_FIRST))
     order.sort(key=lambda k: k == "steps")
     kept: list[str] = []
@@ -178,9 +217,9 @@ def _list(value: Axis) -> list[int] | None:
     return widths if right else None
 
 
-def _varies(values: Sequence[float | None], others: Sequence[Sequence[object]], count: int) -> bool:
-    """Return whether a number differs between experiments that agree in everything else."""
-    seen: dict[tuple, set[float | None]] = {}
+def _varies(values: Sequence[object], others: Sequence[Sequence[object]], count: int) -> bool:
+    """Return whether values differ between experiments that agree in everything else."""
+    seen: dict[tuple, set[object]] = {}
     for e in range(count):
         if values[e] is not None:
             seen.setdefault(tuple(column[e] for column in others), set()).add(values[e])

@@ -76,8 +76,9 @@ def phase_diagram(answer: Answer, axes: Sequence[str] = ()) -> Figure | None:
     Raises:
         InputError: for a key that is no axis.
     """
-    grid = grid_of([e.axes for e in answer.experiments]).chosen(axes)
-    if len(grid.axes) < 2 or not answer.finished:
+    grid = grid_of([e.axes for e in answer.experiments])
+    grid = grid.chosen(axes) if axes else grid.told(2)
+    if grid is None or len(grid.axes) < 2 or not answer.finished:
         return None
     x, y = grid.axes[:2]
     across, down = len(x.places), len(y.places)
