@@ -6,13 +6,13 @@ import contextlib
 import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from jaxsim.engines.registry import ENGINES, current_name
-from jaxsim.report.text import counted
+from jaxsim.report.text import counted, joined
 from jaxsim.results.provenance import commit, jaxsim_version
 from jaxsim.results.results import Results
 from jaxsim.study.study import Study
@@ -59,6 +59,7 @@ class Origin:
         times: when the files of the results were written, a sentence.
         made: what made the page.
         ids: label and id of each experiment.
+        unknown: why there is no file that computes it again, a sentence; empty if there is one.
         same_bits: under which conditions every number is the same again, a sentence.
         commands: that compute the same again, with what they do.
     """
@@ -71,6 +72,7 @@ class Origin:
     made: str
     ids: list[tuple[str, str]]
     same_bits: str
+    unknown: str
     commands: list[tuple[str, str]]
 
     @property
@@ -94,13 +96,8 @@ def origin_of(results: Results, study: Study) -> Origin:
     except ValueError:
         text, ending = json.dumps(table, indent=2), "json"
     file = f"{re.sub(r'[^A-Za-z0-9._-]+', '_', spec.name)}.{ending}"
-    place = shlex.quote(f"runs/{spec.name}")
-    code = " --allow-code" if study.allow_code else ""
-    needs_more = _refers(table) or study.allow_code
-    files = "; the files that it names are needed, too" if needs_more else ""
-    first = results.experiments[0].label if results.experiments else ""
-    passed = ", ".join(study.session_objects)
-    unknown = ("", f"none: {passed} was passed from Python, and no file says what it does")
+    passed = joined(list(study.session_objects))
+    unknown = f"{passed} was passed from Python, and no file says what it does." if passed else ""
     return Origin(
         study=text,
         file=file,
@@ -110,24 +107,27 @@ def origin_of(results: Results, study: Study) -> Origin:
         made=_made(),
         ids=[(e.label, e.id) for e in results.experiments],
         same_bits=SAME if execution is not None else MIXED,
-        commands=[unknown]
-        if passed
-        else [
-            *[
-                (
-                    f"jaxsim run {shlex.quote(file)} -o {place}{code}",
-                    f"all runs, and this page{files}",
-                )
-            ]
-            * (ending == "toml"),
-            (f"jaxsim report {place}{code}", "the answer once more, from the runs there are"),
-            (
-                f"jaxsim replay {place} {shlex.quote(first)} 0{code}",
-                "one run once more, bit for bit, at every step",
-            ),
-            (f"jaxsim export {place} --format csv{code}", "all runs as one table"),
-        ],
+        unknown=unknown,
+        commands=[] if unknown else list(_commands(results, study, file, _refers(table))),
     )
+
+
+def _commands(results: Results, study: Study, file: str, refers: bool) -> Iterator[tuple[str, str]]:
+    """Yield the commands that compute a study again, with what they do."""
+    place = shlex.quote(f"runs/{study.spec.name}")
+    code = " --allow-code" if study.allow_code else ""
+    if file.endswith(".toml"):
+        needs_more = refers or study.allow_code
+        files = "; the files that it names are needed, too" if needs_more else ""
+        yield (
+            f"jaxsim run {shlex.quote(file)} -o {place}{code}",
+            f"all runs, and this page{files}",
+        )
+    yield f"jaxsim report {place}{code}", "the answer once more, from the runs there are"
+    if results.experiments:
+        label = shlex.quote(results.experiments[0].label)
+        yield f"jaxsim replay {place} {label} 0{code}", "one run again, bit for bit, at every step"
+    yield f"jaxsim export {place} --format csv{code}", "all runs as one table"
 
 
 def _execution(results: Results) -> dict[str, Any] | None:
