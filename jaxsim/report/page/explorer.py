@@ -98,10 +98,12 @@ class _Maker:
         for experiment, place in zip(experiments, places, strict=True):
             experiment["at"] = place
         level = f"{100 * answer.confidence:.12g} %"
+        families = any(row[-1].families for e in self.shown for row in e.exceedance.estimates)
+        of_runs = ", of the runs that were not split" if families else ""
         return {
             "words": {
                 "interval": f"{level} interval, for this number by itself",
-                "band": f"{level} band, for all thresholds and steps together",
+                "band": f"{level} band, for all thresholds and steps together{of_runs}",
                 "no_interval": "choose one of the study's own thresholds for its interval",
                 "limit": self._limit(),
                 "unresolved": UNRESOLVED,
