@@ -11,6 +11,9 @@ from jaxsim.questions.provable import decided_by_proof
 from jaxsim.questions.quantities import quantities
 from jaxsim.questions.question import Subject
 
+ANY_LOOK = 4096
+"""Runs that strata are made for where their number may follow from looks at them."""
+
 
 def with_post_strata(subject: Subject, runs: int) -> Subject:
     """Return a subject whose runs count by strata of their inactive neurons at initialization.
@@ -20,7 +23,7 @@ def with_post_strata(subject: Subject, runs: int) -> Subject:
 
     Args:
         subject: of the plain design.
-        runs: of the plan.
+        runs: of the plan; an interval that holds at every look has strata that no look moves.
 
     Raises:
         InputError: where the law of the number of inactive neurons is not known.
@@ -29,5 +32,6 @@ def with_post_strata(subject: Subject, runs: int) -> Subject:
     before = experiment.optimum if subject.before is None else subject.before
     probe = replace(subject, optimum=before, design=post_stratified(experiment))
     proofs = [decided_by_proof(probe, q, q.thresholds) for q in quantities(probe)]
-    design = post_stratified(experiment, runs, np.concatenate(proofs, axis=1))
+    fixed = ANY_LOOK if subject.guaranteed == "sequence" else runs
+    design = post_stratified(experiment, fixed, np.concatenate(proofs, axis=1))
     return replace(subject, design=design)

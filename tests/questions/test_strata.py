@@ -20,6 +20,7 @@ from jaxsim.optimum.parabola import Parabola
 from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.questions.exceedance import Exceedance
 from jaxsim.questions.optimum import optima, risk_rules
+from jaxsim.questions.post_strata import with_post_strata
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
 from jaxsim.report.parts import part_texts
@@ -301,6 +302,22 @@ def test_plain_runs_are_sorted_into_strata_whose_law_is_known(tmp_path):
     assert plain.design is None
     same = exceedance(results, 0.05, interval="mover", post_stratify=True)
     assert same == [e.exceedance.estimates[0][-1]]
+
+
+def test_strata_of_a_sequence_do_not_move_with_the_number_of_runs(made):
+    (experiment,) = made[0].experiments
+    known = optima(made[0], risk_rules(made[0].experiments))[experiment.hypothesis_class]
+    rule = risk_rules([experiment])[experiment.evaluation_key]
+    subject = Subject(
+        experiment, known.bracket, rule, np.array(EPS), 0.95, "sequence", levels=known.levels
+    )
+
+    def strata(interval, runs):
+        asked = with_post_strata(replace(subject, interval=interval), runs).strata.strata
+        return [(s.least, s.most) for s in asked]
+
+    assert strata("sequence", 60) == strata("sequence", 10**6)
+    assert strata("clopper-pearson", 60) != strata("clopper-pearson", 10**6)
 
 
 def test_quantiles_are_of_the_weighted_runs(made, answer):
