@@ -168,7 +168,7 @@ def _limit(lam: np.ndarray, known: list[np.ndarray], level: float, upper: bool) 
     s = (exponent * x).sum(0)
     factor = -np.expm1(-exponent) if upper else np.expm1(exponent)
     inverse, slope = 1 / factor, n / w
-    level = level + np.log(_largest_factor(exponent, n, low, high, upper))
+    allowed = level + np.log(_largest_factor(exponent, n, low, high, upper))
 
     def f_of(logs: np.ndarray) -> np.ndarray:
         middle = np.exp(logs) * slope
@@ -177,8 +177,8 @@ def _limit(lam: np.ndarray, known: list[np.ndarray], level: float, upper: bool) 
     def excess(f: np.ndarray) -> np.ndarray:
         if upper:
             with np.errstate(divide="ignore"):
-                return -(n * np.log1p(-f * factor)).sum(0) - s - level
-        return s - (n * np.log1p(f * factor)).sum(0) - level
+                return -(n * np.log1p(-f * factor)).sum(0) - s - allowed
+        return s - (n * np.log1p(f * factor)).sum(0) - allowed
 
     # The corner of the box where the sum is extreme, and the opposite one.
     far, near = (high, low) if upper else (low, high)
