@@ -93,7 +93,10 @@ EXPERIMENTS = {
     "activations": [{"network": _activation(n)} for n in ACTIVATIONS],
     "initializers": [
         {"network": {"hidden": [3], "weights": {"law": n, **REQUIRED.get(n, {})}}}
-        for n in INITIALIZERS if n != "zero"
+        for n in INITIALIZERS if n not in ("zero", "covering_normal")
+    ] + [
+        {"network": {"hidden": [3], "weights": [
+            {"law": "covering_normal", "points": [[1.0], [-1.0]]}, "he_normal"]}}
     ],
     "biases": [
         {"network.biases": False},
@@ -124,6 +127,8 @@ EXPERIMENTS = {
         {"training": {"batch_size": "population"}},
         {"training": {"batch_size": "full", "set": {"size": 20}}},
         {"training": {"batch_size": 4, "set": {"size": 20, "scope": "study", "replacement": True}}},
+        {"problem.input": {"law": "points", "points": [0.0, 1.0]},
+         "training": {"batch_size": "full", "set": {"size": 10**7, "counts": True}}},
         {"precision": "float64", "checkpoints": 5},
     ],
 }  # fmt: skip
