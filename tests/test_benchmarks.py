@@ -128,10 +128,10 @@ def test_another_commit_is_compared_round_by_round(monkeypatch):
     study = against.CASES["population"]()
     figures = against.compare("HEAD", study, 2)
     # The first round fills caches, and whoever came first comes last in the next.
-    here, there = ([(side, 20_000), (side, 1)] for side in (True, False))
+    here, there = ([(side, 20_000), (side, 10_000)] for side in (True, False))
     assert asked[:8] == [*here, *there, *there, *here]
     assert figures["whole run"]["ratios"] == pytest.approx([202 / 21] * 2)
-    assert figures["steps beyond the first"]["ratios"] == pytest.approx([10] * 2)
+    assert figures["half of the steps"]["ratios"] == pytest.approx([10] * 2)
     with pytest.raises(SystemExit, match="'no-such-commit' cannot be checked out"):
         against.compare("no-such-commit", study, 1)
     assert len(Study.from_dict(study).experiments) == 1
