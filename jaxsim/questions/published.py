@@ -37,6 +37,8 @@ WINDOW = 0.02
 """Relative distance within which a run's risk belongs to a published level."""
 GAP = 5e-4
 """Relative distance between neighbouring risks that separates two levels."""
+SMALLEST = 0.1
+"""Share of the runs of the largest cluster near a level that a level has at least."""
 
 
 class PublishedComparison(Data):
@@ -331,13 +333,18 @@ def _near(risk: np.ndarray, entry: Published) -> np.ndarray:
 
 
 def _nearest_cluster(near: np.ndarray, entry: Published) -> np.ndarray:
-    """Return the risks of the cluster nearest to a level: others may be as close as a percent."""
+    """Return the risks of the cluster nearest to a level: others may be as close as a percent.
+
+    Clusters of few runs beside one of many are runs on their way, and no level.
+    """
     if not len(near):
         return near
     middle = entry.factor * (entry.lower + entry.upper) / 2
     risks = np.sort(near)
     clusters = np.split(risks, np.flatnonzero(np.diff(risks) > GAP * abs(middle)) + 1)
-    return min(clusters, key=lambda c: abs(float(np.median(c)) - middle))
+    least = SMALLEST * max(len(c) for c in clusters)
+    levels = [c for c in clusters if len(c) >= least]
+    return min(levels, key=lambda c: abs(float(np.median(c)) - middle))
 
 
 def _quantity(entry: Published, subject: Subject) -> Quantity | None:

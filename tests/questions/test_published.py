@@ -161,6 +161,22 @@ def test_a_level_agrees_if_all_of_its_printed_digits_do(results, monkeypatch):
     assert nowhere.verdict == "not measured"
 
 
+def test_runs_on_their_way_are_no_level(results, monkeypatch):
+    store = type(results.store)
+    read = store.read
+
+    def passing_by(self, shard):
+        records = read(self, shard)
+        risk = np.where(records.replicate == 7, 0.0374, 0.0375 + 1e-9 * records.replicate)
+        return records._replace(risk=np.broadcast_to(risk[:, None], records.risk.shape))
+
+    monkeypatch.setattr(store, "read", passing_by)
+    entry = {"quantity": "level", "experiment": "one", "level": True, "value": "0.0374"}
+    (one,) = answered(results, entry)
+    assert (one.count, one.verdict) == (79, "differs")
+    assert one.estimate == pytest.approx(0.0375, abs=1e-6)
+
+
 def test_constant_networks_are_an_event(results, monkeypatch):
     store = type(results.store)
     read = store.read
