@@ -56,10 +56,10 @@ def test_list_names_the_ready_studies(monkeypatch, capsys):
 
 
 def test_show_takes_the_smaller_settings_of_a_reproduction(monkeypatch, capsys):
-    name, *one = "2006.01005", "--set", "variables.k=[6]"
+    name, *one = "1712.08968", "--set", "variables.k=[6]"
     whole = json.loads(run(monkeypatch, capsys, "show", name, *one))
     small = json.loads(run(monkeypatch, capsys, "show", name, "--quick", *one))
-    assert (small["name"], small["published"]) == ("2006.01005-quick", whole["published"])
+    assert (small["name"], small["published"]) == ("1712.08968-quick", whole["published"])
     assert small["replicates"] < whole["replicates"]
     run(monkeypatch, capsys, "show", "depth", "--quick", code=2)
 

@@ -101,7 +101,9 @@ def test_a_report_refuses_settings_that_are_no_questions(setting, finished, monk
     code, error = call(monkeypatch, capsys, "report", finished, "--no-plots", "--set", setting)
     assert code == 2
     assert error.startswith(f"error: --set {setting.partition('=')[0]} = ")
-    assert "accepted: confidence, epsilon, events, interval, post_stratify, title" in error
+    assert (
+        "accepted: confidence, epsilon, events, interval, post_stratify, published, title" in error
+    )
 
 
 def test_a_report_answers_other_questions(finished):

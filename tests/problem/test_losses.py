@@ -199,7 +199,7 @@ def test_binary_labels_other_than_0_and_1_are_refused():
         ({"name": "huber", "delta": 0.0}, "delta = 0.0 is not accepted"),
         ({"name": "quantile", "level": 1.0}, "level = 1.0 is not accepted"),
         ("quantile", "problem.loss.level is missing"),
-        ("cross_entropy", "accepted: absolute, function"),
+        ("cross_entropy", "accepted: absolute, brier, function"),
         ({"name": "function", "function": "math:sqrt"}, "allow-code"),
     ],
 )
