@@ -122,9 +122,10 @@ def plan(
         return (lambda t: t * probed), importance
     settled = ((neyman > 0) & ~few)[:, None]
     spread = np.divide(variance, neyman[:, None], out=0 * variance, where=settled).sum(axis=0)
-    s = np.sqrt(spread[seen & (spread > 0)]) if few.any() else np.zeros(0)
+    mass = float(weights[few].sum())
+    s = np.sqrt(spread[seen]) if mass > 0 else np.zeros(0)
     # Machines that differ in the last bits of a logarithm plan the same.
-    log_c = np.log(np.sqrt(2 * _SPREAD) / _ZEROS * s / max(weights[few].sum(), 1e-300))
+    log_c = np.log(np.maximum(np.sqrt(2 * _SPREAD) / _ZEROS * s / max(mass, 1e-300), 1e-12))
     c = np.exp(np.round(log_c, 9))
     least, most = PROBING_IN_SIGHT if len(c) else (PROBING, PROBING)
 
