@@ -136,7 +136,8 @@ class Sheet:
         """Put everything in its place and return the figure, whose label is its caption."""
         figure = self.figure
         width = figure.get_figwidth()
-        figure.set_label(f"{around.title}: {around.what}. {around.note}.")
+        end = "" if around.what.endswith(("?", ".")) else "."
+        figure.set_label(f"{around.title}: {around.what}{end} {around.note}.")
         if is_for_paper():
             around = replace(around, title="", what="", note="")
         # From the bottom upward, in inches.
