@@ -231,8 +231,8 @@ def apportioned(wanted: Wanted, importance: np.ndarray, blocks: int) -> np.ndarr
     while high > low * (1 + 1e-14):
         middle = np.sqrt(low * high) if low < high / 4 else (low + high) / 2
         low, high = (middle, high) if at(middle).sum() <= blocks else (low, middle)
-    counts = at(low)
+    counts, more = at(low), at(high)
     # Strata that grow at the same t: the most important first.
-    tied = [k for k in order if at(high)[k] > counts[k]]
+    tied = [k for k in order if more[k] > counts[k]]
     counts[tied[: blocks - int(counts.sum())]] += 1
     return counts

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_serializer
 
-from jaxsim.study.section import NameOrTable, Positive, Section, Table
+from jaxsim.study.section import NameOrTable, Positive, Section, Table, without_defaults
 
 MOST_CHECKPOINTS = 100_000
 """Of one experiment."""
@@ -135,13 +135,7 @@ class TrainingSetSpec(Section):
 
     @model_serializer(mode="wrap")
     def _without_defaults_of_later_keys(self, handler: Any) -> dict[str, Any]:
-        """Leave out what older versions did not know: identities derive from these tables."""
-        dumped = handler(self)
-        if dumped.get("partial") == "drop":
-            del dumped["partial"]
-        if not dumped.get("counts"):
-            dumped.pop("counts", None)
-        return dumped
+        return without_defaults(TrainingSetSpec, handler(self), "partial", "counts")
 
 
 class TrainingSpec(Section):
@@ -161,11 +155,7 @@ class TrainingSpec(Section):
 
     @model_serializer(mode="wrap")
     def _without_defaults_of_later_keys(self, handler: Any) -> dict[str, Any]:
-        """Leave out what older versions did not know: identities derive from these tables."""
-        dumped = handler(self)
-        if dumped.get("mini_batches") == "own":
-            del dumped["mini_batches"]
-        return dumped
+        return without_defaults(TrainingSpec, handler(self), "mini_batches")
 
 
 class ExperimentSpec(Section):

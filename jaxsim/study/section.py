@@ -17,6 +17,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def without_defaults(section: type[Section], dumped: Table, *keys: str) -> Table:
+    """Return a dumped table without those of the keys that have their default.
+
+    For keys that older versions did not know: identities derive from these tables.
+    """
+    fields = section.model_fields
+    return {k: v for k, v in dumped.items() if k not in keys or v != fields[k].default}
+
+
 def written(section: Section) -> set[str]:
     """Return the keys of a table that its writer stated.
 

@@ -304,19 +304,5 @@ QUESTIONS = (
 )
 """Keys that a report may ask otherwise than its study does."""
 
-ANALYSIS_KEYS = (
-    "title",
-    "replicates",
-    "until",
-    "epsilon",
-    "events",
-    "confidence",
-    "interval",
-    "post_stratify",
-    "published",
-    "quick",
-    "optimum",
-    "levels",
-    "slurm",
-)
+ANALYSIS_KEYS = (*QUESTIONS, "replicates", "until", "quick", "optimum", "levels", "slurm")
 """Keys that may change in a directory with results: they do not touch any run."""

@@ -150,6 +150,18 @@ def test_strata_without_failures_get_what_makes_the_interval_shortest(steep, bud
     assert chosen < 1.2 * min(lengths) < 0.8 * max(lengths)
 
 
+def test_all_but_a_tenth_probes_where_no_settled_stratum_varies():
+    # Half of the events fail by proof, and the stratum below is seen to fail at the last step only.
+    weights = stats.binom.pmf(np.arange(11), 10, 0.5)
+    failures, runs = np.zeros((11, 2), int), np.full(11, 1536)
+    failures[9, 0], runs[10] = 76, 0
+    decided = np.zeros((11, 2), bool)
+    decided[10] = True
+    n = allocate(weights, np.ones(11), failures, runs, decided, 280_000)
+    assert n[:9].sum() > 0.9 * 280_000
+    assert n[9] > weights[9] * 280_000
+
+
 def test_nothing_is_spent_where_nothing_is_to_be_learnt():
     ones = np.ones(3)
     decided = np.ones((3, 1), bool)

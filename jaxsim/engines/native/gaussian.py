@@ -185,7 +185,7 @@ class _Generator:
             *lines,
             *self._listed(
                 f"for (int i = 0; i < {n}; i++) store({self.crossed.at('j', 'i')}, splat(0));",
-                _add(self.crossed.at("j", "i"), f"weight * {self.w.load('input[z]', 'i')}"),
+                self.crossed.add("j", "i", f"weight * {self.w.load('input[z]', 'i')}"),
             ),
         ]
 
@@ -237,7 +237,7 @@ class _Generator:
         ]
         if self.trains_output:
             change = [
-                _add(self.du.at(one, "o"), f"twice * {self.u.load(other, 'o')}")
+                self.du.add(one, "o", f"twice * {self.u.load(other, 'o')}")
                 for one, other in (both, both[::-1])
             ]
             students.append(self._each_output(f"{{ {' '.join(change)} }}"))
@@ -261,7 +261,7 @@ class _Generator:
             self._derivative("i", 0),
         ]
         if self.trains_output:
-            taught.append(self._each_output(_add(self.du.at("i", "o"), f"twice * {outer}")))
+            taught.append(self._each_output(self.du.add("i", "o", f"twice * {outer}")))
         return [*students, *taught, f"store({self.crossed.at('j', 'i')}, coefficient); }}"]
 
     def _own(self) -> list[Operand]:
@@ -283,10 +283,10 @@ class _Generator:
     def _derivative(self, place: str, number: int) -> str:
         """Return what a pair adds to the derivatives by a neuron's own mean and variance."""
         by_mean, by_variance = ("", 1) if self.centred else (1 + 2 * number, 2 + 2 * number)
-        change = _add(self.of_pairs.at("0", place), f"(weight + weight) * r[{by_variance}]")
+        change = self.of_pairs.add("0", place, f"(weight + weight) * r[{by_variance}]")
         if self.centred:
             return change
-        return f"{change} {_add(self.dm.at('0', place), f'weight * r[{by_mean}]')}"
+        return f"{change} {self.dm.add('0', place, f'weight * r[{by_mean}]')}"
 
     def _constant(self) -> list[str]:
         """Return what the difference of the constants adds."""
@@ -300,11 +300,11 @@ class _Generator:
             "losses += weight * r[0];",
         ]
         if not self.centred:
-            lines.append(_add(self.dm.at("0", "i"), "weight * r[1]"))
-        lines.append(_add(self.dv.at("0", "i"), f"(weight + weight) * r[{len(own)}]"))
+            lines.append(self.dm.add("0", "i", "weight * r[1]"))
+        lines.append(self.dv.add("0", "i", f"(weight + weight) * r[{len(own)}]"))
         c = self.c.load("0", "o")
         if self.trains_output:
-            change = _add(self.du.at("i", "o"), f"splat(2) * {c} * r[0]")
+            change = self.du.add("i", "o", f"splat(2) * {c} * r[0]")
             lines.append(self._each_output(change))
         lines.append("}")
         total = [
@@ -340,7 +340,7 @@ class _Generator:
         elif self.teacher.sparse:
             lines.append(f"for (int p = 0; p < {self.inputs * n}; p++)")
             lines.append(f"store({to.base} + p * V, splat(0));")
-            change = _add(to.at("input[z]", "i"), f"weight * {self.crossed.load('j', 'i')}")
+            change = to.add("input[z]", "i", f"weight * {self.crossed.load('j', 'i')}")
             lines += self._listed("", change)
         else:
             lines += self.layers.product(
@@ -397,7 +397,3 @@ class _Generator:
 
     def _times(self, number: float) -> str:
         return "" if number == 1 else f" * splat((real){float(number).hex()})"
-
-
-def _add(place: str, text: str) -> str:
-    return f"store({place}, load({place}) + {text});"

@@ -45,6 +45,11 @@ class Operand:
         address = self.at(row, column)
         return f"splat(*({address}))" if self.one else f"load({address})"
 
+    def add(self, row: str, column: str, text: str) -> str:
+        """Return the C statement that adds a vector to an element."""
+        place = self.at(row, column)
+        return f"store({place}, load({place}) + {text});"
+
     def transposed(self) -> Operand:
         """Return the transpose."""
         return replace(self, rows=self.columns, columns=self.rows)

@@ -23,7 +23,7 @@ from jaxsim.report.plots.parts import (
     axis_bottom,
     draw_parts,
     in_parts,
-    logarithmic,
+    is_rare,
     parts_key,
     resolved_end,
     shown_values,
@@ -32,8 +32,6 @@ from jaxsim.report.plots.sheet import Sheet
 from jaxsim.report.sentences import NOTEWORTHY
 from jaxsim.report.text import counted, number
 
-RARE = 0.05
-"""If no probability can exceed this, the axis is logarithmic."""
 MOST_LINES = len(style.COLOURS) * len(style.LINES)
 """That can be told apart."""
 KEY = "#555555"
@@ -76,7 +74,7 @@ def against_axis(answer: Answer, axes: Sequence[str] = ()) -> Figure | None:
     with style.styled():
         size = (6.4, 3.6) if len(answer.asked) == 1 else (3.1, 2.7)
         sheet = Sheet(len(answer.asked), *size)
-        rare = _top(done) < RARE or logarithmic(done)
+        rare = is_rare(top_of(done), done)
         number_axis(sheet.axes[0], axis.places)
         if rare:
             sheet.axes[0].set_yscale("log")
@@ -172,7 +170,8 @@ def _last(line: Line, g: int) -> list[Estimate | None]:
     return [e.exceedance.estimates[g][-1] if e.runs else None for e in line.experiments]
 
 
-def _top(done: Sequence[ExperimentAnswer]) -> float:
+def top_of(done: Sequence[ExperimentAnswer]) -> float:
+    """Return the greatest upper end at the last step."""
     return max(row[-1].upper for e in done for row in e.exceedance.estimates)
 
 

@@ -19,16 +19,13 @@ from jaxsim.report.plots.parts import (
     axis_bottom,
     draw_parts,
     in_parts,
-    logarithmic,
+    is_rare,
     parts_key,
     resolved_end,
     shown_values,
 )
 from jaxsim.report.plots.sheet import Sheet
 from jaxsim.report.text import counted, number
-
-RARE = 0.05
-"""If no probability can exceed this after the start, the axis is logarithmic."""
 
 
 def against_n(answer: Answer) -> Figure | None:
@@ -43,7 +40,7 @@ def against_n(answer: Answer) -> Figure | None:
     with style.styled():
         size = (6.4, 3.6) if len(answer.asked) == 1 else (3.1, 2.7)
         sheet = Sheet(len(answer.asked), *size)
-        rare = _top(done) < RARE or logarithmic(done)
+        rare = is_rare(_top(done), done)
         style.step_axis(sheet.axes[0], max((e.checkpoints for e in done), key=lambda c: c[-1]))
         if rare:
             sheet.axes[0].set_yscale("log")

@@ -19,6 +19,8 @@ LEAST = 1e-30
 """The lowest end of a logarithmic axis."""
 SMALL = 1e-2
 """A design's estimates below this need a logarithmic axis."""
+RARE = 0.05
+"""If no probability can exceed this, the axis is logarithmic."""
 TINY = 1e-3
 """Upper ends below this do with any design."""
 HATCH = "////"
@@ -41,6 +43,11 @@ def logarithmic(done: Sequence[ExperimentAnswer]) -> bool:
     if all(one.upper < TINY for _, one in last):
         return True
     return any(e.design is not None and one.estimate < SMALL for e, one in last)
+
+
+def is_rare(most: float, done: Sequence[ExperimentAnswer]) -> bool:
+    """Return whether an axis of probabilities up to `most` should be logarithmic."""
+    return most < RARE or logarithmic(done)
 
 
 def axis_bottom(values: Iterable[float]) -> float:

@@ -18,15 +18,15 @@ from jaxsim.questions.events import ABOVE_OPTIMUM, Event
 from jaxsim.report.clean import clean
 from jaxsim.report.plots import style
 from jaxsim.report.plots.against_axis import (
-    RARE,
     certified_share,
     left_out,
     short_number,
     thinned,
+    top_of,
 )
 from jaxsim.report.plots.grid_axes import Grid, NumericAxis, grid_of
 from jaxsim.report.plots.labels import cut
-from jaxsim.report.plots.parts import axis_bottom, in_parts, logarithmic
+from jaxsim.report.plots.parts import axis_bottom, in_parts, is_rare
 from jaxsim.report.plots.sheet import Sheet
 from jaxsim.report.sentences import NOTEWORTHY
 from jaxsim.report.text import estimate_text, lower_text, number
@@ -87,8 +87,7 @@ def phase_diagram(answer: Answer, axes: Sequence[str] = ()) -> Figure | None:
     if not maps:
         return None
     shown = maps[:MOST_PANELS]
-    rare = max(row[-1].upper for e in done for row in e.exceedance.estimates) < RARE
-    rare = rare or logarithmic(done)
+    rare = is_rare(top_of(done), done)
     with style.styled():
         size = _size(across, down, many, _longest(shown))
         sheet = Sheet(len(shown), *size, columns=int(WIDEST / size[0]), fixed=True)
