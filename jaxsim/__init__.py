@@ -2,8 +2,9 @@
 
     P( L(Theta_n) > inf_theta L(theta) + eps )
 
-Risks and initial draws are float64: importing jaxsim switches `jax_enable_x64` on. Runs are the
-same bits in every process: where there are GPUs it asks XLA not to choose programs by the clock.
+Risks and initial draws are float64: importing jaxsim switches `jax_enable_x64` on, also of a JAX
+that is imported after it. Runs are the same bits in every process: where there are GPUs it asks XLA
+not to choose programs by the clock.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-import jax as _jax
-
-from jaxsim import runtime as _runtime
+from jaxsim import startup as _startup
 
 if _TYPE_CHECKING:
     from jaxsim.errors import InputError
@@ -29,8 +28,7 @@ if _TYPE_CHECKING:
     from jaxsim.results.results import Results
     from jaxsim.study.study import Study
 
-_jax.config.update("jax_enable_x64", True)
-_runtime.ask_for_reproducible_gpus()
+_startup.set_up_jax()
 
 __all__ = [
     "Answer", "Estimate", "InputError", "Results", "Study", "analyse", "compare", "exceedance",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import importlib.metadata
 import importlib.util
 import logging
@@ -142,15 +141,6 @@ def _write_whole_programs() -> None:
 
     LRUCache.put = put
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
-
-
-def collect_garbage_rarely() -> None:
-    """Look for garbage in cycles rarely, in a process of jaxsim's own.
-
-    Most of what imports and compilation make lives as long as the process: looking through it takes
-    a tenth of a short run.
-    """
-    gc.set_threshold(20_000, 20, 20)
 
 
 UNTIMED = "--xla_gpu_autotune_level=0"
@@ -328,15 +318,6 @@ def require_count(count: int, there: Sequence[Device]) -> None:
             f"devices = {count} is not available; accepted: 1 to {len(there)} "
             f"({there[0].device_kind})"
         )
-
-
-def is_shadowed() -> bool:
-    """Return whether PyPI's unrelated `jaxsim` is installed too: quick enough for every command."""
-    try:
-        importlib.metadata.version("jaxsim")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def distribution_clash() -> str | None:

@@ -22,7 +22,7 @@ import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 1)
 
-from jaxsim import runtime  # noqa: E402
+from jaxsim import runtime, startup  # noqa: E402
 from jaxsim.launch import searches  # noqa: E402
 
 # Bounds of inf L are searched for where a test asks for it by a budget.
@@ -57,7 +57,7 @@ def pytest_collection_finish() -> None:
     """Collect the garbage of tests only, and rarely: modules stay, and there are many."""
     gc.collect()
     gc.freeze()
-    runtime.collect_garbage_rarely()
+    startup.collect_garbage_rarely()
 
 
 KEPT = 2 * 2**30

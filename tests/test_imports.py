@@ -12,7 +12,17 @@ PACKAGE = Path(jaxsim.__file__).parent
 
 # From the foundations up: a room may import from rows above its own.
 ROWS = [
-    {"errors", "evidence", "registry", "runtime", "arguments", "digits", "notebook", "session"},
+    {
+        "errors",
+        "evidence",
+        "registry",
+        "runtime",
+        "startup",
+        "arguments",
+        "digits",
+        "notebook",
+        "session",
+    },
     {"problem", "network", "optimizer"},
     {"risk"},
     {"optimum", "theory", "training"},
@@ -32,6 +42,7 @@ BESIDE = {
     ("training", "optimum"),
     ("registry", "errors"),
     ("runtime", "errors"),
+    ("startup", "runtime"),
     ("arguments", "errors"),
     ("notebook", "errors"),
     ("session", "errors"),

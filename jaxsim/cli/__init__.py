@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from jaxsim import runtime
+from jaxsim import startup
 from jaxsim.cli.information import doctor, explain, general_options
 from jaxsim.cli.levels import levels
 from jaxsim.cli.optimum import optimum
@@ -51,8 +51,8 @@ for name, command in COMMANDS.items():
 def main() -> None:
     """Run the command line: bad input ends with one sentence and exit code 2."""
     open_streams()
-    runtime.collect_garbage_rarely()
-    if runtime.is_shadowed():
+    startup.collect_garbage_rarely()
+    if startup.is_shadowed():
         print_message(
             "warning: an unrelated distribution named 'jaxsim' is installed here, too, and owns a "
             "package of the same name; `jaxsim doctor` says what to do"

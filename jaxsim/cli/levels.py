@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from jaxsim import runtime
 from jaxsim.cli.options import CodeOption, DirectoryArgument
 from jaxsim.cli.output import answer_console, message_console
 
@@ -31,6 +30,7 @@ def levels(
     allow_code: CodeOption = False,
 ) -> None:  # fmt: skip
     """Lead runs on to a local minimum of the exact risk, and answer at which levels they end."""
+    from jaxsim import runtime
     from jaxsim.launch.directory import reopen
     from jaxsim.launch.polishing import RUNS, polish_runs, polish_seconds
     from jaxsim.launch.searches import checked_seconds

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from jaxsim import runtime
 from jaxsim.cli.options import CodeOption, SetOption, load, print_warnings
 from jaxsim.cli.output import answer_console, message_console
 
@@ -40,6 +39,7 @@ def optimum(
     allow_code: CodeOption = False,
 ) -> None:  # fmt: skip
     """Bound the optimal risk inf L, and R*(m) of every narrower first layer, before any run."""
+    from jaxsim import runtime
     from jaxsim.launch.directory import reopen
     from jaxsim.launch.optimum import find_optima
     from jaxsim.launch.searches import checked_seconds, search_seconds

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from jaxsim import runtime
 from jaxsim.cli.options import CodeOption, DirectoryArgument, SetOption
 from jaxsim.cli.output import answer_console, print_answer
 
@@ -19,6 +18,7 @@ def report(
     allow_code: CodeOption = False,
 ) -> None:
     """Answer a study from the results there are, also while it runs."""
+    from jaxsim import runtime
     from jaxsim.launch.directory import reopen
     from jaxsim.launch.simulate import open_results
     from jaxsim.report.write import report_directory, write_report
@@ -41,6 +41,7 @@ def replay(
     allow_code: CodeOption = False,
 ) -> None:
     """Run one replicate again, bit for bit, and write its full trajectory as CSV."""
+    from jaxsim import runtime
     from jaxsim.launch.replay import replay as run_again
     from jaxsim.report.replay import print_replay
 
@@ -81,6 +82,7 @@ def plot(
     allow_code: CodeOption = False,
 ) -> None:
     """Draw one figure of the results there are, for a paper or a talk."""
+    from jaxsim import runtime
     from jaxsim.launch.directory import reopen
     from jaxsim.launch.simulate import open_results
     from jaxsim.report.plot import write_plot

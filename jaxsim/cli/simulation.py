@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from jaxsim import runtime
 from jaxsim.cli.options import (
     CodeOption,
     DevicesOption,
@@ -43,6 +42,7 @@ def run(
     allow_code: CodeOption = False,
 ) -> None:
     """Run a study, or go on with it, and answer it."""
+    from jaxsim import runtime
     from jaxsim.launch.simulate import simulate
     from jaxsim.report.progress import ConsoleProgress
     from jaxsim.report.write import write_report
@@ -138,6 +138,8 @@ def launch(
                 raise InputError(
                     f"--{name} is not accepted together with --{mode}, which submits nothing"
                 )
+    from jaxsim import runtime
+
     runtime.configure()
     loaded = load(study, settings, replicates, allow_code, quick)
     directory = output or Path("runs") / loaded.spec.name
@@ -178,6 +180,7 @@ def status(
     allow_code: CodeOption = False,
 ) -> None:
     """Show what of a study is done, what its workers do, and Slurm's own states."""
+    from jaxsim import runtime
     from jaxsim.launch.status import status as find
     from jaxsim.report.status import print_status
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from jaxsim import runtime
 from jaxsim.cli.options import (
     CodeOption,
     DevicesOption,
@@ -23,22 +22,19 @@ from jaxsim.cli.options import (
 )
 from jaxsim.cli.output import answer_console, message_console, print_answer
 
-if TYPE_CHECKING:
-    from jaxsim.study.spec import StudySpec
-
 
 def list_studies() -> None:
     """List the ready studies, and those that reproduce published numbers by their source."""
     from rich.table import Table
     from rich.text import Text
 
-    from jaxsim.study.catalogue import READY, sources
+    from jaxsim.study.catalogue import READY, sources, summary
 
     console = answer_console()
     table = Table("study", "what it shows", "experiments", box=None, pad_edge=False)
     for name in READY:
-        spec, experiments = _listed(name)
-        table.add_row(name, spec.title, str(experiments))
+        listed = summary(name)
+        table.add_row(name, listed.title, str(listed.experiments))
     console.print(table)
     reproductions = Table(
         "reproduction", "what it shows", "experiments", "numbers", "--quick",
@@ -47,26 +43,16 @@ def list_studies() -> None:
     for source in sources():
         reproductions.add_row(Text(source.name, style="bold"), Text(source.citation, "italic"))
         for name in source.studies:
-            spec, experiments = _listed(name)
+            listed = summary(name)
             reproductions.add_row(
                 f"  {name}",
-                spec.title,
-                str(experiments),
-                str(len(spec.published)),
-                "yes" if spec.quick else "no",
+                listed.title,
+                str(listed.experiments),
+                str(listed.published),
+                "yes" if listed.quick else "no",
             )
     console.print()
     console.print(reproductions)
-
-
-def _listed(name: str) -> tuple[StudySpec, int]:
-    """Return a ready study and how many experiments it has."""
-    from jaxsim.study.catalogue import ready_table
-    from jaxsim.study.expand import variations
-    from jaxsim.study.read import study_spec
-
-    spec = study_spec(ready_table(name))
-    return spec, len(variations(spec))
 
 
 def show(
@@ -121,6 +107,7 @@ def plan(
     And how many trainings a precision takes under each design: with the failures that runs in the
     output directory show, if there are any, else for some assumed probabilities.
     """
+    from jaxsim import runtime
     from jaxsim.report.plan import print_plan
 
     runtime.configure()

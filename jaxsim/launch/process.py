@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxsim import runtime
+from jaxsim import runtime, startup
 from jaxsim.errors import InputError
 from jaxsim.launch.best_runs import offer_best_runs
 from jaxsim.launch.cleanup import remove_stale
@@ -185,7 +185,7 @@ def _require(options: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run the worker; exit code 2 for bad input."""
-    runtime.collect_garbage_rarely()
+    startup.collect_garbage_rarely()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?")
     parser.add_argument("--measure", action="store_true")

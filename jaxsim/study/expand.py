@@ -13,7 +13,7 @@ from jaxsim.errors import InputError, shown
 from jaxsim.study.experiment_spec import ExperimentSpec
 from jaxsim.study.read import check, set_key
 from jaxsim.study.spec import StudySpec
-from jaxsim.study.variables import combinations, filled_in
+from jaxsim.study.variables import filled_in, grid_size
 
 LARGEST_GRID = 100_000
 LONGEST_LABEL = 200
@@ -60,9 +60,7 @@ def _changes(study: StudySpec) -> Iterator[tuple[str, dict[str, Any]]]:
     for key, values in study.grid.items():
         if not values:
             raise InputError(f'grid."{key}" = [] is empty; accepted: at least one value')
-    size = max(combinations(study.experiment, study.variables), 1)
-    for values in study.grid.values():
-        size *= len(values)
+    size = grid_size(study.experiment, study.variables, study.grid)
     if size > LARGEST_GRID:
         raise InputError(f"grid has {size} experiments; accepted: up to {LARGEST_GRID}")
     axes = {key: _axis(key, values) for key, values in study.grid.items()}

@@ -73,6 +73,26 @@ def filled_in(
             yield filled
 
 
+def grid_size(
+    experiments: list[dict[str, Any]],
+    variables: Mapping[str, list[Any]],
+    grid: Mapping[str, list[Any]],
+) -> int:
+    """Return how many experiments a study has.
+
+    Args:
+        experiments: explicit ones, as a study file has them.
+        variables: names and values.
+        grid: keys and values.
+
+    Example:
+        >>> grid_size([{"steps": "{k}"}, {"steps": 9}], {"k": [2, 3]}, {"seed": [0, 1]})
+        6
+    """
+    stated = max(combinations(experiments, variables), 1)
+    return stated * math.prod(len(values) for values in grid.values())
+
+
 def combinations(experiments: list[dict[str, Any]], variables: Mapping[str, list[Any]]) -> int:
     """Return how many experiments `filled_in` yields."""
     return sum(

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from jaxsim.errors import InputError
-from jaxsim.study.catalogue import REPRODUCTIONS, ready_table, sources
+from jaxsim.study.catalogue import NAMES, REPRODUCTIONS, Summary, ready_table, sources, summary
 from jaxsim.study.expand import variations
 from jaxsim.study.read import quick_table, study_spec
 from jaxsim.study.study import Study
@@ -80,3 +80,11 @@ def test_settings_come_after_the_smaller_ones(tmp_path):
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(InputError, match=r"neither a file nor a ready study.*quickstart"):
         Study.load("1712.0896")
+
+
+def test_a_list_says_what_the_checked_study_has():
+    for name in NAMES:
+        spec = study_spec(ready_table(name))
+        assert summary(name) == Summary(
+            spec.title, len(variations(spec)), len(spec.published), bool(spec.quick)
+        )

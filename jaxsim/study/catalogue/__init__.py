@@ -14,6 +14,8 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
+from jaxsim.study.variables import grid_size
+
 _SOURCE = "source.toml"
 _WHOLE = "study.toml"
 _FORMER = {"symmetry": "2511.06675"}
@@ -111,6 +113,39 @@ def ready_table(name: str) -> dict[str, Any]:
         assert source is not None
         number.setdefault("source", source.citation)
     return table
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a list says of a ready study.
+
+    Attributes:
+        title: of the study.
+        experiments: how many it has.
+        published: how many printed numbers it compares with.
+        quick: whether it has smaller settings of its own.
+    """
+
+    title: str
+    experiments: int
+    published: int
+    quick: bool
+
+
+def summary(name: str) -> Summary:
+    """Return what a list says of a ready study, from its tables as they stand.
+
+    The models that check a study take a second to import, for which a list should not wait.
+    """
+    table = ready_table(name)
+    return Summary(
+        title=table.get("title", ""),
+        experiments=grid_size(
+            table.get("experiment", []), table.get("variables", {}), table.get("grid", {})
+        ),
+        published=len(table.get("published", [])),
+        quick=bool(table.get("quick")),
+    )
 
 
 def _text(file: Traversable) -> str:

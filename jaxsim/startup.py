@@ -1,0 +1,85 @@
+"""What a process sets up before it imports JAX, which takes most of the time of a short command."""
+
+from __future__ import annotations
+
+import gc
+import importlib.abc
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+
+def set_up_jax() -> None:
+    """Set up JAX for jaxsim: now if it is imported already, else in the moment that it is.
+
+    float64 is switched on, and where there are GPUs XLA is asked for reproducible programs. Whoever
+    imports jaxsim and then JAX finds both done; a command that needs no JAX never imports it.
+    """
+    if "jax" in sys.modules:
+        _set_up()
+    elif not any(isinstance(finder, _JaxFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _JaxFinder())
+
+
+def _set_up() -> None:
+    import jax
+
+    from jaxsim import runtime
+
+    jax.config.update("jax_enable_x64", True)
+    runtime.ask_for_reproducible_gpus()
+
+
+class _JaxFinder(importlib.abc.MetaPathFinder):
+    """Finds JAX as Python would, once, and sets it up after its import."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return what Python finds, with a loader that sets JAX up."""
+        if fullname != "jax":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _JaxLoader(spec.loader)
+        return spec
+
+
+class _JaxLoader(importlib.abc.Loader):
+    """Loads JAX by Python's own loader, whose place it leaves to that, and sets it up."""
+
+    def __init__(self, loader: importlib.abc.Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        """Create the module as Python does."""
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module, then set it up."""
+        assert module.__spec__ is not None
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        _set_up()
+
+
+def collect_garbage_rarely() -> None:
+    """Look for garbage in cycles rarely, in a process of jaxsim's own.
+
+    Most of what imports and compilation make lives as long as the process: looking through it takes
+    a tenth of a short run.
+    """
+    gc.set_threshold(20_000, 20, 20)
+
+
+def is_shadowed() -> bool:
+    """Return whether PyPI's unrelated `jaxsim` is installed too: quick enough for every command."""
+    try:
+        importlib.metadata.version("jaxsim")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

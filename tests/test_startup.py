@@ -1,0 +1,45 @@
+"""What a process imports, and JAX's settings however it comes to be imported."""
+
+import json
+import subprocess
+import sys
+
+HEAVY = set("jax jaxlib numpy scipy optax flax pandas pyarrow matplotlib sklearn".split())
+
+COMMANDS = """
+import contextlib, io, json, sys
+from jaxsim.cli import app
+for command in (["--help"], ["run", "--help"], ["list"]):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        app(command, standalone_mode=False)
+    assert printed.getvalue().strip(), command
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+JAX_AFTERWARDS = """
+import sys
+import jaxsim
+assert "jax" not in sys.modules
+import jax.numpy as jnp
+import jax
+assert jnp.zeros(1).dtype == jnp.float64, jnp.zeros(1).dtype
+assert jax.config.jax_enable_x64
+assert "startup" not in type(jax.__spec__.loader).__module__  # as Python left it
+assert not any("jaxsim" in type(finder).__module__ for finder in sys.meta_path)
+"""
+
+
+def python(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_help_and_list_wait_for_no_library_of_numbers():
+    imported = set(json.loads(python(COMMANDS)))
+    assert not imported & HEAVY
+    assert "jaxsim" in imported
+
+
+def test_jax_is_set_up_when_it_is_imported_after_jaxsim():
+    python(JAX_AFTERWARDS)
