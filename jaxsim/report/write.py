@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
 from jaxsim.errors import shown
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.ask import analyse
+from jaxsim.report.kept_figures import KeptFigures
 from jaxsim.report.levels import levels_table, shows_levels
 from jaxsim.report.published import published_tables
 from jaxsim.report.sentences import sentences
@@ -96,7 +97,7 @@ def write_views(
     remarks: Sequence[str],
     plots: bool,
     origin: Origin | None = None,
-    picture: Callable[[], Figure | None] | None = None,
+    picture: Callable[[], Picture | None] | None = None,
 ) -> str:
     """Write answer.json, tables, figures and page; return where they are, in words.
 
@@ -110,7 +111,7 @@ def write_views(
         remarks: below the table.
         plots: whether figures are drawn.
         origin: what the page says of where the numbers come from.
-        picture: draws how the optimal risk is known, if that has a picture.
+        picture: returns how the optimal risk is known, if that has a picture.
     """
     from jaxsim.report.page import write_page
 
@@ -121,21 +122,59 @@ def write_views(
     _remove(directory / f"{name}.csv" for name in TABLES if f"{name}.csv" not in tables)
     figures: set[str] = set()
     if plots:
-        # Matplotlib takes a second to import: not before it is needed.
-        from jaxsim.report.plots import draw_all
-        from jaxsim.report.plots.style import save
-
-        figures = {path.name for path in draw_all(answer, directory)}
-        drawn = picture() if picture is not None else None
-        if drawn is not None:
-            files = save(drawn, directory / "plots" / OPTIMAL_RISK)
-            figures |= {path.name for path in files}
+        figures = _figures(answer, text, directory)
+        shown = picture() if picture is not None else None
+        if shown is not None:
+            figures |= _picture(shown, directory / "plots")
     folder = directory / "plots"
     stale = (folder / name for name in FIGURE_FILES if name not in figures)
     _remove(stale)
     page = write_page(answer, directory, said, remarks, figures, origin)
     places = f"answer: {directory / ANSWER}   tables: {directory / 'estimates.csv'}, ..."
     return places + (f"   plots: {folder}" if plots else "") + f"   page: {page}"
+
+
+def _figures(answer: Answer, text: str, directory: Path) -> set[str]:
+    """Draw the figures of an answer where they are not those of an earlier report; return files.
+
+    Args:
+        answer: of the study.
+        text: all of it.
+        directory: above the folder of the figures.
+    """
+    kept = KeptFigures(directory / "plots", text)
+    names = kept.find()
+    if names is None:
+        # Matplotlib takes a second to import: not before it is needed.
+        from jaxsim.report.plots import draw_all
+
+        names = {path.name for path in draw_all(answer, directory)}
+        kept.remember(names)
+    return names
+
+
+class Picture(NamedTuple):
+    """A figure to draw.
+
+    Attributes:
+        content: text that determines what is drawn.
+        draw: returns the figure.
+    """
+
+    content: str
+    draw: Callable[[], Figure]
+
+
+def _picture(shown: Picture, folder: Path) -> set[str]:
+    """Draw how the optimal risk is known, or leave it as it is; return its files."""
+    kept = KeptFigures(folder, shown.content)
+    names = kept.find()
+    if names is None:
+        from jaxsim.report.plots.style import save
+
+        names = {path.name for path in save(shown.draw(), folder / OPTIMAL_RISK)}
+        kept.remember(names)
+    return names
 
 
 FIGURE_FILES = tuple(
@@ -163,10 +202,9 @@ MOST_HIERARCHIES = 6
 """and problems and architectures; of more, `jaxsim optimum` draws the first."""
 
 
-def _optimal_risk(results: Results, study: Study) -> Figure | None:
-    """Draw target and best network, and inf L of all widths, from certificates that are there."""
+def _optimal_risk(results: Results, study: Study) -> Picture | None:
+    """Return target and best network, and inf L of all widths, from certificates that are there."""
     from jaxsim.launch.optimum import known_optima
-    from jaxsim.report.plots.optimum import optimum_figure
 
     if len({e.hypothesis_class for e in study.experiments}) > MOST_CLASSES:
         return None
@@ -177,7 +215,15 @@ def _optimal_risk(results: Results, study: Study) -> Figure | None:
     drawn = several or any(e.network.inputs == 1 for e in study.experiments)
     if len(answer.hierarchies) > MOST_HIERARCHIES or not drawn:
         return None
-    return optimum_figure(answer, study)
+
+    def draw() -> Figure:
+        from jaxsim.report.plots.optimum import optimum_figure
+
+        return optimum_figure(answer, study)
+
+    # The target is drawn, too: experiments say what it is, the user's own code included.
+    identities = " ".join(e.id for e in study.experiments)
+    return Picture(f"{identities}\0{answer.model_dump_json()}", draw)
 
 
 def report_directory(directory: Path, settings: Sequence[str]) -> Path:

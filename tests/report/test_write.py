@@ -57,6 +57,25 @@ def test_every_view_is_written(reported):
     assert f"page: {directory / 'report.html'}" in shown.replace("\n", "")
 
 
+def test_a_second_report_of_the_same_answer_draws_nothing(reported, monkeypatch):
+    directory, answer, shown = reported
+    places = [*(directory / "plots").iterdir()]
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in places}
+    assert len(before) >= 2 * len(FIGURES)
+
+    def refused(*arguments):
+        raise AssertionError("drawn again")
+
+    monkeypatch.setattr("jaxsim.report.plots.draw_all", refused)
+    monkeypatch.setattr("jaxsim.report.plots.style.save", refused)
+    one, stream = study(**SPEC), io.StringIO()
+    again = write_report(simulate(one, directory), one, directory, Console(file=stream, width=100))
+    assert again == answer
+    assert stream.getvalue() == shown
+    places = [*(directory / "plots").iterdir()]
+    assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in places}
+
+
 def test_the_page_says_how_to_compute_it_again(reported):
     directory, answer, _ = reported
     page = (directory / "report.html").read_text(encoding="utf-8")
