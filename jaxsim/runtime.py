@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxsim import startup
 from jaxsim.errors import InputError
 
 # To type checkers `jax.Device` is a variable and the settings of `jax.config` do not exist.
@@ -143,45 +144,13 @@ def _write_whole_programs() -> None:
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
 
 
-UNTIMED = "--xla_gpu_autotune_level=0"
-
-
-def ask_for_reproducible_gpus() -> None:
-    """Ask XLA for programs that give the same bits in every process on GPUs of a kind.
-
-    Otherwise it chooses between programs by timing them, even for sums (openxla/xla#37902). What
-    jaxsim computes is deterministic then. (xla_gpu_deterministic_ops rewrites scatters besides,
-    wrongly in jaxlib 0.11.2.) Memory is taken as it is needed, so that processes can share a GPU.
-    Whoever has said otherwise in the environment is obeyed. Called when jaxsim is imported.
-    """
-    if importlib.util.find_spec("jax_plugins") is None:
-        return  # JAX without any accelerator
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_gpu_autotune_level" in flags or "xla_gpu_deterministic_ops=true" in flags:
-        return
-    if flags.strip() and not flags.strip().startswith("-"):
-        reason = f"XLA_FLAGS names a file ({flags.strip()}); without {UNTIMED} in it"
-    elif not _has_computed():
-        os.environ["XLA_FLAGS"] = f"{flags} {UNTIMED}".strip()
-        return
-    elif jax.default_backend() == "gpu":
-        reason = (
-            "JAX has computed before jaxsim was imported; without "
-            f"XLA_FLAGS={UNTIMED} in the environment"
-        )
-    else:
-        return
-    warnings.warn(f"{reason}, two processes may differ in their last bits on a GPU", stacklevel=3)
-
-
 _forked = False
 """Whether this process was forked from one in which JAX had started its threads."""
 
 
 def _note_fork() -> None:
     global _forked
-    _forked = _has_computed()
+    _forked = startup.has_computed()
 
 
 if hasattr(os, "register_at_fork"):
@@ -200,16 +169,6 @@ def require_unforked() -> None:
             "a fork does not have; start a new one (multiprocessing.get_context('spawn')), or give "
             "`workers` to share the work"
         )
-
-
-def _has_computed() -> bool:
-    """Return whether JAX has read its environment; False where it does not tell."""
-    try:
-        from jax._src import xla_bridge
-
-        return bool(xla_bridge.backends_are_initialized())
-    except (ImportError, AttributeError):
-        return False
 
 
 def cores() -> int:

@@ -7,7 +7,9 @@ import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -27,10 +29,8 @@ def set_up_jax() -> None:
 def _set_up() -> None:
     import jax
 
-    from jaxsim import runtime
-
     jax.config.update("jax_enable_x64", True)
-    runtime.ask_for_reproducible_gpus()
+    ask_for_reproducible_gpus()
 
 
 class _JaxFinder(importlib.abc.MetaPathFinder):
@@ -65,6 +65,54 @@ class _JaxLoader(importlib.abc.Loader):
         module.__spec__.loader = module.__loader__ = self.loader
         self.loader.exec_module(module)
         _set_up()
+
+
+UNTIMED = "--xla_gpu_autotune_level=0"
+
+
+def ask_for_reproducible_gpus() -> None:
+    """Ask XLA for programs that give the same bits in every process on GPUs of a kind.
+
+    Otherwise it chooses between programs by timing them, even for sums (openxla/xla#37902). What
+    jaxsim computes is deterministic then. (xla_gpu_deterministic_ops rewrites scatters besides,
+    wrongly in jaxlib 0.11.2.) Memory is taken as it is needed, so that processes can share a GPU.
+    Whoever has said otherwise in the environment is obeyed. Called when jaxsim is imported.
+    """
+    if importlib.util.find_spec("jax_plugins") is None:
+        return  # JAX without any accelerator
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_gpu_autotune_level" in flags or "xla_gpu_deterministic_ops=true" in flags:
+        return
+    if flags.strip() and not flags.strip().startswith("-"):
+        reason = f"XLA_FLAGS names a file ({flags.strip()}); without {UNTIMED} in it"
+    elif not has_computed():
+        os.environ["XLA_FLAGS"] = f"{flags} {UNTIMED}".strip()
+        return
+    elif _backend() == "gpu":
+        reason = (
+            "JAX has computed before jaxsim was imported; without "
+            f"XLA_FLAGS={UNTIMED} in the environment"
+        )
+    else:
+        return
+    warnings.warn(f"{reason}, two processes may differ in their last bits on a GPU", stacklevel=3)
+
+
+def has_computed() -> bool:
+    """Return whether JAX has read its environment; False where it does not tell."""
+    try:
+        from jax._src import xla_bridge
+
+        return bool(xla_bridge.backends_are_initialized())
+    except (ImportError, AttributeError):
+        return False
+
+
+def _backend() -> str:
+    import jax
+
+    return jax.default_backend()
 
 
 def collect_garbage_rarely() -> None:

@@ -42,7 +42,7 @@ BESIDE = {
     ("training", "optimum"),
     ("registry", "errors"),
     ("runtime", "errors"),
-    ("startup", "runtime"),
+    ("runtime", "startup"),
     ("arguments", "errors"),
     ("notebook", "errors"),
     ("session", "errors"),

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxsim import InputError, runtime
+from jaxsim import InputError, runtime, startup
 
 ASKED = "--xla_gpu_autotune_level=0"
 
@@ -35,7 +35,7 @@ def plugins(monkeypatch):
 
 def test_without_accelerators_nothing_is_asked_for(plugins):
     plugins(False)
-    runtime.ask_for_reproducible_gpus()
+    startup.ask_for_reproducible_gpus()
     assert "XLA_FLAGS" not in os.environ
     assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in os.environ
 
@@ -53,9 +53,9 @@ def test_without_accelerators_nothing_is_asked_for(plugins):
 def test_gpu_programs_are_not_chosen_by_the_clock(plugins, monkeypatch, before, after):
     plugins(True)
     monkeypatch.setenv("XLA_FLAGS", before)
-    monkeypatch.setattr(runtime, "_has_computed", lambda: False)
+    monkeypatch.setattr(startup, "has_computed", lambda: False)
     for _ in range(2):
-        runtime.ask_for_reproducible_gpus()
+        startup.ask_for_reproducible_gpus()
         assert os.environ["XLA_FLAGS"] == after
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
@@ -63,23 +63,23 @@ def test_gpu_programs_are_not_chosen_by_the_clock(plugins, monkeypatch, before, 
 def test_memory_taken_at_once_is_left_to_whoever_asks_for_it(plugins, monkeypatch):
     plugins(True)
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "true")
-    runtime.ask_for_reproducible_gpus()
+    startup.ask_for_reproducible_gpus()
     assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "true"
 
 
 def test_too_late_is_said_on_a_gpu_only_and_not_recorded_as_done(plugins, monkeypatch):
     plugins(True)
-    monkeypatch.setattr(runtime, "_has_computed", lambda: True)
-    runtime.ask_for_reproducible_gpus()  # on a CPU
+    monkeypatch.setattr(startup, "has_computed", lambda: True)
+    startup.ask_for_reproducible_gpus()  # on a CPU
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     with pytest.warns(UserWarning, match=r"JAX has computed before .* two processes may differ"):
-        runtime.ask_for_reproducible_gpus()
+        startup.ask_for_reproducible_gpus()
     assert "XLA_FLAGS" not in os.environ
 
 
 def test_jax_tells_whether_it_has_computed():
     jax.devices()
-    assert runtime._has_computed()
+    assert startup.has_computed()
 
 
 def test_flags_in_a_file_are_left_alone(plugins, monkeypatch):
@@ -87,7 +87,7 @@ def test_flags_in_a_file_are_left_alone(plugins, monkeypatch):
     plugins(True)
     monkeypatch.setenv("XLA_FLAGS", "flags.txt")
     with pytest.warns(UserWarning, match=r"XLA_FLAGS names a file \(flags.txt\)"):
-        runtime.ask_for_reproducible_gpus()
+        startup.ask_for_reproducible_gpus()
     assert os.environ["XLA_FLAGS"] == "flags.txt"
 
 

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = set("jax jaxlib numpy scipy optax flax pandas pyarrow matplotlib sklearn".split())
 
 COMMANDS = """
@@ -29,6 +31,12 @@ assert not any("jaxsim" in type(finder).__module__ for finder in sys.meta_path)
 """
 
 
+RUNTIME_FIRST = """
+import jaxsim.runtime, jax
+assert jax.config.jax_enable_x64
+"""
+
+
 def python(program: str) -> str:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -41,5 +49,6 @@ def test_help_and_list_wait_for_no_library_of_numbers():
     assert "jaxsim" in imported
 
 
-def test_jax_is_set_up_when_it_is_imported_after_jaxsim():
-    python(JAX_AFTERWARDS)
+@pytest.mark.parametrize("program", [JAX_AFTERWARDS, RUNTIME_FIRST])
+def test_jax_is_set_up_when_it_is_imported_after_jaxsim(program):
+    python(program)
