@@ -40,8 +40,9 @@ from jaxsim.questions.optimum import Optimum, optima, risk_rules
 from jaxsim.questions.pairs import compare_pairs
 from jaxsim.questions.permanent import PermanentFailures
 from jaxsim.questions.post_strata import with_post_strata
-from jaxsim.questions.published import Measured, PublishedNumbers, comparisons
+from jaxsim.questions.published import comparisons
 from jaxsim.questions.published_number import Published, of_experiment
+from jaxsim.questions.published_question import Measured, PublishedNumbers
 from jaxsim.questions.quantities import not_recorded
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
@@ -90,7 +91,9 @@ def analyse(
     name, title = text("name", name), text("title", title)
     stated = None if warnings is None else texts("warnings", warnings)
     subjects, known = subjects_of(results, eps, confidence, interval, post_stratify)
-    subjects = [replace(s, published=of_experiment(published, s.experiment.id)) for s in subjects]
+    subtracted = [number.subtracted for number in published]
+    numbers = [*published, *(number for number in subtracted if number is not None)]
+    subjects = [replace(s, published=of_experiment(numbers, s.experiment.id)) for s in subjects]
     given = study_warnings(results.experiments) if stated is None else stated
     brackets = {name: optimum.bracket for name, optimum in known.items()}
     axes = axes_of(results.experiments)
@@ -100,8 +103,8 @@ def analyse(
     for subject, place in zip(subjects, axes, strict=True):
         e, question, seen = _answered(results, subject, place, len(subjects))
         answered.append(e)
-        numbers = zip(subject.published, seen, strict=True)
-        measured |= {id(number): found for number, found in numbers}
+        of_numbers = zip(subject.published, seen, strict=True)
+        measured |= {id(number): found for number, found in of_numbers}
         asked.append(Found(e.label, e.exceedance, e.permanent, question))
     contradicting = contradictions(asked, brackets)
     if contradicting:
@@ -134,7 +137,10 @@ def analyse(
             {e.id: partial(_at_the_end, a.question) for e, a in zip(answered, asked, strict=True)},
         ),
         published=comparisons(
-            published, [measured.get(id(number)) for number in published], confidence
+            published,
+            [measured.get(id(number)) for number in published],
+            confidence,
+            [None if number is None else measured.get(id(number)) for number in subtracted],
         ),
         device_kinds=dict(kinds),
         jaxsim=jaxsim_version(),

@@ -1,9 +1,10 @@
 """Published numbers beside measured ones: the same event at the same step, and whether they agree.
 
-A published number is a probability (printed, or as a count of runs), a bound of one, or a level of
-the risk at which runs end. Counts are compared by exact tests (`jaxsim.estimation.agreement`),
-whose P values are adjusted for all published numbers of a study (Holm); levels by their digits. A
-verdict is
+A published number is a probability (printed, or as a count of runs), a mean, a quantile, a bound of
+one of these, or a level of the risk at which runs end. Counts are compared by exact tests
+(`jaxsim.estimation.agreement`), all others by intervals (`jaxsim.estimation.inversion`), whose P
+values are adjusted for all published numbers of a study (Holm); levels by their digits. A verdict
+is
 
     agrees         no difference is found, and one larger than the tolerance is excluded;
     differs        the adjusted P value is at most 1 - confidence, or the digits of a level differ;
@@ -13,32 +14,25 @@ verdict is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
+from scipy import stats
 
-from jaxsim.estimation import classify, clopper_pearson
+from jaxsim.estimation import clopper_pearson
 from jaxsim.estimation.agreement import binomial, fisher
+from jaxsim.estimation.bounded_mean import published_mean_interval
+from jaxsim.estimation.inversion import inverted_p
 from jaxsim.estimation.paired import holm
 from jaxsim.questions.data import Data
-from jaxsim.questions.events import KINDS, Event
-from jaxsim.questions.published_number import CONSTANT, INACTIVE, LEVEL, Published
-from jaxsim.questions.quantities import Quantity, quantities
-from jaxsim.questions.question import Question, Subject
-from jaxsim.training.polish import Basin
-from jaxsim.training.records import Records
+from jaxsim.questions.published_number import LEVEL, MEAN, QUANTILE, Published
+from jaxsim.questions.published_question import WINDOW, Level, Measured
+from jaxsim.questions.published_tallies import BoundedMean, Ends, Quantile, RiskMean, Share
 
 Verdict = Literal["agrees", "differs", "undecided", "not measured"]
-MOST_KEPT = 10_000
-"""Risks near a level, of which the median is taken."""
-WINDOW = 0.02
-"""Relative distance within which a run's risk belongs to a published level."""
-GAP = 5e-4
-"""Relative distance between neighbouring risks that separates two levels."""
-SMALLEST = 0.1
-"""Share of the runs of the largest cluster near a level that a level has at least."""
+Kind = Literal["probability", "level", "mean", "quantile"]
 
 
 class PublishedComparison(Data):
@@ -53,23 +47,27 @@ class PublishedComparison(Data):
         step: at which it was measured; None if it was not.
         published: as printed.
         published_lower: lower end of the interval of the published number: Clopper-Pearson's where
-            its count is known, else of its rounding; as compared with the measured one.
+            its count is known, that of a mean whose error is known, else of its rounding; as
+            compared with the measured one.
         published_upper: upper end.
         published_runs: runs that it is of, None if not known.
         estimate: measured; None if it was not.
-        lower: lower end of its interval; of a level, of the risks near it.
+        lower: lower end of its interval; of a level, of the risks near it; infinite where nothing
+            bounds it.
         upper: upper end.
         method: of that interval.
         runs: measured ones.
-        count: of them, those that certainly have the event, or are at the level.
+        count: of them, those that certainly have the event, or are at the level; 0 for a mean or a
+            quantile.
         undecided: of them, those of which it is not known.
         test: how both are compared.
         p: P value of it, None for levels and what was not measured.
         p_holm: adjusted for all published numbers of the study.
-        difference: the greatest difference of probabilities that the intervals leave open.
+        difference: the greatest difference that the intervals leave open.
         tolerance: which agreement has to exclude.
         verdict: "agrees", "differs", "undecided" or "not measured".
         discussion: why a difference is to be expected, or what else a reader should know.
+        kind: "probability", "level", "mean" or "quantile".
     """
 
     source: str
@@ -96,128 +94,14 @@ class PublishedComparison(Data):
     tolerance: float
     verdict: Verdict
     discussion: str
-
-
-class Measured(Data):
-    """What the runs of an experiment say about a published number.
-
-    Attributes:
-        step: checkpoint; None if there is none like it.
-        runs: finished ones.
-        count: those that certainly have the event; at a level, those near it.
-        undecided: those of which it is not known.
-        estimate: of a level: the median of the risks near it.
-        lower: of a level: the least of them.
-        upper: the greatest.
-        polished: whether these risks are those after polishing.
-    """
-
-    step: int | None
-    runs: int
-    count: int
-    undecided: int
-    estimate: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    polished: bool = False
-
-
-class PublishedNumbers(Question):
-    """What an experiment's runs say about the published numbers that are of it."""
-
-    name = "published"
-
-    def __init__(self, subject: Subject) -> None:
-        """Begin with no runs."""
-        super().__init__(subject)
-        self.entries = subject.published
-        steps = [int(n) for n in subject.checkpoints]
-        self.place = [
-            len(steps) - 1 if e.step is None else steps.index(e.step) if e.step in steps else None
-            for e in self.entries
-        ]
-        self.quantity = [_quantity(e, subject) for e in self.entries]
-        self.runs = 0
-        self.counts = np.zeros((len(self.entries), 2), np.int64)  # certain, undecided
-        self.near: list[np.ndarray] = [np.empty(0)] * len(self.entries)
-
-    def add(self, records: Records, stratum: int = 0) -> None:
-        """Count the runs of a shard."""
-        self.runs += len(records.replicate)
-        for i, (entry, t) in enumerate(zip(self.entries, self.place, strict=True)):
-            if t is None:
-                continue
-            if entry.kind == LEVEL:
-                near = _near(records.risk[:, t], entry)
-                self.counts[i, 0] += len(near)
-                self.near[i] = np.concatenate([self.near[i], near])[:MOST_KEPT]
-            else:
-                self.counts[i] += self._counted(entry, self.quantity[i], records, t)
-
-    def _counted(
-        self, entry: Published, quantity: Quantity | None, records: Records, t: int
-    ) -> tuple[int, int]:
-        """Return how many runs have an event for certain, and of how many it is not known."""
-        if entry.kind == CONSTANT:
-            constant = records.constant[:, t]
-            return int((constant == 1).sum()), int((constant == -1).sum())
-        if entry.kind == INACTIVE:
-            first = records.inactive[:, t, :1].sum(1)
-            return int((first >= entry.thresholds[0]).sum()), 0
-        if quantity is not None:
-            value, error = (array[:, t : t + 1] for array in quantity.values(records))
-            counts = classify(value, error, *quantity.ends, list(entry.thresholds or (0.0,)))
-            return int(counts.failures[0, 0]), int(counts.undecided[0, 0])
-        low, high = entry.thresholds
-        value, error = records.risk[:, t], np.nan_to_num(records.error[:, t])
-        certain = (value - error > low) & (value + error <= high)
-        possible = (value + error > low) & (value - error <= high)
-        return int(certain.sum()), int((possible & ~certain).sum())
-
-    def merge(self, other: Self) -> None:
-        """Add the other's counts."""
-        self.runs += other.runs
-        self.counts = self.counts + other.counts
-        self.near = [
-            np.concatenate([a, b])[:MOST_KEPT] for a, b in zip(self.near, other.near, strict=True)
-        ]
-
-    def finish(self) -> list[Measured]:
-        """Return what was measured, in the order of the published numbers."""
-        found = []
-        for i, (entry, t) in enumerate(zip(self.entries, self.place, strict=True)):
-            step = None if t is None else int(self.subject.checkpoints[t])
-            certain, undecided = (int(c) for c in self.counts[i])
-            one = Measured(step=step, runs=self.runs, count=certain, undecided=undecided)
-            if entry.kind == LEVEL and t is not None:
-                one = self._level(entry, self.near[i], one)
-            found.append(one)
-        return found
-
-    def _level(self, entry: Published, near: np.ndarray, one: Measured) -> Measured:
-        """Return the level near a published one: of polished runs where there are any."""
-        polished = False
-        if self.subject.sample is not None and entry.step is None:
-            done = self.subject.sample.polished
-            settled = _near(done.risk[done.basin >= Basin.STATIONARY], entry)
-            if len(settled):
-                near, polished = settled, True
-        near = _nearest_cluster(near, entry)
-        if not len(near):
-            return one
-        return one.model_copy(
-            update={
-                "count": len(near),
-                "estimate": float(np.median(near)) / entry.factor,
-                "lower": float(near.min()) / entry.factor,
-                "upper": float(near.max()) / entry.factor,
-                "polished": polished,
-            }
-        )
+    kind: Kind = "probability"
 
 
 def comparisons(
-    entries: Sequence[Published], measured: Sequence[Measured | None], confidence: float
+    entries: Sequence[Published],
+    measured: Sequence[Measured | None],
+    confidence: float,
+    subtracted: Sequence[Measured | None] = (),
 ) -> tuple[PublishedComparison, ...]:
     """Return the published numbers beside the measured ones.
 
@@ -225,9 +109,12 @@ def comparisons(
         entries: published numbers.
         measured: what the runs say about each, None where no experiment is meant.
         confidence: of the intervals, and 1 - the level of all tests together.
+        subtracted: of differences, what the runs of the other experiment say; empty for none.
     """
+    others = subtracted or [None] * len(entries)
     found = [
-        _compared(entry, one, confidence) for entry, one in zip(entries, measured, strict=True)
+        _compared(entry, one, other, confidence)
+        for entry, one, other in zip(entries, measured, others, strict=True)
     ]
     tested = {i: one.p for i, one in enumerate(found) if one.p is not None}
     adjusted = holm(list(tested.values())) if tested else []
@@ -236,17 +123,17 @@ def comparisons(
         verdict: Verdict = "agrees"
         if p <= level:
             verdict = "differs"
-        elif one.difference is None or one.difference > one.tolerance:
+        elif one.difference is None or not one.difference <= one.tolerance:
             verdict = "undecided"
         found[i] = one.model_copy(update={"p_holm": float(p), "verdict": verdict})
     return tuple(found)
 
 
-def _compared(entry: Published, one: Measured | None, confidence: float) -> PublishedComparison:
-    lower, upper = entry.lower, entry.upper
-    if entry.count is not None and entry.runs and entry.relation == "equal":
-        ends = clopper_pearson(list(entry.count), entry.runs, confidence)
-        lower, upper = float(ends[0][0]), float(ends[1][1])
+def _compared(
+    entry: Published, one: Measured | None, other: Measured | None, confidence: float
+) -> PublishedComparison:
+    lower, upper = _published_ends(entry, confidence)
+    kinds: dict[str, Kind] = {LEVEL: "level", MEAN: "mean", QUANTILE: "quantile"}
     blank = PublishedComparison(
         source=entry.source,
         place=entry.place,
@@ -261,95 +148,247 @@ def _compared(entry: Published, one: Measured | None, confidence: float) -> Publ
         tolerance=entry.tolerance,
         verdict="not measured",
         discussion=entry.discussion,
+        kind=kinds.get(entry.kind, "probability"),
     )
     if one is None or one.step is None or not one.runs:
         return blank
-    known = {"runs": one.runs, "count": one.count, "undecided": one.undecided}
-    if entry.kind == LEVEL:
-        return blank.model_copy(update=known | _of_level(entry, one))
-    return blank.model_copy(update=known | _of_probability(entry, one, confidence, lower, upper))
+    if entry.other_label and (other is None or other.step is None or not other.runs):
+        return blank
+    tally, known = one.tally, {"runs": one.runs}
+    if isinstance(tally, Level):
+        return blank.model_copy(update=known | _of_level(entry, tally))
+    if isinstance(tally, Share):
+        return blank.model_copy(update=known | _of_probability(entry, tally, confidence))
+    if isinstance(tally, Quantile):
+        return blank.model_copy(update=known | _of_quantile(entry, tally, confidence))
+    less = None if other is None else other.tally
+    if isinstance(tally, RiskMean):
+        assert less is None or isinstance(less, RiskMean)
+        return blank.model_copy(update=known | _of_risk_mean(entry, tally, less, confidence))
+    assert isinstance(tally, BoundedMean)
+    assert less is None or isinstance(less, BoundedMean)
+    return blank.model_copy(update=known | _of_bounded_mean(entry, tally, less, confidence))
 
 
-def _of_level(entry: Published, one: Measured) -> dict[str, object]:
-    """Return the fields of a level: it agrees if all printed digits do."""
-    found: dict[str, object] = {
-        "lower": one.lower,
-        "upper": one.upper,
-        "test": "rounding of the printed digits",
-        "method": "risks after polishing" if one.polished else f"risks within {WINDOW:.0%} of it",
-    }
-    if one.estimate is None:
-        return found
-    slack = 1e-9 * abs(one.estimate)
-    inside = entry.lower - slack <= one.estimate <= entry.upper + slack
-    return found | {"estimate": one.estimate, "verdict": "agrees" if inside else "differs"}
-
-
-def _of_probability(
-    entry: Published, one: Measured, confidence: float, lower: float, upper: float
-) -> dict[str, object]:
-    """Return the fields of a probability."""
-    count = one.count, one.count + one.undecided
-    ends = clopper_pearson(list(count), one.runs, confidence)
-    low, high = float(ends[0][0]), float(ends[1][1])
+def _published_ends(entry: Published, confidence: float) -> Ends:
+    """Return the interval of a published number, or the range of values that it may have."""
+    if entry.relation != "equal":
+        return entry.lower, entry.upper
     if entry.count is not None and entry.runs:
-        p, test = fisher(count, one.runs, entry.count, entry.runs), "Fisher, two-sided"
+        ends = clopper_pearson(list(entry.count), entry.runs, confidence)
+        return float(ends[0][0]), float(ends[1][1])
+    lower, upper = entry.lower, entry.upper
+    if entry.kind != MEAN or entry.other_label:
+        return lower, upper
+    if entry.most is not None and entry.runs is not None:
+        deviation = None if entry.deviation is None else entry.deviation / entry.most
+        ends = [
+            published_mean_interval(
+                min(max(x / entry.most, 0.0), 1.0), entry.runs, deviation, confidence
+            )
+            for x in (lower, upper)
+        ]
+        return entry.most * ends[0][0], entry.most * ends[1][1]
+    error = entry.standard_error
+    if entry.deviation is not None and entry.runs is not None:
+        error = entry.deviation / math.sqrt(entry.runs)
+    if error is None:
+        return lower, upper
+    reach = float(stats.norm.isf((1 - confidence) / 2)) * error
+    return lower - reach, upper + reach
+
+
+def _of_level(entry: Published, tally: Level) -> dict[str, object]:
+    """Return the fields of a level: it agrees if all printed digits do."""
+    level = tally.found()
+    known: dict[str, object] = {
+        "test": "rounding of the printed digits",
+        "method": f"risks within {WINDOW:.0%} of it",
+    }
+    if level is None:
+        return known
+    if level.polished:
+        known["method"] = "risks after polishing"
+    slack = 1e-9 * abs(level.median)
+    inside = entry.lower - slack <= level.median <= entry.upper + slack
+    return known | {
+        "count": level.count,
+        "estimate": level.median,
+        "lower": level.least,
+        "upper": level.most,
+        "verdict": "agrees" if inside else "differs",
+    }
+
+
+def _of_probability(entry: Published, share: Share, confidence: float) -> dict[str, object]:
+    """Return the fields of a probability."""
+    count, runs, counted = share.range, int(share.runs.sum()), entry.count and entry.runs
+    if not share.sampling.fixed:
+        published = (lambda level: _published_ends(entry, level)) if counted else None
+        p = inverted_p(share.ends, published or (entry.lower, entry.upper))
+        test = f"inversion of intervals ({share.sampling.method})"
+    elif entry.count is not None and entry.runs:
+        p, test = fisher(count, runs, entry.count, entry.runs), "Fisher, two-sided"
     else:
-        p, test = binomial(count, one.runs, entry.lower, entry.upper), "exact binomial, two-sided"
+        p, test = binomial(count, runs, entry.lower, entry.upper), "exact binomial, two-sided"
+    low, high = share.ends(confidence)
+    least, most = share.estimate
+    other = None
+    if entry.count is not None and entry.runs and entry.relation == "equal":
+        other = sum(entry.count) / 2 / entry.runs
+    method = share.sampling.method
     return {
-        "estimate": one.count / one.runs,
+        "count": count[0],
+        "undecided": count[1] - count[0],
+        "estimate": least,
         "lower": low,
         "upper": high,
-        "method": "clopper-pearson",
+        "method": method if share.sampling.single else f"strata ({method})",
         "test": test,
         "p": p,
-        "difference": _open_difference(entry, one, (low, high), (lower, upper)),
+        "difference": _open_difference(
+            (least, most), (low, high), other, _published_ends(entry, confidence)
+        ),
     }
 
 
-def _open_difference(
-    entry: Published, one: Measured, ends: tuple[float, float], published: tuple[float, float]
-) -> float:
+def _of_bounded_mean(
+    entry: Published, tally: BoundedMean, less: BoundedMean | None, confidence: float
+) -> dict[str, object]:
+    """Return the fields of the mean of a bounded quantity, or of a difference of two."""
+
+    def ends(level: float) -> Ends:
+        if less is None:
+            return tally.ends(level)
+        half = (1 + level) / 2
+        (low, high), (other_low, other_high) = tally.ends(half), less.ends(half)
+        return low - other_high, high - other_low
+
+    known = _published_ends(entry, confidence)
+    own_error = known != (entry.lower, entry.upper)
+    p = inverted_p(ends, (lambda level: _published_ends(entry, level)) if own_error else known)
+    estimate = tally.estimate - (0.0 if less is None else less.estimate)
+    low, high = ends(confidence)
+    published = (entry.lower + entry.upper) / 2 if own_error else None
+    guaranteed = entry.standard_error is None
+    return {
+        "estimate": estimate,
+        "lower": low,
+        "upper": high,
+        "method": "betting, guaranteed" + ("" if less is None else ", both means"),
+        "test": f"inversion of intervals{'' if guaranteed else ', approximate'}",
+        "p": p,
+        "difference": _open_difference((estimate, estimate), (low, high), published, known),
+    }
+
+
+def _of_risk_mean(
+    entry: Published, tally: RiskMean, less: RiskMean | None, confidence: float
+) -> dict[str, object]:
+    """Return the fields of the mean of a risk, or of a difference of two: all approximate."""
+    estimate = tally.estimate - (0.0 if less is None else less.estimate)
+    means = [tally.estimate, *([] if less is None else [less.estimate])]
+    if not all(map(math.isfinite, means)):
+        return {
+            "estimate": math.inf if math.isnan(estimate) else estimate,
+            "lower": -math.inf,
+            "upper": math.inf,
+            "method": "none: diverged runs have no finite risk; a quantile has an interval",
+            "test": "none",
+            "p": 1.0,
+        }
+    own = entry.standard_error
+    if entry.runs is not None:
+        # Without a deviation of its own that of the runs here: alike, if both are of one law.
+        deviation = tally.deviation if entry.deviation is None else entry.deviation
+        own = deviation / math.sqrt(entry.runs)
+    error = math.hypot(tally.standard_error, 0.0 if less is None else less.standard_error)
+    both = math.hypot(error, own or 0.0)
+    freedom = max(tally.runs - 1, 1)
+    reach = float(stats.t.isf((1 - confidence) / 2, freedom))
+    gap = max(entry.lower - estimate, estimate - entry.upper, 0.0)
+    p = 1.0 if not gap else float(2 * stats.t.sf(gap / both, freedom)) if both else 0.0
+    beyond = max(estimate + reach * both - entry.upper, entry.lower - estimate + reach * both)
+    return {
+        "estimate": estimate,
+        "lower": estimate - reach * error,
+        "upper": estimate + reach * error,
+        "method": "Student's t, approximate: nothing bounds the risk",
+        "test": "Student's t, approximate",
+        "p": p,
+        "difference": max(beyond, 0.0),
+    }
+
+
+def _of_quantile(entry: Published, tally: Quantile, confidence: float) -> dict[str, object]:
+    """Return the fields of a quantile.
+
+    A quantile up to `upper` has P(X <= upper) >= q, and one from `lower` on P(X < lower) <= q. Of a
+    published sample quantile of n runs, an order statistic Y of rank r, P(X <= Y) is
+    Beta(r, n + 1 - r) (David and Nagaraja, Order Statistics, 2003, section 2.3).
+    """
+    sampling, q, runs = tally.sampling, tally.level, entry.runs
+    up_to, below = tally.up_to, tally.below
+    total = int(up_to.runs.sum())
+    ranks = None
+    if runs is not None:
+        ranks = max(math.floor(q * runs), 1), min(math.ceil(q * runs) + 1, runs)
+    if not sampling.fixed:
+
+        def ends(level: float) -> Ends:
+            """Return how far P(X < lower) and P(X <= upper) leave it open, as one range."""
+            return below.ends(level)[0], up_to.ends(level)[1]
+
+        def published(level: float) -> Ends:
+            assert runs is not None
+            assert ranks is not None
+            tail = (1 - level) / 2
+            return (
+                float(stats.beta.ppf(tail, ranks[0], runs + 1 - ranks[0])),
+                float(stats.beta.isf(tail, ranks[1], runs + 1 - ranks[1])),
+            )
+
+        p = inverted_p(ends, (q, q) if ranks is None else published)
+        test = f"inversion of intervals ({sampling.method})"
+    elif ranks is not None:
+        assert runs is not None
+        few = stats.betabinom.cdf(up_to.range[1], total, ranks[0], runs + 1 - ranks[0])
+        many = stats.betabinom.sf(below.range[0] - 1, total, ranks[1], runs + 1 - ranks[1])
+        p, test = min(1.0, 2 * float(min(few, many))), "exceedances of an order statistic"
+    else:
+        few = stats.binom.cdf(up_to.range[1], total, q)
+        many = stats.binom.sf(below.range[0] - 1, total, q)
+        p, test = min(1.0, 2 * float(min(few, many))), "exact binomial of runs below, two-sided"
+    low, high = tally.ends(confidence)
+    return {
+        "estimate": tally.estimate,
+        "lower": low,
+        "upper": high,
+        "method": "order statistics"
+        if sampling.fixed
+        else f"limits of the law ({sampling.method})",
+        "test": test,
+        "p": max(p, 0.0),
+        "difference": max(high - entry.upper, entry.lower - low, 0.0),
+    }
+
+
+def _open_difference(estimates: Ends, ends: Ends, other: float | None, published: Ends) -> float:
     """Return the greatest difference that the intervals leave open.
 
-    Of two counts by the square-and-add rule (Newcombe, Statistics in Medicine 17, 1998) over
-    Clopper-Pearson limits; from a range of probabilities, the distance of the farther limit.
+    Of two samples by the square-and-add rule (Newcombe, Statistics in Medicine 17, 1998) over the
+    limits of both; from a range of values, the distance of the farther limit.
+
+    Args:
+        estimates: measured, at least and at most.
+        ends: of the measured interval.
+        other: published estimate; None if the published number has no error of its own.
+        published: its interval, or its range.
     """
     low, high = ends
-    if entry.count is None or not entry.runs or entry.relation != "equal":
+    if other is None:
         return max(0.0, high - published[1], published[0] - low)
-    other = sum(entry.count) / 2 / entry.runs
-    most, least = (one.count + one.undecided) / one.runs, one.count / one.runs
+    least, most = estimates
     above = most - other + float(np.hypot(high - most, other - published[0]))
     below = other - least + float(np.hypot(least - low, published[1] - other))
     return max(above, below, 0.0)
-
-
-def _near(risk: np.ndarray, entry: Published) -> np.ndarray:
-    """Return the finite risks that belong to a published level."""
-    middle = entry.factor * (entry.lower + entry.upper) / 2
-    reach = max(WINDOW * abs(middle), entry.factor * (entry.upper - entry.lower))
-    return risk[np.abs(np.nan_to_num(risk, nan=np.inf) - middle) <= reach]
-
-
-def _nearest_cluster(near: np.ndarray, entry: Published) -> np.ndarray:
-    """Return the risks of the cluster nearest to a level: others may be as close as a percent.
-
-    Clusters of few runs beside one of many are runs on their way, and no level.
-    """
-    if not len(near):
-        return near
-    middle = entry.factor * (entry.lower + entry.upper) / 2
-    risks = np.sort(near)
-    clusters = np.split(risks, np.flatnonzero(np.diff(risks) > GAP * abs(middle)) + 1)
-    least = SMALLEST * max(len(c) for c in clusters)
-    levels = [c for c in clusters if len(c) >= least]
-    return min(levels, key=lambda c: abs(float(np.median(c)) - middle))
-
-
-def _quantity(entry: Published, subject: Subject) -> Quantity | None:
-    """Return what decides an event of the usual kinds."""
-    if entry.kind not in KINDS:
-        return None
-    event = Event(entry.kind, *(entry.thresholds or (0.0,)))
-    return quantities(replace(subject, events=(event,)))[0]

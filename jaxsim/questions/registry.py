@@ -7,7 +7,7 @@ from jaxsim.questions.distribution import Distribution
 from jaxsim.questions.exceedance import Exceedance
 from jaxsim.questions.grades import Grades
 from jaxsim.questions.permanent import PermanentFailures
-from jaxsim.questions.published import PublishedNumbers
+from jaxsim.questions.published_question import PublishedNumbers
 from jaxsim.questions.quantiles import Quantiles
 from jaxsim.questions.question import Question
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import pandas as pd
@@ -28,6 +29,8 @@ def measured_text(one: PublishedComparison) -> str:
         return "-"
     if one.p is None:
         return f"{one.estimate:.9g}"
+    if not math.isfinite(one.estimate):
+        return "infinite"
     assert one.lower is not None
     assert one.upper is not None
     return "{} [{}, {}]".format(*interval_text(one.estimate, one.lower, one.upper))
@@ -36,7 +39,10 @@ def measured_text(one: PublishedComparison) -> str:
 def published_text(one: PublishedComparison) -> str:
     """Return the published number as printed, a count with its share and interval."""
     share = one.published.partition(" of ")[0].replace(",", "")
-    if one.published_runs is None or not share.isdigit():
+    if one.kind == "mean" and one.published_upper > one.published_lower and one.published_runs:
+        ends = interval_text(one.published_lower, one.published_lower, one.published_upper)[1:]
+        return "{} [{}, {}]".format(one.published, *ends)
+    if one.kind != "probability" or one.published_runs is None or not share.isdigit():
         return one.published
     ends = interval_text(int(share) / one.published_runs, one.published_lower, one.published_upper)
     return "{}: {} [{}, {}]".format(one.published, *ends)
@@ -113,12 +119,12 @@ def published_sentences(answer: Answer) -> list[str]:
         f"{counts[v]:,} {(single if counts[v] == 1 else verbs)[v]}" for v in verbs if counts[v]
     ]
     tested = sum(one.p is not None for one in measured)
+    loose = sum(one.p is not None and "approximate" in one.test for one in measured)
     alarm = f"{100 * (1 - answer.confidence):.3g} %"
-    how = (
-        f" ({counted(tested, 'exact test')}, with a false alarm among them in at most {alarm})"
-        if tested
-        else ""
-    )
+    among = f"with a false alarm among them in at most {alarm}"
+    how = f" ({counted(tested, 'exact test')}, {among})" if tested else ""
+    if loose:
+        how = f" ({counted(tested, 'test')}, {loose:,} of them approximate, {among} if these hold)"
     lines = [
         f"Of {counted(len(measured), 'published number')} that were measured here, "
         f"{joined(parts)}{how}."

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 from pydantic import Field, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from jaxsim.questions.published_number import EVENT_KINDS
+from jaxsim.questions.published_number import EVENT_KINDS, RISK
 from jaxsim.study.experiment_spec import ExperimentSpec
 from jaxsim.study.section import Section, Table
 
@@ -76,6 +76,19 @@ class PublishedEventSpec(Section):
         return {key: value for key, value in handler(self).items() if value is not None}
 
 
+Quantity = Literal["risk", "error_rate", "inactive", "inactive_share"]
+"""What a published mean or quantile may be of."""
+
+
+class PublishedQuantileSpec(Section):
+    """published.quantile: of what, and which one."""
+
+    of: Quantity = Field(default="risk", description="of what, as for `mean`")
+    level: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.5, description="the probability of values up to it; 0.5 is the median"
+    )
+
+
 class Printed(NamedTuple):
     """A value as printed: the number, and half a unit of its last digit."""
 
@@ -101,7 +114,7 @@ class PublishedSpec(Section):
         default=None, description="of `runs`, where the count is known, in place of value"
     )
     runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None = Field(
-        default=None, description="that a published probability is of"
+        default=None, description="that a published probability, mean or quantile is of"
     )
     event: PublishedEventSpec | None = Field(
         default=None,
@@ -112,11 +125,32 @@ class PublishedSpec(Section):
     level: Literal[True] | None = Field(
         default=None, description="true in place of event: a risk at which runs end"
     )
+    mean: Quantity | None = Field(
+        default=None,
+        description="in place of event: the value is the mean of it over the runs; `inactive` is "
+        "the number of neurons of the first layer that are certified to be inactive",
+    )
+    minus: Annotated[str, Field(min_length=1, max_length=300)] | None = Field(
+        default=None,
+        description="label of an experiment: the value is the difference of both means",
+    )
+    standard_deviation: Annotated[float, Field(ge=0, le=1e300)] | None = Field(
+        default=None, description="of the published runs, beside a mean and `runs`"
+    )
+    standard_error: Annotated[float, Field(gt=0, le=1e300)] | None = Field(
+        default=None, description="of a published mean, in place of the standard deviation"
+    )
+    quantile: PublishedQuantileSpec | None = Field(
+        default=None,
+        description='in place of event: the value is this quantile, { of = "risk", level = 0.5 }',
+    )
     factor: Annotated[float, Field(gt=0, le=1e300)] = Field(
-        default=1.0, description="what a printed level is multiplied by to be a risk as computed"
+        default=1.0,
+        description="what a printed level, mean or quantile is multiplied by to be a risk as "
+        "computed",
     )
     relation: Literal["equal", "at least", "at most"] = Field(
-        default="equal", description="whether the number is a probability or a bound of it"
+        default="equal", description="whether it is the number itself or a bound of it"
     )
     step: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="at which; the last one by default"
@@ -128,8 +162,10 @@ class PublishedSpec(Section):
         default=None,
         description='in place of the label, keys that fix it: { "network.hidden" = [13] }',
     )
-    tolerance: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.1, description="difference of probabilities that agreement has to exclude"
+    tolerance: Annotated[float, Field(gt=0, le=1e300)] | None = Field(
+        default=None,
+        description="difference that agreement has to exclude; by default 0.1, of means and "
+        "quantiles a tenth of the value",
     )
     source: Words = Field(default="", description="paper, report or theorem")
     place: Words = Field(default="", description="page, table or file")
@@ -140,14 +176,18 @@ class PublishedSpec(Section):
     @model_validator(mode="after")
     def _agree(self) -> PublishedSpec:
         """Refuse what does not go together."""
-        if (self.event is None) == (self.level is None):
-            _refuse("it should have either event or level = true")
+        kinds = (self.event, self.level, self.mean, self.quantile)
+        if sum(kind is not None for kind in kinds) != 1:
+            _refuse("it should have either event or level = true, or mean or quantile")
         if self.level is not None and (self.relation != "equal" or self.runs is not None):
             _refuse("a level has neither relation nor runs; its value is printed digits")
         if self.event is not None and self.factor != 1:
-            _refuse("factor is for levels; a probability has none")
+            _refuse("factor is for levels, means and quantiles; a probability has none")
         if (self.value is None) == (self.failures is None):
             _refuse("it should have either value or failures, and runs beside the latter")
+        if self.event is not None and (self.tolerance or 0) > 1:
+            _refuse("the tolerance of a probability is at most 1")
+        self._statistic()
         if self.failures is not None:
             if self.runs is None or self.failures > self.runs or self.relation != "equal":
                 _refuse("failures need runs, at least as many, and relation 'equal'")
@@ -157,7 +197,7 @@ class PublishedSpec(Section):
         value, rounding = self.printed
         if self.event is not None and not 0 <= value <= 1:
             _refuse('the value of a probability should be from 0 to 1, or such as "73.0 %"')
-        if self.relation == "equal" and self.runs is not None:
+        if self.event is not None and self.relation == "equal" and self.runs is not None:
             low, high = counts_printed(value, rounding, self.runs)
             if low > high:
                 _refuse(f"no count of {self.runs} runs is rounded to this value")
@@ -165,6 +205,42 @@ class PublishedSpec(Section):
             if key.split(".")[0] not in ExperimentSpec.model_fields:
                 _refuse(f"where has {key!r}, which is no key of an experiment")
         return self
+
+    def _statistic(self) -> None:
+        """Refuse what does not go together in a mean or a quantile."""
+        spread = self.standard_deviation is not None or self.standard_error is not None
+        if self.mean is None and (spread or self.minus is not None):
+            _refuse("minus, standard_deviation and standard_error are for a mean")
+        of = self.mean if self.quantile is None else self.quantile.of
+        if of is None:
+            return
+        if self.failures is not None:
+            _refuse("failures are of an event; a mean or a quantile has a value")
+        if self.standard_deviation is not None and self.standard_error is not None:
+            _refuse("it should have either standard_deviation or standard_error")
+        if self.standard_deviation is not None and (self.runs or 0) < 2:
+            _refuse("standard_deviation needs runs, at least 2; accepted without: standard_error")
+        if self.minus is not None and (spread or self.runs is not None):
+            _refuse("a difference has neither runs nor deviations; its value is printed digits")
+        if self.relation != "equal" and (spread or self.runs is not None):
+            _refuse("a bound of a mean or a quantile has neither runs nor deviations")
+        if of != RISK and self.factor != 1:
+            _refuse("factor is for risks")
+        value = self.printed.value
+        if of != RISK and self.minus is None and not 0 <= value:
+            _refuse(f"a mean or a quantile of {of} should not be negative")
+        if of in ("error_rate", "inactive_share") and not abs(value) <= 1:
+            _refuse(f"a mean or a quantile of {of} should be at most 1")
+        if self.tolerance is None and value == 0:
+            _refuse("a tenth of 0 is no tolerance: it should have one")
+
+    @property
+    def excluded(self) -> float:
+        """The difference that agreement has to exclude."""
+        if self.tolerance is not None:
+            return self.tolerance
+        of_event = self.mean is None and self.quantile is None
+        return 0.1 if of_event else 0.1 * abs(self.printed.value)
 
     @property
     def printed(self) -> Printed:

@@ -237,12 +237,23 @@ class StudySpec(ExperimentSpec):
                 "sample of one law; accepted: 0, or the design 'plain'",
                 {"runs": self.levels.runs, "name": self.design.name},
             )
-        if self.published and self.staged:
+        if self.published and self.design.name == "splitting":
             raise PydanticCustomError(
                 "no_test",
-                "published numbers are compared by tests for a fixed number of independent runs; "
-                "accepted beside them: the design 'plain' and no until",
+                "published numbers are not accepted with the design 'splitting', whose estimates "
+                "from families have no guaranteed upper end to compare; accepted: the design "
+                "'plain' or 'strata'",
             )
+        for number, one in enumerate(self.published):
+            if self.staged and one.mean == "risk":
+                beside = "until" if self.until is not None else "the design 'strata'"
+                raise PydanticCustomError(
+                    "no_test",
+                    "published.{number} is the mean of a risk, whose approximate interval is for a "
+                    "fixed number of runs of one law, and not for {beside}; accepted: a quantile, "
+                    "or the mean of a bounded number",
+                    {"number": number, "beside": beside},
+                )
         if self.post_stratify and (self.until is not None or self.design.name != "plain"):
             beside = "until" if self.until is not None else f"the design '{self.design.name}'"
             raise PydanticCustomError(

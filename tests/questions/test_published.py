@@ -251,12 +251,6 @@ def test_bad_numbers_are_one_sentence(fields, sentence):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("changes", [{"until": {"half_width": 0.1}}, {"design": "strata"}])
-def test_runs_that_are_no_fixed_number_of_equals_are_not_tested(changes):
-    with pytest.raises(InputError, match="fixed number of independent runs"):
-        asked(number(value=0.5), **changes)
-
-
 def test_numbers_are_a_question_and_no_part_of_what_a_study_is():
     bare, with_number = asked(), asked(number(value=0.5))
     assert [e.id for e in bare.experiments] == [e.id for e in with_number.experiments]
