@@ -13,6 +13,7 @@ from jaxsim.questions.answer import Answer
 from jaxsim.questions.ask import analyse
 from jaxsim.questions.events import ABOVE_OPTIMUM, thresholds
 from jaxsim.results.results import Results
+from jaxsim.study.published_numbers import published_numbers
 from jaxsim.study.read import study_spec
 
 if TYPE_CHECKING:  # a second of imports
@@ -129,6 +130,7 @@ def answer_of(results: Results) -> Answer:
     return analyse(
         results, spec.asking, spec.confidence, spec.method, spec.name, spec.title,
         post_stratify=spec.post_stratify,
+        published=published_numbers(spec.published, results.experiments),
     )  # fmt: skip
 
 

@@ -67,36 +67,49 @@ def published_rows(answer: Answer) -> list[dict[str, str]]:
     ]
 
 
+Texts = tuple[str, list[str], list[list[str]]]
+
+
+def published_texts(answer: Answer) -> list[Texts]:
+    """Return title, heads and rows of the tables of what was measured, one for each source.
+
+    An experiment is named in its first row.
+    """
+    heading = f"measured ({100 * answer.confidence:.12g} %)"
+    heads = ["experiment", "quantity", "published", heading, "P (Holm)", "verdict"]
+    names = ("experiment", "quantity", "published", "measured", "P", "verdict")
+    tables: dict[str, list[list[str]]] = {}
+    last: dict[str, str] = {}
+    for row, one in zip(published_rows(answer), answer.published, strict=True):
+        if one.verdict == "not measured":
+            continue
+        cells = [row[name] for name in names]
+        if last.get(one.source) == one.experiment:
+            cells[0] = ""
+        last[one.source] = one.experiment
+        tables.setdefault(one.source, []).append(cells)
+    return [
+        (f"published, {source}" if source else "published numbers", heads, rows)
+        for source, rows in tables.items()
+    ]
+
+
 def published_tables(answer: Answer) -> list[Table]:
     """Return the tables of what was measured, one for each source."""
-    rows = [
-        row
-        for row, one in zip(published_rows(answer), answer.published, strict=True)
-        if one.verdict != "not measured"
-    ]
-    sources = dict.fromkeys(row["source"] for row in rows)
-    return [
-        _table(answer, source, [r for r in rows if r["source"] == source]) for source in sources
-    ]
+    return [_table(*texts) for texts in published_texts(answer)]
 
 
-def _table(answer: Answer, source: str, rows: list[dict[str, str]]) -> Table:
-    """Return the table of a source; an experiment is named in its first row."""
+def _table(title: str, heads: list[str], rows: list[list[str]]) -> Table:
     shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    shown.title = Text(f"published, {source}" if source else "published numbers")
+    shown.title = Text(title)
     shown.title_justify = "left"
-    shown.add_column("experiment", overflow="fold", min_width=10)
-    shown.add_column("quantity", overflow="fold", min_width=12)
-    heading = f"measured ({100 * answer.confidence:.12g} %)"
-    for name in ("published", heading, "P (Holm)", "verdict"):
+    shown.add_column(heads[0], overflow="fold", min_width=10)
+    shown.add_column(heads[1], overflow="fold", min_width=12)
+    for name in heads[2:]:
         shown.add_column(name, justify="right", no_wrap=True)
-    last = ""
     for row in rows:
-        names = ("experiment", "quantity", "published", "measured", "P", "verdict")
-        cells = [Text(row[name]) for name in names]
-        cells[0] = Text(row["experiment"] if row["experiment"] != last else "")
-        cells[-1].stylize(STYLES[row["verdict"]])
-        last = row["experiment"]
+        cells = [Text(cell) for cell in row]
+        cells[-1].stylize(STYLES[row[-1]])
         shown.add_row(*cells)
     return shown
 

@@ -1,4 +1,4 @@
-"""The table of an answer in LaTeX, Markdown, HTML or plain text.
+"""The tables of an answer in LaTeX, Markdown, HTML or plain text.
 
 The cells are those of the terminal; names of experiments are escaped, whatever they hold.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -16,27 +16,12 @@ from jaxsim.errors import unknown
 from jaxsim.notebook import html_table as html_of
 from jaxsim.questions.answer import Answer
 from jaxsim.report.clean import clean
+from jaxsim.report.latex import Cells, latex_tables
 from jaxsim.report.plot import answer_of
+from jaxsim.report.published import published_sentences, published_texts
 from jaxsim.report.table import notes, print_whole
 from jaxsim.report.table import table as terminal_table
 from jaxsim.results.results import Results
-
-
-@dataclass(frozen=True)
-class Cells:
-    """A table of texts.
-
-    Attributes:
-        title: above it, perhaps empty.
-        heads: of the columns, [C].
-        rows: [R][C]; the first cell of a row that goes on with an experiment is empty.
-        notes: below it.
-    """
-
-    title: str
-    heads: list[str]
-    rows: list[list[str]]
-    notes: list[str]
 
 
 def table(source: Results | Answer, form: str = "text") -> str:
@@ -44,7 +29,7 @@ def table(source: Results | Answer, form: str = "text") -> str:
 
     Args:
         source: an answer, or results, which are asked what their study asks.
-        form: "text", "markdown", "latex" (needs booktabs) or "html".
+        form: "text", "markdown", "latex" (its first line names the packages it needs) or "html".
 
     Raises:
         InputError: for an unknown form, or what is no answer.
@@ -68,77 +53,40 @@ def cells_of(answer: Answer) -> Cells:
     )
 
 
+def published_cells(answer: Answer) -> list[Cells]:
+    """Return the cells of the terminal's tables of published numbers, one for each source."""
+    said = [clean(line) for line in published_sentences(answer)]
+    tables = [
+        Cells(clean(title), heads, rows, [], texts=2)
+        for title, heads, rows in published_texts(answer)
+    ]
+    return [*tables[:-1], replace(tables[-1], notes=said)] if tables else []
+
+
 def _plain(cell: object) -> str:
     return clean(str(cell))
 
 
 def latex(answer: Answer) -> str:
-    r"""Return a table for \usepackage{booktabs}, with its notes in small letters."""
-    cells = cells_of(answer)
-    lines = [
-        "% \\usepackage{booktabs}",
-        "\\begin{table}",
-        "  \\centering",
-        f"  \\caption{{{latex_text(cells.title)}}}",
-        f"  \\begin{{tabular}}{{l{'r' * (len(cells.heads) - 1)}}}",
-        "    \\toprule",
-        f"    {' & '.join(map(latex_text, cells.heads))} \\\\",
-        "    \\midrule",
-    ]
-    for place, row in enumerate(cells.rows):
-        if row[0] and place:
-            lines.append("    \\addlinespace")
-        numbers = [_powers(latex_text(cell)) for cell in row[1:]]
-        # The braces: LaTeX would take a bracket after the end of a line for an option of it.
-        lines.append(f"    {{{latex_text(row[0])}}} & {' & '.join(numbers)} \\\\")
-    lines += ["    \\bottomrule", "  \\end{tabular}"]
-    if cells.notes:
-        lines += ["", "  \\smallskip\\footnotesize"]
-        lines += [f"  {latex_text(note)}.\\par" for note in cells.notes]
-    return "\n".join([*lines, "\\end{table}", ""])
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%",
-    "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
-    "\u00a0": "~", "ε": r"$\varepsilon$", "Θ": r"$\Theta$", "≥": r"$\geq$", "≤": r"$\leq$",
-    "×": r"$\times$", "†": r"\dag{}", "‡": r"\ddag{}",
-}  # fmt: skip
-
-
-def latex_text(text: str) -> str:
-    r"""Return a text that LaTeX sets as it is.
-
-    Example:
-        >>> latex_text("50 % of a_b & {c}")
-        '50 \\% of a\\_b \\& \\{c\\}'
-    """
-    # Two hyphens would be a dash, two quotes a closing one, "?`" a Spanish question mark.
-    text = "".join(_LATEX.get(c, c) for c in clean(text))
-    return re.sub(r"(?<=[-'`?!])(?=[-'`])", "{}", text)
-
-
-def _powers(text: str) -> str:
-    """Return numbers such as 1.2e-05 as powers of ten."""
-    return re.sub(
-        r"(\d+(?:\.\d+)?)e([+-]\d+)",
-        lambda m: rf"${m[1]} \times 10^{{{int(m[2])}}}$",
-        text,
-    )
+    r"""Return the tables for LaTeX; the first line names the packages that they need."""
+    return latex_tables([cells_of(answer), *published_cells(answer)])
 
 
 def markdown(answer: Answer) -> str:
     """Return a table as GitHub, Pandoc and notebooks read it, with a list of its notes."""
-    cells = cells_of(answer)
+    parts = map(_markdown_of, [cells_of(answer), *published_cells(answer)])
+    return "\n".join(parts)
 
+
+def _markdown_of(cells: Cells) -> str:
     def line(row: Sequence[str]) -> str:
         return f"| {' | '.join(map(markdown_text, row))} |"
 
-    lines = [line(cells.heads), f"|---|{'---:|' * (len(cells.heads) - 1)}"]
+    sides = "---|" * cells.texts + "---:|" * (len(cells.heads) - cells.texts)
+    lines = [line(cells.heads), f"|{sides}"]
     lines += [line(row) for row in cells.rows]
     above = [markdown_text(cells.title), ""] if cells.title else []
-    below = ["", *(f"- {markdown_text(note)}" for note in cells.notes)]
+    below = ["", *(f"- {markdown_text(note)}" for note in cells.notes)] if cells.notes else []
     return "\n".join([*above, *lines, *below, ""])
 
 

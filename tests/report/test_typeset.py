@@ -7,7 +7,8 @@ import pytest
 
 import jaxsim
 from jaxsim.errors import InputError
-from jaxsim.report.typeset import FORMS, cells_of, latex_text, markdown_text, table
+from jaxsim.report.latex import latex_text
+from jaxsim.report.typeset import FORMS, cells_of, markdown_text, table
 from tests.report.answers import HOSTILE, WEAK, small_answer, with_bounds, with_experiments
 
 
@@ -17,7 +18,8 @@ def answer():
 
 
 def rows_of_latex(text: str) -> list[list[str]]:
-    body = text.split("\\midrule\n")[1].split("    \\bottomrule")[0]
+    body = text.split("\\midrule\n")[-1].split("\\end{")[0]
+    body = body.split("\\endfoot\n")[-1].split("    \\bottomrule")[0]
     lines = [line.strip() for line in body.splitlines() if "\\addlinespace" not in line]
     return [re.split(r"(?<!\\) & ", line.removesuffix(" \\\\")) for line in lines]
 
@@ -34,11 +36,12 @@ def test_latex_has_the_cells_of_the_terminal(answer):
 
 def test_latex_escapes_names_whatever_they_hold(answer):
     text = table(answer, "latex")
-    names = {row[0] for row in rows_of_latex(text)}
+    names = {row[0].replace("\\allowbreak{}", "") for row in rows_of_latex(text)}
     assert "{\\$dollars\\$ and \\textbackslash{}\\$ and \\$}" in names
     assert "{\\_underscores\\textasciicircum{}\\{x\\}\\_y}" in names
     assert "{[red]brackets[/red]}" in names
-    bare = re.sub(r"\\[\\{}$&%#_]", "", text)
+    formula = r"$P(L(\Theta_n) > \inf L + \varepsilon)$"
+    bare = re.sub(r"\\[\\{}$&%#_]", "", text.replace(formula, ""))
     assert bare.count("{") == bare.count("}")
     assert "#" not in bare
     assert "_" not in bare

@@ -16,6 +16,10 @@ from jaxsim.report.plots.sheet import Sheet
 GREW = 1e3
 """Risks above the largest one at the start by more than this factor are off the axis."""
 DECADES = 8
+BELOW = 1e-4
+"""Factor below the end of a logarithmic axis at which zeros are drawn."""
+FEW = 16
+"""Checkpoints that are marked: between them nothing is known."""
 FAR = float(np.finfo(float).max ** 0.25)
 
 
@@ -37,14 +41,17 @@ def learning_curves(answer: Answer) -> Figure | None:
         for place, (panel, experiment) in enumerate(zip(sheet.axes, done, strict=True)):
             _optimum(panel, experiment, bottom if logarithmic else -FAR, top)
             n, colour = experiment.checkpoints, style.COLOURS[place % len(style.COLOURS)]
-            marker = "o" if len(n) == 1 else None
+            one = len(n) == 1
+            # Of exact zeros a logarithmic axis has none: they are drawn below its end.
+            zero = bottom * BELOW if logarithmic else 0.0
             for low, high, alpha in ((0, -1, 0.16), (1, -2, 0.3)):
-                ends = _plotted(experiment, low), _plotted(experiment, high)
+                ends = _plotted(experiment, low, zero), _plotted(experiment, high, zero)
                 panel.fill_between(n, *ends, color=colour, alpha=alpha, lw=0)
-                if marker:
+                if one:
                     panel.vlines(n, *ends, color=colour, alpha=2 * alpha, lw=4)
             middle = len(experiment.quantiles.levels) // 2
-            panel.plot(n, _plotted(experiment, middle), color=colour, lw=1.7, marker=marker)
+            marks = {"marker": "o", "ms": 6 if one else 2.2} if len(n) <= FEW else {}
+            panel.plot(n, _plotted(experiment, middle, zero), color=colour, lw=1.7, **marks)
             for values in (experiment.quantiles.lower, experiment.quantiles.upper):
                 # A lower end that too few runs or the error of the risk leave open is no line.
                 ends = np.asarray(values[middle])
@@ -124,9 +131,10 @@ def _optimum_note(done: Sequence[ExperimentAnswer], bottom: float) -> list[str]:
     return clauses
 
 
-def _plotted(one: ExperimentAnswer, level: int) -> np.ndarray:
-    """Return a quantile with diverged runs drawn above the axis instead of at infinity."""
-    return _finite(one.quantiles.value[level])
+def _plotted(one: ExperimentAnswer, level: int, zero: float) -> np.ndarray:
+    """Return a quantile: diverged runs lie above the axis, not at infinity, and zeros at `zero`."""
+    values = _finite(one.quantiles.value[level])
+    return np.where(values == 0, zero, values)
 
 
 def _finite(values: ArrayLike) -> np.ndarray:
