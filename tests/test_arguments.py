@@ -133,15 +133,17 @@ def run(program, stdin=True):
     )
 
 
-def test_a_forked_child_is_told_to_start_anew():
-    done = run("""
+def test_a_forked_child_is_told_to_start_anew(results):
+    done = run(
+        """
         import os, sys
+        import jax
         import jaxsim
         from jaxsim import Study, simulate
-        settings = ["steps=1", "replicates=2", "execution.width=2", "grid={}"]
-        settings += ["optimum.budget=0"]
-        study = Study.load("quickstart", settings)
-        results = simulate(study, workers=1)
+        from jaxsim.launch.directory import reopen
+        from jaxsim.launch.simulate import open_results
+        study, results = Study.load("quickstart", ["grid={}"]), open_results(reopen(DIRECTORY))
+        jax.numpy.zeros(1).block_until_ready()
         child = os.fork()
         if child == 0:
             for work in (
@@ -155,7 +157,8 @@ def test_a_forked_child_is_told_to_start_anew():
                     print(error, flush=True)
             os._exit(0)
         os.waitpid(child, 0)
-    """)
+    """.replace("DIRECTORY", repr(str(results.store.directory)))
+    )
     assert done.stdout.count("forked from one that has used JAX") == 3, done.stderr
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jaxsim import InputError, runtime, startup
+from tests.studies import slow_but
 
 ASKED = "--xla_gpu_autotune_level=0"
 
@@ -91,7 +92,9 @@ def test_flags_in_a_file_are_left_alone(plugins, monkeypatch):
     assert os.environ["XLA_FLAGS"] == "flags.txt"
 
 
-@pytest.mark.parametrize("command", [("doctor",), ("show", "quickstart")])
+@pytest.mark.parametrize(
+    "command", slow_but([("show", "quickstart")], [("doctor",), ("show", "quickstart")])
+)
 def test_a_device_that_is_not_there_is_said(command):
     done = subprocess.run(
         [sys.executable, "-m", "jaxsim", *command],

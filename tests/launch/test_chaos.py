@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from jaxsim import cli
 from jaxsim.errors import InputError
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.process import share
@@ -70,6 +71,7 @@ def assert_nothing_twice(directory):
     assert there == planned
 
 
+@pytest.mark.slow
 def test_workers_killed_at_random_lose_nothing(quiet, tmp_path):
     bind(study(**STUDY), tmp_path / "out")
     assert killed_at_random(tmp_path / "out", kills=3, workers=2, seed=1) >= 2
@@ -137,6 +139,7 @@ int clock_gettime(clockid_t id, struct timespec *now) {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
 def test_two_processes_give_the_bits_of_one_whatever_their_clocks_say(quiet, tmp_path):
     bind(study(**STUDY), tmp_path / "out")
@@ -205,6 +208,7 @@ def test_a_full_disk_is_said_and_a_larger_one_goes_on(quiet, tmp_path):
         assert held_open(disk) == []
 
 
+@pytest.mark.slow
 def test_a_directory_that_turns_read_only_is_said(quiet, tmp_path):
     disk = tmp_path / "disk"
     with mounted(disk, "8m"):
@@ -223,14 +227,14 @@ def test_a_directory_that_turns_read_only_is_said(quiet, tmp_path):
         assert held_open(disk) == []
 
 
-def test_two_studies_in_one_directory(tmp_path):
+def test_two_studies_in_one_directory(tmp_path, monkeypatch, capsys):
     bind(study(), tmp_path / "out")
     with pytest.raises(InputError, match="holds another study: steps: 60 there, 70 asked for"):
         bind(study(steps=70), tmp_path / "out")
     (tmp_path / "study.toml").write_text(toml(table(steps=70)))
-    done = subprocess.run(
-        [sys.executable, "-m", "jaxsim", "launch", "study.toml", "-o", "out", "--local", "2"],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "holds another study" in done.stderr
+    asked = ["jaxsim", "launch", "study.toml", "-o", "out", "--local", "2"]
+    monkeypatch.setattr(sys, "argv", asked)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "holds another study" in capsys.readouterr().err

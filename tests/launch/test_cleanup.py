@@ -3,12 +3,14 @@
 import os
 import time
 
+import pytest
+
 from jaxsim.launch.cleanup import remove_stale
 from jaxsim.launch.directory import bind
 from jaxsim.launch.shard_checkpoint import shard_name
 from jaxsim.launch.simulate import simulate
 from jaxsim.results.files import write_atomically
-from tests.studies import all_bits, study
+from tests.studies import all_bits, slow_but, study
 
 
 def old(path, days):
@@ -58,15 +60,15 @@ def test_only_what_nobody_will_use_is_removed(tmp_path, monkeypatch):
     assert {used, fresh, directory.store.path(done)} <= after
 
 
-def test_runs_and_workers_remove_what_is_stale(tmp_path):
+@pytest.mark.parametrize("workers", slow_but([1], [1, 2]))
+def test_runs_and_workers_remove_what_is_stale(tmp_path, workers):
     quiet = all_bits(simulate(study(), tmp_path / "quiet", devices=1).store.directory)
-    for workers in (1, 2):
-        out = tmp_path / str(workers)
-        bind(study(), out)
-        left = old(out / "partial" / ".x.tmp", 2)
-        simulate(study(), out, workers=workers, devices=1)
-        assert not left.exists()
-        assert all_bits(out) == quiet
+    out = tmp_path / "out"
+    bind(study(), out)
+    left = old(out / "partial" / ".x.tmp", 2)
+    simulate(study(), out, workers=workers, devices=1)
+    assert not left.exists()
+    assert all_bits(out) == quiet
 
 
 def test_a_directory_that_cannot_be_written_is_left_alone(tmp_path, monkeypatch):

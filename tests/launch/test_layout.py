@@ -191,6 +191,7 @@ def test_measuring_for_pinned_processes_happens_in_one(own_cache, monkeypatch):
     assert list(choose_layouts(asked).values()) == [found]
 
 
+@pytest.mark.slow
 def test_processes_chosen_by_themselves_give_the_same_bits(tmp_path, monkeypatch):
     simulate(study(grid=TWO), tmp_path / "here")
     monkeypatch.setattr(layout, "LONG_SECONDS", 0.0)

@@ -18,7 +18,7 @@ from jaxsim.launch.runs_made import remarks
 from jaxsim.launch.simulate import open_results, simulate
 from jaxsim.launch.worker import work_through
 from tests.launch.test_chaos import killed_at_random
-from tests.studies import TWO, all_bits, study, table
+from tests.studies import TWO, all_bits, slow_but, study, table
 
 UNTIL = {
     "until": {"half_width": 0.06},
@@ -198,7 +198,7 @@ SPLITTING = {
 }
 
 
-@pytest.fixture(scope="module", params=["strata", "splitting"])
+@pytest.fixture(scope="module", params=slow_but(["splitting"], ["strata", "splitting"]))
 def designed(request, tmp_path_factory):
     asked = {"strata": STRATA, "splitting": SPLITTING}[request.param]
     directory = tmp_path_factory.mktemp(request.param) / "out"

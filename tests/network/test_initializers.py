@@ -11,6 +11,7 @@ import scipy.stats
 from jaxsim.errors import InputError
 from jaxsim.network.initializers import INITIALIZERS
 from jaxsim.registry import build
+from tests.studies import slow_but
 
 FAN_IN, FAN_OUT = 200, 150
 KEY = jax.random.key(7)
@@ -101,7 +102,7 @@ def test_mirrored_neurons_come_in_pairs_of_opposite_weights():
 SQUARE = [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.4])
+@pytest.mark.parametrize("margin", slow_but([0.0], [0.0, 0.4]))
 def test_covering_weights_are_normal_ones_given_that_no_point_is_dead(margin):
     spec = {"law": "covering_normal", "points": SQUARE, "std": 0.5, "margin": margin}
     law = build(INITIALIZERS, spec, "weights", tag="law")

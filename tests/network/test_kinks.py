@@ -16,6 +16,7 @@ from tests.risk.cases import (
     plain_kinks,
     pre_activation,
 )
+from tests.studies import slow_but
 
 NETWORKS = [
     ("relu", (1, 7, 1), {}),
@@ -27,7 +28,10 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "widths", "parameters"), NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "widths", "parameters"),
+    [pytest.param(*n, marks=[pytest.mark.slow] * (i in (0, 3))) for i, n in enumerate(NETWORKS)],
+)
 def test_kinks_are_those_of_a_plain_python_search(name, widths, parameters):
     network = make_network(*widths, activation=name, **parameters)
     find = jax.jit(jax.vmap(lambda theta: network_kinks(network, theta, -1.5, 2.0)))
@@ -71,7 +75,9 @@ def test_extra_points_are_on_the_grid_and_change_no_kink():
     np.testing.assert_allclose(np.unique(grid), np.sort([*plain, *extra]), atol=1e-13)
 
 
-@pytest.mark.parametrize("widths", [(1, 9, 1), (1, 6, 6, 1), (1, 6, 6, 6, 6, 1)])
+@pytest.mark.parametrize(
+    "widths", slow_but([(1, 9, 1), (1, 6, 6, 1)], [(1, 9, 1), (1, 6, 6, 1), (1, 6, 6, 6, 6, 1)])
+)
 def test_too_little_room_is_told(widths):
     network = make_network(*widths)
     thetas = members(network, 40)

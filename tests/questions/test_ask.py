@@ -192,7 +192,7 @@ def test_sampled_risks_are_labelled(tmp_path):
     [
         ({}, "proved"),
         ({"problem__target": "sin(3*x)"}, "estimated"),
-        ({"problem__loss": "absolute"}, "estimated"),
+        pytest.param({"problem__loss": "absolute"}, "estimated", marks=pytest.mark.slow),
         ({"problem": {"data": "iris", "loss": "softmax_cross_entropy"}}, "confidence"),
         ({"problem__target": "sin(3*x)", "problem__optimum": 0.0}, "stated"),
     ],

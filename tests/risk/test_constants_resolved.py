@@ -23,6 +23,7 @@ def test_the_best_constant_of_a_narrow_peak(k):
     assert abs(found.value - truth) <= found.error <= 1e-6 * truth
 
 
+@pytest.mark.slow
 def test_the_best_constant_of_a_step_that_is_smooth():
     found = best_constant_risk(make_problem("tanh(1000*(x - 0.31))", loss="absolute"))
     truth = (2 * 0.69) / 2  # E|f - m| with the median m = -1, steepness aside

@@ -16,7 +16,7 @@ from tests.risk.cases import draw, make_network, make_problem
 @pytest.mark.parametrize(
     ("widths", "activation", "least"),
     [
-        ((3, 8, 2), "relu", 1e-2),
+        pytest.param((3, 8, 2), "relu", 1e-2, marks=pytest.mark.slow),
         ((3, 8, 8, 8, 8, 8, 1), "relu", 1e-4),
         ((3, 9, 9, 1), "tanh", 1e-3),
     ],

@@ -69,7 +69,7 @@ NARROW = [
 ]  # fmt: skip
 
 
-OFTEN = (0, 3, 7)
+OFTEN = (0, 3)
 
 
 def some(cases, often):
@@ -96,9 +96,7 @@ def test_errors_cover_narrow_features_of_other_losses(formula, target, points, m
     assert worst <= 1e-4
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in range(1, 30))]
-)
+@pytest.mark.parametrize("seed", [pytest.param(i, marks=pytest.mark.slow) for i in range(30)])
 def test_random_features_are_seen(seed):
     rng = random.Random(seed)
     c, k = rng.uniform(-1, 1), 10 ** rng.uniform(2, 10)
@@ -176,7 +174,7 @@ def test_risks_that_could_be_infinite_have_infinite_errors(formula):
             ("log(1 - x)", None),
             ("sin(x)/x", None),
         ],
-        [1, 2],
+        [1],
     ),
 )
 def test_integrable_growth_is_integrated(formula, truth):

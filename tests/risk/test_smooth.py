@@ -30,7 +30,7 @@ def fine_risk(network, theta, target, rho, panels=4000):
 @pytest.mark.parametrize(
     ("text", "target", "loss", "rho"),
     [
-        ("x**2", lambda x: x**2, "squared", lambda r: r**2),
+        pytest.param("x**2", lambda x: x**2, "squared", lambda r: r**2, marks=pytest.mark.slow),
         ("abs(x)", lambda x: abs(x), "absolute", abs),
     ],
 )

@@ -116,7 +116,7 @@ def test_runs_are_those_without_a_test(folder):
 @pytest.mark.parametrize(
     "settings",
     [
-        (),
+        pytest.param((), marks=pytest.mark.slow),
         ("training.batch_size='population'",),
         ("training.set={ size = 30, distinct = true }",),
         ("training.set={ size = 12 }", "training.batch_size='full'"),

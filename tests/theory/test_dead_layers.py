@@ -187,7 +187,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", slow_but(["line", "points"], CASES))
+@pytest.mark.parametrize("name", slow_but(["line"], CASES))
 def test_other_inputs_and_biases_agree_with_simulation(name):
     specs, support, activation, x = CASES[name]
     draws = 8_000

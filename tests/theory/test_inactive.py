@@ -294,7 +294,12 @@ def test_probability_agrees_with_simulation(name):
     ("spec", "support", "independent"),
     [
         (layer(2, "orthogonal", "normal", width=4), cube(2, -0.5, 0.5), False),
-        (layer(3, "randomized_asymmetric", "zero"), cube(3, 0.0, 1.0), True),
+        pytest.param(
+            layer(3, "randomized_asymmetric", "zero"),
+            cube(3, 0.0, 1.0),
+            True,
+            marks=pytest.mark.slow,
+        ),
         (layer(2, "uniform", "uniform", multiplier=0.25), Ball(2.0, 2), True),
     ],
 )

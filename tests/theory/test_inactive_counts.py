@@ -74,7 +74,7 @@ CASES = {
 
 
 # Most of the time goes into compiling the draws.
-SLOW = ("truncated", "neural tangent", "no bias", "clipped")
+SLOW = ("gaussian", "truncated", "zero bias", "neural tangent", "no bias", "clipped")
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def structurally_silent(layers):
 @pytest.mark.parametrize(
     ("weights", "biases"),
     [
-        ("uniform", "uniform"),
         ("normal", "pytorch"),
+        pytest.param("uniform", "uniform", marks=pytest.mark.slow),
         pytest.param("he_normal", "normal", marks=pytest.mark.slow),
     ],
 )

@@ -132,7 +132,7 @@ def test_a_neuron_on_the_edge_counts_only_if_no_rounding_can_wake_it():
     assert int(count(theta)[0]) == 1
 
 
-@pytest.mark.parametrize("name", slow_but(("sgd", "adam"), METHODS))
+@pytest.mark.parametrize("name", slow_but(("adam",), METHODS))
 def test_inactive_neurons_stay_bitwise_unchanged_in_training(name):
     (experiment,) = study(
         optimizer={"name": name, "learning_rate": 0.01}, network__hidden=[4], steps=10_000
@@ -161,7 +161,7 @@ def silent(theta, width):
     return (b + np.abs(w) <= 0).sum(1)
 
 
-@pytest.mark.parametrize("name", slow_but(("momentum", "amsgrad"), CERTIFIED))
+@pytest.mark.parametrize("name", slow_but(("amsgrad",), CERTIFIED))
 def test_certified_neurons_stay_inactive_in_further_training(name):
     (experiment,) = study(
         optimizer={"name": name, "learning_rate": 0.03}, network__hidden=[4], steps=300
@@ -201,6 +201,7 @@ def test_an_optimizer_that_moves_inactive_neurons_certifies_nothing():
     assert not np.asarray(certified).any()
 
 
+@pytest.mark.slow
 def test_growing_memory_is_not_taken_for_rest():
     # With b1 > b2 Adamax moves ever faster once gradients vanish: nothing may be certified.
     (experiment,) = study(

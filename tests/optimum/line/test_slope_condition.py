@@ -63,7 +63,13 @@ def bound(target, neurons, inflation=1.0, seconds=30.0):
 
 @pytest.mark.parametrize(
     ("target", "neurons"),
-    [("sin(pi*x)", 2), ("exp(x)", 1), ("x**3", 2), ("x*sin(5*x)", 3), ("x**2", 5)],
+    [
+        ("sin(pi*x)", 2),
+        ("exp(x)", 1),
+        pytest.param("x**3", 2, marks=pytest.mark.slow),
+        pytest.param("x*sin(5*x)", 3, marks=pytest.mark.slow),
+        ("x**2", 5),
+    ],
 )
 def test_the_bound_is_near_the_optimum(target, neurons):
     assert 0.97 < bound(target, neurons) <= 1
@@ -85,7 +91,13 @@ def test_the_bound_is_near_the_optimum_in_hard_cases(target, neurons, least):
 
 
 @pytest.mark.parametrize(
-    ("target", "neurons"), [("exp(x)", 1), ("x**3", 2), ("x*sin(5*x)", 1), ("x**2", 2)]
+    ("target", "neurons"),
+    [
+        pytest.param("exp(x)", 1, marks=pytest.mark.slow),
+        pytest.param("x**3", 2, marks=pytest.mark.slow),
+        ("x*sin(5*x)", 1),
+        ("x**2", 2),
+    ],
 )
 def test_no_bound_is_above_the_optimum_when_its_aim_is(target, neurons):
     """With an aim at the optimum itself a wrong bound would look right."""
@@ -221,7 +233,7 @@ def test_points_are_bounded_closely_and_from_below():
         ("1/(1 + 25*x**2)", 4, 3.783215e-4, 0.97),
         ("abs(abs(x) - 0.5)", 2, 0.012627564, 0.97),
         # A jump is two kinks that approach each other.
-        ("where(x < 0.2, x**2, 2 - x)", 3, 5.942e-4, 0.55),
+        pytest.param("where(x < 0.2, x**2, 2 - x)", 3, 5.942e-4, 0.55, marks=pytest.mark.slow),
     ],
 )
 def test_targets_with_an_offset_a_peak_kinks_and_a_jump(target, neurons, optimum, least):
