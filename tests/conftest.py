@@ -1,9 +1,13 @@
 """One CPU device that two threads share, as users have it, and one compilation cache for all.
 
+It remembers programs between runs of the suite, in .pytest_cache/compiled: delete that folder, or
+set JAXSIM_CACHE_DIR to an empty one, to compile all of them again.
+
 Tests run on the CPU, even where there is a GPU, unless JAX_PLATFORMS says otherwise. Long files
 come first, so that the processes that share the files end together.
 """
 
+import contextlib
 import gc
 import math
 import os
@@ -11,9 +15,33 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
+"""Programs that XLA compiled for earlier runs: to compile them is most of what the suite does."""
+MOST_COMPILED = 40_000
+"""Programs that are remembered, before the older half of them is forgotten."""
+
+
+def _remember_compiled_programs() -> None:
+    """Take compiled programs from earlier runs, unless a cache is given; all else begins anew.
+
+    JAX finds a program by its text, its options and the version of XLA, so that changed code never
+    meets an older program.
+    """
+    if os.environ["JAXSIM_CACHE_DIR"] != _CACHE.name:
+        return
+    # A checkout that cannot be written compiles anew each time.
+    with contextlib.suppress(OSError):
+        COMPILED.mkdir(parents=True, exist_ok=True)
+        programs = sorted(COMPILED.iterdir(), key=lambda path: path.stat().st_mtime)
+        for old in programs[: len(programs) // 2] * (len(programs) > MOST_COMPILED):
+            old.unlink(missing_ok=True)
+        Path(_CACHE.name, "xla").symlink_to(COMPILED, target_is_directory=True)
+
+
 _CACHE = tempfile.TemporaryDirectory(prefix="jaxsim-test-cache-")
 os.environ.setdefault("JAXSIM_CACHE_DIR", _CACHE.name)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+_remember_compiled_programs()
 # Commands that tests start compile the package's sources once, not each of them all.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
