@@ -20,6 +20,7 @@ from jaxsim.errors import InputError
 from jaxsim.training import keys
 from jaxsim.training.evaluate import Observation
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.pattern import pattern_changes
 from jaxsim.training.records import Records, Status
 
 FIRST_SEGMENT = 256
@@ -219,6 +220,7 @@ def _records(
 ) -> Records:
     risk = np.stack([o.risk for o in observed], axis=1)
     rates = np.stack([o.error_rate for o in observed], axis=1)
+    patterns = [np.asarray(o.pattern) for o in observed]
     broken = ~np.isfinite(risk)
     # Between two checkpoints a run may leave the finite numbers without a bad mini-batch loss:
     # then the first checkpoint that shows it is the step.
@@ -239,4 +241,9 @@ def _records(
         constant=np.stack([o.constant for o in observed], axis=1).astype(np.int8),
         error_rate=rates if rates.shape[2] else np.zeros((len(risk), 0, 2)),
         weight=np.zeros((len(risk), 0)),
+        pattern_changes=(
+            pattern_changes(patterns, ~broken)
+            if patterns[0].size
+            else np.zeros((len(risk), 0), np.int32)
+        ),
     )

@@ -46,6 +46,8 @@ from jaxsim.training.experiment import Experiment
 SMALLEST, FACTOR, LARGEST = 32, 4, 32768
 GROUPS = 8
 """Groups of lanes per block, if there are as many replicates."""
+UNTRAINED = 256
+"""Width of blocks that are only drawn and observed."""
 GAIN = 1.1
 SEGMENT_SECONDS = 1e-3
 """What starting the compiled calls of one checkpoint costs, whatever the width."""
@@ -103,6 +105,9 @@ def measure(
         InputError: if the device's memory holds no block at all.
     """
 
+    if not experiment.steps:
+        return untrained(experiment, replicates, engine, lanes)
+
     def search() -> Measurement:
         tried, width = [], 0
         asked = _engines_to_measure(experiment) if engine == "auto" else [engine]
@@ -133,6 +138,16 @@ def measure(
         ) from None
 
 
+def untrained(
+    experiment: Experiment, replicates: int, engine: EngineName, lanes: int | Literal["auto"]
+) -> Measurement:
+    """Return a config for what is only drawn and observed, which no step tells apart."""
+    name = REFERENCE if engine == "auto" else engine
+    counts = lane_counts(experiment, name, lanes)
+    width = _lanes_width(counts[0], replicates) if counts else min(UNTRAINED, _enough(replicates))
+    return Measurement(ExecutionConfig(name, width, *counts[:1]), 0.0)
+
+
 def _that_fits(experiment: Experiment, found: Measurement) -> Measurement:
     """Return the measurement with that of an observation, at half the width until it fits."""
     config, speed = found.config, found
@@ -155,6 +170,9 @@ def measure_config(
     experiment: Experiment, config: ExecutionConfig, cores: int | None = None
 ) -> Measurement:
     """Return the speed of a given config on this device."""
+
+    if not experiment.steps:
+        return Measurement(config, 0.0)
 
     def time_it() -> Measurement:
         observation = _observation(experiment, config)
@@ -182,14 +200,14 @@ def is_remembered_config(
     experiment: Experiment, config: ExecutionConfig, cores: int | None = None
 ) -> bool:
     """Return whether `measure_config` knows the answer already."""
-    return _recall(experiment, str(config), cores) is not None
+    return not experiment.steps or _recall(experiment, str(config), cores) is not None
 
 
 def is_remembered(
     experiment: Experiment, replicates: int, engine: str, lanes: int | str, cores: int
 ) -> bool:
     """Return whether `measure` knows the answer already."""
-    return _recall(experiment, _allowed(replicates, engine, lanes), cores) is not None
+    return not experiment.steps or _recall(experiment, _allowed(replicates, engine, lanes), cores) is not None
 
 
 def _recall(experiment: Experiment, what: str, cores: int | None) -> Measurement | None:

@@ -11,7 +11,9 @@ BETWEEN = "risk_between"
 CONSTANT = "constant"
 INACTIVE = "inactive_at_least"
 LEVEL, MEAN, QUANTILE = "level", "mean", "quantile"
-EVENT_KINDS = (*KINDS, BETWEEN, CONSTANT, INACTIVE)
+PATTERN_CHANGED, PATTERN_UNCHANGED = "pattern_changed", "pattern_unchanged"
+OF_PATTERN = (PATTERN_CHANGED, PATTERN_UNCHANGED)
+EVENT_KINDS = (*KINDS, BETWEEN, CONSTANT, INACTIVE, *OF_PATTERN)
 """What a published probability may be of."""
 RISK, ERROR_RATE, NEURONS, NEURON_SHARE = "risk", "error_rate", "inactive", "inactive_share"
 _NAMES = {
@@ -97,6 +99,10 @@ class Published:
             return f"at least {self.thresholds[0]:.0f} neurons of the first layer are inactive"
         if self.kind == CONSTANT:
             return "the network is constant"
+        if self.kind == PATTERN_CHANGED:
+            return "the activation pattern on the data points has changed since step 0"
+        if self.kind == PATTERN_UNCHANGED:
+            return "the activation pattern on the data points has not changed since step 0"
         return Event(self.kind, *(self.thresholds or (0.0,))).clause()
 
     @property

@@ -14,6 +14,8 @@ from jaxsim.questions.published_number import (
     INACTIVE,
     LEVEL,
     MEAN,
+    OF_PATTERN,
+    PATTERN_CHANGED,
     QUANTILE,
     RISK,
     Published,
@@ -160,6 +162,11 @@ def _counted(
     if entry.kind == INACTIVE:
         first = records.inactive[:, t, :1].sum(1)
         return int((first >= entry.thresholds[0]).sum()), 0
+    if entry.kind in OF_PATTERN:
+        # A diverged run has left all pieces; it is below 0 where that is known.
+        changed = (records.pattern_changes[:, : t + 1] != 0).any(1)
+        having = changed if entry.kind == PATTERN_CHANGED else ~changed
+        return int(having.sum()), 0
     if quantity is not None:
         value, error = (array[:, t : t + 1] for array in quantity.values(records))
         counts = classify(value, error, *quantity.ends, list(entry.thresholds or (0.0,)))

@@ -19,6 +19,8 @@ def print_replay(replay: Replay, console: Console) -> None:
     rates = {}
     if records.error_rate.shape[1]:
         rates["error_rate"], rates["error_rate_error"] = records.error_rate[0].T
+    if records.pattern_changes.shape[1]:
+        rates["pattern_changes"] = records.pattern_changes[0]
     rows = pd.DataFrame(
         {"n": replay.steps, "risk": records.risk[0], "error": records.error[0]}
         | rates

@@ -41,6 +41,9 @@ COLUMNS = {
     "error_rate_error": "bound on the error of the error rate",
     "weight": "of a particle of a family of clones, before the resampling at this checkpoint: "
     "weight times failure, averaged over a family, is unbiased; no column for independent runs",
+    "pattern_changes": "pairs of a hidden neuron and a data point of which the activation pattern "
+    "differs from that at step 0; empty for a diverged run; a column only where `record` asks for "
+    "it",
     "inactive_1": "first-layer neurons that are inactive on the whole support, certified",
     "inactive_L_at_least": "the same for hidden layer L >= 2, where it is a lower bound",
     "constant": "1 if the network is constant on the whole support at this checkpoint, 0 if it is "
@@ -110,6 +113,9 @@ def frame(
         columns["error_rate_error"] = np.where(known, slack, 0.0).ravel()
     if records.weight.shape[1]:
         columns["weight"] = records.weight.ravel()
+    if records.pattern_changes.shape[1]:
+        changes = records.pattern_changes.ravel()
+        columns["pattern_changes"] = pd.arrays.IntegerArray(np.maximum(changes, 0), changes < 0)
     recorded_layers = records.inactive.shape[2]
     for layer in range(recorded_layers if layers is None else layers):
         name = inactive_column(layer + 1)

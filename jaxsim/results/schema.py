@@ -20,6 +20,7 @@ def arrow_schema(
     optional: bool = True,
     error_rate: bool = False,
     weight: bool = False,
+    pattern: bool = False,
 ) -> pa.Schema:
     """Return the schema of shards with K+1 checkpoints and L hidden layers.
 
@@ -29,6 +30,7 @@ def arrow_schema(
         optional: whether the columns are there that shards of earlier versions lack.
         error_rate: whether error rates were recorded, each followed by its error.
         weight: whether the rows are families of clones, which have weights.
+        pattern: whether changes of activation patterns were recorded.
     """
     per_checkpoint = pa.list_(pa.float64(), checkpoints)
     fields = [
@@ -48,6 +50,8 @@ def arrow_schema(
         fields.append(("error_rate", pa.list_(pa.float64(), 2 * checkpoints)))
     if weight:
         fields.append(("weight", per_checkpoint))
+    if pattern:
+        fields.append(("pattern_changes", pa.list_(pa.int32(), checkpoints)))
     # Parquet has no lists of length zero: without hidden layers there is no such column.
     return pa.schema([f for f in fields if layers or f[0] != "inactive"])
 
@@ -61,6 +65,7 @@ def has_schema(schema: pa.Schema, checkpoints: int, layers: int) -> bool:
     forms = (
         (True, False, False), (True, True, False), (False, False, False),
         (True, False, True), (True, True, True),
+        (True, False, False, True), (True, True, False, True),
     )  # fmt: skip
     return any(plain.equals(arrow_schema(checkpoints, layers, *form)) for form in forms)
 
@@ -69,8 +74,13 @@ def to_arrow(records: Records, metadata: dict[str, str]) -> pa.Table:
     """Return the records as a table with the metadata attached to its schema."""
     rates = records.error_rate.shape[1] > 0
     weights = records.weight.shape[1] > 0
+    pattern = records.pattern_changes.shape[1] > 0
     schema = arrow_schema(
-        records.risk.shape[1], records.inactive.shape[2], error_rate=rates, weight=weights
+        records.risk.shape[1],
+        records.inactive.shape[2],
+        error_rate=rates,
+        weight=weights,
+        pattern=pattern,
     )
     columns = []
     for field in schema:
@@ -99,6 +109,7 @@ def from_arrow(table: pa.Table, checkpoints: int, layers: int) -> Records:
         "constant": np.full((rows, checkpoints), -1, np.int8),
         "error_rate": np.zeros((rows, 0, 2)),
         "weight": np.zeros((rows, 0)),
+        "pattern_changes": np.zeros((rows, 0), np.int32),
     }
     shapes = {"inactive": (rows, checkpoints, layers), "error_rate": (rows, checkpoints, 2)}
     for field in table.schema:

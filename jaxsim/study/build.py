@@ -30,7 +30,9 @@ from jaxsim.study.experiment_spec import (
 from jaxsim.study.identity import identify
 from jaxsim.study.limits import require_points, require_range, require_samples
 from jaxsim.study.own_parts import Context
+from jaxsim.study.spec import ACTIVATION_PATTERN
 from jaxsim.training.experiment import BatchSize, Experiment, TrainingSet, log_spaced
+from jaxsim.training.pattern import pattern_refused
 
 
 def build_experiment(variation: Variation, context: Context) -> Experiment:
@@ -53,9 +55,10 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
     require_askable(context.events, problem)
     error_rate = any(event.of_error_rate for event in context.events)
     network = build_network(spec.network, problem.law.dimension, problem.outputs, context)
+    pattern = ACTIVATION_PATTERN in context.record
     dump = spec.model_dump(mode="json")
     identity = identify(
-        dump, problem, network, context.seed, context.paired, context.base, error_rate
+        dump, problem, network, context.seed, context.paired, context.base, error_rate, pattern
     )
     risk = RiskOptions(**spec.problem.risk.model_dump(), seed=context.seed)
     training_set = _training_set(spec.training, problem.trained_on)
@@ -64,6 +67,10 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
     _require_countable(training_set, batch_size, problem.trained_on)
     _require_shareable(spec.training, training_set, batch_size)
     _require_sizes(problem, network, batch_size, training_set, risk)
+    if pattern:
+        refused = pattern_refused(problem.trained_on, network, len(_checkpoints(spec)))
+        if refused:
+            raise InputError(f"record = ['{ACTIVATION_PATTERN}'] {refused}")
     require_range(problem, spec.precision)
     require_range(problem.trained_on, spec.precision)
     own = "content" in identity.initialization_key or any(session.texts_in(dump["network"]))
@@ -88,6 +95,7 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
         **identity._asdict(),
         spec=dump,
         error_rate=error_rate,
+        activation_pattern=pattern,
         shared_batches=spec.training.mini_batches == "shared",
     )
 

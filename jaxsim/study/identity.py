@@ -41,6 +41,7 @@ def identify(
     paired: tuple[str, ...],
     base: Path | None,
     error_rate: bool = False,
+    activation_pattern: bool = False,
 ) -> Identity:
     """Return the identity of the experiment with the given resolved tables.
 
@@ -53,6 +54,7 @@ def identify(
         base: directory that relative paths refer to.
         error_rate: whether error rates are recorded beside the risks: files and compiled
             evaluations of their own, the same runs.
+        activation_pattern: the same of changes of activation patterns.
     """
     tables = copy.deepcopy(dump)
     for section in ("problem", "network"):
@@ -61,6 +63,7 @@ def identify(
             tables[section]["content"] = content
     shape = (network.inputs, network.outputs)
     recorded = ["error rate"] if error_rate else []
+    recorded += ["activation pattern"] if activation_pattern else []
     # The first directories of such studies have runs whose random numbers came from all rows.
     own_rows = ["random numbers of the training rows"] if _has_share(tables["problem"]) else []
     named = canonical([seed, tables, *recorded, *own_rows])

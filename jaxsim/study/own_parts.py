@@ -28,6 +28,7 @@ class Context:
         base: directory that relative paths of data files refer to.
         allow_code: whether "module:function" references may be imported.
         events: whose probabilities the study asks for.
+        record: what is recorded of each run besides.
         problems: built so far, by the text of their tables: experiments of one problem share it,
             and with it what is computed once for each.
     """
@@ -37,6 +38,7 @@ class Context:
     base: Path | None
     allow_code: bool
     events: tuple[Event, ...] = ()
+    record: tuple[str, ...] = ()
     problems: dict[str, Problem] = field(default_factory=dict, compare=False)
 
 

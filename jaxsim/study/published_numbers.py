@@ -16,6 +16,7 @@ from jaxsim.questions.published_number import (
     MEAN,
     NEURON_SHARE,
     NEURONS,
+    OF_PATTERN,
     QUANTILE,
     Published,
 )
@@ -31,8 +32,8 @@ def published_numbers(
     """Return the published numbers of a study, each with the experiment that it is of.
 
     Raises:
-        InputError: if several experiments are meant, error rates that are not recorded, or what an
-            experiment has not.
+        InputError: if several experiments are meant, what is not recorded, or what an experiment
+            has not.
     """
     flat = [flattened(e.spec) for e in experiments] if any(t.where for t in tables) else []
     found = []
@@ -71,6 +72,12 @@ def _meant(
         raise InputError(
             f"published.{place} ({table.quantity!r}) is of error rates, which are not recorded; "
             "accepted: events of error rates in the study, too"
+        )
+    of_pattern = table.event is not None and table.event.kind in OF_PATTERN
+    if meant and of_pattern and not meant[0].activation_pattern:
+        raise InputError(
+            f"published.{place} ({table.quantity!r}) is of activation patterns, which are not "
+            'recorded; accepted: record = ["activation_pattern"] in the study, too'
         )
     return meant[0] if meant else None
 

@@ -46,6 +46,15 @@ class PublishedEventSpec(Section):
         default=None, description="so many neurons of the first layer are certified to be inactive"
     )
 
+    pattern_changed: Literal[True] | None = Field(
+        default=None,
+        description="true: the activation pattern on the data points differs from that of step 0 "
+        "at some checkpoint until then: a kink has crossed a point; needs `record`",
+    )
+    pattern_unchanged: Literal[True] | None = Field(
+        default=None, description="true: at no checkpoint until then; needs `record`"
+    )
+
     @model_validator(mode="after")
     def _one(self) -> PublishedEventSpec:
         """Refuse none, several, or an empty range."""
@@ -120,7 +129,8 @@ class PublishedSpec(Section):
         default=None,
         description="of which it is the probability: { risk_above = 0.1 }, "
         "{ above_optimum = 0.1 }, { error_rate_above = 0.1 }, { not_all_right = true }, "
-        "{ risk_between = [0.1, 0.2] }, { constant = true } or { inactive_at_least = 2 }",
+        "{ risk_between = [0.1, 0.2] }, { constant = true }, { inactive_at_least = 2 }, "
+        "{ pattern_changed = true } or { pattern_unchanged = true }",
     )
     level: Literal[True] | None = Field(
         default=None, description="true in place of event: a risk at which runs end"

@@ -87,6 +87,8 @@ class LevelsSpec(Section):
     )
 
 
+ACTIVATION_PATTERN = "activation_pattern"
+"""What `record` may have."""
 _Levels = (
     Annotated[float, Field()] | Annotated[list[float], Field(min_length=1, max_length=1000)] | None
 )
@@ -151,6 +153,12 @@ class StudySpec(ExperimentSpec):
         description="other events whose probabilities are estimated, in place of epsilon: "
         "{ above_optimum = 0.1 }, { risk_above = 0.1 }, { error_rate_above = 0.1 }, "
         "{ not_all_right = true }, one table or a list of them",
+    )
+    record: Annotated[list[Literal["activation_pattern"]], Field(max_length=1)] = Field(
+        default_factory=list,
+        description='what is recorded of each run besides: ["activation_pattern"], at the '
+        "checkpoints, the pairs of a hidden neuron and a data point that have left their linear "
+        "piece of step 0, for finitely many points and a piecewise linear activation",
     )
     confidence: Annotated[float, Field(ge=1e-3, le=1 - 1e-9)] = Field(
         default=0.95, description="level of every interval"
@@ -237,6 +245,13 @@ class StudySpec(ExperimentSpec):
                 "sample of one law; accepted: 0, or the design 'plain'",
                 {"runs": self.levels.runs, "name": self.design.name},
             )
+        if self.record and self.design.name == "splitting":
+            raise PydanticCustomError(
+                "no_record",
+                "record = ['activation_pattern'] is not accepted with the design "
+                "'splitting', whose clones have no step 0 of their own; accepted: the design "
+                "'plain' or 'strata'",
+            )
         if self.published and self.design.name == "splitting":
             raise PydanticCustomError(
                 "no_test",
@@ -270,7 +285,7 @@ class StudySpec(ExperimentSpec):
         dumped = handler(self)
         dumped.pop("events" if dumped.get("events") is None else "epsilon", None)
         # Of keys that older versions do not know: left out where they say nothing.
-        for key in ("post_stratify", "variables", "published", "quick"):
+        for key in ("post_stratify", "variables", "published", "quick", "record"):
             if not dumped.get(key):
                 dumped.pop(key, None)
         return dumped

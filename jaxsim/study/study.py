@@ -67,7 +67,7 @@ class Study:
         """Numbers that others published of its experiments.
 
         Raises:
-            InputError: if one is of several experiments, or of error rates that are not recorded.
+            InputError: if one is of several experiments, or of what is not recorded.
         """
         return published_numbers(self.spec.published, self.experiments)
 
@@ -200,7 +200,9 @@ class Study:
     @classmethod
     def _build(cls, spec: StudySpec, allow_code: bool, base: Path | None) -> Study:
         runtime.require_device()
-        context = Context(spec.seed, tuple(spec.paired), base, allow_code, spec.asked)
+        context = Context(
+            spec.seed, tuple(spec.paired), base, allow_code, spec.asked, tuple(spec.record)
+        )
         built = [build_experiment(v, context) for v in variations(spec)]
         study = cls(spec, tuple(built), base, allow_code)
         study._require_permitted()

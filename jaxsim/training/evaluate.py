@@ -14,6 +14,7 @@ from jaxsim.risk import make_risk
 from jaxsim.risk.error_rate import make_error_rate
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.inactive import make_inactivity
+from jaxsim.training.pattern import make_pattern
 
 
 class Observation(NamedTuple):
@@ -27,6 +28,8 @@ class Observation(NamedTuple):
             that is not looked at; int8.
         error_rate: probability of a wrong class and a bound on its error, [2]; [0] if it is not
             recorded.
+        pattern: activation pattern on the data points, packed bits, uint8 [breakpoints, bytes];
+            [0, 0] if it is not recorded.
     """
 
     risk: Array
@@ -34,6 +37,7 @@ class Observation(NamedTuple):
     inactive: Array
     constant: Array
     error_rate: Array
+    pattern: Array
 
 
 class Evaluate(NamedTuple):
@@ -70,6 +74,12 @@ def make_evaluate(experiment: Experiment, forward_passes: ForwardPasses | None =
             experiment.problem, experiment.network, experiment.risk, forward_passes
         )
 
+    pattern = None
+    if experiment.activation_pattern:
+        points = experiment.drawn_from.law.finite
+        assert points is not None
+        pattern = make_pattern(experiment.network, points[0])
+
     def observe(theta: Array) -> Observation:
         theta = theta.astype(jnp.float64)
         value, error = risk.evaluate(theta)
@@ -86,6 +96,7 @@ def make_evaluate(experiment: Experiment, forward_passes: ForwardPasses | None =
             inactive=neurons.inactive,
             constant=jnp.where(finite, neurons.constant, jnp.minimum(neurons.constant, 0)),
             error_rate=rate,
+            pattern=jnp.zeros((0, 0), jnp.uint8) if pattern is None else pattern(theta),
         )
 
     def gradient_norm(theta: Array) -> Array:

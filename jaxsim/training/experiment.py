@@ -73,6 +73,7 @@ class Experiment:
             states of it.
         spec: the resolved tables of the study file, for reports.
         error_rate: whether the error rate is recorded beside the risk.
+        activation_pattern: whether changes of the activation pattern are recorded beside the risk.
         shared_batches: all replicates, of all experiments of the study, train on one stream of
             mini-batches; what is random is then the initialization alone.
         draw_data: numbers that the draw of Theta_0 receives as data, float64, so that laws that
@@ -100,6 +101,7 @@ class Experiment:
     optimum_key: str
     spec: dict[str, Any] = field(repr=False, default_factory=dict)
     error_rate: bool = False
+    activation_pattern: bool = False
     shared_batches: bool = False
     draw_data: np.ndarray | None = field(repr=False, compare=False, default=None)
 

@@ -46,6 +46,9 @@ class Records(NamedTuple):
             float64 [R, K+1, 2], not a number once diverged; [R, 0, 2] if it was not recorded.
         weight: of the particles of a family of clones, before the resampling at each checkpoint,
             float64 [R, K+1]; [R, 0] for independent runs, which count alike.
+        pattern_changes: pairs of a hidden neuron and a data point of which the activation pattern
+            at the checkpoints differs from that at step 0, int32 [R, K+1], -1 once diverged;
+            [R, 0] if it was not recorded.
     """
 
     replicate: np.ndarray
@@ -60,3 +63,4 @@ class Records(NamedTuple):
     constant: np.ndarray
     error_rate: np.ndarray = np.zeros((0, 0, 2))
     weight: np.ndarray = np.zeros((0, 0))
+    pattern_changes: np.ndarray = np.zeros((0, 0), np.int32)
