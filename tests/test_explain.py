@@ -146,8 +146,9 @@ def test_every_column_is_described(heading, file, finished):
 
     missing = set(of) - set(map(general, columns))
     assert set(map(general, columns)) <= set(of)
-    # Of studies with a data set, with events of error rates, or with a design.
+    # Of studies with a data set, with events of error rates, with a design, or that ask for more.
     allowed = {"risk_over", "error_rate", "error_rate_error", "stratum", "probability", "weight"}
+    allowed |= {"pattern_changes"}
     assert missing <= (set() if file.endswith("s.csv") and file != "results.csv" else allowed)
 
 

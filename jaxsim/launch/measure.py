@@ -48,6 +48,8 @@ GROUPS = 8
 """Groups of lanes per block, if there are as many replicates."""
 UNTRAINED = 256
 """Width of blocks that are only drawn and observed."""
+UNTRAINED_SIZE = 2**26
+"""Parameters that such blocks have at most."""
 GAIN = 1.1
 SEGMENT_SECONDS = 1e-3
 """What starting the compiled calls of one checkpoint costs, whatever the width."""
@@ -104,7 +106,6 @@ def measure(
     Raises:
         InputError: if the device's memory holds no block at all.
     """
-
     if not experiment.steps:
         return untrained(experiment, replicates, engine, lanes)
 
@@ -145,6 +146,8 @@ def untrained(
     name = REFERENCE if engine == "auto" else engine
     counts = lane_counts(experiment, name, lanes)
     width = _lanes_width(counts[0], replicates) if counts else min(UNTRAINED, _enough(replicates))
+    while not counts and width > 1 and width * experiment.network.size > UNTRAINED_SIZE:
+        width //= 2
     return Measurement(ExecutionConfig(name, width, *counts[:1]), 0.0)
 
 
@@ -170,7 +173,6 @@ def measure_config(
     experiment: Experiment, config: ExecutionConfig, cores: int | None = None
 ) -> Measurement:
     """Return the speed of a given config on this device."""
-
     if not experiment.steps:
         return Measurement(config, 0.0)
 
@@ -207,7 +209,8 @@ def is_remembered(
     experiment: Experiment, replicates: int, engine: str, lanes: int | str, cores: int
 ) -> bool:
     """Return whether `measure` knows the answer already."""
-    return not experiment.steps or _recall(experiment, _allowed(replicates, engine, lanes), cores) is not None
+    what = _allowed(replicates, engine, lanes)
+    return not experiment.steps or _recall(experiment, what, cores) is not None
 
 
 def _recall(experiment: Experiment, what: str, cores: int | None) -> Measurement | None:

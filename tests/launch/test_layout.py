@@ -176,6 +176,18 @@ def test_the_reference_is_kept_unless_the_other_is_clearly_faster(own_cache, mon
     assert found.config.engine == "vmap"
 
 
+def test_nothing_is_measured_where_nothing_is_trained(own_cache, monkeypatch):
+    monkeypatch.setattr(measure, "time_training", None)
+    monkeypatch.setattr(measure, "_observation", None)
+    drawn = {"steps": 0, "checkpoints": []}
+    (found,) = choose_layouts(study(execution=AUTO, replicates=1000, **drawn)).values()
+    assert (found.config, found.shard) == (ExecutionConfig("vmap", 256), 256)
+    wide = study(execution=AUTO, replicates=1000, network__hidden=[2**20], **drawn)
+    (found,) = choose_layouts(wide).values()
+    assert found.config.width == 16
+    assert measure.measure_config(wide.experiments[0], found.config).seconds_per_step == 0
+
+
 @pytest.mark.slow
 def test_measuring_for_pinned_processes_happens_in_one(own_cache, monkeypatch):
     monkeypatch.setattr(layout, "LONG_SECONDS", 0.0)
