@@ -122,7 +122,8 @@ def test_patterns_of_deep_networks_with_two_kinks_over_many_points():
     network = net(2, 5, 4, 3, activation=clipped_relu(0.0, 0.5), biases="normal")
     points = np.random.default_rng(0).normal(size=(1100, 2))
     thetas = np.asarray(initial(network, 3), np.float64)
-    patterns = [np.asarray(jax.jit(make_pattern(network, points))(theta))[None] for theta in thetas]
+    pattern = jax.jit(make_pattern(network, points))
+    patterns = [np.asarray(pattern(theta))[None] for theta in thetas]
 
     def pieces(theta):
         h, found = points, []
