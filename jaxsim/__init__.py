@@ -23,6 +23,7 @@ if _TYPE_CHECKING:
     from jaxsim.questions.answer import Answer
     from jaxsim.questions.ask import analyse, exceedance
     from jaxsim.questions.compare import compare
+    from jaxsim.report.benchmark import benchmark
     from jaxsim.report.plot import plot
     from jaxsim.report.typeset import table
     from jaxsim.results.results import Results
@@ -31,15 +32,15 @@ if _TYPE_CHECKING:
 _startup.set_up_jax()
 
 __all__ = [
-    "Answer", "Estimate", "InputError", "Results", "Study", "analyse", "compare", "exceedance",
-    "find_run", "parameters", "plot", "simulate", "table",
+    "Answer", "Estimate", "InputError", "Results", "Study", "analyse", "benchmark", "compare",
+    "exceedance", "find_run", "parameters", "plot", "simulate", "table",
 ]  # fmt: skip
 
 # Imported when they are asked for: processes that only train start in half the time.
 _HOMES = {
     "Answer": "questions.answer", "Estimate": "estimation", "InputError": "errors",
     "Results": "results.results", "Study": "study.study", "analyse": "questions.ask",
-    "compare": "questions.compare", "exceedance": "questions.ask",
+    "benchmark": "report.benchmark", "compare": "questions.compare", "exceedance": "questions.ask",
     "find_run": "launch.parameters", "parameters": "launch.parameters", "plot": "report.plot",
     "simulate": "launch.simulate", "table": "report.typeset",
 }  # fmt: skip

@@ -30,7 +30,7 @@ ROWS = [
     {"design"},
     {"results", "estimation"},
     {"questions"},
-    {"study"},
+    {"study", "speed"},
     {"launch"},
     {"report", "explain"},
     {"cli"},

@@ -8,6 +8,7 @@ from typing import NoReturn
 import typer
 
 from jaxsim import startup
+from jaxsim.cli.benchmark import benchmark
 from jaxsim.cli.information import doctor, explain, general_options
 from jaxsim.cli.levels import levels
 from jaxsim.cli.optimum import optimum
@@ -30,6 +31,7 @@ COMMANDS = {
     "report": report,
     "plot": plot,
     "replay": replay,
+    "benchmark": benchmark,
     "doctor": doctor,
     "export": export,
     "explain": explain,

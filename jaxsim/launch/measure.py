@@ -14,8 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,10 +22,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from jaxsim import runtime
-from jaxsim.engines.engine import Engine
 from jaxsim.engines.native.library import compiler_version
 from jaxsim.engines.registry import (
     ENGINES,
@@ -34,12 +31,12 @@ from jaxsim.engines.registry import (
     EngineName,
     ExecutionConfig,
     current_name,
-    make_engine,
     unsupported_reason,
 )
 from jaxsim.errors import InputError
 from jaxsim.results.files import write_atomically
 from jaxsim.results.provenance import versions
+from jaxsim.speed.timing import TrainingClock, observation_seconds, started
 from jaxsim.training import keys
 from jaxsim.training.experiment import Experiment
 
@@ -53,7 +50,6 @@ UNTRAINED_SIZE = 2**26
 GAIN = 1.1
 SEGMENT_SECONDS = 1e-3
 """What starting the compiled calls of one checkpoint costs, whatever the width."""
-SECONDS = 0.05
 ALIKE, ALIKE_STEPS = 1e-4, 8
 """How close parameters must be, after how many steps, for a program to count as the same."""
 
@@ -111,7 +107,7 @@ def measure(
 
     def search() -> Measurement:
         tried, width = [], 0
-        asked = _engines_to_measure(experiment) if engine == "auto" else [engine]
+        asked = engines_to_measure(experiment) if engine == "auto" else [engine]
         if lanes != "auto":  # a stated number is to have an effect
             asked = [name for name in asked if ENGINES[name].lane_counts is not None]
         if any(ENGINES[name].lane_counts is None for name in asked):
@@ -119,14 +115,9 @@ def measure(
             tried, width = [reference] if REFERENCE in asked else [], reference.config.width
         for name in asked:
             if name != REFERENCE:
-                configs = _configs(experiment, name, width, replicates, lanes)
+                configs = configs_of(experiment, name, width, replicates, lanes)
                 tried += [time_training(experiment, config) for config in configs]
-        # Another engine than the reference must be clearly faster to be taken.
-        best = max(
-            tried,
-            key=lambda m: m.rate(experiment) / (1.0 if m.config.engine == REFERENCE else GAIN),
-        )
-        return _that_fits(experiment, best)
+        return _that_fits(experiment, fastest(experiment, tried))
 
     try:
         return _remembered(experiment, _allowed(replicates, engine, lanes), cores, search)
@@ -157,7 +148,7 @@ def _that_fits(experiment: Experiment, found: Measurement) -> Measurement:
     while True:
         try:
             speed = speed or time_training(experiment, config)
-            return replace(speed, seconds_per_observation=_observation(experiment, config))
+            return replace(speed, seconds_per_observation=observation_seconds(experiment, config))
         except jax.errors.JaxRuntimeError as error:
             half = config.width // 2
             if not runtime.is_out_of_memory(error) or half < 1 or half % config.lanes:
@@ -177,7 +168,7 @@ def measure_config(
         return Measurement(config, 0.0)
 
     def time_it() -> Measurement:
-        observation = _observation(experiment, config)
+        observation = observation_seconds(experiment, config)
         return replace(time_training(experiment, config), seconds_per_observation=observation)
 
     return _remembered(experiment, str(config), cores, time_it)
@@ -190,12 +181,54 @@ def _remembered(
     if recalled is not None:
         return recalled
     measured = search()
+    _remember(experiment, what, cores, measured)
+    return measured
+
+
+def _remember(experiment: Experiment, what: str, cores: int | None, measured: Measurement) -> None:
     try:
         write_atomically(_path(experiment, what, cores), json.dumps(asdict(measured)).encode())
     except InputError:
         # A cache that cannot be written costs time, not results.
         pass
-    return measured
+
+
+def settle(
+    experiment: Experiment, replicates: int, cores: int | None, found: Measurement | None
+) -> Measurement | None:
+    """Return what `measure` and `measure_config` know, or else let them know what was found.
+
+    Args:
+        experiment: what is trained.
+        replicates: how many.
+        cores: of the processes that do the work; None for all.
+        found: the choice of a measurement by the same rules; None if there was none.
+    """
+    recalled = _recall(experiment, _allowed(replicates, "auto", "auto"), cores)
+    if recalled is not None or found is None:
+        return recalled
+    _remember(experiment, _allowed(replicates, "auto", "auto"), cores, found)
+    _remember(experiment, str(found.config), cores, found)
+    return found
+
+
+def fastest(experiment: Experiment, tried: Sequence[Measurement]) -> Measurement:
+    """Return the best: another engine than the reference must be clearly faster to be taken."""
+    return max(
+        tried,
+        key=lambda m: m.rate(experiment) / (1.0 if m.config.engine == REFERENCE else GAIN),
+    )
+
+
+def narrowest(experiment: Experiment, tried: Sequence[Measurement]) -> Measurement:
+    """Return the smallest width whose speed is close to the best, of ascending widths."""
+    most = max(m.rate(experiment) for m in tried)
+    return next(m for m in tried if GAIN * m.rate(experiment) >= most)
+
+
+def grows(rates: Sequence[float]) -> bool:
+    """Return whether the last of some rates of ascending widths is above all before it."""
+    return len(rates) < 2 or rates[-1] >= GAIN * max(rates[:-1])
 
 
 def is_remembered_config(
@@ -246,7 +279,12 @@ def _enough(replicates: int) -> int:
     return min(LARGEST, 1 << (replicates - 1).bit_length())
 
 
-def _engines_to_measure(experiment: Experiment) -> list[EngineName]:
+def widest(replicates: int) -> int:
+    """Return the largest width that is worth measuring."""
+    return max(SMALLEST, _enough(replicates))
+
+
+def engines_to_measure(experiment: Experiment) -> list[EngineName]:
     """Return the reference engine and those that may be faster here."""
     return [
         name
@@ -255,12 +293,12 @@ def _engines_to_measure(experiment: Experiment) -> list[EngineName]:
         or (
             kind.automatic(experiment)
             and not unsupported_reason(name, experiment)
-            and (not kind.verified or _trains_alike(experiment, name))
+            and (not kind.verified or trains_alike(experiment, name))
         )
     ]
 
 
-def _configs(
+def configs_of(
     experiment: Experiment,
     engine: EngineName,
     width: int,
@@ -282,7 +320,7 @@ def _configs(
     return [ExecutionConfig(engine, _lanes_width(n, replicates), n) for n in counts]
 
 
-def _trains_alike(experiment: Experiment, name: EngineName) -> bool:
+def trains_alike(experiment: Experiment, name: EngineName) -> bool:
     """Return whether an engine compiles on this device and trains as the reference does."""
     try:
         ends = [_trained(experiment, ExecutionConfig(n, SMALLEST)) for n in (REFERENCE, name)]
@@ -294,7 +332,7 @@ def _trains_alike(experiment: Experiment, name: EngineName) -> bool:
 
 def _trained(experiment: Experiment, config: ExecutionConfig) -> np.ndarray:
     """Return the parameters of a block after a few steps."""
-    engine, state, _ = _start(experiment, config)
+    engine, state, _ = started(experiment, config)
     rate = jnp.asarray(1e-3, experiment.dtype)
     shared = engine.shared(keys.root_key(experiment.seed))
     state = engine.advance(state, shared, np.int32(0), np.int32(ALIKE_STEPS), rate)
@@ -317,9 +355,8 @@ def _lanes_width(lanes: int, replicates: int) -> int:
 
 def _search_width(experiment: Experiment, replicates: int) -> Measurement:
     tried: list[Measurement] = []
-    rates: list[float] = []
     width = SMALLEST
-    while width <= max(SMALLEST, _enough(replicates)):
+    while width <= widest(replicates):
         try:
             tried.append(time_training(experiment, ExecutionConfig(REFERENCE, width)))
         except jax.errors.JaxRuntimeError as error:
@@ -327,54 +364,15 @@ def _search_width(experiment: Experiment, replicates: int) -> Measurement:
             if not tried or not runtime.is_out_of_memory(error):
                 raise
             break
-        rates = [m.rate(experiment) for m in tried]
-        if len(rates) > 1 and rates[-1] < GAIN * max(rates[:-1]):
+        if not grows([m.rate(experiment) for m in tried]):
             break
         width *= FACTOR
-    return next(m for m, rate in zip(tried, rates, strict=True) if GAIN * rate >= max(rates))
-
-
-def _start(experiment: Experiment, config: ExecutionConfig) -> tuple[Engine, Any, Array]:
-    engine = make_engine(experiment, config)
-    learning_rate = jnp.asarray(0.0, experiment.dtype)
-    key = keys.experiment_key(experiment.seed, experiment.key_words)
-    members = jnp.arange(config.width, dtype=jnp.uint32)
-    return engine, engine.init(key, members, learning_rate), learning_rate
-
-
-def _observation(experiment: Experiment, config: ExecutionConfig) -> float:
-    """Return the seconds of one observation of a block."""
-    engine, state, learning_rate = _start(experiment, config)
-    theta = engine.theta(state)
-    jax.block_until_ready(engine.observe(theta))
-    start = time.perf_counter()
-    jax.block_until_ready(engine.observe(theta))
-    seconds = time.perf_counter() - start
-    if jax.default_backend() != "cpu":
-        # What comes at the end of a run must fit into the device's memory, too.
-        end = engine.gradient_norm(theta), engine.certificate(state, learning_rate)
-        jax.block_until_ready(end)
-    return seconds
+    return narrowest(experiment, tried)
 
 
 def time_training(experiment: Experiment, config: ExecutionConfig) -> Measurement:
     """Return the speed of training in a config."""
-    engine, state, learning_rate = _start(experiment, config)
-    shared = engine.shared(keys.root_key(experiment.seed))
-    steps, best = 4, np.inf
-    state = engine.advance(state, shared, np.int32(0), np.int32(1), learning_rate)
-    jax.block_until_ready(state)
-    for repetition in range(12):
-        start = time.perf_counter()
-        state = engine.advance(state, shared, np.int32(0), np.int32(steps), learning_rate)
-        jax.block_until_ready(state)
-        elapsed = time.perf_counter() - start
-        best = min(best, elapsed / steps)
-        if elapsed > SECONDS and repetition >= 5:
-            break
-        if elapsed < SECONDS / 4:
-            steps *= 4
-    return Measurement(config, best)
+    return Measurement(config, TrainingClock(experiment, config).best())
 
 
 def _key(experiment: Experiment, what: str, cores: int | None) -> str:

@@ -6,7 +6,8 @@ the searches for bounds of inf L, for so many seconds as `--search` or the study
 and puts itself back into the queue while something is missing; when all runs are there it offers
 the best of them to the searches and polishes a sample, if the study asks for that. With `--pin` it
 keeps to one core. With `--prepare` it settles engines and widths of a study that `jaxsim launch`
-left in DIR. With `--measure` it measures the study on its standard input instead.
+left in DIR. With `--measure` it measures the study on its standard input instead; with `--meter`
+it reads the clock for `jaxsim benchmark`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from jaxsim.launch.cleanup import remove_stale
 from jaxsim.launch.deadline import TIME_LIMIT, Deadline
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.layout import choose_layouts
+from jaxsim.launch.meters import private_output, serve_meter
 from jaxsim.launch.polishing import polish_runs, polish_seconds
 from jaxsim.launch.request import read_request, unpack
 from jaxsim.launch.searches import (
@@ -189,6 +191,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?")
     parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--meter", action="store_true")
     parser.add_argument("--prepare", action="store_true")
     parser.add_argument("--pin", action="store_true")
     parser.add_argument("--index", type=int, default=0)
@@ -204,6 +207,8 @@ def main() -> int:
         runtime.pin(options.index)
     if options.measure:
         return measure_study(options.allow_code)
+    if options.meter:
+        return serve_meter(sys.stdin, private_output(), options.allow_code)
     try:
         return prepare(options) if options.prepare else serve(options)
     except InputError as error:

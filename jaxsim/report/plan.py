@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +17,7 @@ from jaxsim.launch.measure import Measurement, is_remembered_config, measure_con
 from jaxsim.launch.searches import planned_searches, search_seconds
 from jaxsim.report.plan_designs import design_costs
 from jaxsim.report.text import counted, duration, size
+from jaxsim.speed.work import block_bytes
 from jaxsim.study.plan import Layout
 from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
@@ -130,20 +130,6 @@ def _speeds(
             announce(f"measuring speeds ({place + 1} of {len(groups)}): {experiment.label}")
         speeds[group] = measure_config(experiment, group[-1], cores)
     return speeds
-
-
-def block_bytes(experiment: Experiment, width: int) -> float:
-    """Return the bytes of the state of a block: parameters, moments, gradients, mini-batches."""
-    item = np.dtype(experiment.precision).itemsize
-    batch = experiment.batch_size if isinstance(experiment.batch_size, int) else 1024
-    units = sum(experiment.network.hidden) + experiment.network.inputs + experiment.network.outputs
-    samples = experiment.rows
-    per_replicate = (
-        experiment.training_set is not None and experiment.training_set.scope == "replicate"
-    )
-    per_member = 5 * experiment.network.size + 2 * batch * units
-    per_member += samples * (experiment.network.inputs + 1) if per_replicate else 0
-    return float(width * per_member * item)
 
 
 def record_bytes(experiment: Experiment) -> int:

@@ -127,4 +127,4 @@ def test_without_a_gpu_it_is_refused_and_not_chosen(tmp_path):
     asked = study(execution={"engine": "pallas", "width": 16})
     with pytest.raises(InputError, match="a program for GPUs"):
         simulate(asked, tmp_path / "out")
-    assert "pallas" not in measure._engines_to_measure(asked.experiments[0])
+    assert "pallas" not in measure.engines_to_measure(asked.experiments[0])

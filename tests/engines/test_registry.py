@@ -70,7 +70,7 @@ def test_what_a_toy_engine_cannot_run_is_refused_with_its_reason(toy, tmp_path):
 
 def test_a_toy_engine_that_is_the_fastest_is_chosen(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXSIM_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(measure, "_observation", lambda experiment, config: 1e-4)
+    monkeypatch.setattr(measure, "observation_seconds", lambda experiment, config: 1e-4)
     monkeypatch.setattr(
         measure,
         "time_training",

@@ -46,7 +46,7 @@ def test_the_pallas_engine_trains_shapes_problems_and_schedules(changes):
 
 def test_it_is_found_to_train_alike():
     (experiment,) = study(network__hidden=[16, 16]).experiments
-    assert measure._trains_alike(experiment, "pallas")
+    assert measure.trains_alike(experiment, "pallas")
 
 
 @pytest.mark.parametrize("engine", ["vmap", "pallas"])

@@ -47,14 +47,14 @@ def test_widths_are_measured_once_and_remembered(own_cache, monkeypatch):
 
 
 def test_out_of_memory_halves_the_width_of_a_new_study(own_cache, monkeypatch, capsys):
-    real = measure._observation
+    real = measure.observation_seconds
 
     def small(experiment, config):
         if config.width > 100:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return real(experiment, config)
 
-    monkeypatch.setattr(measure, "_observation", small)
+    monkeypatch.setattr(measure, "observation_seconds", small)
     monkeypatch.setattr(
         measure,
         "_search_width",
@@ -83,7 +83,7 @@ def test_a_width_whose_training_does_not_fit_is_halved_as_long_as_there_is_one(
         return 1e-6
 
     monkeypatch.setattr(measure, "time_training", train)
-    monkeypatch.setattr(measure, "_observation", observe)
+    monkeypatch.setattr(measure, "observation_seconds", observe)
     asked = study(execution=AUTO | {"engine": "vmap"}, replicates=4000)
     if not holds:
         with pytest.raises(InputError, match="memory does not hold a block of 'small', however"):

@@ -22,7 +22,7 @@ def test_every_measurement_is_announced_once_and_beside_the_table(tmp_path, monk
     monkeypatch.setattr(
         measure, "time_training", lambda experiment, config: measure.Measurement(config, 1e-5)
     )
-    monkeypatch.setattr(measure, "_observation", lambda experiment, config: 1e-4)
+    monkeypatch.setattr(measure, "observation_seconds", lambda experiment, config: 1e-4)
     asked = study(execution={"width": "auto", "shard": "auto"}, grid=THREE)
     said, stream = [], io.StringIO()
     print_plan(asked, None, Console(file=stream, width=200), said.append)
@@ -44,7 +44,7 @@ def measured(tmp_path, monkeypatch):
     monkeypatch.setattr(
         measure, "time_training", lambda experiment, config: measure.Measurement(config, 1e-4)
     )
-    monkeypatch.setattr(measure, "_observation", lambda experiment, config: 0.0)
+    monkeypatch.setattr(measure, "observation_seconds", lambda experiment, config: 0.0)
 
 
 def plan_of(asked, directory=None):

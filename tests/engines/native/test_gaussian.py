@@ -10,7 +10,7 @@ import pytest
 from jaxsim.engines.lanes import _in_groups
 from jaxsim.engines.native import library
 from jaxsim.engines.registry import ExecutionConfig, make_engine, unsupported_reason
-from jaxsim.launch.measure import _engines_to_measure
+from jaxsim.launch.measure import engines_to_measure
 from jaxsim.launch.simulate import simulate
 from jaxsim.training import keys
 from tests.engines.test_lanes import agree, trained
@@ -222,7 +222,7 @@ def test_a_neuron_without_weights_stays_as_samples_leave_it():
 
 @needs_compiler
 def test_a_new_study_is_measured_with_it_unless_its_teacher_overflows():
-    assert "native" in _engines_to_measure(orthogonal(3, 4))
+    assert "native" in engines_to_measure(orthogonal(3, 4))
     huge = orthogonal(2, 2, problem__target="1e30*relu(x1)", precision="float32")
     assert "overflows float32" in unsupported_reason("native", huge)
 
