@@ -29,7 +29,6 @@ from jaxsim.launch.cleanup import remove_stale
 from jaxsim.launch.deadline import TIME_LIMIT, Deadline
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.layout import choose_layouts
-from jaxsim.launch.meters import private_output, serve_meter
 from jaxsim.launch.polishing import polish_runs, polish_seconds
 from jaxsim.launch.request import read_request, unpack
 from jaxsim.launch.searches import (
@@ -208,6 +207,8 @@ def main() -> int:
     if options.measure:
         return measure_study(options.allow_code)
     if options.meter:
+        from jaxsim.launch.meters import private_output, serve_meter
+
         return serve_meter(sys.stdin, private_output(), options.allow_code)
     try:
         return prepare(options) if options.prepare else serve(options)

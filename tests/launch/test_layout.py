@@ -11,6 +11,7 @@ from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.launch import layout, measure
 from jaxsim.launch.directory import bind
 from jaxsim.launch.layout import choose_layouts, choose_workers
+from jaxsim.speed import timing
 from tests import studies
 from tests.studies import TWO, all_bits, study
 
@@ -97,7 +98,7 @@ def test_a_width_whose_training_does_not_fit_is_halved_as_long_as_there_is_one(
 
 
 def test_what_comes_at_the_end_of_a_run_must_fit_too(own_cache, monkeypatch, capsys):
-    real = measure.make_engine
+    real = timing.make_engine
 
     def tight(experiment, config):
         def gradient_norm(theta):
@@ -108,7 +109,7 @@ def test_what_comes_at_the_end_of_a_run_must_fit_too(own_cache, monkeypatch, cap
         engine = real(experiment, config)
         return engine._replace(gradient_norm=gradient_norm)
 
-    monkeypatch.setattr(measure, "make_engine", tight)
+    monkeypatch.setattr(timing, "make_engine", tight)
     monkeypatch.setattr(jax, "default_backend", lambda: "an accelerator")
     monkeypatch.setattr(
         measure, "_search_width", lambda e, r: measure.time_training(e, ExecutionConfig("vmap", 64))
