@@ -142,6 +142,7 @@ def widths(options: argparse.Namespace, figures: dict[str, Any]) -> dict[str, An
 def engines(options: argparse.Namespace, figures: dict[str, Any]) -> list[dict[str, Any]]:
     """Return speed and fractions of the ceilings of the engines on several shapes."""
     from benchmarks.workloads import WORKLOADS
+    from jaxsim.speed.work import moved_bytes
 
     width = max(int(w) for w in options.widths.split(",")) // 4
     ceiling = figures["ceilings"]
@@ -162,8 +163,7 @@ def engines(options: argparse.Namespace, figures: dict[str, Any]) -> list[dict[s
                 * workload.flop
                 / 1e9
                 / ceiling["matrix products, highest, GFLOP/s"],
-                # Parameters and two moments, read and written.
-                "of_bandwidth": rate * experiment.network.size * 24 / 1e9 / ceiling["copy, GB/s"],
+                "of_bandwidth": rate * moved_bytes(experiment) / 1e9 / ceiling["copy, GB/s"],
             }
             found.append(row)
             print(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
+from jaxsim.speed.work import step_work
 from jaxsim.study.study import Study
 
 
@@ -41,8 +41,11 @@ class Workload:
 
     @property
     def flop(self) -> float:
-        """Floating-point operations of a member's step, counted as 6 x batch x weights."""
-        return 6.0 * self.batch * sum(a * b for a, b in pairwise(self.widths))
+        """Floating-point operations of a member's step, counted as in `jaxsim benchmark`."""
+        (experiment,) = self.study(1, 1).experiments
+        work = step_work(experiment)
+        assert work is not None
+        return float(work.total)
 
     @property
     def method(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 import jax
 
@@ -65,53 +66,100 @@ def measure_speed(
         budget: of time; from now on if None.
     """
     budget = Budget(asked.seconds) if budget is None else budget
-    experiment, left_out = asked.experiment, []
-    replicates = block_runs(asked.study)
-    ladders, automatic = [], []
+    alone = _Alone()
     with ExitStack() as stack:
         # All start at once: what a process imports takes as long as what the first one measures.
         several = []
         for device in range(asked.devices[-1]):
             several.append(meters(asked.study, asked.number, device))
             stack.callback(several[-1].close)
-        first = several[0]
-        ceilings: list[Ceiling] = []
-        readings: list[Reading] = []
-        risks: list[RiskSpeed] = []
         try:
-            say("measuring matrix products and copies")
-            ceilings.append(_ceiling([first], budget))
-            engines = _engines(experiment, first, budget, left_out)
-            automatic = [n for n in engines if n == REFERENCE or ENGINES[n].automatic(experiment)]
-            ladders = [Ladder(experiment, name, replicates, asked.widths) for name in engines]
-            climb(first, ladders, budget, say)
-            say("reading all of them in turn")
-            readings = [r for ladder in ladders for r in ladder.read]
-            rounds(first, ladders, budget, ROUNDS_PART if len(asked.devices) > 1 else 0.85)
-            risks = _risks(first, experiment, readings, budget, left_out)
+            _measure_alone(alone, asked, several[0], budget, say)
+        except TimedOut:
+            pass  # what could not be measured is noted
         except NotMeasured as error:
-            if not isinstance(error, TimedOut):
-                left_out.append(LeftOut(what="the rest", reason=str(error)))
-        readings = [r for ladder in ladders for r in ladder.read]
-        if not readings:
-            missed = left_out + [one for ladder in ladders for one in ladder.left_out]
-            because = "; ".join(f"{one.what}: {one.reason}" for one in missed)
+            alone.left_out.append(LeftOut(what="the rest", reason=str(error)))
+        if not alone.readings:
+            because = "; ".join(f"{one.what}: {one.reason}" for one in alone.missed)
             raise InputError(
-                f"nothing of {experiment.label!r} could be measured in {asked.seconds:g} s"
+                f"nothing of {asked.experiment.label!r} could be measured in {asked.seconds:g} s"
                 + (f" ({because})" if because else "")
             )
-        scaling = _scaling(asked, several, readings, ceilings, budget, left_out, say)
-    left_out += [one for ladder in ladders for one in ladder.left_out]
-    settled = None
+        scaling = _scaling(asked, several, alone, budget, say)
+    return _figures(asked, alone, scaling, _settled(asked, alone), budget)
+
+
+@dataclass
+class _Alone:
+    """What is measured of one device, as far as it goes.
+
+    Attributes:
+        ceilings: of the machine; those of several devices are added.
+        ladders: of every engine that can be measured.
+        automatic: engines that are chosen from where the study leaves the engine open.
+        risks: evaluations of the true risk.
+        left_out: what is not measured, besides widths.
+    """
+
+    ceilings: list[Ceiling] = field(default_factory=list)
+    ladders: list[Ladder] = field(default_factory=list)
+    automatic: list[EngineName] = field(default_factory=list)
+    risks: list[RiskSpeed] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    @property
+    def readings(self) -> list[Reading]:
+        """All configs that were read."""
+        return [r for ladder in self.ladders for r in ladder.read]
+
+    @property
+    def missed(self) -> list[LeftOut]:
+        """All that was not measured."""
+        return self.left_out + [one for ladder in self.ladders for one in ladder.left_out]
+
+
+def _measure_alone(
+    alone: _Alone, asked: Asked, meter: Meter, budget: Budget, say: Callable[[str], None]
+) -> None:
+    """Measure one device.
+
+    Raises:
+        TimedOut: if the meter was ended; what was measured before is there.
+    """
+    experiment = asked.experiment
+    say("measuring matrix products and copies")
+    alone.ceilings.append(_ceiling([meter], budget))
+    engines = _engines(experiment, meter, budget, alone.left_out)
+    alone.automatic = [n for n in engines if n == REFERENCE or ENGINES[n].automatic(experiment)]
+    replicates = block_runs(asked.study)
+    alone.ladders = [Ladder(experiment, name, replicates, asked.widths) for name in engines]
+    climb(meter, alone.ladders, budget, say)
+    say("reading all of them in turn")
+    rounds(meter, alone.ladders, budget, ROUNDS_PART if len(asked.devices) > 1 else 0.85)
+    _risks(meter, experiment, alone, budget)
+    if budget.left() > budget.seconds / 10:
+        # A ceiling is the most that was seen: what disturbed the first reading is over.
+        first, again = alone.ceilings[0], _ceiling([meter], budget)
+        alone.ceilings[0] = Ceiling(
+            devices=1,
+            products_gflops=max(first.products_gflops, again.products_gflops),
+            copy_gigabytes_per_second=max(
+                first.copy_gigabytes_per_second, again.copy_gigabytes_per_second
+            ),
+        )
+
+
+def _settled(asked: Asked, alone: _Alone) -> Measurement | None:
+    """Return what `plan`, `run` and `launch` take for the experiment, remembered or from now on."""
     if asked.pinned and choose_workers(asked.study) == 1:
         because = (
             "a study so short is run by one process on all cores, which `plan` measures itself"
         )
-        left_out.append(LeftOut(what="the choice of plan", reason=because))
-    else:
-        found = choice(experiment, ladders, replicates, automatic)
-        settled = settle(experiment, replicates, 1 if asked.pinned else runtime.cores(), found)
-    return _figures(asked, readings, ceilings, risks, scaling, left_out, settled, budget)
+        alone.left_out.append(LeftOut(what="the choice of plan", reason=because))
+        return None
+    experiment, replicates = asked.experiment, block_runs(asked.study)
+    found = choice(experiment, alone.ladders, replicates, alone.automatic)
+    return settle(experiment, replicates, 1 if asked.pinned else runtime.cores(), found)
 
 
 def _engines(
@@ -151,15 +199,9 @@ def _best(readings: Sequence[Reading]) -> list[Reading]:
     return sorted(best.values(), key=lambda r: -Range.of(r.rates).median)
 
 
-def _risks(
-    meter: Meter,
-    experiment: Experiment,
-    readings: Sequence[Reading],
-    budget: Budget,
-    left_out: list[LeftOut],
-) -> list[RiskSpeed]:
-    found = []
-    for reading in _best(readings):
+def _risks(meter: Meter, experiment: Experiment, alone: _Alone, budget: Budget) -> None:
+    left_out = alone.left_out
+    for reading in _best(alone.readings):
         config = reading.config
         if budget.left() < budget.seconds / 20:
             left_out.append(
@@ -171,11 +213,11 @@ def _risks(
         except NotMeasured as error:
             left_out.append(LeftOut(what=f"risks by {config.engine}", reason=str(error)))
             if isinstance(error, TimedOut):
-                break
+                raise
             continue
         observing = seconds * len(experiment.checkpoints)
         training = experiment.steps * config.width / Range.of(reading.rates).median
-        found.append(
+        alone.risks.append(
             RiskSpeed(
                 engine=config.engine,
                 width=config.width,
@@ -183,21 +225,18 @@ def _risks(
                 share_of_run=observing / max(observing + training, 1e-12),
             )
         )
-    return found
 
 
 def _scaling(
     asked: Asked,
     meters: Sequence[Meter],
-    readings: Sequence[Reading],
-    ceilings: list[Ceiling],
+    alone: _Alone,
     budget: Budget,
-    left_out: list[LeftOut],
     say: Callable[[str], None],
 ) -> list[Scaling]:
     """Return the speeds of several devices at the same time."""
     found: list[Scaling] = []
-    compiled = 1
+    compiled, best = 1, _best(alone.readings)
     for count in asked.devices[1:]:
         what = f"{count} devices"
         try:
@@ -205,18 +244,18 @@ def _scaling(
                 raise NotMeasured("the budget was used up")
             say(f"measuring {count} devices at the same time")
             several = meters[:count]
-            for reading in _best(readings):
+            for reading in best:
                 ask_all(several[compiled:], "compile", budget.left(), **asked_of(reading.config))
             compiled = count
-            ceilings.append(_ceiling(several, budget))
-            rates = _together(several, _best(readings), budget)
+            alone.ceilings.append(_ceiling(several, budget))
+            rates = _together(several, best, budget)
         except NotMeasured as error:
-            left_out.append(LeftOut(what=what, reason=str(error)))
+            alone.left_out.append(LeftOut(what=what, reason=str(error)))
             break
-        for reading in _best(readings):
+        for reading in best:
             speed, config = Range.of(rates[reading.config.engine]), reading.config
             one = Range.of(reading.rates).median
-            share = _share(asked.experiment, speed.median, ceilings[-1])
+            share = _share(asked.experiment, speed.median, alone.ceilings[-1])
             found.append(
                 Scaling(
                     devices=count,
@@ -253,14 +292,12 @@ def _share(experiment: Experiment, rate: float, ceiling: Ceiling) -> float | Non
 
 def _figures(
     asked: Asked,
-    readings: Sequence[Reading],
-    ceilings: list[Ceiling],
-    risks: list[RiskSpeed],
+    alone: _Alone,
     scaling: list[Scaling],
-    left_out: list[LeftOut],
     settled: Measurement | None,
     budget: Budget,
 ) -> Figures:
+    readings, ceilings = alone.readings, alone.ceilings
     experiment, work = asked.experiment, step_work(asked.experiment)
     moved = moved_bytes(experiment)
     network = experiment.network
@@ -308,9 +345,9 @@ def _figures(
         ),
         ceilings=ceilings,
         speeds=sorted(speeds, key=lambda s: (s.engine != REFERENCE, s.engine, s.width, s.lanes)),
-        risks=risks,
+        risks=alone.risks,
         scaling=scaling,
-        left_out=left_out,
+        left_out=alone.missed,
         choice=None
         if settled is None
         else Choice(

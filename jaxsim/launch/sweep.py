@@ -38,6 +38,10 @@ FALLING = 0.6
 """A width whose speed is below this part of the best says how the curve goes on."""
 
 
+FURTHER = 2
+"""Widths that are read beyond those that the choice depends on, if they do not fall."""
+
+
 class Budget:
     """Seconds that a benchmark may take, from now on.
 
@@ -129,7 +133,7 @@ class Ladder:
         self.left_out: list[LeftOut] = []
         self.read: list[Reading] = []
         self._experiment = experiment
-        self.complete = False
+        self.complete, self._further = False, 0
         self._of_plan = (
             set(configs_of(experiment, engine, 0, replicates, "auto"))
             if ENGINES[engine].lane_counts is not None
@@ -174,9 +178,12 @@ class Ladder:
         self.read.append(reading)
         if self._stated:
             return
+        if self.complete:
+            self._further += 1
         self.complete = self.complete or not self.needed or not self._rungs
         best = max(max(r.rates) for r in self.read)
-        self.ended = self.complete and max(reading.rates) < FALLING * best
+        falling = max(reading.rates) < FALLING * best
+        self.ended = self.complete and (falling or self._further >= FURTHER)
 
     def drop(self, reason: str) -> None:
         """Note that the next config cannot be read; wider ones that are not asked for neither."""

@@ -18,7 +18,7 @@ from jaxsim.errors import InputError
 from jaxsim.launch.benchmark import measure_speed
 from jaxsim.launch.benchmark_request import SECONDS, ask, study_of_shape
 from jaxsim.notebook import html_table
-from jaxsim.report.text import counted, duration, size
+from jaxsim.report.text import counted, size
 from jaxsim.results.files import write_atomically
 from jaxsim.speed.figures import Figures, Range
 from jaxsim.study.study import Study
@@ -53,7 +53,12 @@ class Benchmark:
 
     def _repr_html_(self) -> str:
         """Return the table, for notebooks."""
-        notes = [*remarks(self.figures), *left_out(self.figures)]
+        together = [
+            f"{one.devices} at the same time: {one.engine} "
+            f"{one.member_steps_per_second.median:,.0f} member-steps/s, {one.speedup:.2f} times one"
+            for one in self.figures.scaling
+        ]
+        notes = [*together, *remarks(self.figures), *left_out(self.figures)]
         return html_table(HEADS, rows(self.figures), title(self.figures), notes=notes)
 
     def to_frame(self) -> pd.DataFrame:
@@ -271,7 +276,7 @@ def remarks(figures: Figures) -> list[str]:
             f"{taken.member_steps_per_second:,.0f} member-steps/s ({source})"
         )
     said.append(
-        f"measured in {duration(figures.seconds)} of {duration(figures.budget_seconds)}; "
+        f"measured in {figures.seconds:.0f} of {figures.budget_seconds:g} s; "
         "`jaxsim explain speed` says what the columns are"
     )
     return said

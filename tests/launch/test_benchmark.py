@@ -78,15 +78,36 @@ def test_widths_grow_until_they_no_longer_help():
     assert [s.width for s in figures.speeds if s.engine == "vmap"][:4] == [32, 128, 512, 2048]
 
 
-def test_engines_are_read_in_turn_and_ratios_taken_within_a_round():
-    # Every second reading is disturbed: the range says so, and no engine is read twice in a row.
+def test_engines_are_read_in_turn_and_the_range_shows_what_disturbs():
     figures, (meter,) = measured(factors=(1.0, 2.0))
-    read = [request["engine"] for what, request in meter.asked if what == "read"]
-    last = read[-2 * len(figures.speeds) :]
-    assert set(last) == {"vmap", "lanes", "native"}
+    kinds = [what for what, _ in meter.asked]
+    first, last = len(kinds) - kinds[::-1].index("compile"), kinds.index("observe")
+    several = [(r["engine"], r["width"]) for _, r in meter.asked[first + 2 : last]]
+    configs = {(s.engine, s.width) for s in figures.speeds}
+    turns = [several[k : k + len(configs)] for k in range(0, len(several), len(configs))]
+    assert len(turns) >= 5
+    assert all(set(turn) == configs for turn in turns)
+    assert len({turn[0] for turn in turns}) == min(len(turns), len(configs))
     native = figures.best("native").member_steps_per_second
     assert (native.low, native.high) == (pytest.approx(5e5), pytest.approx(1e6))
-    assert native.readings >= 3
+    assert native.readings == len(turns)
+
+
+def test_ratios_to_vmap_are_taken_within_a_round():
+    # The machine is twice as fast in later rounds: ratios do not notice.
+    class Later(MadeUp):
+        def _read(self, seconds, engine, width, lanes):
+            found = super()._read(seconds, engine, width, lanes)
+            turn = sum(w == "read" for w, _ in self.asked) // 40
+            return {"seconds_per_step": found["seconds_per_step"] / 2**turn}
+
+    clock, asked = Clock(), ask(study_of_shape("1-16-16-1"), devices=1)
+    figures = measure_speed(
+        asked, meters=lambda *_: Later(clock, FAST), budget=Budget(asked.seconds, clock)
+    )
+    best = figures.best("native")
+    assert best.member_steps_per_second.high >= 1.9 * best.member_steps_per_second.low
+    assert best.of_vmap.median == pytest.approx(10.0)
 
 
 @pytest.mark.parametrize("seconds", [10.0, 30.0, 60.0])
