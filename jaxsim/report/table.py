@@ -145,20 +145,27 @@ def print_whole(shown: Table, console: Console) -> None:
         console.width = width
 
 
-def notes(answer: Answer) -> list[str]:
-    """Return what a reader of the table must know: methods, evidence, optima, gaps, devices."""
+def notes(answer: Answer, on_page: bool = False) -> list[str]:
+    """Return what a reader of the table must know: methods, evidence, optima, gaps, devices.
+
+    Args:
+        answer: of the study.
+        on_page: whether they are those of the page, which explains its columns and the optimal
+            risk in sections of their own.
+    """
     done = answer.finished
     lines = [f"warning: {warning}" for warning in answer.warnings]
     lines.append(
         f"intervals: {_method(answer)} ({_coverage(answer)}), each for itself, ends rounded "
-        "outward; diverged runs (div.) count as failed, undecided ones (und.) widen the interval"
+        f"outward; diverged runs{'' if on_page else ' (div.)'} count as failed, undecided ones"
+        f"{'' if on_page else ' (und.)'} widen the interval"
     )
     lines += design_notes(done)
-    if shows_bounds(done):
+    if shows_bounds(done) and not on_page:
         lines.append("every n: lower bound for every number of steps, from inactive neurons")
-    if shows_permanent(done):
+    if shows_permanent(done) and not on_page:
         lines.append("permanent: runs certified to fail in all further training")
-    if shows_liminf(done):
+    if shows_liminf(done) and not on_page:
         level = f"{100 * answer.confidence:.12g} %"
         lines.append(
             f"liminf: lower bound of liminf {_probability(answer)} as n grows, from permanent "
@@ -168,7 +175,8 @@ def notes(answer: Answer) -> list[str]:
         lines.append(f"figures show the first {MOST_DRAWN:,} of {len(done):,} experiments")
     lines += legend(done)
     lines += [f"constant: {text}" for text in constant_texts(done)]
-    descriptions: list[Callable[[ExperimentAnswer], str]] = [_until, _optimum, _risk]
+    descriptions: list[Callable[[ExperimentAnswer], str]]
+    descriptions = [_until, _risk] if on_page else [_until, _optimum, _risk]
     for text_of in descriptions:
         groups: dict[str, list[str]] = {}
         for e in done:

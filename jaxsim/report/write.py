@@ -71,7 +71,8 @@ def write_report(
     lines, remarks = sentences(answer), notes(answer)
     origin = origin_of(results, study)
     picture = partial(_optimal_risk, results, study) if plots else None
-    written = write_views(answer, directory, lines, remarks, plots, origin, picture)
+    of_page = notes(answer, on_page=True)
+    written = write_views(answer, directory, lines, of_page, plots, origin, picture)
     for sentence in lines[: len(answer.contradictions)]:
         _say(console, sentence, "bold red")
     print_whole(table(answer), console)
@@ -108,7 +109,7 @@ def write_views(
         answer: of the study.
         directory: of the files.
         said: the answer in sentences, contradictions first.
-        remarks: below the table.
+        remarks: below the table of the page.
         plots: whether figures are drawn.
         origin: what the page says of where the numbers come from.
         picture: returns how the optimal risk is known, if that has a picture.

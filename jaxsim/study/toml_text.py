@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -13,11 +13,14 @@ _WIDE = 88
 """Characters of a line beyond which a list of several values has a line for each."""
 
 
-def toml_text(table: Mapping[str, Any]) -> str:
+def toml_text(
+    table: Mapping[str, Any], at_end: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+) -> str:
     """Return nested tables as TOML; keys that are None are left out, as if they were not set.
 
     Args:
         table: of texts, numbers, truth values, lists and tables.
+        at_end: lists of tables that are long and follow all else, as blocks [[name]].
 
     Raises:
         ValueError: for anything else, and None in a list, which TOML cannot say.
@@ -35,6 +38,8 @@ def toml_text(table: Mapping[str, Any]) -> str:
     blocks += [
         "\n".join([f"[{_key(name)}]", *_lines(section)]) for name, section in sections.items()
     ]
+    for name, rows in (at_end or {}).items():
+        blocks += ["\n".join([f"[[{_key(name)}]]", *_lines(row)]) for row in rows]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 

@@ -13,6 +13,7 @@ from jaxsim.report.page import write_page
 from jaxsim.report.plots import FIGURES
 from jaxsim.report.sentences import sentences
 from jaxsim.report.table import notes
+from jaxsim.report.text import estimate_text
 from jaxsim.report.write import OPTIMAL_RISK, write_report, write_views
 from tests.report.answers import (
     ALIKE,
@@ -123,8 +124,42 @@ def test_figures_keep_the_size_of_their_text_on_a_phone(answer, tmp_path):
         (least,) = re.findall(rf"\.s-{name}{{min-width:(\d+)px", page)
         # The smallest text, 8 pt, is then at least 9 px high.
         assert int(least) / natural * 8 * 96 / 72 >= 9
-    scrolled = [a for tag, a in tree.seen if tag == "figure"]
-    assert [a.get("class") for a in scrolled].count("scroll") == len(FIGURES)
+    scrolled = re.findall(r'<figure><div class="scroll"[^>]*><svg class="figure', page)
+    assert len(scrolled) == len(FIGURES)
+
+
+def test_a_figures_heading_and_note_are_text_of_the_page_and_its_description_has_numbers(
+    answer, tmp_path
+):
+    write_views(answer, tmp_path, ["A sentence."], notes(answer), plots=True)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    captions = re.findall(r'<figcaption class="note">([^<]*)</figcaption>', page)
+    assert len(captions) == len(FIGURES)
+    assert captions[0].startswith("64 runs per experiment; band: 95\u00a0% confidence for all")
+    drawn = page[page.index("<svg class=") :]
+    assert "64 runs per experiment" not in "".join(re.findall(r"<text[^>]*>[^<]*", drawn))
+    said = dict(re.findall(r'<desc id="d-(\w+)">([^<]*)</desc>', page))
+    assert said.keys() == FIGURES.keys()
+    for name, text in said.items():
+        assert "sgd" in text
+        assert "adam" in text, name
+    last = answer.experiments[0].exceedance.estimates[1][-1]
+    value = "eps = 0.05: {} ({} to {})".format(*estimate_text(last))
+    assert value in said["exceedance_vs_eps"]
+    middle = answer.experiments[0].quantiles.value[2][-1]
+    assert f"median {middle:.3g}, 5 to 95 % in" in said["risk_distribution"]
+
+
+def test_the_page_says_what_is_trained(tmp_path):
+    one = study(**TINY | {"grid": {"optimizer.name": ["sgd", "adam"]}})
+    write_report(simulate(one, tmp_path), one, tmp_path, Console(file=io.StringIO()), plots=False)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    part = page[page.index('<section id="setup">') : page.index('<section id="answer">')]
+    said = dict(re.findall(r'class="text">([^<]*)</th><td class="text wide">([^<]*)</td>', part))
+    assert said["network"] == "1-3-1 relu, 10 parameters"
+    assert said["input X"] == "uniform (low = -1, high = 1)"
+    assert said["optimizer"] == "[differs: sgd or adam] (learning_rate = 0.02)"
+    assert said["training"] == "4 steps in float32"
 
 
 def test_contradictions_and_warnings_stand_first(answer, tmp_path):

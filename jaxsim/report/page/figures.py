@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxsim.questions.answer import Answer
+from jaxsim.report.page.descriptions import described
 from jaxsim.report.page.svg import FONTS, Classes, Drawing, inline
 from jaxsim.report.write import OPTIMAL_RISK
 
@@ -77,12 +79,14 @@ class Figure:
         name: of its file.
         heading: its title.
         text: what it shows.
+        said: the same in numbers, for readers who do not see it.
         drawing: its elements; None if the page has no room for it.
     """
 
     name: str
     heading: str
     text: str
+    said: str
     drawing: Drawing | None
 
     @property
@@ -107,10 +111,13 @@ _ON_PAPER = {"phase_diagram"}
 """Figures whose colours are numbers: they stay what they are, and stand on white in the dark."""
 
 
-def figures_of(directory: Path, files: Collection[str]) -> tuple[dict[str, Figure], str]:
+def figures_of(
+    answer: Answer, directory: Path, files: Collection[str]
+) -> tuple[dict[str, Figure], str]:
     """Return the figures of an answer by their names, in the order of the page, and their style.
 
     Args:
+        answer: that they show.
         directory: that holds them in its folder "plots".
         files: names of those that belong to the answer.
     """
@@ -128,6 +135,8 @@ def figures_of(directory: Path, files: Collection[str]) -> tuple[dict[str, Figur
         size += len(drawing.inner.encode())
         fits = size <= MOST_BYTES
         size -= 0 if fits else len(drawing.inner.encode())
-        figures[name] = Figure(name, heading, text, drawing if fits else None)
+        figures[name] = Figure(
+            name, heading, text, described(name, answer) or text, drawing if fits else None
+        )
     rules = [classes.sheet(), on_paper.sheet(), *(figure.rule for figure in figures.values())]
     return figures, _ALL + "".join(rules)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.data import BoundAnswer
 from jaxsim.report.text import joined, optimum_text
@@ -10,13 +13,17 @@ MOST = 50
 """Brackets that are listed."""
 
 
-def optima_rows(answer: Answer) -> list[dict[str, str]]:
-    """Return the brackets of the optimal risk, each once, with the experiments that have it."""
+def optima_rows(answer: Answer) -> list[dict[str, Any]]:
+    """Return the brackets of the optimal risk, each once, with the experiments that have it.
+
+    `spans` of a row is how many rows from it on have its lower end for the same reason, 0 of those
+    that are not the first of them.
+    """
     groups: dict[tuple[str, ...], list[str]] = {}
     for e in answer.finished:
         groups.setdefault(_bracket(e), []).append(e.label)
     every = len(answer.finished)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for texts, labels in list(groups.items())[:MOST]:
         whose = "all experiments" if len(labels) == every > 1 else _few(labels)
         names = ("bracket", "lower", "upper", "more")
@@ -24,6 +31,13 @@ def optima_rows(answer: Answer) -> list[dict[str, str]]:
     if len(groups) > MOST:
         rest = f"{len(groups) - MOST:,} others, in answer.json"
         rows.append({"whose": rest, "bracket": "", "lower": "", "upper": "", "more": ""})
+    for first, row in enumerate(rows):
+        reason = row["lower"], row["more"]
+        if first and reason == (rows[first - 1]["lower"], rows[first - 1]["more"]):
+            row["spans"] = 0
+            continue
+        alike = (reason == (other["lower"], other["more"]) for other in rows[first:])
+        row["spans"] = sum(1 for _ in itertools.takewhile(bool, alike))
     return rows
 
 

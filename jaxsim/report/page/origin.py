@@ -7,11 +7,12 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from jaxsim.engines.registry import ENGINES, current_name
+from jaxsim.report.page.setup import setup
 from jaxsim.report.text import counted, joined
 from jaxsim.results.provenance import commit, jaxsim_version
 from jaxsim.results.results import Results
@@ -61,6 +62,7 @@ class Origin:
         ids: label and id of each experiment.
         unknown: why there is no file that computes it again, a sentence; empty if there is one.
         same_bits: under which conditions every number is the same again, a sentence.
+        setup: what is trained: names and values of facts.
         commands: that compute the same again, with what they do.
     """
 
@@ -74,6 +76,7 @@ class Origin:
     same_bits: str
     unknown: str
     commands: list[tuple[str, str]]
+    setup: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def lines(self) -> int:
@@ -87,14 +90,15 @@ def origin_of(results: Results, study: Study) -> Origin:
     table = spec.model_dump(mode="json", exclude_unset=True)
     table.pop("slurm", None)  # of a cluster; it has no say in the numbers
     table = {key: table[key] for key in FIRST if key in table} | table
+    published = table.pop("published", [])
     table = {key: value for key, value in table.items() if value or key not in MAY_BE_EMPTY}
     execution = _execution(results)
     if execution is not None:
         table["execution"] = {**table.get("execution", {}), **execution}
     try:
-        text, ending = toml_text(table), "toml"
+        text, ending = toml_text(table, {"published": published}), "toml"
     except ValueError:
-        text, ending = json.dumps(table, indent=2), "json"
+        text, ending = json.dumps(table | {"published": published}, indent=2), "json"
     file = f"{re.sub(r'[^A-Za-z0-9._-]+', '_', spec.name)}.{ending}"
     passed = joined(list(study.session_objects))
     unknown = f"{passed} was passed from Python, and no file says what it does." if passed else ""
@@ -109,6 +113,7 @@ def origin_of(results: Results, study: Study) -> Origin:
         same_bits=SAME if execution is not None else MIXED,
         unknown=unknown,
         commands=[] if unknown else list(_commands(results, study, file, _refers(table))),
+        setup=setup(study.experiments),
     )
 
 

@@ -32,6 +32,8 @@ _NUMBER = re.compile(r"-?\d*\.?\d+(?:[eE][-+]?\d+)?")
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _COMMAND = re.compile(r"([A-Za-z])([^A-Za-z]*)")
+_AROUND = re.compile(r"(title|note)-(\d+\.\d)")
+"""Ids of title and note of a figure, with their heights in points."""
 _FONT = re.compile(r"font: *(?:(oblique|italic) +)?(?:[a-z0-9]+ +)*?([0-9.]+px) [^;]*")
 
 
@@ -75,16 +77,20 @@ class Drawing:
         box: its view box.
         width: at which its text has its natural size, in CSS pixels.
         height: of the same.
+        note: what stands below it in its file, perhaps nothing.
     """
 
     inner: str
     box: str
     width: int
     height: int
+    note: str = ""
 
 
 def inline(path: Path, prefix: str, classes: Classes) -> Drawing:
-    """Return a figure of Matplotlib's as elements of a page.
+    """Return a figure of Matplotlib's as elements of a page, without its title and its note.
+
+    The page has a heading of its own, and sets the note as text, which wraps on a phone.
 
     Args:
         path: of the SVG file.
@@ -92,6 +98,7 @@ def inline(path: Path, prefix: str, classes: Classes) -> Drawing:
         classes: of the page, to which its styles are added.
     """
     root = ET.fromstring(path.read_bytes())
+    note, above, below = _taken_off(root)
     text = ET.tostring(root, encoding="unicode")
     referred = [*_REFERENCE.findall(text), *(u.get(_LINK, "")[1:] for u in root.iter(f"{_SVG}use"))]
     ids = {name: f"{prefix}-{k}" for k, name in enumerate(dict.fromkeys(referred))}
@@ -100,7 +107,28 @@ def inline(path: Path, prefix: str, classes: Classes) -> Drawing:
     width, height = (
         float(root.get(side, "0pt").removesuffix("pt")) for side in ("width", "height")
     )
-    return Drawing(inner, root.get("viewBox", ""), round(width * 96 / 72), round(height * 96 / 72))
+    height -= above + below
+    box = f"0 {above:g} {width:g} {height:g}"
+    return Drawing(inner, box, round(width * 96 / 72), round(height * 96 / 72), note)
+
+
+def _taken_off(root: ET.Element) -> tuple[str, float, float]:
+    """Take title and note out of a figure; return the note, and the heights that are free.
+
+    Heights are those of the strips at its upper and its lower end, in points.
+    """
+    note, free = "", {"title": 0.0, "note": 0.0}
+    for parent in list(root.iter()):
+        for child in list(parent):
+            around = _AROUND.fullmatch(child.get("id", ""))
+            if around is None:
+                continue
+            if around[1] == "note":
+                lines = ("".join(line.itertext()).strip() for line in child.iter(f"{_SVG}text"))
+                note = " ".join(lines)
+            free[around[1]] = float(around[2])
+            parent.remove(child)
+    return note, free["title"], free["note"]
 
 
 class _Writer:

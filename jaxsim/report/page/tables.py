@@ -14,6 +14,7 @@ from jaxsim.report.table import bound_text, event_text, permanent_text
 from jaxsim.report.text import (
     counted,
     estimate_text,
+    joined,
     lower_text,
     optimum_text,
     up,
@@ -37,26 +38,50 @@ def published(answer: Answer) -> list[dict[str, Any]]:
     """
     groups: dict[str, dict[str, Any]] = {}
     for row, one in zip(published_rows(answer), answer.published, strict=True):
-        group = {"source": one.source, "rows": [], "missing": []}
-        group = groups.setdefault(one.source, group)
-        kind = "missing" if one.verdict == "not measured" else "rows"
-        group[kind].append(row | {"mark": one.verdict})
+        group = groups.setdefault(
+            one.source, {"source": one.source, "experiments": [], "missing": []}
+        )
+        row = row | {"mark": one.verdict}
+        if one.verdict == "not measured":
+            group["missing"].append(row)
+            continue
+        same = group["experiments"] and group["experiments"][-1]["label"] == one.experiment
+        if not same:
+            group["experiments"].append({"label": one.experiment, "rows": []})
+        group["experiments"][-1]["rows"].append(row)
+    for group in groups.values():
+        places = {row["place"] for e in group["experiments"] for row in e["rows"]}
+        group["place"] = places.pop() if len(places) == 1 else ""
+        for e in group["experiments"]:
+            e["remarks"] = _remarks(e["rows"])
+            e["lines"] = len(e["rows"]) + len(e["remarks"])
     return list(groups.values())
+
+
+def _remarks(rows: list[dict[str, str]]) -> list[str]:
+    """Return what should be known of the numbers of an experiment, each sentence once."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row["discussion"]:
+            said.setdefault(row["discussion"], []).append(row["quantity"])
+    alone = len(rows) == 1 or (len(said) == 1 and len(next(iter(said.values()))) == len(rows))
+    return [text if alone else f"{joined(of)}: {text}" for text, of in said.items()]
 
 
 def splits(answer: Answer, done: list[ExperimentAnswer]) -> list[dict[str, Any]]:
     """Return what is proved, what runs show and what is open, a cell per experiment and event.
 
     Bars are whole percents: up to where it is proved, up to the lower end of the interval, up to
-    its upper end, and the estimate's mark.
+    its upper end, and the estimate's mark. What is proved and open is said ("more") where any is.
     """
-    return [
-        {
-            "label": e.label,
-            "cells": [_split(e, g) for g in range(len(answer.asked))],
-        }
-        for e in done
+    rows = [
+        {"label": e.label, "cells": [_split(e, g) for g in range(len(answer.asked))]} for e in done
     ]
+    cells = [cell for row in rows for cell in row["cells"]]
+    more = any(cell["bar"][0] or cell["proved"] != "0" or cell["open"] != "0" for cell in cells)
+    for cell in cells:
+        cell["more"] = more
+    return rows
 
 
 def _split(e: ExperimentAnswer, g: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from jaxsim.report.page.figures import figures_of
 from jaxsim.report.page.optimum import optima_rows
 from jaxsim.report.page.origin import Origin
 from jaxsim.report.parts import PARTS, shows_parts
+from jaxsim.report.published import published_sentences
 from jaxsim.report.sentences import risk_over
 from jaxsim.report.table import event_heading, shows_bounds, shows_liminf, shows_permanent
 from jaxsim.report.text import MOST_DRAWN, counted, joined
@@ -55,11 +56,14 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    figures, of_figures = figures_of(directory, files)
+    figures, of_figures = figures_of(answer, directory, files)
     data = embedded(answer)
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
     style = (FOLDER / "page.css").read_text(encoding="utf-8") + of_figures
     alarms = len(answer.contradictions)
+    # The table of published numbers has what else is said of them.
+    compared = published_sentences(answer)
+    said = compared[:1] + [line for line in sentences[alarms:] if line not in compared]
     done = tables.first_of(answer)
     text = environment.get_template("page.html.jinja").render(
         style=Markup(style),
@@ -72,7 +76,7 @@ def write_page(
         title=answer.title,
         version=jaxsim_version(),
         contradictions=sentences[:alarms],
-        sentences=sentences[alarms:],
+        sentences=said,
         warnings=answer.warnings,
         confidence=f"{100 * answer.confidence:.12g} %",
         size=_size(answer),

@@ -32,6 +32,8 @@ AXES = {
     ERROR_RATE_ABOVE: (r"error rate $c$", r"$P(\,$error rate$\, > c\,)$"),
 }
 """Kind of events of a band -> names of the axes."""
+ROOM = 0.04
+"""At both ends, as a share of the axis: the numbers of neighbouring panels stay apart."""
 FEW = 12
 """Experiments whose curves can be told apart behind another one."""
 
@@ -93,7 +95,8 @@ def _drawn(answer: Answer) -> Figure | None:
             _estimate(panel, experiment, low, colour)
             _bounds(panel, experiment)
         sheet.name(style.with_steps(done))
-        sheet.axes[0].set_xlim(low, high)
+        room = (high / low) ** ROOM
+        sheet.axes[0].set_xlim(low / room, high * room)
         if logarithmic(done):
             sheet.axes[0].set_yscale("log")
             style.quiet(sheet.axes)

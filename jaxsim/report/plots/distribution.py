@@ -14,6 +14,8 @@ from jaxsim.report.plots.sheet import Sheet
 from jaxsim.report.text import counted
 
 BINS_PER_DECADE = 40
+ROOM = 0.04
+"""At both ends, as a share of the axis: the numbers of neighbouring panels stay apart."""
 _LARGEST = float(np.finfo(float).max) / 4
 FAR = 1e4
 """Runs above the 95 % quantile of all by more than this factor are in the last bar."""
@@ -48,7 +50,8 @@ def risk_distribution(answer: Answer) -> Figure | None:
             _diverged(panel, experiment)
             drawn |= _levels(panel, experiment, edges, large=len(done) == 1)
         sheet.name(style.with_steps(done))
-        sheet.axes[0].set_xlim(edges[0], edges[-1])
+        room = (edges[-1] / edges[0]) ** ROOM
+        sheet.axes[0].set_xlim(edges[0] / room, edges[-1] * room)
         sheet.axes[0].set_ylim(0, None)
         what = f"where the runs are {style.after(done)}"
         note = ["dotted: the study's ε"] * bool(inside) + _note(done, edges)

@@ -49,7 +49,8 @@ def optimum_figure(answer: OptimaAnswer, study: Study) -> Figure:
                 _functions(panels[0], hierarchy, experiment)
                 panels[0].set_title(name or "target and best network", fontsize=9)
             _brackets(panels[-1], hierarchy, "" if both else name)
-        figure.suptitle(clean(answer.title or answer.name), fontsize=10.5, wrap=True)
+        title = figure.suptitle(clean(answer.title or answer.name), fontsize=10.5, wrap=True)
+        title.set_gid("title-16.0")  # a page has it elsewhere
     return figure
 
 

@@ -143,7 +143,7 @@ class Sheet:
         # From the bottom upward, in inches.
         note = self.wrapped(around.note, NOTE_SIZE, width - 2 * MARGIN) if around.note else []
         bottom = MARGIN + len(note) * LINE * NOTE_SIZE
-        self._text(width / 2, bottom, "\n".join(note), NOTE_SIZE, "top")
+        self._text(width / 2, bottom, "\n".join(note), NOTE_SIZE, "top", name="note")
         legend = self._legend(around.handles, around.names, width - 2 * MARGIN)
         legend_bottom = bottom + 0.08
         if legend:
@@ -161,7 +161,7 @@ class Sheet:
         for text in filter(None, (around.title, around.what)):
             title += self.wrapped(text, TITLE_SIZE, width - 2 * MARGIN)
         top = panels_bottom + down + name + 0.04 + len(title) * LINE * TITLE_SIZE
-        self._text(width / 2, top, "\n".join(title), TITLE_SIZE, "top")
+        self._text(width / 2, top, "\n".join(title), TITLE_SIZE, "top", name="title")
         figure.text(
             MARGIN, panels_bottom + down / 2, around.y, fontsize=AXIS_SIZE, va="center", ha="left",
             rotation="vertical",
@@ -188,13 +188,21 @@ class Sheet:
         return self.columns * self.width + (self.columns - 1) * GAP
 
     def _text(
-        self, x: float, y: float, text: str, size: float, va: str, mathematics: bool = False
-    ) -> None:
-        """Write text at a place in inches, which `arrange` turns into shares of the figure."""
-        self.figure.text(
+        self, x: float, y: float, text: str, size: float, va: str, mathematics: bool = False,
+        name: str = "",
+    ) -> None:  # fmt: skip
+        """Write text at a place in inches, which `arrange` turns into shares of the figure.
+
+        A name and the height in points are its id in an SVG: a page has these texts elsewhere, and
+        cuts off the strips where they stand.
+        """
+        drawn = self.figure.text(
             x, y, text, fontsize=size, va=va, ha="center", parse_math=mathematics,
             linespacing=LINE * 72 / 1.2,
         )  # fmt: skip
+        if name:
+            lines = text.count("\n") + 1 if text else 0
+            drawn.set_gid(f"{name}-{72 * LINE * size * lines:.1f}")
 
     def _legend(
         self, handles: Sequence[Artist], names: Sequence[str], width: float

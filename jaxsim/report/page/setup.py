@@ -1,0 +1,173 @@
+"""What is trained, in a table: the facts of a study that a reader needs before its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jaxsim.report.text import counted, joined
+from jaxsim.training.experiment import Experiment
+
+MOST = 8
+"""Values of a fact that differs between experiments."""
+LONGEST = 400
+"""Letters of a value,"""
+LONGEST_OF_SEVERAL = 60
+"""and of one of several."""
+MOST_NUMBERS = 12
+"""Numbers of a list that are written out."""
+TAGS = ("law", "name", "kind")
+"""Keys that say which of several things a table is."""
+
+
+def setup(experiments: Sequence[Experiment]) -> list[tuple[str, str]]:
+    """Return names and values of facts; those that differ between experiments say so.
+
+    Args:
+        experiments: of a study.
+    """
+    rows = []
+    for name, value_of in _FACTS.items():
+        values = list(dict.fromkeys(filter(None, map(value_of, experiments))))
+        if not values:
+            continue
+        rows.append((name, values[0] if len(values) == 1 else _different(values)))
+    return [(name, _cut(value, LONGEST)) for name, value in rows]
+
+
+def _different(values: Sequence[str]) -> str:
+    """Return values that differ, with the words that they share said once.
+
+    Example:
+        >>> _different(["1-4-1 relu, 13 parameters", "1-4-1 tanh, 13 parameters"])
+        '1-4-1 [differs: relu or tanh], 13 parameters'
+    """
+    words = [value.split(" ") for value in values]
+    least = min(map(len, words))
+    first = next((k for k in range(least) if len({w[k] for w in words}) > 1), least)
+    room = least - first
+    last = next((k for k in range(room) if len({w[-1 - k] for w in words}) > 1), room)
+    shared = words[0]
+    parts = [" ".join(w[first : len(w) - last]) for w in words]
+    end = ""
+    while all(parts) and len(ends := {part[-1] for part in parts}) == 1 and ends <= set(",;)"):
+        end = parts[0][-1] + end
+        parts = [part[:-1] for part in parts]
+    parts = [part or "nothing" for part in parts]
+    shown = " or ".join(parts[:MOST])
+    if len(parts) > MOST:
+        shown += f" or {len(parts) - MOST:,} others"
+    if max(map(len, parts)) > LONGEST_OF_SEVERAL:
+        shown = f"{len(parts):,} kinds, see the study"
+    return " ".join([*shared[:first], f"[differs: {shown}]{end}", *shared[len(shared) - last :]])
+
+
+def said(value: Any) -> str:
+    """Return a value of a study file in words: what it is called, and its options.
+
+    Example:
+        >>> said({"law": "uniform", "low": -1.0, "high": 1.0}), said([[0.0, 1.0], [1.0, 1.0]])
+        ('uniform (low = -1, high = 1)', '[[0, 1], [1, 1]]')
+    """
+    if isinstance(value, Mapping):
+        name = next((str(value[tag]) for tag in TAGS if tag in value), "")
+        options = [
+            f"{key} = {said(one)}"
+            for key, one in value.items()
+            if one is not None and not (key in TAGS and str(one) == name)
+        ]
+        if not name:
+            return ", ".join(options)
+        return f"{name} ({', '.join(options)})" if options else name
+    if isinstance(value, list | tuple):
+        if len(value) > MOST_NUMBERS:
+            return f"{len(value):,} values"
+        return f"[{', '.join(map(said, value))}]"
+    if isinstance(value, bool):
+        return "yes" if value else "none"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _inputs(e: Experiment) -> str:
+    problem = e.spec.get("problem", {})
+    if problem.get("data") is not None:
+        return f"data set {said(problem['data'])}"
+    return said(problem.get("input"))
+
+
+def _target(e: Experiment) -> str:
+    problem = e.spec.get("problem", {})
+    target = problem.get("target")
+    if target is None:
+        return ""
+    noise = problem.get("noise")
+    return said(target) + ("" if noise in (None, "none") else f" + noise, {said(noise)}")
+
+
+def _network(e: Experiment) -> str:
+    if e.spec.get("network", {}).get("module") is not None:
+        return f"{said(e.spec['network']['module'])}, {counted(e.network.size, 'parameter')}"
+    sizes = "-".join(map(str, (e.network.inputs, *e.network.hidden, e.network.outputs)))
+    activation = e.spec.get("network", {}).get("activation")
+    with_it = f" {said(activation)}," if e.network.hidden else " without a hidden layer,"
+    return f"{sizes}{with_it} {counted(e.network.size, 'parameter')}"
+
+
+def _initial(key: str) -> Callable[[Experiment], str]:
+    """Return what says the law of initial weights or biases."""
+
+    def value_of(e: Experiment) -> str:
+        network = e.spec.get("network", {})
+        value = network.get(key)
+        if value is None or network.get("module") is not None:
+            return ""
+        if isinstance(value, list):
+            return f"layer by layer: {', '.join(map(said, value))}"
+        return said(value)
+
+    return value_of
+
+
+def _fixed(e: Experiment) -> str:
+    return joined([str(part) for part in e.spec.get("network", {}).get("freeze") or []])
+
+
+def _training(e: Experiment) -> str:
+    if e.steps == 0:
+        return "none: networks as they are initialized"
+    return f"{counted(e.steps, 'step')} in {e.precision}"
+
+
+def _batches(e: Experiment) -> str:
+    one = e.training_set
+    if e.steps == 0:
+        return ""
+    if e.batch_size == "population":
+        return "none: the exact gradient of the true risk"
+    if one is None:
+        of = "rows of the data set" if e.spec.get("problem", {}).get("data") else "fresh samples"
+        text = f"{e.batch_size} {of} in each step"
+    else:
+        drawn = "drawn anew for each run" if one.scope == "replicate" else "the same for all runs"
+        many = "all" if e.batch_size == "full" else str(e.batch_size)
+        text = f"{many} of a training set of {one.size:,} samples, {drawn}"
+    return f"{text}; one sequence of mini-batches for all runs" if e.shared_batches else text
+
+
+_FACTS: dict[str, Callable[[Experiment], str]] = {
+    "input X": _inputs,
+    "target Y": _target,
+    "loss": lambda e: said(e.spec.get("problem", {}).get("loss")),
+    "network": _network,
+    "initial weights": _initial("weights"),
+    "initial biases": _initial("biases"),
+    "not trained": _fixed,
+    "optimizer": lambda e: said(e.spec.get("optimizer")) if e.steps else "",
+    "mini-batches": _batches,
+    "training": _training,
+}
+"""Name of a fact -> its value for an experiment."""
