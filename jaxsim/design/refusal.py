@@ -36,7 +36,8 @@ def require_inactive_neurons(experiment: Experiment, design: str = "strata") -> 
     if not network.fully_connected or activation is None:
         raise refusal(
             experiment,
-            "the neurons of a module of your own (network.module) are not known",
+            "the neurons of a module of your own (network.module), or of one whose slopes are "
+            "trained (prelu), are not known",
             "network.hidden",
             design,
         )

@@ -22,6 +22,19 @@ INF = math.inf
 
 
 @dataclass(frozen=True)
+class LearnedSlope:
+    """Slopes of an activation for negative arguments that are trained with the other parameters.
+
+    Attributes:
+        initial: at initialization.
+        per_neuron: one for each neuron of a layer; else one that the layer shares.
+    """
+
+    initial: float
+    per_neuron: bool
+
+
+@dataclass(frozen=True)
 class Activation:
     """An activation function A: R -> R.
 
@@ -39,6 +52,8 @@ class Activation:
         monotone: A is non-decreasing.
         rounding: a computed A(x) is wrong by at most this many units in the last place of
             |A(x)| + lipschitz |x|; 0 if every value is x itself or a constant.
+        learned: slopes that are trained; `function` has those of the initialization, then, and
+            nothing is declared of it.
 
     Example:
         >>> clipped_relu(0.0, 2.0).lipschitz, clipped_relu(0.0, 2.0).flat
@@ -55,6 +70,7 @@ class Activation:
     lipschitz: float = INF
     monotone: bool = False
     rounding: float = 8.0
+    learned: LearnedSlope | None = None
 
 
 def relu() -> Activation:
@@ -137,6 +153,19 @@ def leaky_relu(negative_slope: float = 0.01) -> Activation:
         slope_from_value=negative_slope > 0,
         lipschitz=max(1.0, abs(negative_slope)),
         monotone=negative_slope >= 0,
+    )
+
+
+def prelu(initial_slope: float = 0.25, per_neuron: bool = False) -> Activation:
+    """The identity for x > 0, else a x; a is trained, one for each layer or for each neuron.
+
+    As in PyTorch, whose default is one of 0.25 for the layer (flax: 0.01).
+    """
+    return Activation(
+        "prelu",
+        lambda x: jnp.where(x > 0, x, initial_slope * x),
+        (0.0,),
+        learned=LearnedSlope(initial_slope, per_neuron),
     )
 
 
@@ -263,6 +292,7 @@ ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "hard_tanh": hard_tanh,
     "relu_power": relu_power,
     "leaky_relu": leaky_relu,
+    "prelu": prelu,
     "elu": elu,
     "function": function,
     "selu": selu,

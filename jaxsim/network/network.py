@@ -60,9 +60,9 @@ class Network:
 
     Attributes:
         inputs: dimension of x.
-        hidden: widths of the hidden layers; empty for a user's own module.
+        hidden: widths of the hidden layers; empty for a user's own module and for trained slopes.
         outputs: dimension of N_theta(x).
-        activation: of the hidden layers; None for a user's own module.
+        activation: of the hidden layers; None for a user's own module and for trained slopes.
         size: the number of parameters P.
         init: key -> theta [P], float64; some laws take numbers as `data` besides.
         apply: (theta [P], x [batch, inputs]) -> [batch, outputs], in the dtype of theta.

@@ -12,6 +12,7 @@ import jax
 from jaxsim.errors import InputError
 from jaxsim.network.activations import ACTIVATIONS
 from jaxsim.network.initializers import INITIALIZERS, Initializer
+from jaxsim.network.learned_slopes import with_learned_slopes
 from jaxsim.network.network import Layer, Network, from_flax, fully_connected
 from jaxsim.problem.user_code import guarded, load
 from jaxsim.registry import build
@@ -84,7 +85,8 @@ def build_network(spec: NetworkSpec, inputs: int, outputs: int, context: Context
                 train_biases=(number, "biases") not in frozen,
             )
         )
-    network = fully_connected(tuple(layers), activation)
+    learns = activation.learned is not None and len(layers) > 1
+    network = (with_learned_slopes if learns else fully_connected)(tuple(layers), activation)
     try:
         jax.eval_shape(network.init, jax.random.key(0))
     except (OverflowError, ValueError) as error:

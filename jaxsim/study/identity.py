@@ -74,7 +74,7 @@ def identify(
         training_key=_program(tables, problem, seed),
         evaluation_key=_evaluation(tables, problem, network, [seed], recorded),
         hypothesis_class=_family(tables, network),
-        optimum_key=_optimum(tables),
+        optimum_key=_optimum(tables, network),
     )
 
 
@@ -170,7 +170,7 @@ def _family(tables: dict[str, Any], network: Network) -> str:
     return canonical([problem, _architecture(tables, network), frozen])
 
 
-def _optimum(tables: dict[str, Any]) -> str:
+def _optimum(tables: dict[str, Any], means: Network) -> str:
     """What the infimum of the risk depends on besides the layers' shapes.
 
     Laws of the initialization have a part in it only where parameters are frozen.
@@ -179,12 +179,21 @@ def _optimum(tables: dict[str, Any]) -> str:
     network = tables["network"]
     user_parts = [network["activation"], network["module"], network.get("content")]
     frozen = {k: v for k, v in network.items() if k != "hidden"} if network["freeze"] else None
+    if _learns_slopes(tables, means):
+        frozen = network  # its layers have no shapes of their own that would tell it apart
     return canonical([problem, user_parts, frozen])
+
+
+def _learns_slopes(tables: dict[str, Any], network: Network) -> bool:
+    """Return whether the layers are in the tables, but not known as those of a plain network."""
+    return not network.layer_specs and bool(tables["network"].get("hidden"))
 
 
 def _architecture(tables: dict[str, Any], network: Network) -> list[Any]:
     shapes = [
         [s.fan_in, s.fan_out, s.biases is not None, s.multiplier] for s in network.layer_specs
     ]
+    if _learns_slopes(tables, network):
+        shapes = [tables["network"]]
     user_parts = [tables["network"]["module"], tables["network"].get("content")]
     return [shapes, tables["network"]["activation"], *user_parts]

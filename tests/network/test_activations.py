@@ -28,6 +28,7 @@ FORMULAS = {
     "hard_tanh": lambda x: np.clip(x, -1, 1),
     "relu_power": lambda x: np.where(x > 0, x, 0) ** 2,
     "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "prelu": lambda x: np.where(x > 0, x, 0.25 * x),
     "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
     "selu": lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)),
     "celu": lambda x: np.where(x > 0, x, np.expm1(x)),

@@ -74,7 +74,9 @@ def carried(network: Network, functions: int, scaled: bool) -> Carried:
             does not matter.
     """
     if not network.fully_connected:
-        return Carried(False, "the layers of the study's own module are not known")
+        return Carried(
+            False, "the layers of a module of your own, or with trained slopes, are not known"
+        )
     *hidden, last = network.layer_specs
     if any(spec.multiplier == 0 for spec in network.layer_specs):
         return Carried(False, "a layer has the multiplier 0")

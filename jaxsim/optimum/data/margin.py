@@ -56,7 +56,7 @@ class Margin:
         if points_of(problem) is None:
             return "the input law has no finite number of points"
         if not network.fully_connected:
-            return "the layers of the study's own module are not known"
+            return "the layers of a module of your own, or with trained slopes, are not known"
         if problem.loss.best is None:
             return "of the study's own loss nothing is known"
         *_, last = network.layer_specs
