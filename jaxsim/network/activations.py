@@ -52,8 +52,8 @@ class Activation:
         monotone: A is non-decreasing.
         rounding: a computed A(x) is wrong by at most this many units in the last place of
             |A(x)| + lipschitz |x|; 0 if every value is x itself or a constant.
-        learned: slopes that are trained; `function` has those of the initialization, then, and
-            nothing is declared of it.
+        learned: slopes that are trained; all other facts are of those at initialization, then, and
+            a network with it has no activation that proofs could rest on.
 
     Example:
         >>> clipped_relu(0.0, 2.0).lipschitz, clipped_relu(0.0, 2.0).flat
@@ -165,6 +165,9 @@ def prelu(initial_slope: float = 0.25, per_neuron: bool = False) -> Activation:
         "prelu",
         lambda x: jnp.where(x > 0, x, initial_slope * x),
         (0.0,),
+        piecewise_linear=True,
+        lipschitz=max(1.0, abs(initial_slope)),
+        monotone=initial_slope >= 0,
         learned=LearnedSlope(initial_slope, per_neuron),
     )
 

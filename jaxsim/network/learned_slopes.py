@@ -1,7 +1,7 @@
 """Fully-connected networks whose activation has trained slopes: PReLU.
 
-He, Zhang, Ren and Sun, Delving deep into rectifiers (ICCV 2015): A(x) = x for x > 0, else a x with a
-parameter a. Behind the weights and biases theta has the slopes, layer by layer. What is known
+He, Zhang, Ren and Sun, Delving deep into rectifiers (ICCV 2015): A(x) = x for x > 0, else a x, with
+a parameter a. Behind the weights and biases theta has the slopes, layer by layer. What is known
 of an activation (flat pieces, slopes) holds for no theta after the first step, so that for risks,
 certificates, theory and engines such a network is one of which only the function is known, as a
 module of the user's own is. Nothing of it is certified to be inactive.
