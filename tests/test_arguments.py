@@ -162,6 +162,7 @@ def test_a_forked_child_is_told_to_start_anew(results):
     assert done.stdout.count("forked from one that has used JAX") == 3, done.stderr
 
 
+@pytest.mark.slow
 def test_a_child_forked_before_jax_is_used_works():
     done = run("""
         import os

@@ -38,7 +38,7 @@ def test_all_peers_train_as_jaxsim_does(workload, peer):
     assert disagreement(expected, make(chosen, MEMBERS, STEPS, start)()) < 1e-5
 
 
-@pytest.mark.parametrize("name", slow_but(("amsgrad",), METHODS))
+@pytest.mark.parametrize("name", slow_but((), METHODS))
 def test_all_methods_are_the_same_in_plain_jax_and_in_the_native_engine(name):
     chosen = WORKLOADS["w1"].varied(name, 8)
     start, expected = reference(chosen, ExecutionConfig("native", MEMBERS, 8))

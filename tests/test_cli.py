@@ -173,6 +173,7 @@ def test_doctor_says_why_exact_risks_cannot_be_computed(monkeypatch, capsys):
     assert "problem: exact risks cannot be computed: the compiler gave up\n" in shown
 
 
+@pytest.mark.slow
 def test_doctor_notices_wrong_kinks(monkeypatch):
     # Compiled programs are remembered by what they compute, not by what is patched.
     monkeypatch.setattr("jaxsim.report.doctor.evaluation", evaluation.__wrapped__)

@@ -119,6 +119,7 @@ def test_what_comes_at_the_end_of_a_run_must_fit_too(own_cache, monkeypatch, cap
     assert "taking 32 for this new study" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_optimizers_of_one_network_share_a_layout(own_cache):
     found = choose_layouts(study(execution=AUTO, grid=TWO, replicates=64))
     assert len(set(found.values())) == 1

@@ -30,7 +30,7 @@ NETWORKS = [
 
 @pytest.mark.parametrize(
     ("name", "widths", "parameters"),
-    [pytest.param(*n, marks=[pytest.mark.slow] * (i in (0, 3))) for i, n in enumerate(NETWORKS)],
+    [pytest.param(*n, marks=[pytest.mark.slow] * (i in (0, 2, 3))) for i, n in enumerate(NETWORKS)],
 )
 def test_kinks_are_those_of_a_plain_python_search(name, widths, parameters):
     network = make_network(*widths, activation=name, **parameters)
@@ -46,6 +46,7 @@ def test_kinks_are_those_of_a_plain_python_search(name, widths, parameters):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_no_change_of_the_activation_pattern_is_missed():
     network = make_network(1, 8, 8, 8, 1, activation="hard_tanh")
     layers = numpy_layers(network, draw(network, 3))

@@ -116,6 +116,7 @@ def test_wrong_values_are_refused():
             LabelTarget(labels)
 
 
+@pytest.mark.slow
 def test_teachers_with_more_kinks_than_the_default_capacity():
     # The tent map 2 min(x, 1 - x) = 2 x+ - 4 (x - 1/2)+, iterated 7 times: 128 pieces of [0, 1].
     first = [1.0, 1.0, 0.0, -0.5]

@@ -183,6 +183,7 @@ FULL = (
 )
 
 
+@pytest.mark.slow
 def test_closed_streams_cost_no_results(shell, tmp_path):
     closed = shell('"$1" -m jaxsim run "$2" --no-plots -o "$3" >&- 2>&-')
     assert closed.returncode == 0

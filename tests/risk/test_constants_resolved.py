@@ -50,6 +50,7 @@ def test_a_narrow_piece_counts_in_what_is_proved():
     assert abs(found.value - 0.0099) <= found.error + 1e-15 < 1e-12
 
 
+@pytest.mark.slow
 def test_constants_whose_risks_could_be_infinite_are_not_claimed():
     found = best_constant_risk(make_problem("1/sqrt(abs(x))"))
     assert found.error == math.inf

@@ -17,6 +17,7 @@ from jaxsim.network.initializers import Initializer
 from jaxsim.network.network import Layer
 from jaxsim.problem.support import Ball, Box, Everything, Points
 from jaxsim.theory.inactive import inactive_probability
+from tests.studies import slow_but
 
 ROOT3 = math.sqrt(3.0)
 
@@ -277,7 +278,7 @@ def numpy_inactive(spec, activation, support, draws, rng):
     return flat
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(list(CASES)[::2], CASES))
 def test_probability_agrees_with_simulation(name):
     spec, activation, support = CASES[name]
     value = probability(spec, activation, support)
@@ -300,7 +301,12 @@ def test_probability_agrees_with_simulation(name):
             True,
             marks=pytest.mark.slow,
         ),
-        (layer(2, "uniform", "uniform", multiplier=0.25), Ball(2.0, 2), True),
+        pytest.param(
+            layer(2, "uniform", "uniform", multiplier=0.25),
+            Ball(2.0, 2),
+            True,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_without_a_formula_the_value_is_a_labelled_lower_bound(spec, support, independent):

@@ -86,7 +86,7 @@ def test_count_of_inactive_neurons_has_the_stated_law(name):
     assert law.exact
     assert law.pmf.sum() == pytest.approx(1, abs=1e-12)
     weights, biases = drawn_layers(net, len(name))[0]
-    low, high = jax.vmap(support.affine_range)(weights, biases)
+    low, high = jax.jit(jax.vmap(support.affine_range))(weights, biases)
     flat = np.zeros(low.shape, bool)
     for start, stop in net.activation.flat:
         flat |= np.asarray((low >= start) & (high <= stop))

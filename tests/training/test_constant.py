@@ -23,7 +23,7 @@ def net(*widths, weights="he_normal", biases="zero", activation=None):
 
 
 def initial(network, count, seed=0):
-    return jax.vmap(network.init)(jax.random.split(jax.random.key(seed), count))
+    return jax.jit(jax.vmap(network.init))(jax.random.split(jax.random.key(seed), count))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def deep():
     # A network without biases is positively homogeneous: x = 1 and x = -1 say all.
     h = np.tile([[1.0], [-1.0]], (400, 1, 1))
     images = []
-    for weights, _ in jax.vmap(network.layers)(thetas)[:-1]:
+    for weights, _ in jax.jit(jax.vmap(network.layers))(thetas)[:-1]:
         h = np.maximum(h @ np.asarray(weights), 0)
         images.append(h)
     return network, thetas, found, images
@@ -144,4 +144,4 @@ def test_linear_models_and_what_is_not_finite():
     assert int(constant(jnp.array([0.1, 3.0, 1.0])).constant) == 0
     network = net(1, 2, 1)
     nan = vector(network, w0=np.nan)
-    assert int(make_inactivity(network, INTERVAL, FLOAT32)(nan).constant) == 0
+    assert int(jax.jit(make_inactivity(network, INTERVAL, FLOAT32))(nan).constant) == 0

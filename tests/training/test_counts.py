@@ -55,8 +55,8 @@ def test_training_is_descent_over_all_samples(scope):
 
 def test_counts_are_multinomial_and_each_replicate_has_its_own():
     batches = make_batches(chosen := experiment(size=20))
-    members = jax.vmap(lambda r: member(chosen, r))(jnp.arange(2000))
-    counts = np.rint(20 * np.asarray(jax.vmap(batches.init)(members))).astype(int)
+    members = jax.jit(jax.vmap(lambda r: member(chosen, r)))(jnp.arange(2000))
+    counts = np.rint(20 * np.asarray(jax.jit(jax.vmap(batches.init))(members))).astype(int)
     assert (counts.sum(1) == 20).all()
     for column, p in zip(counts.T, POINTS["weights"], strict=True):
         law = scipy.stats.binom(20, p).pmf(np.arange(21))

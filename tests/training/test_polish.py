@@ -33,7 +33,9 @@ def experiment():
 @pytest.fixture(scope="module")
 def starts(experiment):
     """Initializations without an inactive neuron, [R, P]."""
-    theta = np.asarray(jax.vmap(experiment.network.init)(jax.random.split(jax.random.key(0), 300)))
+    theta = np.asarray(
+        jax.jit(jax.vmap(experiment.network.init))(jax.random.split(jax.random.key(0), 300))
+    )
     w, b = theta[:, :3], theta[:, 3:6]
     return theta[(b + np.abs(w) > 0).all(1)][:128].astype(np.float64)
 

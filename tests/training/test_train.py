@@ -329,7 +329,7 @@ def test_checkpoints_are_log_spaced_with_both_ends():
     assert log_spaced(5, 100) == (0, 1, 2, 3, 4, 5)
 
 
-@pytest.mark.parametrize("engine", ["vmap", "lanes"])
+@pytest.mark.parametrize("engine", slow_but(["lanes"], ["vmap", "lanes"]))
 def test_the_seed_path_leads_to_the_replicate_in_every_block(engine, tmp_path):
     execution = {"engine": engine, "width": 16, "shard": 32}
     results = simulate(study(replicates=80, execution=execution), tmp_path / "path")

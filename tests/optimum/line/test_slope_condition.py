@@ -96,7 +96,7 @@ def test_the_bound_is_near_the_optimum_in_hard_cases(target, neurons, least):
         pytest.param("exp(x)", 1, marks=pytest.mark.slow),
         pytest.param("x**3", 2, marks=pytest.mark.slow),
         ("x*sin(5*x)", 1),
-        ("x**2", 2),
+        pytest.param("x**2", 2, marks=pytest.mark.slow),
     ],
 )
 def test_no_bound_is_above_the_optimum_when_its_aim_is(target, neurons):
