@@ -226,6 +226,8 @@ def _halve(
 
 def _mass(line: Line, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return about the probability of panels, rather more."""
+    if line.density is None:  # with JAX every number of panels would be a program to compile
+        return (b - a) * (1 / (line.high - line.low))
     x = np.stack([a, (a + b) / 2, b])
     return (b - a) * np.asarray(line.weight(jnp.asarray(x))).max(0)
 

@@ -12,7 +12,7 @@ from jaxsim.problem.input_laws import INPUT_LAWS
 from jaxsim.problem.targets import FunctionTarget
 from jaxsim.risk import make_risk
 from jaxsim.risk.line import line_of
-from jaxsim.risk.panels import MOST_PANELS, target_panels
+from jaxsim.risk.panels import MOST_PANELS, _mass, target_panels
 from tests.risk.cases import make_network, make_problem, members, plain_forward, plain_kinks
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(20)
@@ -113,6 +113,29 @@ def test_random_features_are_seen(seed):
 def panels_of(target, law="uniform", **options):
     problem = make_problem(target, law=law, **options)
     return target_panels(problem, line_of(problem.law), tuple(np.linspace(-1, 1, 9)[1:-1]))
+
+
+def test_panels_of_a_uniform_law_compile_the_target_only():
+    """For arrays of two lengths; each of some twenty rounds has a number of panels of its own."""
+    compiled = []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(duration)
+
+    problem = make_problem("exp(-1e6*(x-0.2345)**2)")
+    line = line_of(problem.law)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        found = target_panels(problem, line, ())
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert len(found.edges) > 20
+    assert len(compiled) < 20
+    # The panels are those of the same law by its density.
+    by_density = line._replace(density=lambda x: jnp.full(x.shape, 0.5))
+    a, b = found.edges[:-1], found.edges[1:]
+    np.testing.assert_array_equal(_mass(line, a, b), _mass(by_density, a, b))
 
 
 def test_smooth_targets_keep_the_panels_they_had():
