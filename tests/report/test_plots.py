@@ -29,7 +29,7 @@ from jaxsim.report.plots import FIGURES, FURTHER, draw_all
 from jaxsim.report.plots.labels import MOST, clean, short_names
 from jaxsim.report.plots.parts import axis_bottom, logarithmic, resolved_end
 from jaxsim.report.plots.strata import strata
-from jaxsim.report.plots.style import BOUND, save, styled
+from jaxsim.report.plots.style import BOUND, number_short, save, styled
 from jaxsim.report.table import notes
 from jaxsim.report.text import MOST_DRAWN
 from tests.report.answers import (
@@ -564,3 +564,29 @@ def test_a_band_beside_families_says_whose_runs_it_is_of(answer):
     figure = FIGURES["exceedance_vs_eps"](alone)
     assert "together, from the runs that were not split" in note(figure)
     assert any("families of clones count in" in line for line in notes(alone))
+
+
+def test_a_short_logarithmic_axis_has_several_numbers():
+    axes = Figure().subplots()
+    axes.set_xscale("log")
+    axes.set_xlim(0.3, 4.0)
+    number_short(axes.xaxis)
+    axes.figure.canvas.draw()
+    assert {"0.5", "1", "2"} <= {label.get_text() for label in axes.get_xticklabels()}
+
+
+def test_zeros_leave_a_logarithmic_axis_of_learning_curves_near_its_end(answer):
+    """A line to an exact zero does not fall straight down from the checkpoint before it."""
+    done = answer.experiments[0]
+    value = [[0.5, 0.4, 0.3, 0.0][: len(done.checkpoints)] for _ in done.quantiles.levels]
+    value[0] = [1e-6] * len(value[0])
+    quantiles = done.quantiles.model_copy(update={"value": value})
+    one = answer.model_copy(
+        update={"experiments": [done.model_copy(update={"quantiles": quantiles})]}
+    )
+    panel = drawn("learning_curves", one).axes[0]
+    (line,) = [x for x in panel.get_lines() if x.get_linewidth() == 1.7]
+    bottom = panel.get_ylim()[0]
+    assert 0 < line.get_ydata()[-1] < bottom
+    assert line.get_ydata()[-1] > 1e-6 * bottom
+    assert line.get_marker() == "o"

@@ -66,8 +66,10 @@ def said(value: Any) -> str:
     """Return a value of a study file in words: what it is called, and its options.
 
     Example:
-        >>> said({"law": "uniform", "low": -1.0, "high": 1.0}), said([[0.0, 1.0], [1.0, 1.0]])
-        ('uniform (low = -1, high = 1)', '[[0, 1], [1, 1]]')
+        >>> said({"law": "uniform", "low": -1.0, "high": 1.0})
+        'uniform (low = -1, high = 1)'
+        >>> said({"law": "points", "points": [[0.0, 1.0], [1.0, 1.0]]})
+        'points [[0, 1], [1, 1]]'
     """
     if isinstance(value, Mapping):
         name = next((str(value[tag]) for tag in TAGS if tag in value), "")
@@ -78,6 +80,8 @@ def said(value: Any) -> str:
         ]
         if not name:
             return ", ".join(options)
+        if list(value)[1:] == [name]:  # points = [..] of the law "points"
+            return f"{name} {said(value[name])}"
         return f"{name} ({', '.join(options)})" if options else name
     if isinstance(value, list | tuple):
         if len(value) > MOST_NUMBERS:

@@ -97,6 +97,7 @@ def _drawn(answer: Answer) -> Figure | None:
         sheet.name(style.with_steps(done))
         room = (high / low) ** ROOM
         sheet.axes[0].set_xlim(low / room, high * room)
+        style.number_short(sheet.axes[0].xaxis)
         if logarithmic(done):
             sheet.axes[0].set_yscale("log")
             style.quiet(sheet.axes)

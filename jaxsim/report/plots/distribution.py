@@ -52,6 +52,7 @@ def risk_distribution(answer: Answer) -> Figure | None:
         sheet.name(style.with_steps(done))
         room = (edges[-1] / edges[0]) ** ROOM
         sheet.axes[0].set_xlim(edges[0] / room, edges[-1] * room)
+        style.number_short(sheet.axes[0].xaxis)
         sheet.axes[0].set_ylim(0, None)
         what = f"where the runs are {style.after(done)}"
         note = ["dotted: the study's ε"] * bool(inside) + _note(done, edges)

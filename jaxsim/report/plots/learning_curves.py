@@ -58,6 +58,7 @@ def learning_curves(answer: Answer) -> Figure | None:
                 ends = np.where(ends <= (0.0 if logarithmic else -FAR), np.nan, ends)
                 panel.plot(n, _finite(ends), color=colour, lw=0.6)
         sheet.axes[0].set_ylim(bottom, top)
+        style.number_short(sheet.axes[0].yaxis)
         sheet.name(style.names(done))
         note = [
             "line: median, with its distribution-free interval",

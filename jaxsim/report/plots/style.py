@@ -14,8 +14,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.clean import clean
@@ -81,6 +83,18 @@ def quiet(axes: Sequence[Axes]) -> None:
     """Drop the minor ticks: dozens of small panels with them take seconds to draw."""
     for panel in axes:
         panel.minorticks_off()
+
+
+SHORT = 2.0
+"""Decades of a logarithmic axis below which powers of ten alone are too few numbers."""
+
+
+def number_short(axis: Axis) -> None:
+    """Give a short logarithmic axis, whose limits are set, also the numbers 2 and 5."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log" and 0 < low < high < low * 10**SHORT:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def dress(
