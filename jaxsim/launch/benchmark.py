@@ -39,6 +39,8 @@ from jaxsim.training.experiment import Experiment
 
 ROUNDS_PART, SCALING_ROUNDS = 0.6, 5
 """Part of the budget for one device where several are measured, too; readings of several."""
+OBSERVATIONS = 3
+"""Readings of which the least counts."""
 Meters = Callable[[Study, int, int], Meter]
 """(study, number of the experiment, number of the device) -> a meter."""
 
@@ -75,17 +77,17 @@ def measure_speed(
             stack.callback(several[-1].close)
         try:
             _measure_alone(alone, asked, several[0], budget, say)
-        except TimedOut:
-            pass  # what could not be measured is noted
         except NotMeasured as error:
-            alone.left_out.append(LeftOut(what="the rest", reason=str(error)))
+            if not (alone.readings and isinstance(error, TimedOut)):  # else the widths say it
+                alone.left_out.append(LeftOut(what="the rest", reason=str(error)))
         if not alone.readings:
             because = "; ".join(f"{one.what}: {one.reason}" for one in alone.missed)
             raise InputError(
-                f"nothing of {asked.experiment.label!r} could be measured in {asked.seconds:g} s"
-                + (f" ({because})" if because else "")
+                f"budget = {asked.seconds:g} s is too short here: nothing of "
+                f"{asked.experiment.label!r} could be measured ({because})"
             )
         scaling = _scaling(asked, several, alone, budget, say)
+        _risks(several[0], asked.experiment, alone, budget)
     return _figures(asked, alone, scaling, _settled(asked, alone), budget)
 
 
@@ -136,7 +138,6 @@ def _measure_alone(
     climb(meter, alone.ladders, budget, say)
     say("reading all of them in turn")
     rounds(meter, alone.ladders, budget, ROUNDS_PART if len(asked.devices) > 1 else 0.85)
-    _risks(meter, experiment, alone, budget)
     if budget.left() > budget.seconds / 10:
         # A ceiling is the most that was seen: what disturbed the first reading is over.
         first, again = alone.ceilings[0], _ceiling([meter], budget)
@@ -209,11 +210,12 @@ def _risks(meter: Meter, experiment: Experiment, alone: _Alone, budget: Budget) 
             )
             continue
         try:
-            seconds = meter.ask("observe", budget.left(), **asked_of(config))["seconds"]
+            seconds = min(
+                meter.ask("observe", budget.left(), **asked_of(config))["seconds"]
+                for _ in range(OBSERVATIONS)
+            )
         except NotMeasured as error:
             left_out.append(LeftOut(what=f"risks by {config.engine}", reason=str(error)))
-            if isinstance(error, TimedOut):
-                raise
             continue
         observing = seconds * len(experiment.checkpoints)
         training = experiment.steps * config.width / Range.of(reading.rates).median

@@ -26,6 +26,7 @@ class MadeUp(Meter):
         rates: engine -> width -> member-steps per second; None: out of memory.
         compiling: seconds.
         factors: by which its readings are multiplied, one after the other.
+        ceiling: seconds that reading one takes.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class MadeUp(Meter):
         rates: Mapping[str, Callable[[int], float | None]],
         compiling: float = 1.0,
         factors: tuple[float, ...] = (1.0,),
+        ceiling: float = 1.0,
     ) -> None:
+        self.ceiling_seconds = ceiling
         self.clock, self.rates, self.compiling, self.factors = clock, rates, compiling, factors
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.closed, self._readings = False, 0
@@ -72,7 +75,7 @@ class MadeUp(Meter):
         return {"seconds": 1e-5 * width}
 
     def _ceiling(self, devices):
-        self.clock.seconds += 1.0
+        self.clock.seconds += self.ceiling_seconds
         return {"gflops": 100.0, "gigabytes": 10.0}
 
     def _alike(self, engine):
