@@ -99,7 +99,7 @@ def conditional_network(
             parts += _flat(layer, weights[:m] if number == 1 else weights, biases)
         return jnp.concatenate(parts)
 
-    return replace(fully_connected(narrow, network.activation), init=init)
+    return replace(fully_connected(narrow, network.activation), init=init, scales=())
 
 
 def number_by_inversion(key: Array, distribution: Array) -> Array:

@@ -2,8 +2,8 @@
 
 An engine runs `width` members of an experiment at once. The width is part of the compiled program
 and therefore of the bits; it is fixed for a study and recorded. `vmap_engine` is the reference: it
-serves every flax module, problem and optimizer. Learning rate, seed, steps and checkpoints are
-data, so that a sweep over them compiles once.
+serves every flax module, problem and optimizer. Seed, steps, checkpoints and the numbers of the
+optimizer and its schedule are data, so that a sweep over them compiles once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -23,6 +24,13 @@ from jaxsim.training import keys
 from jaxsim.training.certificate import make_certificate
 from jaxsim.training.evaluate import Observation, make_evaluate
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import (
+    LearningRate,
+    certificate_key,
+    drawing_key,
+    program_key,
+    with_numbers,
+)
 from jaxsim.training.threefry import unrolled
 from jaxsim.training.train import State, make_train
 
@@ -57,6 +65,32 @@ class Engine(NamedTuple):
     resample: Callable[[Any, ArrayLike, Array], Any]
 
 
+class Numbered:
+    """A compiled function whose last argument is the learning rate, for one experiment.
+
+    Every experiment has the numbers of its own optimizer behind the learning rate; the compiled
+    function is shared.
+    """
+
+    def __init__(self, experiment: Experiment, function: Any) -> None:
+        self.experiment, self.function = experiment, function
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it with a learning rate as its last argument."""
+        return self.function(*self._numbered(arguments))
+
+    def lower(self, *arguments: Any) -> Any:
+        """Return what `jax.jit` lowers the call to."""
+        return self.function.lower(*self._numbered(arguments))
+
+    def trace(self, *arguments: Any) -> Any:
+        """Return what `jax.jit` traces of the call."""
+        return self.function.trace(*self._numbered(arguments))
+
+    def _numbered(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*arguments[:-1], with_numbers(self.experiment, arguments[-1]))
+
+
 class ByText:
     """An experiment compared by the text of its program, so that equal programs compile once."""
 
@@ -73,7 +107,8 @@ class ByText:
 def vmap_engine(experiment: Experiment) -> Engine:
     """Return the reference engine: `jit(vmap(...))` of the pure single-member functions."""
     draw = drawing_of(experiment)
-    (shared, start), advance = training(ByText(experiment, experiment.training_key))
+    (shared, start), advance = training(ByText(experiment, program_key(experiment)))
+    start = Numbered(experiment, start)
     observe, gradient_norm = evaluation(ByText(experiment, experiment.evaluation_key))
 
     def init(key: Array, replicates: Array, learning_rate: Array) -> State:
@@ -82,11 +117,13 @@ def vmap_engine(experiment: Experiment) -> Engine:
     return Engine(
         shared=shared,
         init=init,
-        advance=advance,
+        advance=Numbered(experiment, advance),
         theta=lambda state: state.theta,
         observe=observe,
         gradient_norm=gradient_norm,
-        certificate=certifying(ByText(experiment, experiment.training_key)),
+        certificate=Numbered(
+            experiment, certifying(ByText(experiment, certificate_key(experiment)))
+        ),
         diverged=lambda state: state.diverged,
         resample=_resample,
     )
@@ -100,23 +137,29 @@ def _resample(state: State, ancestors: Array, streams: Array) -> State:
 
 def drawing_of(experiment: Experiment) -> Callable[[Array, Array], tuple[Array, Array]]:
     """Return (experiment key, replicates) -> (their keys, Theta_0 [width, P]), compiled."""
-    draw = drawing(ByText(experiment, experiment.initialization_key))
-    if experiment.draw_data is None:
-        return draw
-    return partial(draw, data=experiment.draw_data)
+    draw = drawing(ByText(experiment, drawing_key(experiment)))
+    given: dict[str, Any] = {}
+    if experiment.draw_data is not None:
+        given["data"] = experiment.draw_data
+    if experiment.network.scales:
+        given["scales"] = tuple(map(np.float64, experiment.network.scales))
+    return partial(draw, **given) if given else draw
 
 
 @lru_cache(maxsize=64)
 def drawing(by_text: ByText) -> Callable:
-    """Return (experiment key, replicates, data if any) -> (their keys, Theta_0), compiled."""
+    """Return (experiment key, replicates, numbers of the law) -> (their keys, Theta_0), compiled.
+
+    The numbers are what the network's `init` takes besides the key, by name.
+    """
     experiment = by_text.experiment
     train = make_train(experiment)
     # The same numbers, whose program a CPU compiles in half the time.
     written_out = jax.default_backend() == "cpu" and experiment.network.fully_connected
 
-    def draw(key: Array, replicates: Array, data: Array | None = None) -> tuple[Array, Array]:
+    def draw(key: Array, replicates: Array, **given: Any) -> tuple[Array, Array]:
         members = keys.replicate_keys(key, replicates)
-        one = train.draw if data is None else partial(train.draw, data=data)
+        one = partial(train.draw, **given)
         return members, jax.vmap(one)(unrolled(members) if written_out else members)
 
     return jax.jit(draw)
@@ -136,7 +179,7 @@ def training(by_text: ByText) -> tuple[tuple[Callable, Callable], Callable]:
 @lru_cache(maxsize=64)
 def certifying(
     by_text: ByText, make_forward_passes: Callable[[Network], ForwardPasses] | None = None
-) -> Callable[[Any, Array], tuple[Array, Array]]:
+) -> Callable[[Any, LearningRate], tuple[Array, Array]]:
     """Return (State by member, learning rate) -> (dead_layer, dead_neurons), compiled."""
     experiment = by_text.experiment
     forward_passes = (
@@ -144,7 +187,7 @@ def certifying(
     )
     certificate = make_certificate(experiment, make_train(experiment), forward_passes)
 
-    def run(states: State, learning_rate: Array) -> tuple[Array, Array]:
+    def run(states: State, learning_rate: LearningRate) -> tuple[Array, Array]:
         return _in_cache(lambda group: certificate(group, learning_rate), states)
 
     return jax.jit(run)

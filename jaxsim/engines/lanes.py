@@ -19,13 +19,21 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxsim.engines.engine import ByText, Engine, certifying, drawing_of, evaluation
+from jaxsim.engines.engine import (
+    ByText,
+    Engine,
+    Numbered,
+    certifying,
+    drawing_of,
+    evaluation,
+)
 from jaxsim.errors import InputError
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.network import Network
 from jaxsim.training import keys
 from jaxsim.training.batches import Batches, make_batches
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import LearningRate, certificate_key, program_key
 from jaxsim.training.threefry import rolled, unrolled
 from jaxsim.training.train import State, make_transformation
 
@@ -52,9 +60,10 @@ class Drawn(NamedTuple):
     rows: Array | None
 
 
-Steps = Callable[[State, Drawn | None, Array, Array, Array], State]
+Steps = Callable[[State, Drawn | None, Array, Array, LearningRate], State]
 """(state of a group, mini-batches, number of the first step, how many of them to take, learning
-rate) -> state of the group, its data untouched. Gradients of the true risk need no mini-batches."""
+rate with the optimizer's numbers) -> state of the group, its data untouched. Gradients of the true
+risk need no mini-batches."""
 
 # Full vectors are worth more here than the clock frequency they may cost.
 _OPTIONS = {"xla_cpu_prefer_vector_width": 512} if platform.machine() == "x86_64" else {}
@@ -93,8 +102,9 @@ def in_lanes(
     observe, gradient_norm = evaluation(
         ByText(experiment, experiment.evaluation_key), make_forward_passes
     )
-    by_program = ByText(experiment, experiment.training_key)
+    by_program = ByText(experiment, program_key(experiment))
     shared, start, advance, theta, members, resample = _training(by_program, lanes, make_steps)
+    start = Numbered(experiment, start)
 
     def init(key: Array, replicates: Array, learning_rate: Array) -> State:
         if replicates.shape[0] % lanes:
@@ -104,11 +114,13 @@ def in_lanes(
             )
         return start(*draw(key, replicates), learning_rate)
 
-    certificate = certifying(by_program, make_forward_passes)
+    certificate = Numbered(
+        experiment, certifying(ByText(experiment, certificate_key(experiment)), make_forward_passes)
+    )
     return Engine(
         shared=shared,
         init=init,
-        advance=advance,
+        advance=Numbered(experiment, advance),
         theta=lambda state: theta(state.theta),
         observe=observe,
         gradient_norm=gradient_norm,
@@ -133,7 +145,7 @@ def _training(
         one_group = _make_advance(experiment, batches, lanes, steps)
         shared, init_data = batches.shared, batches.init
 
-    def start(members: Array, theta: Array, learning_rate: Array) -> State:
+    def start(members: Array, theta: Array, learning_rate: LearningRate) -> State:
         grouped = members.reshape(-1, lanes)
         theta = _in_groups(theta, lanes)
         return State(
@@ -145,7 +157,7 @@ def _training(
         )
 
     def advance(
-        state: State, common: Any, first: ArrayLike, stop: ArrayLike, learning_rate: Array
+        state: State, common: Any, first: ArrayLike, stop: ArrayLike, learning_rate: LearningRate
     ) -> State:
         return jax.lax.map(lambda s: one_group(s, common, first, stop, learning_rate), state)
 
@@ -210,7 +222,7 @@ def _nothing(key: Array) -> Any:
 def _without_batches(steps: Steps) -> Callable[..., State]:
     """Return the steps first, ..., stop - 1 of one group of lanes."""
 
-    def advance(state: State, shared: Any, first: Array, stop: Array, rate: Array) -> State:
+    def advance(state: State, shared: Any, first: Array, stop: Array, rate: LearningRate) -> State:
         first = jnp.asarray(first, jnp.int32)
         return steps(state, None, first, stop - first, rate)
 
@@ -256,7 +268,7 @@ def _make_advance(
         data, index = rows(state, begin, last)
         return data, Drawn(*table(state.data), jax.lax.optimization_barrier(index))
 
-    def advance(state: State, shared: Any, first: Array, stop: Array, rate: Array) -> State:
+    def advance(state: State, shared: Any, first: Array, stop: Array, rate: LearningRate) -> State:
         state = state._replace(key=unrolled(state.key))
 
         def several(carry: tuple[Array, State]) -> tuple[Array, State]:

@@ -23,6 +23,7 @@ from jaxsim.engines.lanes import NO_BATCH, Drawn, Steps, unsupported_reason
 from jaxsim.network.activations import Activation
 from jaxsim.network.network import Layer
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import LearningRate
 from jaxsim.training.train import State, make_transformation
 
 MOST_TERMS = 64
@@ -48,7 +49,7 @@ def unrolled_steps(experiment: Experiment, lanes: int) -> Steps:
     transformation = make_transformation(experiment)
     gradient = _make_gradient(experiment)
 
-    def update(state: State, n: Array, x: Array, y: Array, rate: Array) -> State:
+    def update(state: State, n: Array, x: Array, y: Array, rate: LearningRate) -> State:
         theta = state.theta.reshape(-1, lanes)
         losses, direction = gradient(theta, *_materialize(x, y))
         (direction,) = _materialize(direction.reshape(-1))
@@ -65,7 +66,7 @@ def unrolled_steps(experiment: Experiment, lanes: int) -> Steps:
             diverged=jnp.where(lost, n.astype(jnp.int32), state.diverged),
         )
 
-    def steps(state: State, drawn: Drawn | None, first: Array, count: Array, rate: Array) -> State:
+    def steps(state: State, drawn: Drawn | None, first: Array, count: Array, rate: LearningRate) -> State:
         assert drawn is not None
 
         def step(k: Array, state: State) -> State:

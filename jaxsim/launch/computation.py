@@ -24,6 +24,7 @@ from jaxsim.results.store import Shard
 from jaxsim.runtime import Device
 from jaxsim.study.plan import blocks
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import program_key
 from jaxsim.training.records import Records, Status
 
 Observer = Callable[[Experiment, Shard, Records, float], None]
@@ -52,6 +53,7 @@ class Computation:
         self.device, self.deadline = device, deadline
         self.config = directory.layout(experiment).config
         self.engine = make_engine(experiment, self.config)
+        self.program = program_key(experiment)
         self.resampling = directory.resampling(experiment)
         self.checkpoint = ShardCheckpoint(
             self.store, shard, self.engine, experiment, self.config, device
@@ -87,7 +89,7 @@ class Computation:
         partial = self.checkpoint.load()
         parts, snapshot = list(partial.blocks), partial.snapshot
         for first in list(blocks(self.shard, self.config.width))[len(parts) :]:
-            if not self.deadline.holds_block(self.experiment.training_key):
+            if not self.deadline.holds_block(self.program):
                 if parts:
                     self.checkpoint.save(Partial(parts, snapshot))
                 raise Stopped
@@ -97,7 +99,7 @@ class Computation:
 
     def _block(self, first: int, before: list[Records], snapshot: Snapshot | None) -> Records:
         """Return the records of one block, begun anew or taken up from a snapshot."""
-        program, begin = self.experiment.training_key, time.perf_counter()
+        program, begin = self.program, time.perf_counter()
         asked = False
 
         def stop() -> bool:

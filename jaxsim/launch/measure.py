@@ -39,6 +39,7 @@ from jaxsim.results.provenance import versions
 from jaxsim.speed.timing import TrainingClock, observation_seconds, started
 from jaxsim.training import keys
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import program_key
 
 SMALLEST, FACTOR, LARGEST = 32, 4, 32768
 GROUPS = 8
@@ -378,7 +379,7 @@ def time_training(experiment: Experiment, config: ExecutionConfig) -> Measuremen
 def _key(experiment: Experiment, what: str, cores: int | None) -> str:
     device = jax.local_devices()[0]
     facts = [
-        experiment.training_key,
+        program_key(experiment),
         experiment.evaluation_key,
         device.device_kind,
         versions()["jaxlib"],

@@ -3,6 +3,10 @@
 A law draws the weights [fan_in, fan_out] or the biases [fan_out] of one layer from the fans of that
 layer. `scale` parameters are standard deviations or bounds, multiplied by fan_in^fan_in_power
 and fan_out^fan_out_power, so that every published scaling can be written down.
+
+The scale may be given as data, so that laws that differ in nothing else share a compiled draw. XLA
+makes one factor of the scale and the square root of 2 that a normal draw ends with: given as data,
+the scale of a normal law is their product, for the same bits.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from jax import Array
 
 from jaxsim.errors import InputError
 
-Draw = Callable[[Array, int, int, tuple[int, ...]], Array]
+Draw = Callable[..., Array]
+Scale = Callable[[int, int], float]
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,16 @@ class Initializer:
     Attributes:
         name: its name in the registry.
         draw: (key, fan_in, fan_out, shape) -> float64 array of that shape; shape is
-            (fan_in, fan_out) for weights and (fan_out,) for biases.
+            (fan_in, fan_out) for weights and (fan_out,) for biases. Laws with a `structure` take
+            a further argument `scale` in place of their own.
         marginal: (fan_in, fan_out) -> frozen scipy.stats law of one entry if the entries are
             independent and identically distributed with a density; None otherwise.
         draw_joint: for laws that draw weights and biases together, (key, fan_in, fan_out) ->
             (weights, biases); None otherwise.
         constant: the value if the law is deterministic, else None.
         weights_only: the law is one of matrices and cannot be that of biases.
+        scale: (fan_in, fan_out) -> the number that its draw may be given as data.
+        structure: what fixes the law besides `scale`; None if its draw takes no scale.
     """
 
     name: str
@@ -45,32 +53,69 @@ class Initializer:
     draw_joint: Callable[[Array, int, int], tuple[Array, Array]] | None = None
     constant: float | None = None
     weights_only: bool = False
+    scale: Scale = lambda fan_in, fan_out: 1.0
+    structure: str | None = None
 
 
-Scale = Callable[[int, int], float]
+def _times_normal(
+    key: Array, shape: tuple[int, ...], std: float, scale: Array | None = None
+) -> Array:
+    """Return std Z for standard normal Z; `scale` as data is sqrt(2) std."""
+    if scale is None:
+        return std * jax.random.normal(key, shape, jnp.float64)
+    low = np.nextafter(-1.0, 0.0)
+    return scale * jax.lax.erf_inv(jax.random.uniform(key, shape, jnp.float64, low, 1.0))
+
+
+def _of_normal(std: Scale) -> Scale:
+    return lambda fan_in, fan_out: std(fan_in, fan_out) * float(np.sqrt(2))
 
 
 def _normal(name: str, std: Scale) -> Initializer:
-    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
-        return std(fan_in, fan_out) * jax.random.normal(key, shape, jnp.float64)
+    def draw(
+        key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...], scale: Array | None = None
+    ) -> Array:
+        return _times_normal(key, shape, std(fan_in, fan_out), scale)
 
-    return Initializer(name, draw, lambda i, o: scipy.stats.norm(0.0, std(i, o)))
+    return Initializer(
+        name,
+        draw,
+        lambda i, o: scipy.stats.norm(0.0, std(i, o)),
+        scale=_of_normal(std),
+        structure="normal",
+    )
 
 
 def _uniform(name: str, bound: Scale) -> Initializer:
-    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
-        b = bound(fan_in, fan_out)
+    def draw(
+        key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...], scale: Array | None = None
+    ) -> Array:
+        b = bound(fan_in, fan_out) if scale is None else scale
         return jax.random.uniform(key, shape, jnp.float64, -b, b)
 
-    return Initializer(name, draw, lambda i, o: scipy.stats.uniform(-bound(i, o), 2 * bound(i, o)))
+    return Initializer(
+        name,
+        draw,
+        lambda i, o: scipy.stats.uniform(-bound(i, o), 2 * bound(i, o)),
+        scale=bound,
+        structure="uniform",
+    )
 
 
 def _truncated(name: str, std: Scale, cut: float) -> Initializer:
-    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+    def draw(
+        key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...], scale: Array | None = None
+    ) -> Array:
         unit = jax.random.truncated_normal(key, -cut, cut, shape, jnp.float64)
-        return std(fan_in, fan_out) * unit
+        return (std(fan_in, fan_out) if scale is None else scale) * unit
 
-    return Initializer(name, draw, lambda i, o: scipy.stats.truncnorm(-cut, cut, scale=std(i, o)))
+    return Initializer(
+        name,
+        draw,
+        lambda i, o: scipy.stats.truncnorm(-cut, cut, scale=std(i, o)),
+        scale=std,
+        structure=f"truncated at {cut!r}",
+    )
 
 
 def _power(base: float, fan_in_power: float, fan_out_power: float, name: str) -> Scale:
@@ -105,8 +150,14 @@ def truncated_normal(
 
 def constant(value: float) -> Initializer:
     """The same value for all entries."""
+
+    def draw(
+        key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...], scale: Array | None = None
+    ) -> Array:
+        return jnp.full(shape, value if scale is None else scale, jnp.float64)
+
     return Initializer(
-        "constant", lambda key, i, o, shape: jnp.full(shape, value, jnp.float64), constant=value
+        "constant", draw, constant=value, scale=lambda i, o: value, structure="constant"
     )
 
 
@@ -118,10 +169,17 @@ def zero() -> Initializer:
 def orthogonal(scale: float = 1.0) -> Initializer:
     """Uniformly distributed (semi-)orthogonal weights times a scale (Saxe et al. 2014)."""
 
-    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
-        return jax.nn.initializers.orthogonal(scale)(key, shape, jnp.float64)
+    own = scale
 
-    return Initializer("orthogonal", draw, weights_only=True)
+    def draw(
+        key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...], scale: Array | None = None
+    ) -> Array:
+        factor: Any = own if scale is None else scale
+        return jax.nn.initializers.orthogonal(factor)(key, shape, jnp.float64)
+
+    return Initializer(
+        "orthogonal", draw, weights_only=True, scale=lambda i, o: own, structure="orthogonal"
+    )
 
 
 def pytorch() -> Initializer:
@@ -146,10 +204,18 @@ def randomized_asymmetric() -> Initializer:
         v = v.at[jnp.arange(fan_out), place].set(beta, unique_indices=True)
         return v[:, :-1].T, v[:, -1]
 
-    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+    def draw(
+        key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...], scale: Array | None = None
+    ) -> Array:
         return draw_joint(key, fan_in, fan_out)[0]
 
-    return Initializer("randomized_asymmetric", draw, draw_joint=draw_joint, weights_only=True)
+    return Initializer(
+        "randomized_asymmetric",
+        draw,
+        draw_joint=draw_joint,
+        weights_only=True,
+        structure="randomized asymmetric",
+    )
 
 
 def mirrored_normal(std: float = 1.0, fan_in_power: float = 0.0) -> Initializer:
@@ -158,14 +224,19 @@ def mirrored_normal(std: float = 1.0, fan_in_power: float = 0.0) -> Initializer:
     s = std fan_in^fan_in_power. Of an odd number of neurons the last has no partner. At every point
     one neuron of a pair of ReLUs without biases is active.
     """
-    scale = _power(std, fan_in_power, 0.0, "std")
+    own = _power(std, fan_in_power, 0.0, "std")
 
-    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+    def draw(
+        key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...], scale: Array | None = None
+    ) -> Array:
         half = jax.random.normal(key, (fan_in, -(-fan_out // 2)), jnp.float64)
-        pairs = scale(fan_in, fan_out) * jnp.stack([half, -half], axis=-1)
+        factor = own(fan_in, fan_out) if scale is None else scale
+        pairs = factor * jnp.stack([half, -half], axis=-1)
         return pairs.reshape(fan_in, -1)[:, :fan_out]
 
-    return Initializer("mirrored_normal", draw, weights_only=True)
+    return Initializer(
+        "mirrored_normal", draw, weights_only=True, scale=own, structure="mirrored normal"
+    )
 
 
 _TRIES = 4096
@@ -185,7 +256,7 @@ def covering_normal(
         std: standard deviation of each entry before the condition.
         margin: least pre-activation that counts.
     """
-    scale = _power(std, 0.0, 0.0, "std")(1, 1)
+    own = _power(std, 0.0, 0.0, "std")
     lengths = {len(point) for point in points}
     if len(lengths) != 1:
         raise InputError(f"points = {points!r} should be a list of points, all of the same length")
@@ -194,13 +265,15 @@ def covering_normal(
     def covers(weights: Array) -> Array:
         return (jnp.asarray(at) @ weights > margin).any(-1).all(-1)
 
-    def draw(key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...]) -> Array:
+    def draw(
+        key: Array, fan_in: int, fan_out: int, shape: tuple[int, ...], scale: Array | None = None
+    ) -> Array:
         if fan_in != inputs:
             raise InputError(
                 f"points have {inputs} coordinates, but the layer has {fan_in} inputs; "
                 "accepted: a layer with as many inputs"
             )
-        tries = np.random.default_rng(0).normal(0.0, scale, (_TRIES, fan_in, fan_out))
+        tries = np.random.default_rng(0).normal(0.0, std, (_TRIES, fan_in, fan_out))
         if not (at @ tries > margin).any(-1).all(-1).mean() > 16 / _TRIES:
             raise InputError(
                 f"margin = {margin} is hardly ever exceeded at all points by {fan_out} neurons; "
@@ -208,7 +281,7 @@ def covering_normal(
             )
 
         def normal(n: Array) -> Array:
-            return scale * jax.random.normal(jax.random.fold_in(key, n), shape, jnp.float64)
+            return _times_normal(jax.random.fold_in(key, n), shape, std, scale)
 
         def again(state: tuple[Array, Array]) -> tuple[Array, Array]:
             return state[0] + 1, normal(state[0] + 1)
@@ -216,7 +289,13 @@ def covering_normal(
         begin = jnp.asarray(0), normal(jnp.asarray(0))
         return jax.lax.while_loop(lambda state: ~covers(state[1]), again, begin)[1]
 
-    return Initializer("covering_normal", draw, weights_only=True)
+    return Initializer(
+        "covering_normal",
+        draw,
+        weights_only=True,
+        scale=_of_normal(own),
+        structure=f"covering {points!r} by {margin!r}",
+    )
 
 
 # A truncated law is rescaled to the stated variance, as in JAX and Keras: that of a standard normal

@@ -7,7 +7,7 @@ vector [P]: optimizers, shards and engines need to know no more of a network tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,12 +64,15 @@ class Network:
         outputs: dimension of N_theta(x).
         activation: of the hidden layers; None for a user's own module and for trained slopes.
         size: the number of parameters P.
-        init: key -> theta [P], float64; some laws take numbers as `data` besides.
+        init: key -> theta [P], float64; some laws take numbers as `data` besides, and those with
+            `scales` take these.
         apply: (theta [P], x [batch, inputs]) -> [batch, outputs], in the dtype of theta.
         unravel: theta [P] -> the parameters as the flax module has them.
         layer_specs: of a fully-connected network, hidden layers first; else empty.
         trainable: bool [P]; False entries keep their initial values.
         module: the flax module, whose `apply` takes what `unravel` returns.
+        scales: of the laws of weights and biases in turn, which `init` may be given as data; empty
+            if not all of its laws take them.
     """
 
     inputs: int
@@ -83,6 +86,7 @@ class Network:
     layer_specs: tuple[Layer, ...]
     trainable: np.ndarray = field(repr=False)
     module: Any = field(repr=False, compare=False, default=None)
+    scales: tuple[float, ...] = ()
 
     @property
     def fully_connected(self) -> bool:
@@ -134,10 +138,15 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
                 tree[f"layer{number}"]["bias"] = biases
         return {"params": tree}
 
-    def init(key: Array) -> Array:
+    laws = [law for layer in layers for law in (layer.weights, layer.biases or layer.weights)]
+    fans = [(layer.fan_in, layer.fan_out) for layer in layers for _ in range(2)]
+    known = all(law.structure is not None for law in laws)
+
+    def init(key: Array, scales: Sequence[Array] | None = None) -> Array:
         parts = []
         for number, layer in enumerate(layers):
-            weights, biases = draw_layer(layer, jax.random.fold_in(key, number))
+            own = (None, None) if scales is None else (scales[2 * number], scales[2 * number + 1])
+            weights, biases = draw_layer(layer, jax.random.fold_in(key, number), *own)
             parts.append(weights.ravel())
             if biases is not None:
                 parts.append(biases)
@@ -163,20 +172,38 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
         layer_specs=layers,
         trainable=trainable,
         module=module,
+        scales=tuple(law.scale(*f) for law, f in zip(laws, fans, strict=True)) if known else (),
     )
 
 
-def draw_layer(layer: Layer, key: Array) -> tuple[Array, Array | None]:
-    """Return (weights [in, out], biases [out] or None) of a layer at initialization, float64."""
+def draw_layer(
+    layer: Layer,
+    key: Array,
+    weights_scale: Array | None = None,
+    biases_scale: Array | None = None,
+) -> tuple[Array, Array | None]:
+    """Return (weights [in, out], biases [out] or None) of a layer at initialization, float64.
+
+    Args:
+        layer: what is drawn.
+        key: of the draw.
+        weights_scale: in place of that of the law of its weights.
+        biases_scale: in place of that of the law of its biases.
+    """
     weights_key, biases_key = (jax.random.fold_in(key, i) for i in range(2))
     shape = (layer.fan_in, layer.fan_out)
     if layer.weights.draw_joint is not None:
         weights, biases = layer.weights.draw_joint(weights_key, *shape)
         return weights, None if layer.biases is None else biases
-    weights = layer.weights.draw(weights_key, *shape, shape)
+    weights = layer.weights.draw(weights_key, *shape, shape, *_given(weights_scale))
     if layer.biases is None:
         return weights, None
-    return weights, layer.biases.draw(biases_key, *shape, (layer.fan_out,))
+    biases = layer.biases.draw(biases_key, *shape, (layer.fan_out,), *_given(biases_scale))
+    return weights, biases
+
+
+def _given(scale: Array | None) -> tuple[Array, ...]:
+    return () if scale is None else (scale,)
 
 
 def from_flax(module: Any, inputs: int, outputs: int) -> Network:

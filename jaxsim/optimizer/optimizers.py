@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from jaxsim import session
 from jaxsim.errors import InputError, unknown
 from jaxsim.optimizer import methods, others
+from jaxsim.optimizer.lifting import Lifted
 from jaxsim.optimizer.methods import METHODS, TINY, Method
+from jaxsim.optimizer.neighbours import neighbours
 from jaxsim.optimizer.schedules import SCHEDULES, Schedule
 from jaxsim.optimizer.zero_gradients import Response, zero_gradient_response
 from jaxsim.registry import build, call
@@ -34,6 +37,8 @@ class Optimizer:
         forgets: once gradients vanish, its movements die out, each smaller than the one before.
         definition: the recursion of the variant, in a line.
         hyperparameters: their values, defaults filled in.
+        table: what it was made of; None for a transformation that was passed from Python, of which
+            nothing can be changed.
     """
 
     name: str
@@ -45,6 +50,23 @@ class Optimizer:
     forgets: bool
     definition: str
     hyperparameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    table: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)
+
+    def lifted(self, parameters: Any, precision: str) -> Lifted:
+        """Return the optimizer with its hyperparameters as data, for parameters like these."""
+        rate = jnp.zeros((), precision) if self.traced_learning_rate else None
+        fixed = None if self.traced_learning_rate else self.learning_rate
+
+        def own(rate: Any) -> optax.GradientTransformation:
+            return self.make(rate if fixed is None else fixed)
+
+        groups = [] if self.table is None else neighbours(self.table, self.hyperparameters)
+        lifted = Lifted([own], rate, parameters)
+        for group in groups:
+            lifted = Lifted([own, *group], rate, parameters)
+            if group and lifted.neighbours == len(group):
+                break
+        return lifted
 
     @property
     def traced_learning_rate(self) -> bool:
@@ -115,6 +137,7 @@ def optimizer(
         forgets=method.forgets,
         definition=method.definition,
         hyperparameters=method.hyperparameters,
+        table=dict(table),
     )
 
 

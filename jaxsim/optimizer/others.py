@@ -123,12 +123,20 @@ def make_other(
     for key, parameter in accepted.items():
         if parameter.default is inspect.Parameter.empty and key not in given:
             raise InputError(f"{key} is missing: {name!r} requires it")
+    make = unchecked(name, given)
+    _require_plain(name, make, learning_rate)
+    return make
+
+
+def unchecked(
+    name: str, given: Mapping[str, Any]
+) -> Callable[[Any], optax.GradientTransformation]:
+    """Return lr -> transformation of an optax optimizer with hyperparameters known to be right."""
     values = frozen(given)
 
     def make(learning_rate: Any) -> optax.GradientTransformation:
         return _keep_dtypes(others()[name](learning_rate=learning_rate, **values))
 
-    _require_plain(name, make, learning_rate)
     return make
 
 

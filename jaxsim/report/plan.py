@@ -21,6 +21,7 @@ from jaxsim.speed.work import block_bytes
 from jaxsim.study.plan import Layout
 from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import program_key
 
 COMPILE_SECONDS = 4.0
 
@@ -106,7 +107,7 @@ def print_plan(
 def programs_of(study: Study) -> int:
     """Return how many programs train a study: strata may have narrower networks of their own."""
     parts = (stratum for design in study.designs.values() for stratum in design.strata)
-    return len({stratum.experiment.training_key for stratum in parts})
+    return len({program_key(stratum.experiment) for stratum in parts})
 
 
 def _group(experiment: Experiment, layout: Layout) -> tuple[str, str, ExecutionConfig]:

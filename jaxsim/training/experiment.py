@@ -65,7 +65,8 @@ class Experiment:
         key_words: what the random numbers derive from besides the seed (see `keys`).
         id: names the experiment's files: sixteen hexadecimal digits of everything that fixes them.
         initialization_key: experiments of equal text share a compiled draw of Theta_0.
-        training_key: experiments of equal text share a compiled training program.
+        training_key: experiments of equal text share a compiled training program, if their
+            optimizers have the same structure (see `hyperparameters.program_key`).
         evaluation_key: experiments of equal text share a compiled evaluation program.
         hypothesis_class: experiments of equal text share problem and architecture, hence the
             optimal risk.

@@ -19,6 +19,7 @@ from jaxsim.risk import make_risk
 from jaxsim.training import keys
 from jaxsim.training.batches import make_batches
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import LearningRate, lifted_optimizer
 
 LOOKED_EVERY = 9
 """Steps without gradients between looks whether parameters have come to rest.
@@ -49,10 +50,14 @@ class State(NamedTuple):
 class Train(NamedTuple):
     """A training run.
 
+    A learning rate is a number; or a tuple that begins with it and goes on with the numbers of the
+    optimizer, which are built in otherwise (see `hyperparameters`).
+
     Attributes:
         shared: study key -> data common to all replicates.
         draw: replicate key -> Theta_0 [P]; the same for all optimizers of a network. Laws that
-            depend on an experiment's `draw_data` take them as `data`.
+            depend on an experiment's `draw_data` take them as `data`, those with scales as
+            `scales`.
         start: (replicate key, Theta_0, learning rate) -> State at step 0.
         advance: (state, shared, first, stop, learning rate) -> state after steps first..stop-1.
         coast: (states of members at the same step, learning rate, limit) -> (path [members, P],
@@ -63,9 +68,9 @@ class Train(NamedTuple):
 
     shared: Callable[[Array], Any]
     draw: Callable[..., Array]
-    start: Callable[[Array, Array, Array], State]
-    advance: Callable[[State, Any, Array, Array, Array], State]
-    coast: Callable[[State, Array, int], tuple[Array, Array]]
+    start: Callable[[Array, Array, LearningRate], State]
+    advance: Callable[[State, Any, Array, Array, LearningRate], State]
+    coast: Callable[[State, LearningRate, int], tuple[Array, Array]]
 
 
 def make_train(experiment: Experiment) -> Train:
@@ -77,7 +82,7 @@ def make_train(experiment: Experiment) -> Train:
 
     transformation = make_transformation(experiment)
 
-    def update(gradient: Array, state: Any, theta: Array, rate: Array) -> tuple[Array, Any]:
+    def update(gradient: Array, state: Any, theta: Array, rate: LearningRate) -> tuple[Array, Any]:
         if trainable is not None:
             gradient = jnp.where(trainable, gradient, 0)
         movement: Any
@@ -94,7 +99,7 @@ def make_train(experiment: Experiment) -> Train:
     def draw(key: Array, **data: Array) -> Array:
         return network.init(jax.random.fold_in(key, keys.INITIALIZATION), **data).astype(dtype)
 
-    def start(key: Array, theta: Array, learning_rate: Array) -> State:
+    def start(key: Array, theta: Array, learning_rate: LearningRate) -> State:
         parameters = theta if experiment.optimizer.coordinatewise else network.unravel(theta)
         return State(
             theta=theta,
@@ -105,7 +110,7 @@ def make_train(experiment: Experiment) -> Train:
         )
 
     def advance(
-        state: State, shared: Any, first: Array, stop: Array, learning_rate: Array
+        state: State, shared: Any, first: Array, stop: Array, learning_rate: LearningRate
     ) -> State:
         def step(n: Array, state: State) -> State:
             data, loss, gradient = loss_and_gradient(state, shared, n)
@@ -121,7 +126,7 @@ def make_train(experiment: Experiment) -> Train:
 
         return jax.lax.fori_loop(first, stop, step, state)
 
-    def coast(states: State, learning_rate: Array, limit: int) -> tuple[Array, Array]:
+    def coast(states: State, learning_rate: LearningRate, limit: int) -> tuple[Array, Array]:
         # Members are at the same step, so that they share what is one number for all parameters.
         memory = jax.tree.map(lambda a: a[0] if a.ndim == 1 else a, states.optimizer)
         start = states.theta
@@ -157,11 +162,21 @@ def make_train(experiment: Experiment) -> Train:
     return Train(shared, draw, start, advance, coast)
 
 
-def make_transformation(experiment: Experiment) -> Callable[[Array], optax.GradientTransformation]:
-    """Return learning rate -> gradient transformation; a schedule stands in place of the rate."""
+def make_transformation(
+    experiment: Experiment, xla: bool = True
+) -> Callable[[LearningRate], optax.GradientTransformation]:
+    """Return learning rate -> gradient transformation; a schedule stands in place of the rate.
+
+    Args:
+        experiment: whose optimizer it is.
+        xla: whether XLA compiles it.
+    """
     optimizer = experiment.optimizer
 
-    def transformation(learning_rate: Array) -> optax.GradientTransformation:
+    def transformation(learning_rate: LearningRate) -> optax.GradientTransformation:
+        if isinstance(learning_rate, tuple):
+            rate, *numbers = learning_rate
+            return lifted_optimizer(experiment).transformation(rate, numbers, xla=xla)
         traced = optimizer.traced_learning_rate
         return optimizer.make(learning_rate if traced else optimizer.learning_rate)
 

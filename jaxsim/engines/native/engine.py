@@ -18,6 +18,7 @@ from jaxsim.engines.native.program import Source
 from jaxsim.engines.native.values import Untranslatable
 from jaxsim.errors import InputError
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import LearningRate, program_key
 from jaxsim.training.train import State
 
 
@@ -34,7 +35,7 @@ def native_unsupported_reason(experiment: Experiment) -> str:
         return "it is a program for CPUs"
     if library.compiler() is None:
         return "there is no C compiler: none of cc, gcc and clang is installed, and CC is not set"
-    source = _source(ByText(experiment, experiment.training_key), lanes_of(experiment))
+    source = _source(ByText(experiment, program_key(experiment)), lanes_of(experiment))
     if isinstance(source, str):
         return source
     try:
@@ -66,7 +67,7 @@ def native_steps(experiment: Experiment, count: int) -> Steps:
     Raises:
         InputError: if it cannot be compiled.
     """
-    source = _source(ByText(experiment, experiment.training_key), count)
+    source = _source(ByText(experiment, program_key(experiment)), count)
     assert isinstance(source, Source)
     name, dtype = library.load(source), experiment.dtype
     constant = () if experiment.samples_per_step else population.population_data(experiment)
@@ -77,7 +78,9 @@ def native_steps(experiment: Experiment, count: int) -> Steps:
         rows = () if drawn.rows is None else (drawn.rows,)
         return (drawn.x, drawn.y.astype(dtype), *rows)
 
-    def steps(state: State, drawn: Drawn | None, first: Array, count: Array, rate: Array) -> State:
+    def steps(
+        state: State, drawn: Drawn | None, first: Array, count: Array, rate: LearningRate
+    ) -> State:
         leaves, structure = jax.tree.flatten(state.optimizer)
         kept = (state.theta, *leaves, state.diverged)
         results = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in kept]
@@ -86,7 +89,7 @@ def native_steps(experiment: Experiment, count: int) -> Steps:
             name, results, input_output_aliases={place: place for place in range(len(kept))}
         )
         bounds = jnp.stack([first, count]).astype(jnp.int32)
-        theta, *leaves, diverged, _ = train(*kept, *data(drawn), bounds, rate)
+        theta, *leaves, diverged, _ = train(*kept, *data(drawn), bounds, *rate)
         return state._replace(
             theta=theta, optimizer=jax.tree.unflatten(structure, leaves), diverged=diverged
         )

@@ -20,7 +20,8 @@ def handler(
 
     Its arguments are theta and the optimizer's leaves, of parameters [P, lane] or scalars, and the
     first bad steps [lane] int32, all of which it overwrites; then the data, the number of the first
-    step and how many there are (int32 [2]) and the learning rate. Its last result is scratch.
+    step and how many there are (int32 [2]), the learning rate and the numbers of the optimizer. Its
+    last result is scratch.
 
     Args:
         layers: whose scratch memory the steps use.
@@ -45,9 +46,9 @@ def handler(
         f"real *const pack = scratch + {layers.room} * V;",
         *data(first),
         f"const int32_t *const range = argument(frame, {after});",
-        f"const real rate_0 = *(const real *)argument(frame, {after + 1});",
+        *optimizer.arguments(after + 1),
         "const int32_t first = range[0], count = range[1];",
-        "(void)rate_0; (void)pack; (void)scratch;",
+        "(void)pack; (void)scratch;",
         *(
             f"const {leaf.ctype} start{number} = *leaf{number};"
             for number, leaf in enumerate(leaves)

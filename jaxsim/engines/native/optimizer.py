@@ -27,7 +27,12 @@ class OptimizerStep:
 
     def __init__(self, experiment: Experiment, gradient: Operand) -> None:
         self.network, self.gradient, self.real = experiment.network, gradient, experiment.dtype
-        update = trace_update(experiment, jnp.zeros(1, self.real))
+        update = trace_update(experiment, jnp.zeros(1, self.real), xla=False)
+        self.numbers = [np.asarray(number) for number in update.examples[0]]
+        numbers = [
+            inputs(f"n{k}", number.shape, number.dtype, False)
+            for k, number in enumerate(self.numbers)
+        ]
         given = []
         self.leaves: list[Leaf] = []
         for number, (leaf, uniform) in enumerate(zip(update.leaves, update.is_number, strict=True)):
@@ -41,7 +46,7 @@ class OptimizerStep:
             update.step,
             update.examples,
             [
-                inputs("rate", (), self.real, False),
+                *numbers,
                 *given,
                 inputs("g", (1,), self.real, True),
                 inputs("t", (1,), self.real, True),
@@ -79,6 +84,20 @@ class OptimizerStep:
             if leaf.uniform:
                 lines.append(f"uniform{number} = {after[()].text};")
         return [*lines, "}"]
+
+    def arguments(self, first: int) -> list[str]:
+        """Return the definitions of the learning rate and the optimizer's numbers.
+
+        Args:
+            first: number of the argument of the handler that is the learning rate.
+        """
+        lines = []
+        for k, number in enumerate(self.numbers):
+            kind = ctype(number.dtype)
+            for place in range(number.size):
+                value = f"((const {kind} *)argument(frame, {first + k}))[{place}]"
+                lines.append(f"const {kind} n{k}_{place} = {value}; (void)n{k}_{place};")
+        return lines
 
     def constants(self) -> list[str]:
         """Return the C definition of the parameters that are not trained, if there are any."""

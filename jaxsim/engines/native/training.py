@@ -32,8 +32,8 @@ def generate(experiment: Experiment, target: Target, lanes: int) -> Source:
     Its arguments are theta and the optimizer's leaves, of parameters [P, lane] or scalars, and the
     first bad steps [lane] int32, all of which it overwrites; then the x and y of `lanes.Drawn`, its
     rows if mini-batches are rows of a table, or the weights of the points of a finite law, the
-    number of the first step and how many there are (int32 [2]) and the learning rate. Its last
-    result is scratch memory.
+    number of the first step and how many there are (int32 [2]), the learning rate and the numbers
+    of the optimizer. Its last result is scratch memory.
 
     Args:
         experiment: coordinatewise optimizer, fully-connected network.

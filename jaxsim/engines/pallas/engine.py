@@ -20,11 +20,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxsim.engines.engine import ByText, Engine, vmap_engine
+from jaxsim.engines.engine import ByText, Engine, Numbered, vmap_engine
 from jaxsim.engines.lanes import NO_BATCH, unsupported_reason
 from jaxsim.engines.pallas.shape import Shape
 from jaxsim.training.batches import make_batches
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import LearningRate, program_key
 from jaxsim.training.train import State
 
 LARGEST_LAYER = 128
@@ -61,8 +62,8 @@ def shape_unsupported_reason(experiment: Experiment) -> str:
 
 def pallas_engine(experiment: Experiment, interpret: bool = False) -> Engine:
     """Return the engine; `interpret` runs its programs as JAX operations, on any device."""
-    advance = _advance(ByText(experiment, experiment.training_key), interpret)
-    return vmap_engine(experiment)._replace(advance=advance)
+    advance = _advance(ByText(experiment, program_key(experiment)), interpret)
+    return vmap_engine(experiment)._replace(advance=Numbered(experiment, advance))
 
 
 @lru_cache(maxsize=64)
@@ -93,7 +94,7 @@ def _advance(by_text: ByText, interpret: bool) -> Callable[..., State]:
         room = tuple(jnp.zeros((len(a), ahead, *a.shape[1:]), a.dtype) for a in (x, y))
         return jax.lax.fori_loop(0, last - begin, set_step, (state.data, *room))
 
-    def advance(state: State, shared: Any, first: Array, stop: Array, rate: Array) -> State:
+    def advance(state: State, shared: Any, first: Array, stop: Array, rate: LearningRate) -> State:
         def several(carry: Any) -> Any:
             begin, theta, optimizer, state = carry
             last = jnp.minimum(begin + ahead, stop)

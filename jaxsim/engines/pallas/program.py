@@ -15,6 +15,7 @@ from jaxsim.engines.pallas.shape import Shape
 from jaxsim.engines.pallas.update import Update
 from jaxsim.network.network import Layer
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import LearningRate
 
 
 def make_steps(experiment: Experiment, shape: Shape, interpret: bool) -> Callable[..., Any]:
@@ -33,7 +34,7 @@ def make_steps(experiment: Experiment, shape: Shape, interpret: bool) -> Callabl
         lost = (diverged < 0) & ~(jnp.abs(loss) < jnp.inf)
         return theta, moments, jnp.where(lost, n, diverged)
 
-    def steps(kept: Any, x: Array, y: Array, first: Array, count: Array, rate: Array) -> Any:
+    def steps(kept: Any, x: Array, y: Array, first: Array, count: Array, rate: LearningRate) -> Any:
         theta, optimizer, diverged = kept
         numbers, moments = update.parts(optimizer)
         numbers, uniform = update.uniform(rate, numbers, x.shape[1], count)

@@ -13,6 +13,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxsim.engines.pallas.shape import Shape
 from jaxsim.engines.update_trace import trace_update
 from jaxsim.training.experiment import Experiment
+from jaxsim.training.hyperparameters import LearningRate
 
 
 class Update:
@@ -31,7 +32,9 @@ class Update:
         closed = _written_out(update.step, *update.examples)
         self.movement = jax.tree.structure(theta)
         jaxpr = closed.jaxpr
-        flags = [True, *self.is_number] + [False] * (len(jaxpr.invars) - 1 - len(leaves))
+        ahead = len(update.examples[0])
+        flags = [True] * ahead + self.is_number
+        flags += [False] * (len(jaxpr.invars) - len(flags))
         pairs = list(zip(jaxpr.invars, flags, strict=True))
         numbers = [v for v, flag in pairs if flag]
         arrays = [v for v, flag in pairs if not flag]
@@ -71,12 +74,12 @@ class Update:
         return jax.tree.unflatten(self.structure, leaves)
 
     def uniform(
-        self, rate: Array, numbers: list[Array], most: int, count: Array
+        self, rate: LearningRate, numbers: list[Array], most: int, count: Array
     ) -> tuple[list[Array], list[Array]]:
         """Return (numbers after `count` steps, what is passed on at each of `most` steps)."""
 
         def one(numbers: list[Array], k: Array) -> tuple[list[Array], list[Array]]:
-            outputs = self.first(rate, *numbers)
+            outputs = self.first(*rate, *numbers)
             new, passed = outputs[: len(numbers)], outputs[len(numbers) :]
             kept = [jnp.where(k < count, n, o) for n, o in zip(new, numbers, strict=True)]
             return kept, passed
