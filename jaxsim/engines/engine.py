@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
@@ -28,8 +29,8 @@ from jaxsim.training.hyperparameters import (
     LearningRate,
     certificate_key,
     drawing_key,
+    numbers_of,
     program_key,
-    with_numbers,
 )
 from jaxsim.training.threefry import unrolled
 from jaxsim.training.train import State, make_train
@@ -66,14 +67,14 @@ class Engine(NamedTuple):
 
 
 class Numbered:
-    """A compiled function whose last argument is the learning rate, for one experiment.
+    """A compiled function whose last argument is the learning rate, for one optimizer.
 
-    Every experiment has the numbers of its own optimizer behind the learning rate; the compiled
-    function is shared.
+    Behind the learning rate it is given the optimizer's other numbers; the compiled function is
+    shared by all optimizers of a structure.
     """
 
-    def __init__(self, experiment: Experiment, function: Any) -> None:
-        self.experiment, self.function = experiment, function
+    def __init__(self, function: Any, numbers: tuple[np.ndarray, ...], dtype: Any) -> None:
+        self.function, self.numbers, self.dtype = function, numbers, dtype
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it with a learning rate as its last argument."""
@@ -87,14 +88,31 @@ class Numbered:
         """Return what `jax.jit` traces of the call."""
         return self.function.trace(*self._numbered(arguments))
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.function, name)
+
     def _numbered(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (*arguments[:-1], with_numbers(self.experiment, arguments[-1]))
+        *others, rate = arguments
+        return (*others, (jnp.asarray(rate, self.dtype), *self.numbers))
+
+
+def numbered(experiment: Experiment, function: Any) -> Numbered:
+    """Return a compiled function with an experiment's numbers; equal ones are the same."""
+    numbers = numbers_of(experiment)
+    key = b"".join(number.tobytes() for number in numbers)
+    return _numbered(ByText((numbers, experiment.dtype), f"{experiment.precision} {key}"), function)
+
+
+@lru_cache(maxsize=256)
+def _numbered(by_text: ByText, function: Any) -> Numbered:
+    numbers, dtype = by_text.experiment
+    return Numbered(function, numbers, dtype)
 
 
 class ByText:
     """An experiment compared by the text of its program, so that equal programs compile once."""
 
-    def __init__(self, experiment: Experiment, text: str) -> None:
+    def __init__(self, experiment: Any, text: str) -> None:
         self.experiment, self.text = experiment, text
 
     def __eq__(self, other: object) -> bool:
@@ -108,7 +126,7 @@ def vmap_engine(experiment: Experiment) -> Engine:
     """Return the reference engine: `jit(vmap(...))` of the pure single-member functions."""
     draw = drawing_of(experiment)
     (shared, start), advance = training(ByText(experiment, program_key(experiment)))
-    start = Numbered(experiment, start)
+    start = numbered(experiment, start)
     observe, gradient_norm = evaluation(ByText(experiment, experiment.evaluation_key))
 
     def init(key: Array, replicates: Array, learning_rate: Array) -> State:
@@ -117,11 +135,11 @@ def vmap_engine(experiment: Experiment) -> Engine:
     return Engine(
         shared=shared,
         init=init,
-        advance=Numbered(experiment, advance),
+        advance=numbered(experiment, advance),
         theta=lambda state: state.theta,
         observe=observe,
         gradient_norm=gradient_norm,
-        certificate=Numbered(
+        certificate=numbered(
             experiment, certifying(ByText(experiment, certificate_key(experiment)))
         ),
         diverged=lambda state: state.diverged,

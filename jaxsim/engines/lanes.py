@@ -22,10 +22,10 @@ from jax.typing import ArrayLike
 from jaxsim.engines.engine import (
     ByText,
     Engine,
-    Numbered,
     certifying,
     drawing_of,
     evaluation,
+    numbered,
 )
 from jaxsim.errors import InputError
 from jaxsim.network.forward_passes import ForwardPasses
@@ -104,7 +104,7 @@ def in_lanes(
     )
     by_program = ByText(experiment, program_key(experiment))
     shared, start, advance, theta, members, resample = _training(by_program, lanes, make_steps)
-    start = Numbered(experiment, start)
+    start = numbered(experiment, start)
 
     def init(key: Array, replicates: Array, learning_rate: Array) -> State:
         if replicates.shape[0] % lanes:
@@ -114,13 +114,13 @@ def in_lanes(
             )
         return start(*draw(key, replicates), learning_rate)
 
-    certificate = Numbered(
+    certificate = numbered(
         experiment, certifying(ByText(experiment, certificate_key(experiment)), make_forward_passes)
     )
     return Engine(
         shared=shared,
         init=init,
-        advance=Numbered(experiment, advance),
+        advance=numbered(experiment, advance),
         theta=lambda state: theta(state.theta),
         observe=observe,
         gradient_norm=gradient_norm,

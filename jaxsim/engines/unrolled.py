@@ -66,7 +66,9 @@ def unrolled_steps(experiment: Experiment, lanes: int) -> Steps:
             diverged=jnp.where(lost, n.astype(jnp.int32), state.diverged),
         )
 
-    def steps(state: State, drawn: Drawn | None, first: Array, count: Array, rate: LearningRate) -> State:
+    def steps(
+        state: State, drawn: Drawn | None, first: Array, count: Array, rate: LearningRate
+    ) -> State:
         assert drawn is not None
 
         def step(k: Array, state: State) -> State:

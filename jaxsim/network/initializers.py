@@ -168,7 +168,6 @@ def zero() -> Initializer:
 
 def orthogonal(scale: float = 1.0) -> Initializer:
     """Uniformly distributed (semi-)orthogonal weights times a scale (Saxe et al. 2014)."""
-
     own = scale
 
     def draw(

@@ -20,7 +20,9 @@ Place = tuple[Any, ...]
 """Keys and positions that lead to a number of a table."""
 
 
-def neighbours(table: Mapping[str, Any], hyperparameters: Mapping[str, Any]) -> Iterator[list[Make]]:
+def neighbours(
+    table: Mapping[str, Any], hyperparameters: Mapping[str, Any]
+) -> Iterator[list[Make]]:
     """Yield lists of changed optimizers, from the most changed at once to one number at a time.
 
     A change that is refused, or that changes more than constants, says nothing of the others: the

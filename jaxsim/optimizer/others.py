@@ -128,9 +128,7 @@ def make_other(
     return make
 
 
-def unchecked(
-    name: str, given: Mapping[str, Any]
-) -> Callable[[Any], optax.GradientTransformation]:
+def unchecked(name: str, given: Mapping[str, Any]) -> Callable[[Any], optax.GradientTransformation]:
     """Return lr -> transformation of an optax optimizer with hyperparameters known to be right."""
     values = frozen(given)
 

@@ -22,6 +22,18 @@ TWO_INPUTS = {
 POPULATION = {**TWO_INPUTS, "training": {"batch_size": "population"}}
 POINTS = {"law": "points", "points": [[0.0], [0.5], [1.0]]}
 
+SCHEDULED = {
+    "name": "adam",
+    "b2": 0.9,
+    "learning_rate": {
+        "schedule": "warmup_cosine_decay",
+        "init_value": 0.001,
+        "peak_value": 0.03,
+        "warmup_steps": 1,
+        "decay_steps": 7,
+    },
+}
+
 CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (POPULATION, {"seed": 4}),
     (POPULATION, {"problem__risk": {"points": 32, "replicates": 2}}),
@@ -41,6 +53,10 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"network__freeze": ["layer1.weights"]}),
     ({}, {"network__parametrization": "ntk"}),
     ({}, {"optimizer__b2": 0.9}),
+    ({"optimizer": SCHEDULED}, {"optimizer__learning_rate__peak_value": 0.02}),
+    ({"optimizer": SCHEDULED}, {"optimizer__learning_rate__warmup_steps": 2}),
+    ({}, {"network__weights": {"law": "normal", "std": 0.5}}),
+    ({}, {"network__biases": {"law": "constant", "value": 0.5}}),
     ({}, {"optimizer": {"name": "adam", "learning_rate": 0.03}}),
     ({}, {"training__set": {"size": 8, "scope": "study"}}),
     ({}, {"precision": "float64"}),

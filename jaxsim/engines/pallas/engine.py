@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxsim.engines.engine import ByText, Engine, Numbered, vmap_engine
+from jaxsim.engines.engine import ByText, Engine, numbered, vmap_engine
 from jaxsim.engines.lanes import NO_BATCH, unsupported_reason
 from jaxsim.engines.pallas.shape import Shape
 from jaxsim.training.batches import make_batches
@@ -63,7 +63,7 @@ def shape_unsupported_reason(experiment: Experiment) -> str:
 def pallas_engine(experiment: Experiment, interpret: bool = False) -> Engine:
     """Return the engine; `interpret` runs its programs as JAX operations, on any device."""
     advance = _advance(ByText(experiment, program_key(experiment)), interpret)
-    return vmap_engine(experiment)._replace(advance=Numbered(experiment, advance))
+    return vmap_engine(experiment)._replace(advance=numbered(experiment, advance))
 
 
 @lru_cache(maxsize=64)

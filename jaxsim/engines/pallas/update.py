@@ -28,7 +28,7 @@ class Update:
         theta = jax.tree.map(lambda a: a[0], shape.split(jnp.zeros((1, experiment.network.size))))
         theta = jax.tree.map(lambda a: a.astype(experiment.dtype), theta)
         update = trace_update(experiment, theta)
-        leaves, self.structure, self.is_number = update.leaves, update.structure, update.is_number
+        self.structure, self.is_number = update.structure, update.is_number
         closed = _written_out(update.step, *update.examples)
         self.movement = jax.tree.structure(theta)
         jaxpr = closed.jaxpr
