@@ -53,8 +53,33 @@ def population(neurons: int = 11, precision: str = "float64") -> dict[str, Any]:
     }
 
 
+def sweep() -> dict[str, Any]:
+    """Return a grid of 8 x 8: b2 and the peak of a schedule, 256 short runs each."""
+    rate = {
+        "schedule": "warmup_cosine_decay",
+        "init_value": 0.0,
+        "peak_value": 0.01,
+        "warmup_steps": 50,
+        "decay_steps": 500,
+    }
+    return {
+        "name": "sweep",
+        "steps": 500,
+        "replicates": 256,
+        "problem": {"input": {"law": "uniform", "low": -1.0, "high": 1.0}, "target": "x**2"},
+        "network": {"hidden": [16]},
+        "optimizer": {"name": "adam", "learning_rate": rate},
+        "grid": {
+            "optimizer.b2": [0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999],
+            "optimizer.learning_rate.peak_value": [0.001 * 2**k for k in range(8)],
+        },
+        "optimum": {"budget": 0},
+    }
+
+
 CASES: dict[str, Callable[[], dict[str, Any]]] = {
     "population": population,
+    "sweep": sweep,
     "population-float32": lambda: population(precision="float32"),
 }
 
@@ -68,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--replicates", type=int, help="in place of the study's")
     parser.add_argument("--steps", type=int, help="in place of the study's")
+    parser.add_argument(
+        "--cold", action="store_true", help="caches are empty in every round: compilation counts"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(arguments)
     study = tomllib.loads(options.study.read_text()) if options.study else CASES[options.case]()
@@ -75,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if getattr(options, key):
             study[key] = getattr(options, key)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the temporary tree is to go, too
-    figures = compare(options.commit, study, options.rounds)
+    figures = compare(options.commit, study, options.rounds, options.cold)
     print(f"{'':24s} {'this build':>12s} {options.commit[:12]:>12s} {'times as fast':>14s}  range")
     for name, found in figures.items():
         here, there = (statistics.median(found[side]) for side in ("here", "there"))
@@ -89,17 +117,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.json.write_text(json.dumps(facts | {"seconds": figures}, indent=2) + "\n")
 
 
-def compare(commit: str, study: dict[str, Any], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Return the processor seconds of both builds, here and there, and their ratios, by round."""
+def compare(
+    commit: str, study: dict[str, Any], rounds: int, cold: bool = False
+) -> dict[str, dict[str, list[float]]]:
+    """Return the processor seconds of both builds, here and there, and their ratios, by round.
+
+    With `cold` every run has empty caches, and there is no first round to fill them.
+    """
     half = study | {"steps": max(1, study["steps"] // 2)}
     seconds: dict[str, list[tuple[float, float]]] = {"here": [], "there": []}
     with tempfile.TemporaryDirectory(prefix="jaxsim-against-") as name, checked_out(commit) as tree:
         folder = Path(name)
         trees = {"here": ROOT, "there": tree}
-        for turn in range(rounds + 1):
+        for turn in range(1 if cold else 0, rounds + 1):
             for side in sorted(trees, reverse=bool(turn % 2)):
                 pair = [
-                    processor_seconds(trees[side], asked, folder / side / f"{turn}-{kind}")
+                    processor_seconds(
+                        trees[side],
+                        asked,
+                        folder / side / f"{turn}-{kind}",
+                        folder / side / (f"cache-{turn}-{kind}" if cold else "cache"),
+                    )
                     for kind, asked in (("whole", study), ("half", half))
                 ]
                 if turn:  # what fills the caches does not count
@@ -115,11 +153,11 @@ def compare(commit: str, study: dict[str, Any], rounds: int) -> dict[str, dict[s
     return figures
 
 
-def processor_seconds(tree: Path, study: dict[str, Any], output: Path) -> float:
+def processor_seconds(tree: Path, study: dict[str, Any], output: Path, cache: Path) -> float:
     """Return the processor seconds of a simulation by a tree's package, workers included."""
     environment = os.environ | {
         "PYTHONPATH": str(tree),
-        "JAXSIM_CACHE_DIR": str(output.parent / "cache"),
+        "JAXSIM_CACHE_DIR": str(cache),
     }
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(

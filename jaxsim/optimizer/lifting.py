@@ -85,11 +85,11 @@ class Lifted:
                 self._programs[key] = as_xla_does(program) if xla else program
             return self._run(self._programs[key], jax.tree.leaves(given), numbers)
 
-        def init(parameters: Any) -> Any:
-            return run(False, parameters)
+        def init(params: Any) -> Any:
+            return run(False, params)
 
-        def update(updates: Any, state: Any, parameters: Any = None) -> Any:
-            return run(True, updates, state, parameters)
+        def update(updates: Any, state: Any, params: Any = None) -> Any:
+            return run(True, updates, state, params)
 
         return optax.GradientTransformation(init, update)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 Number = np.ndarray
@@ -225,7 +226,7 @@ def _fold(name: str, parameters: dict[str, Any], constants: list[Constant]) -> C
         # In the order in which the program would multiply.
         with jax.ensure_compile_time_eval():
             values = constants[0].values
-            products = [jax.lax.cumprod(v, parameters["axis"]) for v in values]
+            products = [jax.lax.cumprod(jnp.asarray(v), parameters["axis"]) for v in values]
         return Constant(tuple(map(np.asarray, products)))
     if name == "div" and constants[0].values[0].dtype.kind == "f":
         return each(np.divide, *constants)

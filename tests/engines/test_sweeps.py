@@ -67,11 +67,13 @@ def test_a_whole_sweep_compiles_once_and_each_has_the_bits_of_alone():
     assert len(set(ends)) == len(ends)
     assert engines.training.cache_info().currsize == 1
     assert engines.drawing.cache_info().currsize == 1
-    advance = vmap_engine(experiments[0]).advance
+    advance: Any = vmap_engine(experiments[0]).advance
     assert advance._cache_size() == 1
     for cached in (engines.training, engines.drawing, engines.certifying):
         cached.cache_clear()
-    assert run_block(vmap_engine(experiments[-1]), experiments[-1], 0, 16).risk.tobytes() == ends[-1]
+    assert (
+        run_block(vmap_engine(experiments[-1]), experiments[-1], 0, 16).risk.tobytes() == ends[-1]
+    )
 
 
 def test_numbers_given_to_a_compiled_training_are_those_built_into_a_single_one():
