@@ -237,6 +237,7 @@ def _given(
             ["given the inactive", *drawn, *([] if structure is None else ["and later layers"])]
         ),
         training_key=_of_width(experiment.training_key, width, whole),
+        training_structure=_of_width(experiment.training_structure, width, whole),
         evaluation_key=_of_width(experiment.evaluation_key, width, whole),
         draw_data=data,
     )

@@ -31,6 +31,7 @@ class Identity(NamedTuple):
     evaluation_key: str
     hypothesis_class: str
     optimum_key: str
+    training_structure: str
 
 
 def identify(
@@ -71,10 +72,11 @@ def identify(
         key_words=identity_words(_random(tables, problem, paired, base)),
         id="".join(f"{word:08x}" for word in identity_words(named)),
         initialization_key=canonical([tables["network"], *shape, tables["precision"]]),
-        training_key=_program(tables, problem, network, seed),
+        training_key=_program(tables, problem, seed),
         evaluation_key=_evaluation(tables, problem, network, [seed], recorded),
         hypothesis_class=_family(tables, network),
         optimum_key=_optimum(tables, network),
+        training_structure=_structure(tables, problem, network, seed),
     )
 
 
@@ -131,19 +133,32 @@ def _random(
     return session.reproducible(canonical({k: v for k, v in kept.items() if k not in paired}))
 
 
-def _program(tables: dict[str, Any], problem: Problem, network: Network, seed: int) -> str:
-    """Numbers of the optimizer, steps and checkpoints are data to a compiled training.
+def _program(tables: dict[str, Any], problem: Problem, seed: int) -> str:
+    """Learning rate (unless a schedule), steps and checkpoints are data to a compiled training.
 
-    What else there is of the optimizer is seen when it is traced (`training.hyperparameters`). The
-    seed is data, too, but for gradients of true risks that are averages over random points. Laws of
-    the initialization have no part in a training.
+    The seed is, too, but for gradients of true risks that are averages over random points.
+    """
+    kept = {k: tables[k] for k in ("network", "training", "precision")}
+    kept["problem"] = {k: v for k, v in tables["problem"].items() if k != "optimum"}
+    traced = not isinstance(tables["optimizer"].get("learning_rate"), dict)
+    kept["optimizer"] = {
+        k: v for k, v in tables["optimizer"].items() if not (traced and k == "learning_rate")
+    }
+    closes_over_points = tables["training"]["batch_size"] == "population" and _drawn(problem)
+    return canonical([kept, seed] if closes_over_points else kept)
+
+
+def _structure(tables: dict[str, Any], problem: Problem, network: Network, seed: int) -> str:
+    """What a compiled training depends on besides its optimizer's structure, which is traced.
+
+    Numbers of the optimizer are data to it. Laws of the initialization have no part in a training.
     """
     kept = {k: tables[k] for k in ("training", "precision")}
+    kept["problem"] = {k: v for k, v in tables["problem"].items() if k != "optimum"}
     kept["network"] = dict(tables["network"])
     if network.fully_connected:
         shapes = [[s.fan_in, s.fan_out, s.biases is not None] for s in network.layer_specs]
         kept["network"] |= {"weights": None, "biases": None, "hidden": shapes}
-    kept["problem"] = {k: v for k, v in tables["problem"].items() if k != "optimum"}
     kept["optimizer"] = {k: tables["optimizer"].get(k) for k in ("name", "variant")}
     closes_over_points = tables["training"]["batch_size"] == "population" and _drawn(problem)
     return canonical([kept, seed] if closes_over_points else kept)

@@ -65,13 +65,14 @@ class Experiment:
         key_words: what the random numbers derive from besides the seed (see `keys`).
         id: names the experiment's files: sixteen hexadecimal digits of everything that fixes them.
         initialization_key: experiments of equal text share a compiled draw of Theta_0.
-        training_key: experiments of equal text share a compiled training program, if their
-            optimizers have the same structure (see `hyperparameters.program_key`).
+        training_key: experiments of equal text share a compiled training program.
         evaluation_key: experiments of equal text share a compiled evaluation program.
         hypothesis_class: experiments of equal text share problem and architecture, hence the
             optimal risk.
         optimum_key: what the optimal risk depends on besides the layers' shapes, whatever the study
             states of it.
+        training_structure: experiments of equal text whose optimizers have the same structure share
+            a compiled training program, too (see `hyperparameters.program_key`).
         spec: the resolved tables of the study file, for reports.
         error_rate: whether the error rate is recorded beside the risk.
         activation_pattern: whether changes of the activation pattern are recorded beside the risk.
@@ -100,6 +101,7 @@ class Experiment:
     evaluation_key: str
     hypothesis_class: str
     optimum_key: str
+    training_structure: str
     spec: dict[str, Any] = field(repr=False, default_factory=dict)
     error_rate: bool = False
     activation_pattern: bool = False

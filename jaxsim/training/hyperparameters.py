@@ -52,7 +52,7 @@ def numbers_of(experiment: Experiment) -> tuple[np.ndarray, ...]:
 def program_key(experiment: Experiment) -> str:
     """Return a text: experiments of equal text share a compiled training program."""
     structure = hashlib.sha256(lifted_optimizer(experiment).text.encode()).hexdigest()
-    return f"{experiment.training_key} {structure}"
+    return f"{experiment.training_structure} {structure}"
 
 
 def certificate_key(experiment: Experiment) -> str:

@@ -28,11 +28,9 @@ class OptimizerStep:
     def __init__(self, experiment: Experiment, gradient: Operand) -> None:
         self.network, self.gradient, self.real = experiment.network, gradient, experiment.dtype
         update = trace_update(experiment, jnp.zeros(1, self.real), xla=False)
-        self.numbers = [np.asarray(number) for number in update.examples[0]]
-        numbers = [
-            inputs(f"n{k}", number.shape, number.dtype, False)
-            for k, number in enumerate(self.numbers)
-        ]
+        rate, *others = (np.asarray(number) for number in update.examples[0])
+        self.numbers = {"rate": rate} | {f"number{k}": n for k, n in enumerate(others)}
+        numbers = [inputs(name, n.shape, n.dtype, False) for name, n in self.numbers.items()]
         given = []
         self.leaves: list[Leaf] = []
         for number, (leaf, uniform) in enumerate(zip(update.leaves, update.is_number, strict=True)):
@@ -92,11 +90,11 @@ class OptimizerStep:
             first: number of the argument of the handler that is the learning rate.
         """
         lines = []
-        for k, number in enumerate(self.numbers):
+        for argument, (name, number) in enumerate(self.numbers.items(), first):
             kind = ctype(number.dtype)
             for place in range(number.size):
-                value = f"((const {kind} *)argument(frame, {first + k}))[{place}]"
-                lines.append(f"const {kind} n{k}_{place} = {value}; (void)n{k}_{place};")
+                value = f"((const {kind} *)argument(frame, {argument}))[{place}]"
+                lines.append(f"const {kind} {name}_{place} = {value}; (void){name}_{place};")
         return lines
 
     def constants(self) -> list[str]:
