@@ -63,4 +63,5 @@ def with_learned_slopes(layers: tuple[Layer, ...], activation: Activation) -> Ne
         unravel=unravel,
         layer_specs=(),
         trainable=np.concatenate([plain.trainable, np.ones(sum(counts), bool)]),
+        scales=(),
     )
