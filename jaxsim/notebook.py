@@ -17,6 +17,7 @@ def html_table(
     title: str = "",
     count: int | None = None,
     notes: Sequence[str] = (),
+    texts: int = 1,
 ) -> str:
     """Return a table in HTML, every text escaped.
 
@@ -26,6 +27,7 @@ def html_table(
         title: above it.
         count: rows that there are, if these are the first of them.
         notes: below it, folded.
+        texts: number of its first columns that hold texts: they are set to the left.
 
     Example:
         >>> "&lt;b&gt;" in html_table(["name"], [["<b>"]])
@@ -33,7 +35,7 @@ def html_table(
     """
 
     def line(tag: str, row: Sequence[str]) -> str:
-        sides = ("left", *("right",) * (len(row) - 1))
+        sides = ("left",) * texts + ("right",) * (len(row) - texts)
         cells = [
             f'<{tag} style="text-align: {side}">{html.escape(shown(text))}</{tag}>'
             for side, text in zip(sides, row, strict=True)

@@ -18,7 +18,11 @@ from jaxsim.questions.answer import Answer
 from jaxsim.report.clean import clean
 from jaxsim.report.latex import Cells, latex_tables
 from jaxsim.report.plot import answer_of
-from jaxsim.report.published import published_sentences, published_texts
+from jaxsim.report.published import (
+    published_sentences,
+    published_tables,
+    published_texts,
+)
 from jaxsim.report.table import notes, print_whole
 from jaxsim.report.table import table as terminal_table
 from jaxsim.results.results import Results
@@ -102,16 +106,22 @@ def markdown_text(text: str) -> str:
 
 
 def html_table(answer: Answer) -> str:
-    """Return a table for notebooks."""
-    cells = cells_of(answer)
-    return html_of(cells.heads, cells.rows, cells.title, notes=cells.notes)
+    """Return the tables for notebooks."""
+    return "\n".join(
+        html_of(cells.heads, cells.rows, cells.title, notes=cells.notes, texts=cells.texts)
+        for cells in (cells_of(answer), *published_cells(answer))
+    )
 
 
 def text(answer: Answer) -> str:
-    """Return the table of the terminal."""
+    """Return the tables of the terminal."""
     console = Console(file=io.StringIO(), width=100, markup=False, emoji=False, record=True)
     print_whole(terminal_table(answer), console)
-    return "\n".join([console.export_text().rstrip(), *notes(answer), ""])
+    lines = [console.export_text().rstrip(), *notes(answer), ""]
+    for shown in published_tables(answer):
+        print_whole(shown, console)
+        lines += [console.export_text().rstrip(), ""]
+    return "\n".join(lines)
 
 
 FORMS: dict[str, Callable[[Answer], str]] = {

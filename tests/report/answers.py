@@ -21,6 +21,7 @@ from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.band import BandAnswer
 from jaxsim.questions.data import BoundAnswer, EvidenceAnswer, OptimumAnswer
 from jaxsim.questions.design import DesignAnswer, StratumAnswer
+from jaxsim.questions.published import PublishedComparison
 from jaxsim.questions.spread import spreads
 from tests.studies import study
 
@@ -65,6 +66,21 @@ def with_experiments(answer: Answer, labels: Sequence[str]) -> Answer:
     ]
     apart = spreads(chosen, answer.pairs, answer.confidence)
     return answer.model_copy(update={"experiments": chosen, "spreads": apart})
+
+
+PUBLISHED = PublishedComparison(
+    source="A & B (1999)", place="table 1", experiment="sgd", quantity="runs that fail",
+    verdict="differs", event="risk > 0.002", step=30, published="3 of 1,000",
+    runs=64, estimate=0.5, lower=0.4, upper=0.6,
+    tolerance=0.01, p=1e-12, p_holm=2e-12, discussion="A reason of 100 %.",
+    published_runs=1000, published_lower=0.0006, published_upper=0.0088,
+)  # fmt: skip
+"""A published number that differs from the measured one."""
+
+
+def with_published(answer: Answer) -> Answer:
+    """Return an answer with two published numbers of one experiment."""
+    return answer.model_copy(update={"published": (PUBLISHED, PUBLISHED)})
 
 
 def _relabelled(e: ExperimentAnswer, label: str) -> ExperimentAnswer:

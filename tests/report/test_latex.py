@@ -8,18 +8,17 @@ from dataclasses import replace
 import pytest
 
 import jaxsim
-from jaxsim.questions.published import PublishedComparison
 from jaxsim.report.latex import Cells, latex_tables, latex_text
 from jaxsim.report.typeset import cells_of, published_cells
-from tests.report.answers import HOSTILE, WEAK, small_answer, with_bounds, with_experiments
+from tests.report.answers import (
+    HOSTILE,
+    WEAK,
+    small_answer,
+    with_bounds,
+    with_experiments,
+    with_published,
+)
 
-ONE = PublishedComparison(
-    source="A & B (1999)", place="table 1", experiment="sgd", quantity="runs that fail",
-    verdict="differs", event="risk > 0.002", step=30, published="3 of 1,000",
-    runs=64, estimate=0.5, lower=0.4, upper=0.6,
-    tolerance=0.01, p=1e-12, p_holm=2e-12, discussion="A reason of 100 %.",
-    published_runs=1000, published_lower=0.0006, published_upper=0.0088,
-)  # fmt: skip
 WIDE = Cells(
     "A title",
     ["experiment", "a quantity", *(f"number {k}" for k in range(5))],
@@ -27,10 +26,6 @@ WIDE = Cells(
     ["a note"] * 8,
     texts=2,
 )
-
-
-def with_published():
-    return small_answer().model_copy(update={"published": (ONE, ONE)})
 
 
 def test_a_table_that_is_higher_than_a_page_goes_on():
@@ -58,7 +53,7 @@ def test_a_wide_table_has_smaller_letters_then_wrapped_texts_then_a_turned_page(
 
 
 def test_published_numbers_are_a_table_of_their_own():
-    made = with_published()
+    made = with_published(small_answer())
     (cells,) = published_cells(made)
     assert [row[0] for row in cells.rows] == ["sgd", ""]
     assert cells.rows[0][2:5] == [
@@ -74,6 +69,8 @@ def test_published_numbers_are_a_table_of_their_own():
     markdown = jaxsim.table(made, "markdown")
     assert "| sgd | runs that fail | 3 of 1,000: 0.0030" in markdown
     assert published_cells(small_answer()) == []
+    assert '<td style="text-align: left">runs that fail</td>' in jaxsim.table(made, "html")
+    assert "published, A & B (1999)" in jaxsim.table(made, "text")
 
 
 def test_the_formula_and_greek_letters_are_mathematics():
@@ -91,7 +88,10 @@ def test_latex_sets_it_within_the_margins(case, tmp_path):
     hostile = with_experiments(small_answer(), [n for n in latin if n.isprintable()])
     tables = {
         "hostile": [cells_of(with_bounds(hostile, 1.25e-5, WEAK["estimated"]))],
-        "published": [cells_of(with_published()), *published_cells(with_published())],
+        "published": [
+            cells_of(with_published(small_answer())),
+            *published_cells(with_published(small_answer())),
+        ],
         "wide": [WIDE, replace(WIDE, rows=WIDE.rows[:3])],
     }
     text = latex_tables(tables[case])

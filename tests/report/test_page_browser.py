@@ -15,7 +15,12 @@ from jaxsim.report.sentences import sentences
 from jaxsim.report.table import notes
 from jaxsim.report.text import interval_text, number
 from jaxsim.report.write import write_views
-from tests.report.answers import small_answer, with_design, with_experiments
+from tests.report.answers import (
+    small_answer,
+    with_design,
+    with_experiments,
+    with_published,
+)
 from tests.report.browser import Browser, find_browser
 
 LABELS = ["sgd", "adam </script><b>&\"'", "-->\u2028<!--"]
@@ -222,6 +227,24 @@ def test_no_part_is_wider_than_the_window(size, page, browser):
     browser.call("Emulation.clearDeviceMetricsOverride")
 
 
+def test_on_a_phone_a_published_number_its_measured_one_and_the_verdict_are_in_view(
+    tmp_path, browser
+):
+    page = shown(with_published(small_answer()), tmp_path)
+    browser.call("Emulation.setDeviceMetricsOverride", width=390, height=800,
+                 deviceScaleFactor=1, mobile=True)  # fmt: skip
+    browser.open(page)
+    ends = browser.run(
+        """[...document.querySelectorAll("#published tbody td[data-name]")].map((e) =>
+          [e.getBoundingClientRect().right, getComputedStyle(e, "::before").content])"""
+    )
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    assert len(ends) == 2 * 5
+    assert max(right for right, _ in ends) <= 390
+    names = [name for _, name in ends[:5]]
+    assert ["published" in names[0], "measured" in names[1], "verdict" in names[2]] == [True] * 3
+
+
 def test_a_dark_page_has_light_text_also_in_figures(page, browser):
     browser.open(page)
     colours = """["body", "#threshold-value", "svg.figure text", "h2"].map((s) =>
@@ -350,10 +373,12 @@ def axe(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", WIDTHS)
-@pytest.mark.parametrize("kind", ["plain", "design"])
+@pytest.mark.parametrize("kind", ["plain", "design", "published"])
 def test_axe_finds_nothing(kind, size, scheme, page, axe, tmp_path):
     if kind == "design":
         page = shown(with_design(small_answer()), tmp_path, plots=True)
+    if kind == "published":
+        page = shown(with_published(small_answer()), tmp_path)
     with Browser(width=WIDTHS[size], dark=scheme == "dark") as one:
         one.open(page)
         one.run(f"{axe}; 0")
