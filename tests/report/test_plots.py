@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
@@ -28,6 +29,7 @@ from jaxsim.questions.distribution import DistributionAnswer
 from jaxsim.report.plots import FIGURES, FURTHER, draw_all
 from jaxsim.report.plots.labels import MOST, clean, short_names
 from jaxsim.report.plots.parts import axis_bottom, logarithmic, resolved_end
+from jaxsim.report.plots.sheet import Around, Sheet
 from jaxsim.report.plots.strata import strata
 from jaxsim.report.plots.style import BOUND, number_short, save, styled
 from jaxsim.report.table import notes
@@ -590,3 +592,26 @@ def test_zeros_leave_a_logarithmic_axis_of_learning_curves_near_its_end(answer):
     assert 0 < line.get_ydata()[-1] < bottom
     assert line.get_ydata()[-1] > 1e-6 * bottom
     assert line.get_marker() == "o"
+
+
+def test_names_of_panels_are_placed_without_a_search_unless_a_power_may_stand_there(monkeypatch):
+    searched = []
+    find = Axis.get_tightbbox
+    monkeypatch.setattr(
+        Axis, "get_tightbbox", lambda *a, **k: [searched.append(1), find(*a, **k)][1]
+    )
+    around = Around(title="t", what="w", x="x", y="y", note="n")
+    for top, powers in ((1.0, False), (3e-7, True)):
+        sheet = Sheet(2, 2.7, 1.8)
+        for panel in sheet.axes:
+            panel.plot([0, 1], [0, top])
+        sheet.name(["a" * 200, "b"])
+        figure = sheet.arrange(around)
+        figure.canvas.draw()
+        assert bool(searched) == powers
+        name = sheet.axes[0].title.get_window_extent()
+        assert sheet.axes[0].yaxis.offsetText.get_text() == ("1e−7" if powers else "")
+        if powers:
+            assert not name.overlaps(sheet.axes[0].yaxis.offsetText.get_window_extent())
+        assert name.y0 > sheet.axes[0].get_window_extent().y1
+        searched.clear()
