@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import platform
@@ -129,6 +130,8 @@ def _keep_small_loops_whole() -> None:
     stated = "xla_backend_extra_options" in flags or (flags and not flags.startswith("-"))
     if stated or startup.has_computed():
         return
+    if importlib.util.find_spec("jax_plugins") and setting("jax_platforms") != "cpu":
+        return  # compilers of accelerators read these options, too
     os.environ["XLA_FLAGS"] = f"{flags} {WHOLE_LOOPS}".strip()
     try:
         from jaxlib import xla_client
