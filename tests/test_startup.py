@@ -31,6 +31,13 @@ assert not any("jaxsim" in type(finder).__module__ for finder in sys.meta_path)
 """
 
 
+WORKER = """
+import sys
+import jaxsim.launch.process
+unwanted = "scipy.stats scipy.optimize scipy.integrate pandas matplotlib sklearn typer jinja2"
+assert not set(unwanted.split()) & set(sys.modules), set(unwanted.split()) & set(sys.modules)
+"""
+
 RUNTIME_FIRST = """
 import jaxsim.runtime, jax
 assert jax.config.jax_enable_x64
@@ -52,3 +59,7 @@ def test_help_and_list_wait_for_no_library_of_numbers():
 @pytest.mark.parametrize("program", [JAX_AFTERWARDS, RUNTIME_FIRST])
 def test_jax_is_set_up_when_it_is_imported_after_jaxsim(program):
     python(program)
+
+
+def test_a_worker_waits_for_no_library_of_reports():
+    python(WORKER)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+import scipy  # its parts are imported when they are used
 
 from jaxsim.design.families import GUARD_PART
 from jaxsim.design.twist import failure_model
@@ -61,7 +61,7 @@ def assumed_frequencies(weights: np.ndarray, missing: np.ndarray, p: float) -> n
         return (missing == 0).astype(float)
     if excess(0.0) <= 0:
         return np.ones(len(weights))
-    root = float(optimize.brentq(excess, -700.0, 0.0, xtol=1e-12))  # pyright: ignore[reportArgumentType]
+    root = float(scipy.optimize.brentq(excess, -700.0, 0.0, xtol=1e-12))  # pyright: ignore[reportArgumentType]
     return np.exp(root * missing)
 
 
@@ -72,7 +72,7 @@ def coefficient(relative: float, confidence: float) -> float:
         >>> round(coefficient(0.1, 0.95), 5)
         0.05102
     """
-    return relative / float(stats.norm.ppf((1 + confidence) / 2))
+    return relative / float(scipy.stats.norm.ppf((1 + confidence) / 2))
 
 
 def sampling_cost(

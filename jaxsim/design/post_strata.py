@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy import stats
+import scipy  # its parts are imported when they are used
 
 from jaxsim.design.stratum import POST_STRATIFIED, Design, Stratum
 from jaxsim.errors import InputError
@@ -49,8 +49,10 @@ def post_stratified(
     neurons = width[0]
     k = np.arange(neurons + 1)
     # P(K = k) is least and greatest at the ends, or at p = k / N between them.
-    ends = [stats.binom.pmf(k, neurons, p) for p in (low, high, np.clip(k / neurons, low, high))]
-    middle = stats.binom.pmf(k, neurons, (low + high) / 2)
+    ends = [
+        scipy.stats.binom.pmf(k, neurons, p) for p in (low, high, np.clip(k / neurons, low, high))
+    ]
+    middle = scipy.stats.binom.pmf(k, neurons, (low + high) / 2)
     wrong = np.abs(np.stack(ends) - middle).max(0) + 1e-12 * middle
     strata = []
     share = 0.0 if runs is None else EXPECTED / max(runs, 1)

@@ -22,7 +22,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import special, stats
+import scipy  # its parts are imported when they are used
+from scipy import special
 
 DEFENSIVE = 0.2
 """Share of the particles that follow the law itself, whatever their scores."""
@@ -232,7 +233,7 @@ def _functions(log_phi: np.ndarray, deaths: np.ndarray) -> tuple[np.ndarray, np.
 def _log_transition(chance: np.ndarray) -> np.ndarray:
     """Return log P(b active neurons left | a), [scores, scores], by the chance of each of a."""
     a, b = np.arange(len(chance))[:, None], np.arange(len(chance))
-    return np.where(b <= a, stats.binom.logpmf(a - b, a, chance[:, None]), -np.inf)
+    return np.where(b <= a, scipy.stats.binom.logpmf(a - b, a, chance[:, None]), -np.inf)
 
 
 def log_failure(

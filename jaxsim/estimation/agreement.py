@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from scipy import stats
+import scipy  # its parts are imported when they are used
 
 from jaxsim.errors import InputError
 
@@ -72,13 +72,15 @@ def binomial(count: Range, runs: int, lower: float, upper: float) -> float:
             "0 <= lower <= upper <= 1"
         )
     # Each tail is monotone in count and probability: it is greatest at the ends.
-    above = float(stats.binom.sf(count[0] - 1, runs, upper))
-    below = float(stats.binom.cdf(count[1], runs, lower))
+    above = float(scipy.stats.binom.sf(count[0] - 1, runs, upper))
+    below = float(scipy.stats.binom.cdf(count[1], runs, lower))
     return min(1.0, 2 * min(above, below))
 
 
 def _fisher(k: int, n: int, m: int, other: int) -> float:
-    result: Any = stats.fisher_exact([[k, n - k], [m, other - m]])  # SciPy's stubs have no fields
+    result: Any = scipy.stats.fisher_exact(
+        [[k, n - k], [m, other - m]]
+    )  # SciPy's stubs have no fields
     return float(result.pvalue)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from jaxsim.errors import InputError
 from jaxsim.estimation.intervals import interval_of
@@ -52,7 +52,7 @@ def coverage(
     flat = p.ravel()[:, None]
     rows = max(1, _CELLS // (n + 1))
     parts = [
-        (stats.binom.pmf(counts, n, part) * ((lower <= part) & (part <= upper))).sum(1)
+        (scipy.stats.binom.pmf(counts, n, part) * ((lower <= part) & (part <= upper))).sum(1)
         for part in (flat[i : i + rows] for i in range(0, flat.size, rows))
     ]
     return np.concatenate([*parts, np.empty(0)]).reshape(p.shape)

@@ -29,8 +29,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from jaxsim.errors import InputError
 from jaxsim.estimation.checks import checked_level
@@ -151,9 +152,9 @@ def approximate_upper(values: ArrayLike, confidence: float) -> Any:
     scale = np.where(some, mean, 1.0)
     # Relative to the mean: squares of values near 1e-200 are no doubles.
     variance, extra = (p / scale).var(0, ddof=1) / len(p), largest / scale
-    student = np.exp(np.minimum(stats.t.isf(alpha, len(p) - 1) * np.sqrt(variance), 700.0))
+    student = np.exp(np.minimum(scipy.stats.t.isf(alpha, len(p) - 1) * np.sqrt(variance), 700.0))
     centre, spread = 1 + extra, np.where(some, variance + extra**2, 1.0)
-    gamma = stats.gamma.isf(alpha, centre**2 / spread, scale=spread / centre)
+    gamma = scipy.stats.gamma.isf(alpha, centre**2 / spread, scale=spread / centre)
     return np.where(some, scale * np.maximum(student, gamma), 0.0)[()]
 
 

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from jaxsim.arguments import text
 from jaxsim.errors import unknown
@@ -77,7 +78,7 @@ def lower_limit(failures: ArrayLike, runs: ArrayLike, tail: Tail) -> Any:
     k, n = checked_counts(failures, runs)
     inside = k > 0
     a, b = np.where(inside, k, 1.0), np.where(inside, n - k + 1, 1.0)
-    p = _polished(stats.beta.ppf(tail, a, b), a, b, tail, lower_tail=True)
+    p = _polished(scipy.stats.beta.ppf(tail, a, b), a, b, tail, lower_tail=True)
     return np.where(inside, p, 0.0)[()]
 
 
@@ -86,7 +87,7 @@ def upper_limit(failures: ArrayLike, runs: ArrayLike, tail: Tail) -> Any:
     k, n = checked_counts(failures, runs)
     inside = k < n
     a, b = np.where(inside, k + 1, 1.0), np.where(inside, n - k, 1.0)
-    p = _polished(stats.beta.isf(tail, a, b), a, b, tail, lower_tail=False)
+    p = _polished(scipy.stats.beta.isf(tail, a, b), a, b, tail, lower_tail=False)
     return np.where(inside, p, 1.0)[()]
 
 
@@ -117,7 +118,7 @@ def wilson(failures: ArrayLike, runs: ArrayLike, confidence: float) -> Ends:
         >>> f"{lower:.4f} {upper:.4f}"
         '0.0552 0.1744'
     """
-    z2 = float(stats.norm.isf((1 - checked_level(confidence, "confidence")) / 2)) ** 2
+    z2 = float(scipy.stats.norm.isf((1 - checked_level(confidence, "confidence")) / 2)) ** 2
     k, n = checked_counts(failures, runs)
     m = np.where(n > 0, n, 1.0)
     half = np.sqrt(z2 * (k * (m - k) / m + z2 / 4))

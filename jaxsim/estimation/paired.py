@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from jaxsim.errors import InputError, unknown
 from jaxsim.estimation.checks import checked_level
@@ -215,9 +215,9 @@ def mcnemar(b: ArrayLike, c: ArrayLike, method: Literal["exact", "mid-p"] = "exa
     if not (np.isfinite(first) & np.isfinite(second) & (first >= 0) & (second >= 0)).all():
         raise InputError("discordant pairs are not accepted; accepted: counts >= 0")
     less, pairs = np.minimum(first, second), first + second
-    p = 2.0 * stats.binom.cdf(less, pairs, 0.5)
+    p = 2.0 * scipy.stats.binom.cdf(less, pairs, 0.5)
     if method == "mid-p":
-        p = p - stats.binom.pmf(less, pairs, 0.5)
+        p = p - scipy.stats.binom.pmf(less, pairs, 0.5)
     return np.where(first == second, 1.0, np.minimum(p, 1.0))
 
 

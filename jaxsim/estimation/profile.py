@@ -17,8 +17,9 @@ monotone. The interval is approximate: its coverage tends to the confidence as t
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from jaxsim.estimation.checks import checked_counts, checked_level
 from jaxsim.estimation.roots import decreasing_root
@@ -72,7 +73,7 @@ def profile_limit(
         upper: which limit.
     """
     active = active & (weights > 0)
-    half = float(stats.chi2.isf(1 - confidence, 1)) / 2
+    half = float(scipy.stats.chi2.isf(1 - confidence, 1)) / 2
     n, x = np.where(active, runs, 1.0), np.where(active, failures, 0.0)
     pi = np.where(active, weights, 0.0)
     share, rest = x / n, (n - x) / n

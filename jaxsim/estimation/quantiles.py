@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from jaxsim.errors import InputError
 from jaxsim.estimation.checks import checked_level
@@ -76,7 +76,7 @@ def quantile_ranks(n: int, q: ArrayLike, confidence: float) -> tuple[Any, Any]:
     level, tail = _levels(q), (1 - checked_level(confidence, "confidence")) / 2
     if n == 0:
         return np.zeros(level.shape, np.int64)[()], np.ones(level.shape, np.int64)[()]
-    law = stats.binom(n, level)
+    law = scipy.stats.binom(n, level)
     first = np.asarray(law.ppf(tail), np.int64)
     last = np.asarray(law.isf(tail), np.int64) + 1
     # Rounding in the inversion must not cost coverage, nor leave an end needlessly far out.

@@ -8,7 +8,7 @@ are symmetrically distributed (Dereich, Do, Jentzen and von Wurstemberger, arXiv
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+import scipy  # its parts are imported when they are used
 
 from jaxsim.network.parameter_layout import ParameterLayout
 from jaxsim.questions.data import Data
@@ -63,7 +63,7 @@ def drift_answer(experiment: Experiment, sample: Sample, confidence: float) -> D
         return None
     mean, deviation = theta.mean(0), theta.std(0, ddof=1)
     tail = (1 - confidence) / 2 / max(int(trainable.sum()), 1)
-    reach = float(stats.t.isf(tail, runs - 1)) * deviation / np.sqrt(runs)
+    reach = float(scipy.stats.t.isf(tail, runs - 1)) * deviation / np.sqrt(runs)
     ended = done.theta
     single = (done.basin == Basin.MINIMUM).all() and bool((np.ptp(ended, 0) < 1e-6).all())
     convex = not experiment.network.hidden and experiment.problem.loss.convex

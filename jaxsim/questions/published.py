@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy  # its parts are imported when they are used
 
 from jaxsim.estimation import clopper_pearson
 from jaxsim.estimation.agreement import binomial, fisher
@@ -194,7 +194,7 @@ def _published_ends(entry: Published, confidence: float) -> Ends:
         error = entry.deviation / math.sqrt(entry.runs)
     if error is None:
         return lower, upper
-    reach = float(stats.norm.isf((1 - confidence) / 2)) * error
+    reach = float(scipy.stats.norm.isf((1 - confidence) / 2)) * error
     return lower - reach, upper + reach
 
 
@@ -305,9 +305,9 @@ def _of_risk_mean(
     error = math.hypot(tally.standard_error, 0.0 if less is None else less.standard_error)
     both = math.hypot(error, own or 0.0)
     freedom = max(tally.runs - 1, 1)
-    reach = float(stats.t.isf((1 - confidence) / 2, freedom))
+    reach = float(scipy.stats.t.isf((1 - confidence) / 2, freedom))
     gap = max(entry.lower - estimate, estimate - entry.upper, 0.0)
-    p = 1.0 if not gap else float(2 * stats.t.sf(gap / both, freedom)) if both else 0.0
+    p = 1.0 if not gap else float(2 * scipy.stats.t.sf(gap / both, freedom)) if both else 0.0
     beyond = max(estimate + reach * both - entry.upper, entry.lower - estimate + reach * both)
     return {
         "estimate": estimate,
@@ -344,20 +344,20 @@ def _of_quantile(entry: Published, tally: Quantile, confidence: float) -> dict[s
             assert ranks is not None
             tail = (1 - level) / 2
             return (
-                float(stats.beta.ppf(tail, ranks[0], runs + 1 - ranks[0])),
-                float(stats.beta.isf(tail, ranks[1], runs + 1 - ranks[1])),
+                float(scipy.stats.beta.ppf(tail, ranks[0], runs + 1 - ranks[0])),
+                float(scipy.stats.beta.isf(tail, ranks[1], runs + 1 - ranks[1])),
             )
 
         p = inverted_p(ends, (q, q) if ranks is None else published)
         test = f"inversion of intervals ({sampling.method})"
     elif ranks is not None:
         assert runs is not None
-        few = stats.betabinom.cdf(up_to.range[1], total, ranks[0], runs + 1 - ranks[0])
-        many = stats.betabinom.sf(below.range[0] - 1, total, ranks[1], runs + 1 - ranks[1])
+        few = scipy.stats.betabinom.cdf(up_to.range[1], total, ranks[0], runs + 1 - ranks[0])
+        many = scipy.stats.betabinom.sf(below.range[0] - 1, total, ranks[1], runs + 1 - ranks[1])
         p, test = min(1.0, 2 * float(min(few, many))), "exceedances of an order statistic"
     else:
-        few = stats.binom.cdf(up_to.range[1], total, q)
-        many = stats.binom.sf(below.range[0] - 1, total, q)
+        few = scipy.stats.binom.cdf(up_to.range[1], total, q)
+        many = scipy.stats.binom.sf(below.range[0] - 1, total, q)
         p, test = min(1.0, 2 * float(min(few, many))), "exact binomial of runs below, two-sided"
     low, high = tally.ends(confidence)
     return {

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from scipy import stats
+import scipy  # its parts are imported when they are used
 
 from jaxsim.estimation import RiskHistogram, clopper_pearson
 from jaxsim.estimation.bounded_mean import SEQUENCE_STAKES, BoundedSample, mean_interval
@@ -254,7 +254,7 @@ class RiskMean(Tally):
         """Return Student's interval."""
         if not math.isfinite(self.estimate) or self.runs < 2:
             return -math.inf, math.inf
-        reach = float(stats.t.isf((1 - confidence) / 2, self.runs - 1)) * self.standard_error
+        reach = float(scipy.stats.t.isf((1 - confidence) / 2, self.runs - 1)) * self.standard_error
         return self.estimate - reach, self.estimate + reach
 
 

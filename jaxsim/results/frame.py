@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from jaxsim.design.stratum import Stratum
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records, Status
+
+if TYPE_CHECKING:  # workers make no frames, and should not wait for its import
+    import pandas as pd
 
 Axis = str | int | float | bool | None
 
@@ -79,6 +81,8 @@ def frame(
         stratum: that the records are of; None under the plain design.
         share: of the law of the initialization that each of them stands for.
     """
+    import pandas as pd
+
     trained = experiment if stratum is None else stratum.experiment
     rows, checkpoints = records.risk.shape
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from jaxsim.design.stratum import Design, Stratum, plain_design
 from jaxsim.notebook import MOST_SHOWN, html_table
@@ -14,6 +13,9 @@ from jaxsim.results.frame import axes_of, frame
 from jaxsim.results.store import Shard, Store
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
+
+if TYPE_CHECKING:  # workers make no frames, and should not wait for its import
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,8 @@ class Results:
         Besides them one column for each key in which experiments differ. All replicates are held in
         memory; use `chunks` for large studies.
         """
+        import pandas as pd
+
         layers = max((len(e.network.hidden) for e in self.experiments), default=0)
         over = any(e.problem.over for e in self.experiments)
         frames = [

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field, replace
 
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
+import scipy  # its parts are imported when they are used
 
 from jaxsim.errors import InputError
 from jaxsim.network.activations import Activation
@@ -108,7 +108,7 @@ def inactive_count_law(
 
 def binomial_pmf(n: int, p: float) -> np.ndarray:
     """Return the probabilities of 0, ..., n under Bin(n, p)."""
-    return stats.binom.pmf(np.arange(n + 1), n, min(max(p, 0.0), 1.0))
+    return scipy.stats.binom.pmf(np.arange(n + 1), n, min(max(p, 0.0), 1.0))
 
 
 class InactiveChain:
@@ -349,7 +349,7 @@ def failure_probability(chain: InactiveChain, k: int | None, constant: bool = Tr
     p, q = chain.usable(chain.first_silent), chain.usable(chain.first_other)
     silent = np.arange(m + 1)
     # Given i silent neurons, enough of the others are inactive with probability `enough`.
-    enough = stats.binom.sf(needed - silent - 1, m - silent, q / (1 - p) if p < 1 else 0.0)
+    enough = scipy.stats.binom.sf(needed - silent - 1, m - silent, q / (1 - p) if p < 1 else 0.0)
     later = chain.dead_later() if constant else 0.0
     first_or_later = float((binomial_pmf(m, p) * (enough + (1 - enough) * later)).sum())
     if not constant:

@@ -20,7 +20,8 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+import scipy  # its parts are imported when they are used
+from scipy import special
 
 from jaxsim.problem.support import Ball, Box, Points, Support
 from jaxsim.theory.laws import Entry
@@ -216,7 +217,7 @@ def _on_ball(
         return None
     reach = radius * weights.scale
     t = rounding.end(c) - rounding.absolute
-    chi: Any = stats.chi(dimension)
+    chi: Any = scipy.stats.chi(dimension)
     if biases.half is None:
         value = float(chi.cdf((t - rounding.largest(biases.constant)) / reach))
         return value, 1e-14 * value, "chi distribution of |w|"

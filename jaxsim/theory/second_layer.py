@@ -27,7 +27,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import scipy  # its parts are imported when they are used
 
 from jaxsim.network.activations import Activation
 from jaxsim.network.network import Layer
@@ -71,7 +71,7 @@ def second_layer_dead(
         images += positive < width
     dead = np.where(images > 0, half ** (images * second.fan_out), 1.0)
     # The hair is for the rounding of this sum.
-    return float(stats.binom.pmf(positive, width, 0.5) @ dead) * (1 - 1e-12)
+    return float(scipy.stats.binom.pmf(positive, width, 0.5) @ dead) * (1 - 1e-12)
 
 
 def lost(weights: Entry, width: int, eta: float) -> float:

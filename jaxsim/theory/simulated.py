@@ -11,8 +11,8 @@ import math
 
 import jax
 import jax.numpy as jnp
+import scipy  # its parts are imported when they are used
 from jax import Array
-from scipy import stats
 
 from jaxsim.evidence import confidence
 from jaxsim.network.initializers import Initializer
@@ -88,7 +88,7 @@ def simulated_probability(
     )
     draws = batches * batch * per_layer
     count = count if rounding.representable else 0
-    value = float(stats.beta.ppf(DOUBT, count, draws - count + 1)) if count else 0.0
+    value = float(scipy.stats.beta.ppf(DOUBT, count, draws - count + 1)) if count else 0.0
     method = (
         f"simulated, {why}: Clopper-Pearson lower limit from {draws} draws, confidence 1 - {DOUBT}"
     )

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
+import scipy  # its parts are imported when they are used
+from scipy import special
 
 from jaxsim.theory import panels
 from jaxsim.theory.laws import Entry, HalfLaw, HalfNormal
@@ -240,7 +241,7 @@ def _inverse_transform(terms: list[Summand], t: float) -> tuple[float, float]:
         return c * t + sum(term.count * np.real(term.log_transform(s)) for term in terms)
 
     scale = math.sqrt(sum(term.count * (term.first**2 + term.second**2) for term in terms))
-    minimum: Any = optimize.minimize_scalar(
+    minimum: Any = scipy.optimize.minimize_scalar(
         lambda x: float(log_chernoff(np.exp(x))) - x,
         bounds=(math.log(1e-4 / scale), math.log(1e12 / scale)),
         method="bounded",
