@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from jaxsim import simulate
+from jaxsim import Study, simulate
 from jaxsim.report.page import write_page
+from jaxsim.report.page.setup import source_of
 from jaxsim.report.plots import FIGURES
 from jaxsim.report.sentences import sentences
 from jaxsim.report.table import notes
@@ -160,6 +161,18 @@ def test_the_page_says_what_is_trained(tmp_path):
     assert said["input X"] == "uniform (low = -1, high = 1)"
     assert said["optimizer"] == "[differs: sgd or adam] (learning_rate = 0.02)"
     assert said["training"] == "4 steps in float32"
+    assert "After " not in page[: page.index("<nav")]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("2511.06675", "Adam symmetry theorem"), ("quickstart", "")]
+)
+def test_a_study_of_a_source_names_it(name, found):
+    spec = Study.load(name).spec
+    assert found in source_of(spec)
+    assert bool(source_of(spec)) == bool(found)
+    other = spec.model_copy(update={"problem": Study.load("width").spec.problem})
+    assert source_of(other) == ""
 
 
 def test_contradictions_and_warnings_stand_first(answer, tmp_path):

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jaxsim.engines.registry import ENGINES, current_name
-from jaxsim.report.page.setup import setup
+from jaxsim.report.page.setup import setup, source_of
 from jaxsim.report.text import counted, joined
 from jaxsim.results.provenance import commit, jaxsim_version
 from jaxsim.results.results import Results
@@ -63,6 +63,7 @@ class Origin:
         unknown: why there is no file that computes it again, a sentence; empty if there is one.
         same_bits: under which conditions every number is the same again, a sentence.
         setup: what is trained: names and values of facts.
+        source: that the study reproduces, if it is one of the catalogue.
         commands: that compute the same again, with what they do.
     """
 
@@ -77,6 +78,7 @@ class Origin:
     unknown: str
     commands: list[tuple[str, str]]
     setup: list[tuple[str, str]] = field(default_factory=list)
+    source: str = ""
 
     @property
     def lines(self) -> int:
@@ -114,6 +116,7 @@ def origin_of(results: Results, study: Study) -> Origin:
         unknown=unknown,
         commands=[] if unknown else list(_commands(results, study, file, _refers(table))),
         setup=setup(study.experiments),
+        source=source_of(spec),
     )
 
 

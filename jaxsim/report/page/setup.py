@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxsim.report.text import counted, joined
+from jaxsim.study.catalogue import ready_table, sources
+from jaxsim.study.read import study_spec
+from jaxsim.study.spec import StudySpec
 from jaxsim.training.experiment import Experiment
 
 MOST = 8
@@ -35,12 +38,32 @@ def setup(experiments: Sequence[Experiment]) -> list[tuple[str, str]]:
     return [(name, _cut(value, LONGEST)) for name, value in rows]
 
 
+def source_of(spec: StudySpec) -> str:
+    """Return the source that a study of the catalogue reproduces; nothing for other studies.
+
+    Args:
+        spec: of the study, known by its name and its problem.
+    """
+    for source in sources():
+        for name in source.studies:
+            if name.replace("/", "-") != spec.name.removesuffix("-quick"):
+                continue
+            ready = study_spec(ready_table(name))
+            same = ready.problem.model_dump() == spec.problem.model_dump()
+            return source.citation if same else ""
+    return ""
+
+
 def _different(values: Sequence[str]) -> str:
     """Return values that differ, with the words that they share said once.
 
     Example:
         >>> _different(["1-4-1 relu, 13 parameters", "1-4-1 tanh, 13 parameters"])
         '1-4-1 [differs: relu or tanh], 13 parameters'
+        >>> _different(["sgd (rate = 1)", "adam (rate = 2)"])
+        '[differs: sgd (rate = 1) or adam (rate = 2)]'
+        >>> _different(["a (b = 1)", "a (b = 2)"])
+        'a (b = [differs: 1 or 2])'
     """
     words = [value.split(" ") for value in values]
     least = min(map(len, words))
@@ -50,8 +73,8 @@ def _different(values: Sequence[str]) -> str:
     shared = words[0]
     parts = [" ".join(w[first : len(w) - last]) for w in words]
     end = ""
-    while all(parts) and len(ends := {part[-1] for part in parts}) == 1 and ends <= set(",;)"):
-        end = parts[0][-1] + end
+    while all(parts) and len(ends := {part[-1] for part in parts}) == 1 and _loose(parts):
+        end = ends.pop() + end
         parts = [part[:-1] for part in parts]
     parts = [part or "nothing" for part in parts]
     shown = " or ".join(parts[:MOST])
@@ -60,6 +83,13 @@ def _different(values: Sequence[str]) -> str:
     if max(map(len, parts)) > LONGEST_OF_SEVERAL:
         shown = f"{len(parts):,} kinds, see the study"
     return " ".join([*shared[:first], f"[differs: {shown}]{end}", *shared[len(shared) - last :]])
+
+
+def _loose(parts: Sequence[str]) -> bool:
+    """Return whether the last letter of all parts belongs to what surrounds them."""
+    if parts[0][-1] == ")":
+        return all(part.count(")") > part.count("(") for part in parts)
+    return parts[0][-1] in ",;"
 
 
 def said(value: Any) -> str:
