@@ -109,10 +109,19 @@ def classify(
     runs, checkpoints = least.shape
     failures = np.empty((len(thresholds), checkpoints), np.int64)
     passes = np.empty_like(failures)
-    # One threshold at a time: [G, R, T] booleans need not fit into memory. One checkpoint at a
-    # time: contiguous booleans are counted far faster than those along an axis.
+    # To sort is faster for many thresholds of few runs (measured: 3 us + .5 ns a run for each
+    # threshold and checkpoint, against 10 us + 75 ns a run for each checkpoint).
+    by_order = len(thresholds) * (6000 + runs) > 20_000 + 150 * runs
+    # One checkpoint at a time: contiguous booleans are counted far faster than those along an axis.
     for t in range(checkpoints):
         low, high, gone = (np.ascontiguousarray(a[:, t]) for a in (least, most, diverged))
+        if by_order:
+            low, high = (np.sort(ends[~np.isnan(ends)]) for ends in (low, high))
+            above = len(low) - np.searchsorted(low, upper + thresholds, "right")
+            failures[:, t] = np.count_nonzero(gone) + above
+            passes[:, t] = np.searchsorted(high, lower + thresholds, "right")
+            continue
+        # One threshold at a time: [G, R, T] booleans need not fit into memory.
         for g, threshold in enumerate(thresholds):
             failures[g, t] = np.count_nonzero(gone | (low > upper + threshold))
             passes[g, t] = np.count_nonzero(high <= lower + threshold)

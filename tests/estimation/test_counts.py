@@ -108,3 +108,31 @@ def test_counts_of_other_thresholds_do_not_add():
 def test_bad_input_is_named(risk, error, lower, upper, eps, word):
     with pytest.raises(InputError, match=word):
         classify(risk, error, lower, upper, eps)
+
+
+@pytest.mark.parametrize(("runs", "thresholds"), [(300, 40), (5000, 3), (1, 9), (0, 40)])
+def test_counts_are_those_of_the_definition_whatever_the_way_of_counting(runs, thresholds):
+    rng = np.random.default_rng(runs)
+    # Coarse values: many runs lie exactly at thresholds.
+    risk = rng.integers(0, 20, (runs, 3)) / 16
+    error = rng.integers(0, 3, (runs, 3)) / 16
+    risk[rng.random(risk.shape) < 0.1] = np.nan
+    risk[rng.random(risk.shape) < 0.1] = np.inf
+    error[rng.random(risk.shape) < 0.1] = np.inf
+    eps = np.arange(thresholds) / 32
+    counts = classify(risk, error, 0.25, 0.5, eps)
+    for g, value in enumerate(eps):
+        for t in range(3):
+            found = [outcome_of(*pair, value) for pair in zip(risk[:, t], error[:, t], strict=True)]
+            assert counts.failures[g, t] == found.count("failure")
+            assert counts.undecided[g, t] == found.count("undecided")
+
+
+def outcome_of(risk: float, error: float, eps: float) -> str:
+    if not math.isfinite(risk):
+        return "failure"
+    if not math.isfinite(error):
+        return "undecided"
+    if risk - error > 0.5 + eps:
+        return "failure"
+    return "pass" if risk + error <= 0.25 + eps else "undecided"
