@@ -22,7 +22,7 @@ from jaxsim.estimation.bounded_mean import SEQUENCE_STAKES, BoundedSample, mean_
 from jaxsim.estimation.stratified import stratified
 from jaxsim.estimation.stratified_counts import OPEN, StratifiedCounts
 from jaxsim.estimation.weighted_quantiles import weighted_quantile, weighted_quantile_interval
-from jaxsim.questions.published_number import ERROR_RATE, NEURONS, RISK, Published
+from jaxsim.questions.published_number import ERROR_RATE, NEURON_SHARE, NEURONS, RISK, Published
 from jaxsim.questions.question import Subject
 from jaxsim.training.records import Records
 
@@ -270,6 +270,8 @@ class Quantile(Tally):
         self.histograms = [RiskHistogram() for _ in range(self.sampling.strata)]
         assert entry.level is not None
         self.level = entry.level
+        width = float((*subject.experiment.network.hidden, 1)[0])
+        self.size = width if entry.of == NEURON_SHARE else 1.0
 
     def _values(self, records: Records, t: int) -> tuple[np.ndarray, np.ndarray]:
         value, error = values_of(self.entry.of, records, t, self.subject)
@@ -304,11 +306,11 @@ class Quantile(Tally):
         """The sample quantile."""
         weights = [1.0] if self.sampling.single else self.sampling.weights
         value = weighted_quantile(weights, self.histograms, self.level)
-        return float(value) / self.entry.factor
+        return self._unit(float(value))
 
     def ends(self, confidence: float) -> Ends:
         """Return the interval: order statistics, or limits of the distribution function."""
-        sampling, level, factor = self.sampling, self.level, self.entry.factor
+        sampling, level = self.sampling, self.level
         if sampling.fixed:
             low, high = self.histograms[0].quantile_interval(level, confidence)
         else:
@@ -320,7 +322,13 @@ class Quantile(Tally):
                 errors=0.0 if sampling.single else sampling.errors,
                 method=sampling.method,
             )
-        return float(low) / factor, float(high) / factor
+        return self._unit(float(low)), self._unit(float(high))
+
+    def _unit(self, value: float) -> float:
+        """Return a value in the unit of the published number; a count where bins hold one only."""
+        if self.entry.of not in (NEURONS, NEURON_SHARE) or not math.isfinite(value):
+            return value / self.entry.factor
+        return round(value * self.size) / self.size
 
 
 def values_of(of: str, records: Records, t: int, subject: Subject) -> tuple[np.ndarray, np.ndarray]:

@@ -135,7 +135,8 @@ def published_sentences(answer: Answer) -> list[str]:
     loose = sum(one.p is not None and "approximate" in one.test for one in measured)
     alarm = f"{100 * (1 - answer.confidence):.3g} %"
     among = f"with a false alarm among them in at most {alarm}"
-    how = f" ({counted(tested, 'exact test')}, {among})" if tested else ""
+    exact = all(one.p is None or one.test.startswith(("Fisher", "exact")) for one in measured)
+    how = f" ({counted(tested, 'exact test' if exact else 'test')}, {among})" if tested else ""
     if loose:
         how = f" ({counted(tested, 'test')}, {loose:,} of them approximate, {among} if these hold)"
     lines = [

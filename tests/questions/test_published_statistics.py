@@ -216,6 +216,18 @@ def test_a_quantile_is_tested_by_the_runs_below_it(results):
     assert exact.event == "the quantile 0.25 of the risk"
 
 
+def test_a_quantile_of_a_number_of_neurons_is_a_number_of_neurons(inactive):
+    numbers, shares, zero = answered(
+        inactive,
+        number(quantile={"of": "inactive"}, value=1),
+        number(quantile={"of": "inactive_share", "level": 0.9}, value="67 %"),
+        number(quantile={"of": "inactive", "level": 0.1}, value=0, tolerance=0.5),
+    )
+    assert (numbers.estimate, numbers.lower, numbers.upper, numbers.p) == (1.0, 1.0, 1.0, 1.0)
+    assert (shares.estimate, shares.lower, shares.upper) == (2 / 3, 2 / 3, 2 / 3)
+    assert (zero.estimate, zero.upper, zero.verdict) == (0.0, 0.0, "agrees")
+
+
 def test_two_samples_of_one_law_differ_in_their_medians_as_rarely_as_promised():
     """Exceedances of an order statistic: all ranks of a merged sample are alike."""
     n, m, r, level = 12, 9, 5, 0.1
