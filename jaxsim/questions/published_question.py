@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxsim.estimation import classify
 from jaxsim.questions.events import KINDS, Event
+from jaxsim.questions.provable import decided_at
 from jaxsim.questions.published_number import (
     CONSTANT,
     INACTIVE,
@@ -149,7 +150,11 @@ def _tally(entry: Published, subject: Subject) -> Tally:
     if entry.kind == QUANTILE:
         return Quantile(entry, subject)
     quantity = _quantity(entry, subject)
-    return Share(entry, subject, lambda records, t: _counted(entry, quantity, records, t))
+    decided = None
+    if quantity is not None and not subject.strata.plain and not subject.strata.one_sample:
+        (proof,) = decided_at(subject, quantity, quantity.thresholds)
+        decided = proof.strata
+    return Share(entry, subject, lambda records, t: _counted(entry, quantity, records, t), decided)
 
 
 def _counted(

@@ -20,7 +20,7 @@ import scipy  # its parts are imported when they are used
 from jaxsim.estimation import RiskHistogram, clopper_pearson
 from jaxsim.estimation.bounded_mean import SEQUENCE_STAKES, BoundedSample, mean_interval
 from jaxsim.estimation.stratified import stratified
-from jaxsim.estimation.stratified_counts import OPEN, StratifiedCounts
+from jaxsim.estimation.stratified_counts import FAILS, OPEN, StratifiedCounts
 from jaxsim.estimation.weighted_quantiles import weighted_quantile, weighted_quantile_interval
 from jaxsim.questions.published_number import ERROR_RATE, NEURON_SHARE, NEURONS, RISK, Published
 from jaxsim.questions.question import Subject
@@ -63,11 +63,26 @@ class Sampling:
         """Whether it is one sample of a number of runs that was fixed beforehand."""
         return self.single and self.method != "sequence"
 
-    def weighted(self, by_stratum: np.ndarray, runs: np.ndarray) -> float:
-        """Return sum_k pi_k of means of the strata that have runs."""
+    def weighted(
+        self, by_stratum: np.ndarray, runs: np.ndarray, decided: np.ndarray | None = None
+    ) -> float:
+        """Return the weighted mean of the means of the strata.
+
+        Strata without runs are left out, and the weights of the others scaled up.
+
+        Args:
+            by_stratum: means, [S].
+            runs: of each, [S].
+            decided: strata whose mean is 1 by proof, bool [S]; None for none.
+        """
         if self.single:
             return float(by_stratum[0])
-        return float(np.where(runs > 0, self.weights * by_stratum, 0.0).sum())
+        proved = np.zeros(len(runs), bool) if decided is None else decided
+        seen = (runs > 0) & ~proved
+        if not seen.any():
+            return float(self.weights[proved].sum())
+        mean = float((self.weights * by_stratum)[seen].sum() / self.weights[seen].sum())
+        return float(self.weights[proved].sum() + self.weights[~proved].sum() * mean)
 
 
 class Tally(ABC):
@@ -99,6 +114,7 @@ class Share(Tally):
         entry: Published,
         subject: Subject,
         counted: Callable[[Records, int], tuple[int, int]],
+        decided: np.ndarray | None = None,
     ) -> None:
         """Begin with no runs.
 
@@ -107,9 +123,10 @@ class Share(Tally):
             subject: what it is of.
             counted: (records, place of the checkpoint) -> runs that certainly have the property,
                 and runs of which it is not known.
+            decided: strata all of whose runs have it by proof, bool [S]; None for none.
         """
         super().__init__(entry, subject)
-        self.counted = counted
+        self.counted, self.decided = counted, decided
         self.certain, self.possible, self.runs = np.zeros((3, self.sampling.strata), np.int64)
 
     def add(self, records: Records, t: int, stratum: int) -> None:
@@ -136,7 +153,8 @@ class Share(Tally):
         """The estimates at least and at most."""
         runs = np.maximum(self.runs, 1)
         least, most = (
-            self.sampling.weighted(x / runs, self.runs) for x in (self.certain, self.possible)
+            self.sampling.weighted(x / runs, self.runs, self.decided)
+            for x in (self.certain, self.possible)
         )
         return least, most
 
@@ -147,13 +165,16 @@ class Share(Tally):
             low, high = clopper_pearson(list(self.range), int(self.runs.sum()), confidence)
             return float(low[0]), float(high[1])
         whole = sampling.single
+        fate = np.full((len(self.runs), 1), OPEN, np.int8)
+        if self.decided is not None and not whole:
+            fate[self.decided] = FAILS
         counts = StratifiedCounts(
             weights=np.ones(1) if whole else sampling.weights,
             errors=np.zeros(1) if whole else sampling.errors,
             failures=self.certain[:, None],
             possible=self.possible[:, None],
             runs=self.runs,
-            decided=np.full((len(self.runs), 1), OPEN, np.int8),
+            decided=fate,
         )
         found = stratified(counts, confidence, sampling.method)
         return float(found.lower[0]), float(found.upper[0])

@@ -252,18 +252,24 @@ def test_beside_strata_runs_count_with_the_probability_of_their_stratum(tmp_path
             {"failures": 10, "runs": 500, "event": {"inactive_at_least": 1}},
             {"value": 0.75, "mean": "inactive", "tolerance": 1.0},
             {"value": 0.05, "quantile": {"level": 0.5}},
+            {"value": 0.5, "event": {"above_optimum": 0.05}},
         )
     ]
     study = Study.from_dict(table(design="strata", published=entries))
-    published = analyse(made, [0.001], published=study.published).published
-    share, counted, mean, median = published
+    answer = analyse(made, [0.05], published=study.published)
+    share, counted, mean, median, above = answer.published
+    (row,) = answer.experiments[0].exceedance.estimates
+    assert row[-1].provable > 0  # the stratum without runs
+    assert (above.estimate, above.lower, above.upper) == pytest.approx(
+        (row[-1].estimate, row[-1].lower, row[-1].upper)
+    )
     runs = np.array(RUNS)
     failures = np.where(np.arange(4) >= 1, runs, 0)[:, None]
     counts = StratifiedCounts(
         WEIGHTS, np.zeros(4), failures, failures, runs, np.zeros((4, 1), np.int8)
     )
     expected = stratified(counts, 0.95)
-    assert share.estimate == pytest.approx(WEIGHTS[1:3].sum())
+    assert share.estimate == pytest.approx(WEIGHTS[1:3].sum() / WEIGHTS[:3].sum())
     assert share.lower == pytest.approx(float(expected.lower[0]))
     assert share.upper == pytest.approx(float(expected.upper[0]))
     assert share.method == "strata (clopper-pearson)"
