@@ -42,10 +42,10 @@ class Layers:
         place, self.room = self.room, self.room + vectors
         return f"(scratch + {place} * V)"
 
-    def buffer(self, columns: int, distance: int = 0) -> Operand:
+    def buffer(self, columns: int, distance: int = 0, rows: int = 0) -> Operand:
         """Return scratch memory [rows, columns]; odd rows keep its columns apart in the cache."""
         distance = distance or columns | 1
-        return Operand(self.reserve(self.rows * distance), distance, 1, "V")
+        return Operand(self.reserve((rows or self.rows) * distance), distance, 1, "V")
 
     def parameters(
         self, base: str, unit: str, one: bool = False
@@ -104,9 +104,22 @@ class Layers:
         return self.product(Product(self.rows, spec.fan_out, spec.fan_in, h, weights, start, end))
 
     def backward_weights(
-        self, spec: Layer, h: Operand, dz: Operand, gradient: tuple[Operand, Operand | None]
+        self,
+        spec: Layer,
+        h: Operand,
+        dz: Operand,
+        gradient: tuple[Operand, Operand | None],
+        more: bool = False,
     ) -> list[str]:
-        """Return h^T dz and the column sums of dz, stored in the gradient."""
+        """Return h^T dz and the column sums of dz, stored in the gradient or added to it.
+
+        Args:
+            spec: the layer.
+            h: its inputs.
+            dz: derivatives by its pre-activations.
+            gradient: of its weights and biases.
+            more: whether the sums go on from what is there.
+        """
         weights, biases = gradient
 
         def finish(m: str, n: str, c: str) -> str:
@@ -123,9 +136,10 @@ class Layers:
                 self.rows,
                 h.transposed(),
                 dz,
-                lambda m, n: "splat(0)",
+                (lambda m, n: weights.load(m, n)) if more else (lambda m, n: "splat(0)"),
                 finish,
                 sums if biases is not None else None,
+                (lambda n: biases.load("0", n)) if more and biases else (lambda n: "splat(0)"),
             )
         )
 

@@ -22,7 +22,7 @@ from jaxsim.errors import InputError
 
 HEADER = Path(__file__).with_name("native.h")
 _FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=fast", "-w")
-
+_WHOLE_VECTORS = ("-mtune=generic", "-mprefer-vector-width=512")
 
 _DIGEST = 64
 
@@ -97,7 +97,9 @@ def build(source: Source) -> tuple[str, ctypes.CDLL]:
 def flags() -> tuple[str, ...]:
     """Return the options of the compiler; they are part of the bits."""
     native = "-march=native" if platform.machine() in ("x86_64", "AMD64") else "-mcpu=native"
-    return (*_FLAGS, native)
+    # gcc's tuning for cores of 512 bits splits vectors and copies them in halves.
+    whole = target().vector_bytes == 64 and "clang" not in compiler_version()
+    return (*_FLAGS, native, *(_WHOLE_VECTORS if whole else ()))
 
 
 def _open(path: Path) -> ctypes.CDLL | None:

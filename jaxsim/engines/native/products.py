@@ -68,6 +68,7 @@ class Product:
         start: (row, column) -> C expression of what the sum starts from.
         finish: (row, column, sum) -> C statements that store it.
         column_sums: (column, sum) -> C statements that store sum_k b[k, n]; None for none.
+        column_start: column -> C expression of what the column sums start from.
         lower: whether elements above the diagonal are not needed; most are left out.
     """
 
@@ -79,6 +80,7 @@ class Product:
     start: Callable[[str, str], str]
     finish: Callable[[str, str, str], str]
     column_sums: Callable[[str, str], str] | None = None
+    column_start: Callable[[str], str] = lambda n: "splat(0)"
     lower: bool = False
 
     def source(self, registers: int) -> list[str]:
@@ -134,7 +136,7 @@ class Product:
         column = "n + {}" if b is self.b else "{}"
         lines = [f"vec c{i}_{j} = {self.start(f'(m + {i})', f'(n + {j})')};" for i, j in cells]
         if sums:
-            lines += [f"vec s{j} = splat(0);" for j in range(wide)]
+            lines += [f"vec s{j} = {self.column_start(f'(n + {j})')};" for j in range(wide)]
         lines.append(f"for (int k = 0; k < {self.inner}; k++) {{")
         lines += [f"const vec b{j} = {b.load('k', column.format(j))};" for j in range(wide)]
         for i in range(tall):

@@ -2,13 +2,15 @@
 
 One step, for a vector of lanes at a time: forward products with the activation at their ends, loss
 and its derivative sample by sample, backward products, and the optimizer's arithmetic parameter by
-parameter. Everything a step needs stays in the scratch memory of the call, in cache.
+parameter. Everything a step needs stays in the scratch memory of the call, in cache: large
+mini-batches go through the network in parts, whose sums go on in the same order, to the same bits.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -22,6 +24,7 @@ from jaxsim.engines.native.optimizer import OptimizerStep
 from jaxsim.engines.native.products import Operand
 from jaxsim.engines.native.program import Source, Target, preamble
 from jaxsim.engines.native.values import Untranslatable, inputs, vector
+from jaxsim.network.network import Network
 from jaxsim.training.batches import make_batches
 from jaxsim.training.experiment import Experiment
 
@@ -58,7 +61,8 @@ class _Generator:
         self.arguments = 2 + (self.table or self.weighted)
         self.network, self.real = experiment.network, experiment.dtype
         self.vector = math.gcd(target.vector_bytes // self.real.itemsize, lanes)
-        self.layers = Layers(self.network, self.real, target, self.batch)
+        self.rows = _rows(self.network, self.batch, self.vector * self.real.itemsize)
+        self.layers = Layers(self.network, self.real, target, self.rows)
 
     def source(self) -> Source:
         steps = self._step()
@@ -82,12 +86,19 @@ class _Generator:
         specs = self.network.layer_specs
         sample = _sample_of_y(self.experiment)
         outputs = int(np.prod(sample.shape, dtype=int))
-        x, fetch_x = self._fetched("x", self.network.inputs)
-        self.y, fetch_y = self._fetched("y", outputs)
+        x, whole_x, part_x = self._fetched("x", self.network.inputs)
+        self.y, whole_y, part_y = self._fetched("y", outputs)
         parameters = layers.parameters("theta", "LANES")
         self.gradient = Operand(layers.reserve(self.network.size), 1, 1, "V")
         gradients = layers.parameters(self.gradient.base, "V")
-        values, kept, lines = [x], [], [*fetch_x, *fetch_y]
+        more = self.rows < self.batch
+        values, kept, lines = [x], [], [*whole_x, *whole_y, "vec losses = splat(0);"]
+        if more:
+            lines.append(f"for (int p = 0; p < {self.network.size}; p++)")
+            lines.append(f"store({self.gradient.at('p', '0')}, splat(0));")
+        # Some rows at a time, which stay in the first-level cache; sums go on from part to part.
+        lines.append(f"for (int begin = 0; begin < {self.batch}; begin += {self.rows}) {{")
+        lines += [*part_x, *part_y]
         for number, (spec, layer_parameters) in enumerate(zip(specs, parameters, strict=True), 1):
             z = layers.buffer(spec.fan_out)
             hidden = number < len(specs)
@@ -102,37 +113,42 @@ class _Generator:
         spare = [layers.buffer(widest), layers.buffer(widest)]
         for place in reversed(range(len(specs))):
             spec = specs[place]
-            lines += layers.backward_weights(spec, values[place], dz, gradients[place])
+            lines += layers.backward_weights(spec, values[place], dz, gradients[place], more)
             if place:
                 to = spare[place % 2]
                 weights = parameters[place][0]
                 lines += layers.backward_values(spec, dz, weights, kept[place - 1], to)
                 dz = to
-        return lines
+        return [*lines, "}"]
 
-    def _fetched(self, name: str, columns: int) -> tuple[Operand, list[str]]:
-        """Return scratch memory for a mini-batch, and what brings it there from memory by member.
+    def _fetched(self, name: str, columns: int) -> tuple[Operand, list[str], list[str]]:
+        """Return the rows from `begin` on, and what brings a mini-batch and those rows there.
 
         A row of the table, or a sample, is `columns` numbers; small ones of a mini-batch that lies
         in one piece are fetched as one.
         """
         if self.weighted:
-            return Operand(name, columns, 1, "1", one=True), []
+            return Operand(f"({name} + begin * {columns})", columns, 1, "1", one=True), [], []
         pointers = "const real *rows[V]; for (int l = 0; l < V; l++) rows[l] = "
         if not self.table and columns < self.vector:
-            to = self.layers.buffer(columns, columns)
+            whole = self.layers.buffer(columns, columns, self.batch)
             size = self.batch * columns
             start = f"{name} + ((size_t)step * LANES + s + l) * {size}"
-            return to, [f"{{ {pointers}{start};", f"fetch(rows, {size}, {to.base}); }}"]
+            part = replace(whole, base=f"({whole.base} + begin * {columns} * V)")
+            return part, [f"{{ {pointers}{start};", f"fetch(rows, {size}, {whole.base}); }}"], []
         to = self.layers.buffer(columns)
-        start = f"{name} + (((size_t)step * LANES + s + l) * {self.batch} + m) * {columns}"
+        sample = f"((size_t)step * LANES + s + l) * {self.batch} + begin + m"
+        start = f"{name} + ({sample}) * {columns}"
         if self.table:
-            row = f"row[((size_t)step * LANES + s + l) * {self.batch} + m]"
-            start = f"{name} + {name}_lane * (s + l) + (size_t){row} * {columns}"
-        return to, [
-            f"for (int m = 0; m < {self.batch}; m++) {{ {pointers}{start};",
-            f"fetch(rows, {columns}, {to.at('m', '0')}); }}",
-        ]
+            start = f"{name} + {name}_lane * (s + l) + (size_t)row[{sample}] * {columns}"
+        return (
+            to,
+            [],
+            [
+                f"for (int m = 0; m < {self.rows}; m++) {{ {pointers}{start};",
+                f"fetch(rows, {columns}, {to.at('m', '0')}); }}",
+            ],
+        )
 
     def _loss(self, prediction: Operand, dz: Operand) -> list[str]:
         loss, outputs = self.experiment.problem.loss, self.network.outputs
@@ -156,7 +172,7 @@ class _Generator:
             raise Untranslatable("its loss is no number per sample")
         size = int(np.prod(shape, dtype=int))
         y = self.y
-        lines = ["vec losses = splat(0);", f"for (int m = 0; m < {self.batch}; m++) {{"]
+        lines = [f"for (int m = 0; m < {self.rows}; m++) {{"]
         for k in range(outputs):
             lines.append(f"const vec p_{k} = load({prediction.at('m', str(k))});")
         for k in range(size):
@@ -164,7 +180,7 @@ class _Generator:
             read = f"__builtin_convertvector({read}, mask)" if labels else read
             lines.append(f"const {'mask' if labels else 'vec'} y_{k} = {read};")
         if self.weighted:
-            lines.append("const real share_0 = weight[m];")
+            lines.append("const real share_0 = weight[begin + m];")
         lines += [*body.uniform, *body.varying]
         lines.append(f"losses += {vector(value[()])};")
         lines += [f"store({dz.at('m', str(k))}, {vector(derivative[k])});" for k in range(outputs)]
@@ -189,6 +205,44 @@ class _Generator:
             f"const size_t x_lane = size_of_own_table(frame, {arguments}, 2);",
             f"const size_t y_lane = size_of_own_table(frame, {arguments + 1}, {1 + rank});",
         ]
+
+
+CACHES = ((1 << 15, 0.0), (1 << 20, 1.0), (1 << 23, 1.5), (math.inf, 6.0))
+"""Sizes of caches in bytes, and what a vector costs that has to come from there, in vectors."""
+
+
+def rows_at_a_time(batch: int, numbers: int, parameters: int, vector_bytes: int) -> int:
+    """Return how many rows of a mini-batch go through the network at a time: a divisor of it.
+
+    Few rows stay in a near cache; many read and write the gradient less often.
+
+    Args:
+        batch: rows of the mini-batch.
+        numbers: that are kept for a row, forward and backward.
+        parameters: of the network.
+        vector_bytes: of one number of all lanes of a vector.
+
+    Example:
+        >>> rows_at_a_time(32, 66, 321, 64), rows_at_a_time(1024, 302, 301, 64)
+        (32, 32)
+    """
+
+    def traffic(rows: int) -> float:
+        used = (rows * numbers + 2 * parameters) * vector_bytes
+        cost = next(cost for size, cost in CACHES if used <= size)
+        return 4 * numbers * cost + 2 * parameters / rows * (rows < batch)
+
+    divisors = [rows for rows in range(1, batch + 1) if batch % rows == 0]
+    return min(divisors, key=lambda rows: (traffic(rows), -rows))
+
+
+def _rows(network: Network, batch: int, vector_bytes: int) -> int:
+    if any(spec.multiplier != 1.0 for spec in network.layer_specs):
+        return batch  # a multiplier is that of whole sums
+    assert network.activation is not None
+    kept = sum(network.hidden) * (1 if network.activation.slope_from_value else 2)
+    numbers = kept + 2 * network.outputs + 2 * max(network.hidden, default=1)
+    return rows_at_a_time(batch, numbers, network.size, vector_bytes)
 
 
 def _keep(z: Operand, h: Operand, hidden: bool) -> Callable[[str, str, str], str]:
