@@ -78,7 +78,8 @@ def print_plan(
         f"\n{counted(len(study.experiments), 'experiment')}, {counted(runs, 'run')}, "
         f"{counted(programs, 'program')} to compile on {parallel} x "
         f"{local_devices[0].device_kind}; about {duration(total)}, and up to "
-        f"{duration(programs * COMPILE_SECONDS / parallel)} to compile if none is cached; "
+        f"{duration(math.ceil(programs / parallel) * COMPILE_SECONDS)} to compile if none is "
+        "cached; "
         f"results at most {size(stored)}",
         highlight=False,
         soft_wrap=True,
@@ -105,7 +106,11 @@ def print_plan(
 
 
 def programs_of(study: Study) -> int:
-    """Return how many programs train a study: strata may have narrower networks of their own."""
+    """Return how many programs train a study.
+
+    Experiments that differ in numbers of their optimizers, in steps or in the scale of the
+    initialization share one; strata may have narrower networks with programs of their own.
+    """
     parts = (stratum for design in study.designs.values() for stratum in design.strata)
     return len({program_key(stratum.experiment) for stratum in parts})
 

@@ -74,6 +74,15 @@ def test_a_plan_says_what_each_design_takes(measured):
     assert any(line.startswith("P is not known before there are runs") for line in lines)
 
 
+def test_a_sweep_over_numbers_has_one_program_and_one_over_widths_has_one_each(measured):
+    grid = {"optimizer.b2": [0.9, 0.99, 0.999]}
+    sweep = "\n".join(plan_of(study(grid=grid)))
+    assert "3 experiments, 240 runs, 1 program to compile on 1 x cpu" in sweep
+    assert "and up to 4 s to compile if none is cached" in sweep
+    wide = "\n".join(plan_of(study(grid=grid | {"network.hidden": [[3], [4]]})))
+    assert "6 experiments, 480 runs, 2 programs to compile" in wide
+
+
 def test_a_plan_assumes_nothing_below_what_is_proved(measured):
     # Three inactive neurons of ten are too many by proof: P(Bin(10, 1/4) >= 3) = 0.47.
     rows = plan_of(study(epsilon=[1e-5], **(WIDE | {"network.hidden": [10]})))
