@@ -75,6 +75,9 @@ class Lifted:
             xla: whether XLA compiles it, which would rewrite arithmetic with constants.
         """
 
+        if not self.numbers:
+            return self._makes[0](self._rate if self._rate is None else rate)
+
         def run(update: bool, *arguments: Any) -> Any:
             given = (self._rate if self._rate is None else rate, *arguments)
             shapes = jax.tree.map(_shape, given)

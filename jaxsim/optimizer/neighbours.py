@@ -32,6 +32,8 @@ def neighbours(
         table: of the optimizer, as the study gives it.
         hyperparameters: of the method, defaults filled in.
     """
+    if table["name"] in others.BUILT_IN:
+        return
     full: dict[str, Any] = {**table, **{k: v for k, v in hyperparameters.items()}}
     rate = full["learning_rate"]
     if isinstance(rate, Mapping):

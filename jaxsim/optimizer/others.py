@@ -56,6 +56,8 @@ _KEEPING = frozenset(
     "optimistic_adam_v2 optimistic_gradient_descent radam rprop sign_sgd signum "
     "simplified_ademamix sm3".split()
 )
+BUILT_IN = frozenset({"prodigy", "sm3"})
+"""Whose numbers stay built in: XLA fuses their programs otherwise with data, for other last bits."""
 _HIDDEN = frozenset(
     "mask weight_decay_mask trust_ratio_mask clip_value_fn base_optimizer "
     "weight_dimension_numbers muon_weight_dimension_numbers".split()
