@@ -74,7 +74,6 @@ class Lifted:
             numbers: as many as `numbers`.
             xla: whether XLA compiles it, which would rewrite arithmetic with constants.
         """
-
         if not self.numbers:
             return self._makes[0](self._rate if self._rate is None else rate)
 

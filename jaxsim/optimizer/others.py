@@ -57,7 +57,7 @@ _KEEPING = frozenset(
     "simplified_ademamix sm3".split()
 )
 BUILT_IN = frozenset({"prodigy", "sm3"})
-"""Whose numbers stay built in: XLA fuses their programs otherwise with data, for other last bits."""
+"""Whose numbers stay built in: XLA fuses their programs otherwise with data; last bits change."""
 _HIDDEN = frozenset(
     "mask weight_decay_mask trust_ratio_mask clip_value_fn base_optimizer "
     "weight_dimension_numbers muon_weight_dimension_numbers".split()

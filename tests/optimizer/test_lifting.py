@@ -11,7 +11,7 @@ from jaxsim.optimizer import optimizer
 from jaxsim.optimizer.lifting import Lifted
 from jaxsim.optimizer.methods import METHODS, VARIANTS
 from jaxsim.optimizer.optimizers import Optimizer
-from jaxsim.optimizer.others import others
+from jaxsim.optimizer.others import BUILT_IN, others
 from jaxsim.optimizer.schedules import SCHEDULES
 
 SCHEDULE_TABLES: dict[str, dict[str, Any]] = {
@@ -124,6 +124,12 @@ def test_optimizers_that_differ_in_a_number_differ_in_structure_or_data(name):
         if isinstance(value, float) and value != 0:
             other = optimizer({**table, key: value * 0.875}).lifted(parameters, "float32")
             assert (other.text, bits(other)) != (base.text, bits(base)), key
+
+
+def test_optimizers_whose_last_bits_would_change_keep_their_numbers():
+    for name in BUILT_IN:
+        made = optimizer({"name": name, "learning_rate": 0.01})
+        assert made.lifted({"w": jax.ShapeDtypeStruct((3, 2), "float32")}, "float32").numbers == ()
 
 
 def test_powers_that_xla_computes_otherwise_are_structures_of_their_own():
