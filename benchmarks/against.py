@@ -73,7 +73,6 @@ def sweep() -> dict[str, Any]:
             "optimizer.b2": [0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999],
             "optimizer.learning_rate.peak_value": [0.001 * 2**k for k in range(8)],
         },
-        "optimum": {"budget": 0},
     }
 
 
