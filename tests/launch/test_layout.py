@@ -180,7 +180,7 @@ def test_the_reference_is_kept_unless_the_other_is_clearly_faster(own_cache, mon
 
 def test_nothing_is_measured_where_nothing_is_trained(own_cache, monkeypatch):
     monkeypatch.setattr(measure, "time_training", None)
-    monkeypatch.setattr(measure, "_observation", None)
+    monkeypatch.setattr(measure, "observation_seconds", None)
     drawn = {"steps": 0, "checkpoints": []}
     (found,) = choose_layouts(study(execution=AUTO, replicates=1000, **drawn)).values()
     assert (found.config, found.shard) == (ExecutionConfig("vmap", 256), 256)
