@@ -89,6 +89,20 @@ def test_numbers_given_to_a_compiled_training_are_those_built_into_a_single_one(
     assert end(rate).tobytes() == end((rate, *numbers_of(experiment))).tobytes()
 
 
+def test_the_program_is_the_same_whichever_of_a_sweep_comes_first():
+    """So that processes that share a compilation cache find each other's."""
+    first, *_, last = study(**SWEEP).experiments
+    texts = []
+    for experiment in (first, last):
+        engines.training.cache_clear()
+        engines.drawing.cache_clear()
+        engine: Any = vmap_engine(experiment)
+        rate, members = jnp.zeros((), experiment.dtype), jnp.arange(16, dtype=jnp.uint32)
+        state = jax.eval_shape(engine.init, jax.random.key(0), members, rate)
+        texts.append(engine.advance.lower(state, (), np.int32(0), np.int32(9), rate).as_text())
+    assert texts[0] == texts[1]
+
+
 @pytest.mark.skipif(library.compiler() is None, reason="no C compiler")
 def test_the_c_program_of_a_sweep_holds_none_of_its_numbers():
     first, *_, last = study(**SWEEP).experiments
