@@ -157,7 +157,11 @@ def test_the_page_says_what_is_trained(tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     part = page[page.index('<section id="setup">') : page.index('<section id="answer">')]
     said = dict(re.findall(r'class="text">([^<]*)</th><td class="text wide">([^<]*)</td>', part))
-    assert said["network"] == "1-3-1 relu, 10 parameters"
+    assert [said[name] for name in ("network", "activation", "parameters")] == [
+        "1-3-1",
+        "relu",
+        "10",
+    ]
     assert said["input X"] == "uniform (low = -1, high = 1)"
     assert said["optimizer"] == "[differs: sgd or adam] (learning_rate = 0.02)"
     assert said["training"] == "4 steps in float32"

@@ -19,7 +19,7 @@ LONGEST_OF_SEVERAL = 60
 """and of one of several."""
 MOST_NUMBERS = 12
 """Numbers of a list that are written out."""
-TAGS = ("law", "name", "kind")
+TAGS = ("law", "name", "kind", "schedule")
 """Keys that say which of several things a table is."""
 
 
@@ -143,12 +143,17 @@ def _target(e: Experiment) -> str:
 
 
 def _network(e: Experiment) -> str:
-    if e.spec.get("network", {}).get("module") is not None:
-        return f"{said(e.spec['network']['module'])}, {counted(e.network.size, 'parameter')}"
+    module = e.spec.get("network", {}).get("module")
+    if module is not None:
+        return said(module)
     sizes = "-".join(map(str, (e.network.inputs, *e.network.hidden, e.network.outputs)))
-    activation = e.spec.get("network", {}).get("activation")
-    with_it = f" {said(activation)}," if e.network.hidden else " without a hidden layer,"
-    return f"{sizes}{with_it} {counted(e.network.size, 'parameter')}"
+    return sizes if e.network.hidden else f"{sizes}, without a hidden layer"
+
+
+def _activation(e: Experiment) -> str:
+    network = e.spec.get("network", {})
+    hidden = e.network.hidden and network.get("module") is None
+    return said(network.get("activation")) if hidden else ""
 
 
 def _initial(key: str) -> Callable[[Experiment], str]:
@@ -197,6 +202,8 @@ _FACTS: dict[str, Callable[[Experiment], str]] = {
     "target Y": _target,
     "loss": lambda e: said(e.spec.get("problem", {}).get("loss")),
     "network": _network,
+    "activation": _activation,
+    "parameters": lambda e: f"{e.network.size:,}",
     "initial weights": _initial("weights"),
     "initial biases": _initial("biases"),
     "not trained": _fixed,
