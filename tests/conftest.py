@@ -35,7 +35,8 @@ def _remember_compiled_programs() -> None:
         programs = sorted(COMPILED.iterdir(), key=lambda path: path.stat().st_mtime)
         for old in programs[: len(programs) // 2] * (len(programs) > MOST_COMPILED):
             old.unlink(missing_ok=True)
-        Path(_CACHE.name, "xla").symlink_to(COMPILED, target_is_directory=True)
+        # Not by a link in the cache of this session: a program's key holds the name of the folder.
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
 
 
 _CACHE = tempfile.TemporaryDirectory(prefix="jaxsim-test-cache-")
@@ -49,6 +50,8 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 1)
+if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # a plugin may have imported JAX before
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 
 from jaxsim import runtime, startup  # noqa: E402
 from jaxsim.launch import searches  # noqa: E402
