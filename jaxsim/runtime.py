@@ -102,7 +102,6 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
     jax.config.update("jax_default_matmul_precision", matmul_precision)
     if not setting("jax_compilation_cache_dir"):
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
-    _keep_small_loops_whole()
     _write_whole_programs()
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
@@ -112,41 +111,6 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
         except RuntimeError:
             # The backend is up already: its devices are what there is.
             pass
-
-
-WHOLE_LOOPS = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000"
-"""Bytes that a step of a loop may touch for XLA's CPU compiler to make one function of the loop."""
-
-
-@lru_cache(maxsize=1)
-def _keep_small_loops_whole() -> None:
-    """Have XLA's CPU compiler make one function of the training loop of a small network.
-
-    Otherwise each operation of each step is a task of its own, which threads hand to each other:
-    with two threads a training of a 1-4-1 network takes 2.4 times the processor's time. The numbers
-    are the same. XLA reads its flags once: the environment is left as it was, for other programs.
-    """
-    flags = os.environ.get("XLA_FLAGS", "")
-    stated = "xla_backend_extra_options" in flags or (flags and not flags.startswith("-"))
-    if stated or startup.has_computed():
-        return
-    if importlib.util.find_spec("jax_plugins") and setting("jax_platforms") != "cpu":
-        return  # compilers of accelerators read these options, too
-    os.environ["XLA_FLAGS"] = f"{flags} {WHOLE_LOOPS}".strip()
-    try:
-        from jaxlib import xla_client
-
-        # To look at the options of a compilation is to read the flags.
-        options = xla_client.CompileOptions()
-        built = options.executable_build_options
-        _ = built.debug_options
-    except (ImportError, AttributeError):
-        pass
-    finally:
-        if flags:
-            os.environ["XLA_FLAGS"] = flags
-        else:
-            del os.environ["XLA_FLAGS"]
 
 
 @lru_cache(maxsize=1)

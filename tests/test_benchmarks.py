@@ -119,7 +119,8 @@ def test_another_commit_is_compared_round_by_round(monkeypatch):
         pytest.skip("there is no repository")
     asked = []
 
-    def seconds(tree, study, output):
+    def seconds(tree, study, output, cache):
+        assert cache.parent == output.parent
         assert (tree / "jaxsim" / "__init__.py").exists()
         here = tree == against.ROOT
         asked.append((here, study["steps"]))

@@ -1,6 +1,5 @@
 """What XLA is asked for on machines with GPUs."""
 
-import hashlib
 import importlib.machinery
 import importlib.util
 import logging
@@ -12,12 +11,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from jaxlib import xla_client
 
 from jaxsim import InputError, runtime, startup
-from jaxsim.engines.block import run_block
-from jaxsim.engines.registry import ExecutionConfig, make_engine
-from tests.studies import slow_but, study
+from tests.studies import slow_but
 
 ASKED = "--xla_gpu_autotune_level=0"
 
@@ -187,40 +183,3 @@ def test_a_program_is_in_the_cache_when_all_of_it_is(tmp_path, monkeypatch):
     cache.put("a", b"another")
     assert seen == [None, b"whole"]
     assert cache.get("a") == b"another"
-
-
-def test_small_loops_are_compiled_whole_and_the_environment_is_left_alone():
-    # The suite has called runtime.configure before JAX computed anything.
-    options = xla_client.CompileOptions()
-    assert b"xla_cpu_small_while_loop_byte_threshold" in options.SerializeAsString()
-    assert "small_while_loop" not in os.environ.get("XLA_FLAGS", "")
-
-
-WITHOUT = """
-import sys
-import jax
-jax.devices()  # XLA has read its flags
-from tests.test_runtime import hashes
-print(hashes())
-"""
-
-
-def hashes() -> str:
-    """Return digests of all records of a few trainings."""
-    digests = []
-    for name, hidden in (("adam", [4]), ("momentum", [16, 16]), ("sgd", [64])):
-        one = study(optimizer={"name": name, "learning_rate": 0.01}, network={"hidden": hidden})
-        experiment = one.experiments[0]
-        records = run_block(make_engine(experiment, ExecutionConfig("vmap", 64)), experiment, 0, 64)
-        digest = hashlib.sha256()
-        for field in records:
-            digest.update(np.ascontiguousarray(field).tobytes())
-        digests.append(digest.hexdigest())
-    return " ".join(digests)
-
-
-@pytest.mark.slow
-def test_loops_compiled_whole_give_the_same_bits():
-    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == hashes()

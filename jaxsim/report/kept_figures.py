@@ -72,7 +72,7 @@ def _forget_old(folder: Path) -> None:
 
 def _digest(path: Path) -> str:
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 @lru_cache(maxsize=1)

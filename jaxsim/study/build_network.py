@@ -86,8 +86,9 @@ def build_network(spec: NetworkSpec, inputs: int, outputs: int, context: Context
             )
         )
     learns = activation.learned is not None and len(layers) > 1
-    network = (with_learned_slopes if learns else fully_connected)(tuple(layers), activation)
+    make = with_learned_slopes if learns else fully_connected
     try:
+        network = make(tuple(layers), activation)
         jax.eval_shape(network.init, jax.random.key(0))
     except (OverflowError, ValueError) as error:
         raise InputError(

@@ -123,7 +123,8 @@ def test_equal_functions_leave_the_bits_of_plain_runs(dying):
     flat = make_twist(np.zeros((5, 5)))
     records = run_block(engine, experiment, 0, WIDTH, resampling=resampling_of(experiment, flat))
     assert (records.weight == 1).all()
-    for one, other in zip(records[:-1], plain[0][:-1], strict=True):
+    unweighted = records._replace(weight=plain[0].weight)
+    for one, other in zip(unweighted, plain[0], strict=True):
         assert one.tobytes() == other.tobytes()
     assert plain[0].weight.shape == (WIDTH, 0)
 
