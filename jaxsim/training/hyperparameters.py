@@ -28,15 +28,19 @@ def lifted_optimizer(experiment: Experiment) -> Lifted:
     """Return the optimizer of an experiment with its hyperparameters as data."""
     if experiment.optimizer.coordinatewise:
         # Any number of parameters has the same program; three have none of their own.
-        return _lifted_vector(experiment.optimizer, experiment.precision)
-    theta = jax.ShapeDtypeStruct((experiment.network.size,), experiment.dtype)
-    parameters = jax.eval_shape(experiment.network.unravel, theta)
-    return experiment.optimizer.lifted(parameters, experiment.precision)
+        parameters = jax.ShapeDtypeStruct((3,), experiment.precision)
+    else:
+        theta = jax.ShapeDtypeStruct((experiment.network.size,), experiment.dtype)
+        parameters = jax.eval_shape(experiment.network.unravel, theta)
+    leaves, structure = jax.tree.flatten(parameters)
+    return _lifted(experiment.optimizer, experiment.precision, tuple(leaves), structure)
 
 
 @lru_cache(maxsize=4096)
-def _lifted_vector(optimizer: Optimizer, precision: str) -> Lifted:
-    return optimizer.lifted(jax.ShapeDtypeStruct((3,), precision), precision)
+def _lifted(
+    optimizer: Optimizer, precision: str, leaves: tuple[Any, ...], structure: Any
+) -> Lifted:
+    return optimizer.lifted(jax.tree.unflatten(structure, leaves), precision)
 
 
 def with_numbers(experiment: Experiment, learning_rate: Array | float) -> tuple[Any, ...]:
