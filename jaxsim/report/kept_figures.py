@@ -15,7 +15,7 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -40,6 +40,14 @@ class KeptFigures:
         self.folder = folder
         key = hashlib.sha256(f"{_drawing()}\0{content}".encode()).hexdigest()
         self.record = cache_directory() / "figures" / f"{key}.json"
+
+    def drawn(self, draw: Callable[[], Iterable[Path]]) -> set[str]:
+        """Return the names of the files, of `draw` unless they are there as it would draw them."""
+        names = self.find()
+        if names is None:
+            names = {path.name for path in draw()}
+            self.remember(names)
+        return names
 
     def find(self) -> set[str] | None:
         """Return the names of the files if all are there as they would be drawn now, else None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -65,22 +65,10 @@ def table(answer: Answer) -> Table:
     """
     shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     done = answer.finished
-    columns: dict[str, Callable[[ExperimentAnswer], int]] = {
-        "n": lambda e: e.steps,
-        "runs": lambda e: e.runs,
-    }
-    common = {name: {value(e) for e in done} for name, value in columns.items()}
-    alike = {name: values.pop() for name, values in common.items() if len(values) == 1}
-    titles = {"n": "n = {:,}", "runs": "{:,} runs of each experiment"}
-    if alike.get("runs") == 1:
-        titles["runs"] = "one run of each experiment"
-    shared = [titles[n].format(value) for n, value in alike.items()]
-    over = risk_over(done)
-    shared += [over] if over else []
+    varying, shared = shared_columns(done)
     if shared:
         shown.title = Text(", ".join(shared))
         shown.title_justify = "left"
-    varying = [name for name in columns if name not in alike]
     bounds, permanent = shows_bounds(done), shows_permanent(done)
     limit = shows_liminf(done)
     shown.add_column("experiment", overflow="fold", min_width=10)
@@ -96,7 +84,7 @@ def table(answer: Answer) -> Table:
             last, bound, small = row[-1], e.exceedance.lower_bounds[g], e.design is not None
             cells = [
                 e.label if g == 0 else "",
-                *[f"{columns[name](e):,}" if g == 0 else "" for name in varying],
+                *[f"{COLUMNS[name](e):,}" if g == 0 else "" for name in varying],
                 event_text(answer, g),
                 f"{last.failures:,}",
                 "{} [{}, {}]".format(*estimate_text(last)) + e.exceedance.evidence_of(g).mark,
@@ -109,6 +97,25 @@ def table(answer: Answer) -> Table:
             ]
             shown.add_row(*(Text(cell) for cell in cells))
     return shown
+
+
+COLUMNS: dict[str, Callable[[ExperimentAnswer], int]] = {
+    "n": lambda e: e.steps,
+    "runs": lambda e: e.runs,
+}
+"""Columns only if experiments differ in them, and how many of each an experiment has."""
+
+
+def shared_columns(done: Sequence[ExperimentAnswer]) -> tuple[list[str], list[str]]:
+    """Return which of `COLUMNS` differ between experiments, and what all of them share in words."""
+    values = {name: {value(e) for e in done} for name, value in COLUMNS.items()}
+    alike = {name: only.pop() for name, only in values.items() if len(only) == 1}
+    titles = {"n": "n = {:,}", "runs": "{:,} runs of each experiment"}
+    if alike.get("runs") == 1:
+        titles["runs"] = "one run of each experiment"
+    shared = [titles[name].format(value) for name, value in alike.items()]
+    over = risk_over(done)
+    return [name for name in COLUMNS if name not in alike], shared + ([over] if over else [])
 
 
 def event_heading(answer: Answer) -> str:

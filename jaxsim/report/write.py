@@ -143,15 +143,14 @@ def _figures(answer: Answer, text: str, directory: Path) -> set[str]:
         text: all of it.
         directory: above the folder of the figures.
     """
-    kept = KeptFigures(directory / "plots", text)
-    names = kept.find()
-    if names is None:
+
+    def draw() -> list[Path]:
         # Matplotlib takes a second to import: not before it is needed.
         from jaxsim.report.plots import draw_all
 
-        names = {path.name for path in draw_all(answer, directory)}
-        kept.remember(names)
-    return names
+        return draw_all(answer, directory)
+
+    return KeptFigures(directory / "plots", text).drawn(draw)
 
 
 class Picture(NamedTuple):
@@ -168,14 +167,13 @@ class Picture(NamedTuple):
 
 def _picture(shown: Picture, folder: Path) -> set[str]:
     """Draw how the optimal risk is known, or leave it as it is; return its files."""
-    kept = KeptFigures(folder, shown.content)
-    names = kept.find()
-    if names is None:
+
+    def draw() -> list[Path]:
         from jaxsim.report.plots.style import save
 
-        names = {path.name for path in save(shown.draw(), folder / OPTIMAL_RISK)}
-        kept.remember(names)
-    return names
+        return save(shown.draw(), folder / OPTIMAL_RISK)
+
+    return KeptFigures(folder, shown.content).drawn(draw)
 
 
 FIGURE_FILES = tuple(

@@ -87,8 +87,27 @@ def test_every_number_of_a_row_is_aligned_to_the_right(answer, tmp_path):
     assert re.search(r"th, td \{[^}]*text-align: right", style)
 
 
-def test_every_row_has_as_many_cells_as_the_head(answer, tmp_path):
-    page = page_of(answer, tmp_path)
+def of_different_runs(answer):
+    first, *others = answer.experiments
+    fewer = first.model_copy(update={"runs": first.runs // 2})
+    return answer.model_copy(update={"experiments": (fewer, *others)})
+
+
+def test_what_all_experiments_share_is_said_once_above_the_table(answer, tmp_path):
+    steps, runs = answer.experiments[0].steps, answer.experiments[0].runs
+    alike, differing = (
+        main_table(page_of(a, tmp_path)) for a in (answer, of_different_runs(answer))
+    )
+    assert f"<p>n = {steps:,}, {runs:,} runs of each experiment</p>" in alike
+    assert f"<p>n = {steps:,}</p>" in differing
+    for column, table in (("n", alike), ("runs", alike), ("n", differing)):
+        assert f'<th scope="col">{column}</th>' not in table
+    assert '<th scope="col">runs</th>' in differing
+
+
+@pytest.mark.parametrize("change", [lambda a: a, of_different_runs], ids=["alike", "differing"])
+def test_every_row_has_as_many_cells_as_the_head(answer, tmp_path, change):
+    page = page_of(change(answer), tmp_path)
     table = main_table(page)
     columns = table.split("</thead>")[0].count("<th ")
     for group in re.findall(r"<tbody.*?</tbody>", table, re.DOTALL):

@@ -22,7 +22,13 @@ from jaxsim.report.page.origin import Origin
 from jaxsim.report.parts import PARTS, shows_parts
 from jaxsim.report.published import published_sentences
 from jaxsim.report.sentences import risk_over
-from jaxsim.report.table import event_heading, shows_bounds, shows_liminf, shows_permanent
+from jaxsim.report.table import (
+    event_heading,
+    shared_columns,
+    shows_bounds,
+    shows_liminf,
+    shows_permanent,
+)
 from jaxsim.report.text import MOST_DRAWN, counted, joined
 from jaxsim.report.write import OPTIMAL_RISK
 from jaxsim.results.files import write_atomically
@@ -65,6 +71,7 @@ def write_page(
     compared = published_sentences(answer)
     said = compared[:1] + [line for line in sentences[alarms:] if line not in compared]
     done = tables.first_of(answer)
+    varying, shared = shared_columns(answer.finished)
     text = environment.get_template("page.html.jinja").render(
         style=Markup(style),
         style_hash=_hash(style),
@@ -82,6 +89,8 @@ def write_page(
         size=_size(answer),
         left_out=_left_out(answer, len(done)),
         experiments=tables.experiments(answer, done),
+        varying=varying,
+        shared=shared,
         splits=tables.splits(answer, done[:MOST_DRAWN]),
         splits_left_out=_left_out(answer, min(len(done), MOST_DRAWN)),
         events=[event.short for event in answer.asked],
