@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxsim import runtime
+from jaxsim import cli, runtime
 from jaxsim.launch.directory import bind, reopen
 from jaxsim.launch.simulate import open_results
 from jaxsim.results.provenance import provenance
@@ -64,6 +65,18 @@ def slow_but(quick: Iterable[Any], cases: Iterable[Any]) -> list[Any]:
     """Return parameters of a test, of which all but the quick ones are for the long suite."""
     quick = list(quick)
     return [c if c in quick else pytest.param(c, marks=pytest.mark.slow) for c in cases]
+
+
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *arguments: Any, code: int = 0
+) -> tuple[str, str]:
+    """Run the command line in this process and return (standard output, standard error)."""
+    monkeypatch.setattr(sys, "argv", ["jaxsim", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    shown = capsys.readouterr()
+    assert (stopped.value.code or 0) == code, shown.err
+    return shown.out, shown.err
 
 
 def toml(tree: dict[str, Any]) -> str:

@@ -20,17 +20,12 @@ from jaxsim.report.doctor import FINE, risk_error
 from jaxsim.report.export import export
 from jaxsim.study.catalogue import READY, sources
 from jaxsim.study.study import Study
-from tests.studies import TWO, made_up, study, table, toml
+from tests.studies import TWO, command, made_up, study, table, toml
 
 
 def run(monkeypatch, capsys, *arguments, code=0):
     """Run the command line in this process and return its standard output."""
-    monkeypatch.setattr(sys, "argv", ["jaxsim", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    shown = capsys.readouterr()
-    assert (stopped.value.code or 0) == code, shown.err
-    return shown.out
+    return command(monkeypatch, capsys, *arguments, code=code)[0]
 
 
 @pytest.fixture(scope="module")

@@ -10,23 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from jaxsim import cli
 from jaxsim.explain import TOPICS, overview, tables, topic_text
 from jaxsim.optimizer import others
 from jaxsim.report.export import export
 from jaxsim.report.write import write_report
-from tests.studies import TWO, made_up, study
+from tests.studies import TWO, command, made_up, study
 from tests.test_readme import EXPLAIN
-
-
-def run(monkeypatch, capsys, *arguments, code=0):
-    """Run the command line in this process and return (standard output, standard error)."""
-    monkeypatch.setattr(sys, "argv", ["jaxsim", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    shown = capsys.readouterr()
-    assert (stopped.value.code or 0) == code, shown.err
-    return shown.out, shown.err
 
 
 def described(topic, heading):
@@ -37,7 +26,7 @@ def described(topic, heading):
 
 
 def test_without_a_topic_all_are_listed_in_a_line_each(monkeypatch, capsys):
-    shown, _ = run(monkeypatch, capsys, "explain")
+    shown, _ = command(monkeypatch, capsys, "explain")
     assert shown == overview()
     lines = [line for line in shown.splitlines() if line.startswith("- ")]
     assert [line.split("`")[1] for line in lines] == sorted(p.stem for p in EXPLAIN.glob("*.md"))
@@ -46,7 +35,7 @@ def test_without_a_topic_all_are_listed_in_a_line_each(monkeypatch, capsys):
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_topic_is_plain_markdown_in_a_pipe(topic, monkeypatch, capsys):
-    shown, _ = run(monkeypatch, capsys, "explain", topic)
+    shown, _ = command(monkeypatch, capsys, "explain", topic)
     assert shown.startswith("# ")
     assert "\n<!--" not in shown
     file = (EXPLAIN / f"{topic}.md").read_text(encoding="utf-8")
@@ -64,14 +53,14 @@ def test_a_topic_is_formatted_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
-    run(monkeypatch, capsys, "explain", "numbers")
+    command(monkeypatch, capsys, "explain", "numbers")
     shown = terminal.getvalue()
     assert "Permanent failures" in shown
     assert "## " not in shown
 
 
 def test_an_unknown_topic_gets_one_sentence(monkeypatch, capsys):
-    shown, said = run(monkeypatch, capsys, "explain", "result", code=2)
+    shown, said = command(monkeypatch, capsys, "explain", "result", code=2)
     assert shown == ""
     assert said.startswith("error: topic = 'result' is not known (did you mean 'results'?); accep")
     assert said.count("\n") == 1

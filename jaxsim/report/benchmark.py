@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,23 +166,22 @@ def print_benchmark(measured: Benchmark, console: Console) -> None:
     """Print the figures as a table, with what they are compared with and what is left out."""
     figures = measured.figures
     console.print(title(figures), highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, head in enumerate(HEADS):
-        table.add_column(head, justify="right" if place else "left", no_wrap=True)
-    for row in rows(figures):
-        table.add_row(*map(Text, row))
-    console.print(table)
+    console.print(_table(HEADS, rows(figures)))
     if figures.scaling:
         console.print()
-        scaling = Table(box=None, pad_edge=False, header_style="bold")
-        for place, head in enumerate(SCALING_HEADS):
-            scaling.add_column(head, justify="right" if place else "left", no_wrap=True)
-        for row in scaling_rows(figures):
-            scaling.add_row(*map(Text, row))
-        console.print(scaling)
+        console.print(_table(SCALING_HEADS, scaling_rows(figures)))
     console.print()
     for sentence in [*remarks(figures), *left_out(figures)]:
         console.print(sentence, highlight=False, soft_wrap=True)
+
+
+def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, head in enumerate(heads):
+        table.add_column(head, justify="right" if place else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    return table
 
 
 def title(figures: Figures) -> str:

@@ -13,30 +13,16 @@ from jaxsim.launch.directory import bind, reopen
 from jaxsim.questions.ask import analyse
 from jaxsim.report.published import published_frame, published_sentences, published_tables
 from jaxsim.study.study import Study
-from tests.studies import made_up, table
+from tests.questions.two_experiments import answered, asked, risks
+from tests.studies import made_up
 
-TWO = [{"label": "one"}, {"label": "two", "steps": 90}]
 EVENT = {"risk_above": 0.04}
-
-
-def asked(*numbers, **changes):
-    return Study.from_dict(table(experiment=TWO, published=list(numbers), **changes))
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """80 runs of each of two experiments, with risks from .01 to .1."""
     return made_up(asked(), tmp_path_factory.mktemp("made_up"), diverged=1)
-
-
-def risks(results, e, t=-1):
-    parts = results.parts(results.experiments[e])
-    return np.concatenate([records.risk[:, t] for _, records in parts])
-
-
-def answered(results, *numbers, confidence=0.95):
-    study = asked(*numbers)
-    return analyse(results, [0.001], confidence, published=study.published).published
 
 
 def number(**fields):

@@ -21,14 +21,10 @@ from jaxsim.report.published import (
 )
 from jaxsim.study.study import Study
 from tests.questions.test_strata import RUNS, WEIGHTS, stratified_results
+from tests.questions.two_experiments import answered, asked, risks
 from tests.studies import made_up, table
 
-TWO = [{"label": "one"}, {"label": "two", "steps": 90}]
 RUNS_EACH = 80
-
-
-def asked(*numbers, **changes):
-    return Study.from_dict(table(experiment=TWO, published=list(numbers), **changes))
 
 
 def number(**fields):
@@ -54,16 +50,6 @@ def inactive(monkeypatch, results):
 
     monkeypatch.setattr(type(results.store), "read", counted)
     return results
-
-
-def risks(results, e, t=-1):
-    parts = results.parts(results.experiments[e])
-    return np.concatenate([records.risk[:, t] for _, records in parts])
-
-
-def answered(results, *numbers, confidence=0.95):
-    study = asked(*numbers)
-    return analyse(results, [0.001], confidence, published=study.published).published
 
 
 def inside(x, mean, runs, deviation, level):

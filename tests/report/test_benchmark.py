@@ -2,14 +2,12 @@
 
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 import jaxsim
-from jaxsim import cli
 from jaxsim.report import benchmark as view
 from jaxsim.report.benchmark import HEADS, Benchmark, print_benchmark, rows, schema
 from jaxsim.speed.figures import (
@@ -23,6 +21,7 @@ from jaxsim.speed.figures import (
     Speed,
     Work,
 )
+from tests.studies import command
 
 
 def speed(engine, width, rate, lanes=1, chosen=False):
@@ -171,12 +170,7 @@ def instant(monkeypatch):
 
 def run(monkeypatch, capsys, *arguments, code=0):
     """Run the command line in this process and return (standard output, standard error)."""
-    monkeypatch.setattr(sys, "argv", ["jaxsim", "benchmark", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    found = capsys.readouterr()
-    assert (stopped.value.code or 0) == code, found.err
-    return found.out, found.err
+    return command(monkeypatch, capsys, "benchmark", *arguments, code=code)
 
 
 def test_the_command_prints_a_table_json_or_the_schema(instant, monkeypatch, capsys, tmp_path):

@@ -1,13 +1,11 @@
 """`jaxsim optimum`: the bracket of every width by itself, from the command line."""
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from jaxsim import cli
 from jaxsim.launch.optimum import find_optima
 from jaxsim.optimum import solve
 from jaxsim.optimum.parabola import Parabola
@@ -15,7 +13,7 @@ from jaxsim.questions.hierarchy import OptimaAnswer
 from jaxsim.report.plots.optimum import optimum_figure
 from jaxsim.study.study import Study
 from tests.optimum.toy import GOAL, Toy
-from tests.studies import study, table, toml
+from tests.studies import command, study, table, toml
 
 
 @pytest.fixture
@@ -28,12 +26,7 @@ def toy(monkeypatch):
 
 
 def run(monkeypatch, capsys, *arguments, code=0):
-    monkeypatch.setattr(sys, "argv", ["jaxsim", "optimum", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    shown = capsys.readouterr()
-    assert (stopped.value.code or 0) == code, shown.err
-    return shown.out, shown.err
+    return command(monkeypatch, capsys, "optimum", *arguments, code=code)
 
 
 def test_the_bracket_of_every_width_is_shown_and_kept(toy, tmp_path, monkeypatch, capsys):
