@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike
 
 from jaxsim.errors import InputError
 from jaxsim.estimation.checks import checked_level
+from jaxsim.estimation.roots import region_end
 
 _HALVINGS = 60
 _GRID = 1 << 20
@@ -107,14 +108,10 @@ def mean_lower(sample: BoundedSample, error: float, stakes: np.ndarray) -> float
     """Return the lower end: it is above the mean with a probability of at most `error`."""
     if not sample.runs or log_evidence(sample, 0.0, stakes) < -math.log(error):
         return 0.0
-    inside, outside = sample.mean, 0.0
-    for _ in range(_HALVINGS):
-        middle = (inside + outside) / 2
-        if log_evidence(sample, middle, stakes) < -math.log(error):
-            inside = middle
-        else:
-            outside = middle
-    return outside
+    enough = -math.log(error)
+    return region_end(
+        lambda m: log_evidence(sample, m, stakes) < enough, sample.mean, 0.0, _HALVINGS
+    )[1]
 
 
 def mean_interval(
@@ -173,14 +170,8 @@ def published_mean_interval(
 
 def _chernoff(mean: float, runs: int, error: float) -> float:
     """Return the least m with exp(-n KL(mean, m)) >= error."""
-    inside, outside = mean, 0.0
-    for _ in range(_HALVINGS):
-        middle = (inside + outside) / 2
-        if runs * _divergence(mean, middle) < -math.log(error):
-            inside = middle
-        else:
-            outside = middle
-    return outside
+    enough = -math.log(error)
+    return region_end(lambda m: runs * _divergence(mean, m) < enough, mean, 0.0, _HALVINGS)[1]
 
 
 def _divergence(p: float, q: float) -> float:

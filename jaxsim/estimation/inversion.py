@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from jaxsim.estimation.roots import region_end
+
 Ends = tuple[float, float]
 IntervalAt = Callable[[float], Ends]
 """The ends of an interval by its confidence."""
@@ -50,10 +52,4 @@ def inverted_p(measured: IntervalAt, published: IntervalAt | Ends) -> float:
         return 1.0
     if apart(math.exp(least)):
         return LEAST_P
-    for _ in range(_HALVINGS):
-        middle = (most + least) / 2
-        if apart(math.exp(middle)):
-            most = middle
-        else:
-            least = middle
-    return math.exp(most)
+    return math.exp(region_end(lambda log: apart(math.exp(log)), most, least, _HALVINGS)[0])

@@ -1,4 +1,4 @@
-"""Roots of decreasing functions, for arrays element by element."""
+"""Roots of decreasing functions, for arrays element by element; ends of a region, by halving."""
 
 from __future__ import annotations
 
@@ -44,3 +44,23 @@ def decreasing_root(
         end = np.where(busy & ~above, middle, end)
         low = np.where(busy & ~above, value, low)
     return start
+
+
+def region_end(
+    is_inside: Callable[[float], bool], inside: float, outside: float, halvings: int
+) -> tuple[float, float]:
+    """Return the points inside and outside next to the end of a region, by halving.
+
+    Args:
+        is_inside: whether a point is in the region, which has one end between the two points.
+        inside: a point of it, which is not looked at.
+        outside: a point beyond its end, which is not looked at.
+        halvings: of the distance of the two.
+    """
+    for _ in range(halvings):
+        middle = (inside + outside) / 2
+        if is_inside(middle):
+            inside = middle
+        else:
+            outside = middle
+    return inside, outside
