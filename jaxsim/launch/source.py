@@ -17,7 +17,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 def source_home(directory: Path) -> Path:
     """Return the folder of the copy, DIR/launch/code/<digest of the package>."""
-    return directory / "launch" / "code" / _digest(_PACKAGE)[:16]
+    return directory / "launch" / "code" / package_digest()[:16]
 
 
 def keep_source(directory: Path) -> Path:
@@ -71,14 +71,17 @@ def _is_whole(home: Path) -> bool:
             if any(os.path.islink(os.path.join(folder, name)) for name in folders + files):
                 return False
             copied |= {Path(folder, name).relative_to(home) for name in files}
-        return copied == wanted | {Path(SNAPSHOT)} and _digest(home / _PACKAGE.name) == _digest(
-            _PACKAGE
+        return (
+            copied == wanted | {Path(SNAPSHOT)}
+            and package_digest(home / _PACKAGE.name) == package_digest()
         )
     except OSError:
         return False
 
 
-def _digest(package: Path) -> str:
+def package_digest(package: Path | None = None) -> str:
+    """Return a digest of the names and contents of a package's files, of this one by default."""
+    package = package or _PACKAGE
     digest = hashlib.sha256()
     for path in _files(package):
         name = str(path.relative_to(package))

@@ -20,10 +20,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from jaxsim.errors import InputError
+from jaxsim.launch.source import package_digest
 from jaxsim.results.files import open_regular, read_regular, write_atomically
 from jaxsim.runtime import cache_directory
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 _MOST = 2000
 """Records in the cache, of about a kilobyte each; beyond it the older half goes."""
 
@@ -89,8 +89,7 @@ def _drawing() -> str:
     digest = hashlib.sha256()
     for name in ("matplotlib", "numpy", "pillow", "kiwisolver", "contourpy"):
         digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(f"{path.relative_to(_PACKAGE)}\0".encode() + path.read_bytes() + b"\0")
+    digest.update(f"{package_digest()}\0".encode())
     for path in filter(Path.is_file, _settings_files()):
         digest.update(f"{path}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
