@@ -43,7 +43,7 @@ from jaxsim.questions.post_strata import with_post_strata
 from jaxsim.questions.published import comparisons
 from jaxsim.questions.published_number import Published, of_experiment
 from jaxsim.questions.published_question import Measured, PublishedNumbers
-from jaxsim.questions.quantities import not_recorded
+from jaxsim.questions.quantities import not_recorded, require_neurons
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
 from jaxsim.questions.spread import spreads
@@ -206,8 +206,10 @@ def subjects_of(
     events = events_of(eps)
     for experiment in results.experiments:
         for event in events:
-            if event.of_error_rate and not experiment.error_rate:
+            lacks_rate = event.of_error_rate and not experiment.error_rate
+            if lacks_rate or (event.of_pattern and not experiment.activation_pattern):
                 raise not_recorded(event)
+            require_neurons(event, experiment.network)
     above = [event.threshold for event in events if event.kind == ABOVE_OPTIMUM]
     checked_level(confidence, "confidence")
     interval_of(interval)

@@ -11,7 +11,13 @@ from pydantic import Field
 from jaxsim.estimation import Counts, band
 from jaxsim.estimation.band import stratified_band
 from jaxsim.questions.data import Data
-from jaxsim.questions.events import ABOVE_OPTIMUM, ERROR_RATE_ABOVE, NOT_ALL_RIGHT
+from jaxsim.questions.events import (
+    ABOVE_OPTIMUM,
+    ERROR_RATE_ABOVE,
+    FLAGS,
+    INACTIVE,
+    NOT_ALL_RIGHT,
+)
 from jaxsim.questions.provable import decided_at
 from jaxsim.questions.quantities import Quantity, quantities
 from jaxsim.questions.question import Question, Subject
@@ -146,6 +152,12 @@ class OtherBands(SimultaneousBand):
 def _grid(quantity: Quantity) -> np.ndarray:
     if quantity.of_error_rate:
         return np.union1d([0.0, *np.geomspace(1e-3, 1.0, GRID)], quantity.thresholds)
+    if quantity.kind in FLAGS:
+        return quantity.thresholds
+    if quantity.kind == INACTIVE:
+        width = (*quantity.experiment.network.hidden, 1)[0]
+        counts = np.round(np.geomspace(1, max(width, 1), GRID))
+        return np.union1d(counts, quantity.thresholds)
     return thresholds(quantity.experiment, quantity.thresholds)
 
 

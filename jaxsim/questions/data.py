@@ -74,8 +74,8 @@ class EventAnswer(Data):
     """What it means that a run fails.
 
     Attributes:
-        kind: "above_optimum", "risk_above", "error_rate_above" or "not_all_right".
-        threshold: above the optimal risk, or of risk or error rate.
+        kind: one of `jaxsim.questions.events.KINDS`: "above_optimum", "risk_above", ...
+        threshold: above the optimal risk, of risk or error rate, or a number of neurons.
         text: the event as a clause.
     """
 

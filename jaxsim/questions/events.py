@@ -4,6 +4,11 @@
     risk_above = c           L(Theta_n) > c
     error_rate_above = c     R(Theta_n) > c,  R the 0-1 risk: the probability of a wrong class
     not_all_right = true     R(Theta_n) > 0
+    constant = true          the network is certified to be constant on the support of X
+    inactive_at_least = k    k neurons of the first layer are certified to be inactive
+    pattern_changed = true   at some checkpoint up to n the activation pattern on the data points
+                             differs from that of step 0
+    pattern_unchanged = true at none
 
 Each is a threshold above a reference value: inf L, or 0. Kinds of events come in the order above,
 thresholds of a kind increase; so do all lists of answers that have an entry for each event.
@@ -23,7 +28,21 @@ ABOVE_OPTIMUM = "above_optimum"
 RISK_ABOVE = "risk_above"
 ERROR_RATE_ABOVE = "error_rate_above"
 NOT_ALL_RIGHT = "not_all_right"
-KINDS = (ABOVE_OPTIMUM, RISK_ABOVE, ERROR_RATE_ABOVE, NOT_ALL_RIGHT)
+CONSTANT = "constant"
+INACTIVE = "inactive_at_least"
+PATTERN_CHANGED, PATTERN_UNCHANGED = "pattern_changed", "pattern_unchanged"
+KINDS = (
+    ABOVE_OPTIMUM,
+    RISK_ABOVE,
+    ERROR_RATE_ABOVE,
+    NOT_ALL_RIGHT,
+    CONSTANT,
+    INACTIVE,
+    PATTERN_CHANGED,
+    PATTERN_UNCHANGED,
+)
+FLAGS = (NOT_ALL_RIGHT, CONSTANT, PATTERN_CHANGED, PATTERN_UNCHANGED)
+"""Kinds that are asked for by `true` and have no threshold of their own."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +51,8 @@ class Event:
 
     Attributes:
         kind: one of `KINDS`.
-        threshold: above the optimal risk, or of risk or error rate; 0 for "not all right".
+        threshold: above the optimal risk, of risk or error rate, or a number of neurons; 0 for
+            those of `FLAGS`.
     """
 
     kind: str
@@ -42,6 +62,21 @@ class Event:
     def of_error_rate(self) -> bool:
         """Whether the error rate decides it, and not the risk."""
         return self.kind in (ERROR_RATE_ABOVE, NOT_ALL_RIGHT)
+
+    @property
+    def of_risk(self) -> bool:
+        """Whether the risk decides it."""
+        return self.kind in (ABOVE_OPTIMUM, RISK_ABOVE)
+
+    @property
+    def of_pattern(self) -> bool:
+        """Whether the activation pattern on the data points decides it."""
+        return self.kind in (PATTERN_CHANGED, PATTERN_UNCHANGED)
+
+    @property
+    def diverged_have_it(self) -> bool:
+        """Whether diverged runs count as having it: they have left every piece, and are nothing."""
+        return self.kind not in (CONSTANT, INACTIVE, PATTERN_UNCHANGED)
 
     @property
     def short(self) -> str:
@@ -57,6 +92,10 @@ class Event:
             RISK_ABOVE: f"risk > {number}",
             ERROR_RATE_ABOVE: f"error rate > {number}",
             NOT_ALL_RIGHT: "not all right",
+            CONSTANT: "constant network",
+            INACTIVE: f"inactive >= {number}",
+            PATTERN_CHANGED: "pattern changed",
+            PATTERN_UNCHANGED: "pattern unchanged",
         }[self.kind]
 
     def clause(self, whose: str = "", rows: str = "") -> str:
@@ -73,7 +112,11 @@ class Event:
             'the risk of adam over the 30 held-out rows exceeds 0.1'
             >>> Event("not_all_right", 0.0).clause(" of adam", "the 30 held-out rows")
             'not all of the 30 held-out rows are classified rightly by the networks of adam'
+            >>> Event("inactive_at_least", 2.0).clause(" of adam")
+            'at least 2 neurons of the first layer of adam are inactive'
         """
+        if not self.of_risk and not self.of_error_rate:
+            return self._of_network(whose)
         by = f" by the networks{whose}" if whose else ""
         whose += f" over {rows}" if rows else ""
         number, accuracy = f"{self.threshold:.12g}", 1 - self.threshold
@@ -86,6 +129,19 @@ class Event:
         which = f"all of {rows}".replace("all of all", "all") if rows else "all points"
         return f"not {which} are classified rightly{by}"
 
+    def _of_network(self, whose: str) -> str:
+        """Return what is not about a risk as a clause."""
+        if self.kind == CONSTANT:
+            return f"the network{whose} is constant"
+        if self.kind == INACTIVE:
+            neurons, verb = ("neuron", "is") if self.threshold == 1 else ("neurons", "are")
+            return (
+                f"at least {self.threshold:.12g} {neurons} of the first layer{whose} {verb} "
+                "inactive"
+            )
+        has = "has" if self.kind == PATTERN_CHANGED else "has not"
+        return f"the activation pattern{whose} on the data points {has} changed since step 0"
+
     def goal(self) -> str:
         """Return what a run that does not fail reaches, after "a run with"."""
         number = f"{self.threshold:.12g}"
@@ -94,6 +150,10 @@ class Event:
             RISK_ABOVE: f"a risk of at most {number}",
             ERROR_RATE_ABOVE: f"an error rate of at most {number}",
             NOT_ALL_RIGHT: "all points right",
+            CONSTANT: "a network that is not known to be constant",
+            INACTIVE: f"fewer than {number} inactive neurons in the first layer",
+            PATTERN_CHANGED: "the activation pattern of step 0 throughout",
+            PATTERN_UNCHANGED: "a change of its activation pattern",
         }[self.kind]
 
 
@@ -119,9 +179,9 @@ def events_of(asked: Asked) -> tuple[Event, ...]:
     events: list[Event] = []
     for kind in KINDS:
         value = asked.get(kind)
-        if value is None or (kind == NOT_ALL_RIGHT and value is False):
+        if value is None or (kind in FLAGS and value is False):
             continue
-        if kind == NOT_ALL_RIGHT:
+        if kind in FLAGS:
             if value is not True:
                 raise InputError(f"events.{kind} = {value!r} is not accepted: it should be true")
             events.append(Event(kind, 0.0))
@@ -148,6 +208,7 @@ _ACCEPTED = {
     ABOVE_OPTIMUM: ("numbers >= 0", lambda c: c >= 0),
     RISK_ABOVE: ("finite numbers", lambda c: c == c),
     ERROR_RATE_ABOVE: ("numbers from 0 to below 1", lambda c: (c >= 0) & (c < 1)),
+    INACTIVE: ("whole numbers from 1 to 1,000,000", lambda c: (c >= 1) & (c <= 1e6) & (c % 1 == 0)),
 }
 
 

@@ -43,7 +43,7 @@ class GradesAnswer(Data):
     """Runs that fail at the last step, by what is known of them, [G].
 
     Attributes:
-        eps: thresholds above the optimal risk, then of the risk; error rates have no grades.
+        eps: thresholds above the optimal risk, then of the risk; other events have no grades.
         failures: runs that certainly fail; the sum of the following but for `polished`.
         permanent: for ever, certified.
         minima: at a local minimum after polishing, checked numerically.
@@ -89,8 +89,8 @@ class Grades(Question):
         """Begin with no runs."""
         super().__init__(subject)
         self.remaining = remaining_risk(subject.experiment, subject.levels)
-        self.quantities = [q for q in quantities(subject) if not q.of_error_rate]
-        self.events = [event for event in subject.asked if not event.of_error_rate]
+        self.quantities = [q for q in quantities(subject) if q.events[0].of_risk]
+        self.events = [event for event in subject.asked if event.of_risk]
         strata = len(subject.strata.strata)
         self.counts = np.zeros((strata, len(KINDS), len(self.events)), np.int64)
         self.runs = np.zeros(strata, np.int64)

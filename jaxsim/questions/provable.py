@@ -36,6 +36,9 @@ def lower_bounds_of(
         levels: brackets of R*(m) for m = 0, ..., N, if they are known; none for error rates.
     """
     eps, optimum = quantity.thresholds, quantity.reference.upper
+    if quantity.of_network:
+        reason = "bounds from inactive neurons are of risks and error rates"
+        return tuple(LowerBound(float(e), 0.0, None, reason) for e in eps)
     # A risk may be negative: then thresholds are counted from the least one on.
     shift = min(0.0, float(eps.min()))
     base = optimum + Bound(shift) if shift else optimum
@@ -89,7 +92,7 @@ def decided_strata(
 
     Neurons inactive at initialization stay so under an optimizer that keeps them, and what the
     certificates of a run say of its further training then holds from its first step on. The plain
-    design has no such stratum.
+    design has no such stratum, and nothing is said of what networks are like.
 
     Args:
         design: the strata.
@@ -97,8 +100,9 @@ def decided_strata(
         remaining: lower bounds of its value by the number of inactive first-layer neurons.
         thresholds: other ones than those of the events.
     """
-    if design.plain:
-        return none_decided(1, thresholds if thresholds is not None else quantity.thresholds)
+    if design.plain or quantity.of_network:
+        asked = thresholds if thresholds is not None else quantity.thresholds
+        return none_decided(len(design.strata), asked)
     experiment, upper = quantity.experiment, quantity.reference.upper
     width, constant = len(remaining.bounds) - 2, len(remaining.bounds) - 1
     keeps = experiment.optimizer.keeps_inactive and np.isfinite(upper.value)
@@ -183,7 +187,8 @@ def remaining_risk(
     """Return what the certificates of an experiment's runs bound.
 
     A dead layer leaves a constant; c dead neurons of the first layer leave the architecture with c
-    neurons less. Of error rates only the former says something.
+    neurons less. Of error rates only the former says something, and of what a network is like
+    neither does.
     """
     of_error_rate = quantity is not None and quantity.of_error_rate
     at_least = None if of_error_rate else lower_levels(levels)
@@ -192,7 +197,9 @@ def remaining_risk(
         by_count = [Bound(-np.inf)] * (width + 1)
     else:
         by_count = [at_least(width - c) for c in range(width + 1)]
-    if quantity is not None:
+    if quantity is not None and quantity.of_network:
+        by_count, constant = [Bound(-np.inf)] * (width + 1), Bound(-np.inf)
+    elif quantity is not None:
         constant = quantity.of_constants()
     else:
         constant = best_constant_risk(experiment.problem, experiment.risk).lower

@@ -8,12 +8,8 @@ from dataclasses import dataclass, replace
 from jaxsim.questions.events import KINDS, Event
 
 BETWEEN = "risk_between"
-CONSTANT = "constant"
-INACTIVE = "inactive_at_least"
 LEVEL, MEAN, QUANTILE = "level", "mean", "quantile"
-PATTERN_CHANGED, PATTERN_UNCHANGED = "pattern_changed", "pattern_unchanged"
-OF_PATTERN = (PATTERN_CHANGED, PATTERN_UNCHANGED)
-EVENT_KINDS = (*KINDS, BETWEEN, CONSTANT, INACTIVE, *OF_PATTERN)
+EVENT_KINDS = (*KINDS, BETWEEN)
 """What a published probability may be of."""
 RISK, ERROR_RATE, NEURONS, NEURON_SHARE = "risk", "error_rate", "inactive", "inactive_share"
 _NAMES = {
@@ -95,15 +91,12 @@ class Published:
         if self.kind == BETWEEN:
             low, high = (f"{c:.12g}" for c in self.thresholds)
             return f"the risk is above {low} and at most {high}"
-        if self.kind == INACTIVE:
-            return f"at least {self.thresholds[0]:.0f} neurons of the first layer are inactive"
-        if self.kind == CONSTANT:
-            return "the network is constant"
-        if self.kind == PATTERN_CHANGED:
-            return "the activation pattern on the data points has changed since step 0"
-        if self.kind == PATTERN_UNCHANGED:
-            return "the activation pattern on the data points has not changed since step 0"
-        return Event(self.kind, *(self.thresholds or (0.0,))).clause()
+        return self.decided_by.clause()
+
+    @property
+    def decided_by(self) -> Event:
+        """The event of a probability that is not one of a range."""
+        return Event(self.kind, *(self.thresholds or (0.0,)))
 
     @property
     def subtracted(self) -> Published | None:

@@ -8,15 +8,11 @@ from typing import Self
 import numpy as np
 
 from jaxsim.estimation import classify
-from jaxsim.questions.events import KINDS, Event
+from jaxsim.questions.events import KINDS
 from jaxsim.questions.provable import decided_at
 from jaxsim.questions.published_number import (
-    CONSTANT,
-    INACTIVE,
     LEVEL,
     MEAN,
-    OF_PATTERN,
-    PATTERN_CHANGED,
     QUANTILE,
     RISK,
     Published,
@@ -161,17 +157,6 @@ def _counted(
     entry: Published, quantity: Quantity | None, records: Records, t: int
 ) -> tuple[int, int]:
     """Return how many runs have an event for certain, and of how many it is not known."""
-    if entry.kind == CONSTANT:
-        constant = records.constant[:, t]
-        return int((constant == 1).sum()), int((constant == -1).sum())
-    if entry.kind == INACTIVE:
-        first = records.inactive[:, t, :1].sum(1)
-        return int((first >= entry.thresholds[0]).sum()), 0
-    if entry.kind in OF_PATTERN:
-        # A diverged run has left all pieces; it is below 0 where that is known.
-        changed = (records.pattern_changes[:, : t + 1] != 0).any(1)
-        having = changed if entry.kind == PATTERN_CHANGED else ~changed
-        return int(having.sum()), 0
     if quantity is not None:
         value, error = (array[:, t : t + 1] for array in quantity.values(records))
         counts = classify(value, error, *quantity.ends, list(entry.thresholds or (0.0,)))
@@ -209,5 +194,4 @@ def _quantity(entry: Published, subject: Subject) -> Quantity | None:
     """Return what decides an event of the usual kinds."""
     if entry.kind not in KINDS:
         return None
-    event = Event(entry.kind, *(entry.thresholds or (0.0,)))
-    return quantities(replace(subject, events=(event,)))[0]
+    return quantities(replace(subject, events=(entry.decided_by,)))[0]

@@ -18,6 +18,7 @@ from jaxsim.launch.directory import Directory
 from jaxsim.launch.simulate import Progress as Observer
 from jaxsim.launch.throughput import Throughput, work_of
 from jaxsim.questions.events import ABOVE_OPTIMUM
+from jaxsim.questions.quantities import values_of_event
 from jaxsim.report.text import duration, number
 from jaxsim.results.store import Shard
 from jaxsim.study.spec import StudySpec
@@ -83,9 +84,7 @@ class ConsoleProgress(Observer):
         self.throughput.add(runs * work_of(experiment), elapsed)
         self.runs.add(runs, elapsed)
         experiment = self.directory.experiment_of(experiment)
-        last = records.risk[:, -1]
-        if self.event.of_error_rate:
-            last = np.where(np.isfinite(last), records.error_rate[:, -1, 0], np.nan)
+        last = values_of_event(self.event, records)[0][:, -1]
         self.risks.setdefault(experiment.id, RiskHistogram()).add(last)
         best = np.nanmin(records.risk) if np.isfinite(records.risk).any() else np.inf
         self.known[experiment.hypothesis_class] = min(

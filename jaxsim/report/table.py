@@ -162,10 +162,10 @@ def notes(answer: Answer, on_page: bool = False) -> list[str]:
     """
     done = answer.finished
     lines = [f"warning: {warning}" for warning in answer.warnings]
+    div, und = ("", "") if on_page else (" (div.)", " (und.)")
     lines.append(
         f"intervals: {_method(answer)} ({_coverage(answer)}), each for itself, ends rounded "
-        f"outward; diverged runs{'' if on_page else ' (div.)'} count as failed, undecided ones"
-        f"{'' if on_page else ' (und.)'} widen the interval"
+        f"outward; diverged runs{div} count {_lost(answer)}, undecided ones{und} widen the interval"
     )
     lines += design_notes(done)
     if shows_bounds(done) and not on_page:
@@ -200,12 +200,23 @@ def notes(answer: Answer, on_page: bool = False) -> list[str]:
     diverged = sum(e.diverged for e in done)
     if diverged:
         lines.append(
-            f"{counted(diverged, 'run')} diverged (infinite or undefined risk), counted as failures"
+            f"{counted(diverged, 'run')} diverged (infinite or undefined risk), counted "
+            f"{_lost(answer)}"
         )
     if len(answer.device_kinds) > 1:
         kinds = joined([f"{n:,} on {kind}" for kind, n in answer.device_kinds.items()])
         lines.append(f"mixed device kinds: {kinds}; bits agree only within one kind")
     return lines
+
+
+def _lost(answer: Answer) -> str:
+    """Return as what diverged runs count."""
+    others = [event.short for event in answer.asked if not event.diverged_have_it]
+    if not others:
+        return "as failed"
+    if len(others) == len(answer.asked):
+        return "as runs without the event"
+    return f"as failed (but for {joined(others)}, which they do not have)"
 
 
 def _until(e: ExperimentAnswer) -> str:

@@ -17,6 +17,7 @@ from jaxsim.optimizer import Optimizer, optimizer
 from jaxsim.optimum.optimal_risk import Stated, optimal_risk
 from jaxsim.problem.problem import Problem
 from jaxsim.questions.events import NOT_ALL_RIGHT, Event
+from jaxsim.questions.quantities import require_neurons
 from jaxsim.risk import RiskOptions
 from jaxsim.study.build_network import build_network
 from jaxsim.study.build_problem import build_problem
@@ -52,10 +53,10 @@ def build_experiment(variation: Variation, context: Context) -> Experiment:
 def _experiment(variation: Variation, context: Context) -> Experiment:
     spec = variation.spec
     problem = _shared_problem(spec.problem, context)
-    require_askable(context.events, problem)
     error_rate = any(event.of_error_rate for event in context.events)
     network = build_network(spec.network, problem.law.dimension, problem.outputs, context)
     pattern = ACTIVATION_PATTERN in context.record
+    require_askable(context.events, problem, network, pattern)
     dump = spec.model_dump(mode="json")
     identity = identify(
         dump, problem, network, context.seed, context.paired, context.base, error_rate, pattern
@@ -108,14 +109,28 @@ def _shared_problem(spec: ProblemSpec, context: Context) -> Problem:
     return context.problems[text]
 
 
-def require_askable(events: Sequence[Event], problem: Problem) -> None:
-    """Check that a problem has what the events are about.
+def require_askable(
+    events: Sequence[Event], problem: Problem, network: Network, pattern: bool
+) -> None:
+    """Check that a problem and a network have what the events are about.
+
+    Args:
+        events: that are asked for.
+        problem: of an experiment.
+        network: of it.
+        pattern: whether its activation patterns are recorded.
 
     Raises:
-        InputError: for the error rate of a regression, or all points of a law that has more than
-            can be looked at.
+        InputError: for the error rate of a regression, all points of a law that has more than can
+            be looked at, neurons of a network without any, or patterns that are not recorded.
     """
     for event in events:
+        require_neurons(event, network)
+        if event.of_pattern and not pattern:
+            raise InputError(
+                f"events.{event.kind} is of activation patterns, which are not recorded; accepted: "
+                f'record = ["{ACTIVATION_PATTERN}"] in the study, too'
+            )
         if event.of_error_rate and problem.loss.kind == "regression":
             raise InputError(
                 f"events.{event.kind} is not accepted with the loss {problem.loss.name!r}, which "

@@ -9,14 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from jaxsim.errors import InputError
-from jaxsim.questions.events import ERROR_RATE_ABOVE, NOT_ALL_RIGHT
+from jaxsim.questions.events import KINDS, Event
 from jaxsim.questions.published_number import (
     ERROR_RATE,
     LEVEL,
     MEAN,
     NEURON_SHARE,
     NEURONS,
-    OF_PATTERN,
     QUANTILE,
     Published,
 )
@@ -65,16 +64,16 @@ def _meant(
             "keys in where"
         )
     of = table.mean if table.quantile is None else table.quantile.of
-    of_rate = of == ERROR_RATE or (
-        table.event is not None and table.event.kind in (ERROR_RATE_ABOVE, NOT_ALL_RIGHT)
-    )
+    event = None
+    if table.event is not None and table.event.kind in KINDS:
+        event = Event(table.event.kind, *(table.event.thresholds or (0.0,)))
+    of_rate = of == ERROR_RATE or (event is not None and event.of_error_rate)
     if meant and of_rate and not meant[0].error_rate:
         raise InputError(
             f"published.{place} ({table.quantity!r}) is of error rates, which are not recorded; "
             "accepted: events of error rates in the study, too"
         )
-    of_pattern = table.event is not None and table.event.kind in OF_PATTERN
-    if meant and of_pattern and not meant[0].activation_pattern:
+    if meant and event is not None and event.of_pattern and not meant[0].activation_pattern:
         raise InputError(
             f"published.{place} ({table.quantity!r}) is of activation patterns, which are not "
             'recorded; accepted: record = ["activation_pattern"] in the study, too'

@@ -109,6 +109,21 @@ class EventsSpec(Section):
     not_all_right: bool | None = Field(
         default=None, description="true: some point is classified wrongly"
     )
+    constant: bool | None = Field(
+        default=None, description="true: the network is constant on the support of the inputs"
+    )
+    inactive_at_least: _Levels = Field(
+        default=None,
+        description="k: so many neurons of the first layer are certified to be inactive",
+    )
+    pattern_changed: bool | None = Field(
+        default=None,
+        description="true: the activation pattern on the data points differs from that of step 0 "
+        "at some checkpoint until then: a kink has crossed a point; needs `record`",
+    )
+    pattern_unchanged: bool | None = Field(
+        default=None, description="true: at no checkpoint until then; needs `record`"
+    )
 
     @model_serializer(mode="wrap")
     def _stated(self, handler: Any) -> dict[str, Any]:
@@ -152,7 +167,8 @@ class StudySpec(ExperimentSpec):
         default=None,
         description="other events whose probabilities are estimated, in place of epsilon: "
         "{ above_optimum = 0.1 }, { risk_above = 0.1 }, { error_rate_above = 0.1 }, "
-        "{ not_all_right = true }, one table or a list of them",
+        "{ not_all_right = true }, { constant = true }, { inactive_at_least = 1 }, "
+        "{ pattern_changed = true }, { pattern_unchanged = true }, one table or a list of them",
     )
     record: Annotated[list[Literal["activation_pattern"]], Field(max_length=1)] = Field(
         default_factory=list,

@@ -192,7 +192,8 @@ class Study:
         table = self.spec.model_dump(mode="json", exclude_unset=True)
         spec = study_spec(table, settings)
         for experiment in self.experiments:
-            require_askable(spec.asked, experiment.problem)
+            has_pattern = experiment.activation_pattern
+            require_askable(spec.asked, experiment.problem, experiment.network, has_pattern)
         asked = replace(self, spec=spec)
         asked._require_permitted()
         return asked

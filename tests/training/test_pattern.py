@@ -1,7 +1,10 @@
 """Activation patterns: which neurons are on which linear piece at which points, and since when."""
 
+import json
+
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 
 from jaxsim import InputError
@@ -10,9 +13,10 @@ from jaxsim.engines.engine import vmap_engine
 from jaxsim.launch.simulate import simulate
 from jaxsim.network.activations import clipped_relu
 from jaxsim.questions.ask import analyse
+from jaxsim.report.plot import plot
 from jaxsim.study.study import Study
 from jaxsim.training.pattern import make_pattern, pattern_changes
-from tests.studies import table
+from tests.studies import command, table
 from tests.training.test_constant import initial, net
 
 POINTS = np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0])
@@ -103,6 +107,38 @@ def test_the_event_is_a_change_at_any_checkpoint_until_then(recorded):
     assert last.event == "the activation pattern on the data points has changed since step 0"
 
 
+def test_patterns_are_events_of_a_study_in_every_view(recorded, monkeypatch, capsys):
+    study, results = recorded
+    (records,) = results.chunks(study.experiments[0])
+    ever = np.logical_or.accumulate(records.pattern_changes > 0, axis=1)
+    events = {"pattern_changed": True, "pattern_unchanged": True}
+    (one,) = analyse(results, events).experiments
+    changed, unchanged = ([e.failures for e in row] for row in one.exceedance.estimates)
+    assert changed == ever.sum(0).tolist()
+    assert unchanged == (40 - ever.sum(0)).tolist()
+    directory = results.store.directory
+    asked = "events={ pattern_changed = true, pattern_unchanged = true }"
+    out, _ = command(monkeypatch, capsys, "report", directory, "--set", asked, "--no-plots")
+    assert (
+        "After 90 steps the activation pattern on the data points has changed since step 0 with "
+        "probability" in " ".join(out.split())
+    )
+    (folder,) = (directory / "reports").iterdir()
+    rows = pd.read_csv(folder / "estimates.csv")
+    assert rows[rows.event == "pattern_changed"].failures.tolist() == changed
+    page = (folder / "report.html").read_text()
+    assert "<li>the activation pattern on the data points has not changed since step 0</li>" in page
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert [kind["name"] for kind in data["kinds"]] == [
+        "P( pattern changed )",
+        "P( pattern unchanged )",
+    ]
+    cell = data["cells"][data["experiments"][0]["bands"][0]["asked"]["0"]["cells"][-1]]
+    assert cell[3] == f"{changed[-1]} of 40 runs fail"
+    figure = plot(results, "exceedance_vs_n")
+    assert figure is not None
+
+
 def test_recording_changes_no_other_bit_and_is_a_study_of_its_own(recorded):
     study, results = recorded
     plain = Study.from_dict(spec_of())
@@ -157,6 +193,10 @@ def test_patterns_of_deep_networks_with_two_kinks_over_many_points():
         ({"network__hidden": []}, "needs the hidden layers of a fully-connected network"),
         ({"design": "splitting"}, "is not accepted with the design 'splitting'"),
         ({"record": ["patterns"]}, "record"),
+        (
+            {"record": [], "events": {"pattern_changed": True}},
+            "events.pattern_changed is of activation patterns, which are not recorded; accepted: r",
+        ),
         (
             {
                 "record": [],

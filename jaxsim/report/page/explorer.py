@@ -17,6 +17,8 @@ from jaxsim.questions.band import BandAnswer
 from jaxsim.questions.events import (
     ABOVE_OPTIMUM,
     ERROR_RATE_ABOVE,
+    FLAGS,
+    INACTIVE,
     NOT_ALL_RIGHT,
     RISK_ABOVE,
     Event,
@@ -35,16 +37,28 @@ MOST_ROWS = 500
 RARE = 0.05
 """If no probability at a last step exceeds this, the axis is logarithmic."""
 
-SYMBOLS = {ABOVE_OPTIMUM: "eps", RISK_ABOVE: "risk", ERROR_RATE_ABOVE: "error rate"}
+SYMBOLS = {
+    ABOVE_OPTIMUM: "eps",
+    RISK_ABOVE: "risk",
+    ERROR_RATE_ABOVE: "error rate",
+    INACTIVE: "inactive neurons",
+}
 """What thresholds of a kind of events are called."""
-CONDITIONS = {ABOVE_OPTIMUM: "eps = ", RISK_ABOVE: "risk > ", ERROR_RATE_ABOVE: "error rate > "}
+CONDITIONS = {
+    ABOVE_OPTIMUM: "eps = ",
+    RISK_ABOVE: "risk > ",
+    ERROR_RATE_ABOVE: "error rate > ",
+    INACTIVE: "inactive neurons >= ",
+}
 """What stands before a threshold."""
 PROBABILITIES = {
     ABOVE_OPTIMUM: ("P( risk > optimal risk + ", "eps"),
     RISK_ABOVE: ("P( risk > ", "threshold"),
     ERROR_RATE_ABOVE: ("P( error rate > ", "threshold"),
+    INACTIVE: ("P( inactive neurons of the first layer >= ", "number"),
 }
-"""What the probability is of, up to a threshold, and the word for it."""
+"""What the probability is of, up to a threshold, and the word for it. An event without a threshold
+has its name in the place of one, and nothing before it."""
 
 
 def embedded(answer: Answer) -> dict[str, Any] | None:
@@ -86,7 +100,7 @@ class _Maker:
         self.axis = scale.Probabilities(_bottom(shown))
         self.cells: dict[tuple[Any, ...], int] = {}
         self.known: dict[tuple[float, ...], tuple[Any, ...]] = {}
-        self.grids: dict[tuple[float, ...], int] = {}
+        self.grids: dict[tuple[str, tuple[float, ...]], int] = {}
         self.steps: dict[tuple[int, ...], int] = {}
 
     def data(self) -> dict[str, Any]:
@@ -111,16 +125,16 @@ class _Maker:
             "rows": min(len(experiments), MOST_ROWS) if len(experiments) > 1 else 0,
             "kinds": [
                 {
-                    "symbol": SYMBOLS[kind],
-                    "condition": CONDITIONS[kind],
-                    "of": PROBABILITIES[kind][0],
-                    "name": "".join(PROBABILITIES[kind]) + " )",
+                    "symbol": SYMBOLS.get(kind, "event"),
+                    "condition": CONDITIONS.get(kind, ""),
+                    "of": PROBABILITIES.get(kind, ("P( ",))[0],
+                    "name": "".join(PROBABILITIES.get(kind, ("P( ", _named(kind)))) + " )",
                     "asked": self._asked(kind),
                 }
                 for kind in kinds
             ],
             "axes": axes,
-            "grids": [self._grid(grid) for grid in self.grids],
+            "grids": [self._grid(*grid) for grid in self.grids],
             "steps": [self._step(steps) for steps in self.steps],
             "y": self.axis.ticks,
             "cells": list(self.cells),
@@ -146,10 +160,14 @@ class _Maker:
 
     def _asked(self, kind: str) -> list[str]:
         """Return the thresholds of the study's own events of a kind."""
+        if kind in FLAGS:
+            return [_named(kind)]
         return [number(e.threshold) for e in self.answer.asked if _kind(e) == kind]
 
-    def _grid(self, eps: tuple[float, ...]) -> dict[str, Any]:
+    def _grid(self, kind: str, eps: tuple[float, ...]) -> dict[str, Any]:
         places, ticks = scale.eps_places(eps)
+        if kind in FLAGS:
+            return {"texts": [_named(kind)], "x": places, "ticks": []}
         own = {e.threshold for e in self.answer.asked}
         return {"texts": _thresholds(eps, own), "x": places, "ticks": ticks}
 
@@ -171,7 +189,8 @@ class _Maker:
             if _kind(event) == band.event
         }  # fmt: skip
         rows = [m for m in _places(band) if band.eps[m] in own or not self.only_asked]
-        grid = tuple(band.eps[m] for m in rows)
+        # Events without a threshold have a grid of one place each, in which their name stands.
+        grid = band.event if band.event in FLAGS else "", tuple(band.eps[m] for m in rows)
         times = range(len(e.checkpoints))
         asked = {
             str(place): {
@@ -234,6 +253,11 @@ def _bands(e: ExperimentAnswer) -> list[BandAnswer]:
 def _kind(event: Event) -> str:
     """Return the kind of band that an event has a place in."""
     return ERROR_RATE_ABOVE if event.kind == NOT_ALL_RIGHT else event.kind
+
+
+def _named(kind: str) -> str:
+    """Return the name of an event without a threshold."""
+    return Event(kind, 0.0).short
 
 
 def _places(band: BandAnswer) -> range:

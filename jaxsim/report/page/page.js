@@ -184,6 +184,9 @@
     write("value-band", `${range(cell[1], cell[2])}: ${words.band}`);
     write("value-counts", (own || cell)[3]);
     write("value-bound", own && asked(state.m).bound ? `at least ${asked(state.m).bound} for every n, without any run` : "");
+    // An event without a threshold has no axis of thresholds.
+    const single = gridOf().texts.length < 2;
+    for (const id of ["choose-threshold", "figure-threshold"]) $(id).hidden = single;
     write("caption-threshold", `P against ${kinds[state.kind].symbol} after n = ${step} steps`);
     write("caption-steps", `P against n at ${threshold(eps)}`);
     $("against-threshold").setAttribute("aria-label", `P against ${kinds[state.kind].symbol} after ${step} steps; at ${threshold(eps)}: ${said(state.m, state.t)}`);
