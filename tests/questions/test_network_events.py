@@ -112,7 +112,7 @@ def test_strata_of_initializations_give_the_law_of_inactive_neurons(tmp_path):
     asked = asking(events=events, design="strata", replicates=128, steps=2, checkpoints=[])
     answer = analyse(simulate(asked, tmp_path / "strata"), events)
     (one,) = answer.experiments
-    # Uniform weights and biases: b < -|w| has probability 1/4 for each of three neurons, but for what float32 rounds.
+    # Uniform weights and biases: b < -|w| has probability 1/4, but for what float32 rounds.
     known = stats.binom.sf([0, 1, 2], 3, 0.25)
     at_start = [row[0] for row in one.exceedance.estimates]
     np.testing.assert_allclose([e.estimate for e in at_start], known, rtol=1e-5)
