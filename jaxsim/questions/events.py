@@ -74,8 +74,8 @@ class Event:
         return self.kind in (PATTERN_CHANGED, PATTERN_UNCHANGED)
 
     @property
-    def diverged_have_it(self) -> bool:
-        """Whether diverged runs count as having it: they have left every piece, and are nothing."""
+    def diverged_fail(self) -> bool:
+        """Whether all diverged runs fail: a pattern has changed then, other things are seen."""
         return self.kind not in (CONSTANT, INACTIVE, PATTERN_UNCHANGED)
 
     @property

@@ -140,7 +140,7 @@ def values_of_event(event: Event, records: Records) -> tuple[np.ndarray, np.ndar
         value = np.where(known, records.constant != 0, False).astype(np.float64)
         return value, np.where(looked | ~known, 0.0, 1.0)
     if event.kind == INACTIVE:
-        return np.where(known, records.inactive[:, :, :1].sum(2), 0) + 0.5, exact
+        return records.inactive[:, :, :1].sum(2) + 0.5, exact
     if not records.pattern_changes.shape[1]:
         raise not_recorded(event)
     # A diverged run has left all pieces; its changes are -1.

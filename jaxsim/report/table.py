@@ -211,12 +211,12 @@ def notes(answer: Answer, on_page: bool = False) -> list[str]:
 
 def _lost(answer: Answer) -> str:
     """Return as what diverged runs count."""
-    others = [event.short for event in answer.asked if not event.diverged_have_it]
+    others = [event.short for event in answer.asked if not event.diverged_fail]
     if not others:
         return "as failed"
     if len(others) == len(answer.asked):
-        return "as runs without the event"
-    return f"as failed (but for {joined(others)}, which they do not have)"
+        return "by what their networks are"
+    return f"as failed (for {joined(others)} by what their networks are)"
 
 
 def _until(e: ExperimentAnswer) -> str:
