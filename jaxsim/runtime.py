@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.metadata
 import importlib.util
@@ -21,6 +22,7 @@ import jax.numpy as jnp
 
 from jaxsim import startup
 from jaxsim.errors import InputError
+from jaxsim.startup import cache_directory as cache_directory
 
 # To type checkers `jax.Device` is a variable and the settings of `jax.config` do not exist.
 Device = Any
@@ -73,15 +75,6 @@ def c_library() -> str:
     return f"glibc {version().decode()}"
 
 
-def cache_directory() -> Path:
-    """Return where compiled programs and measured widths are remembered between processes."""
-    given = os.environ.get("JAXSIM_CACHE_DIR")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "jaxsim"
-
-
 def configure(devices: int | None = None, matmul_precision: str = "highest") -> None:
     """Set up JAX: CPU devices, matrix precision, persistent compilation cache.
 
@@ -111,6 +104,33 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
         except RuntimeError:
             # The backend is up already: its devices are what there is.
             pass
+
+
+def compute_on_threads_apart() -> None:
+    """Start JAX such that a program keeps to the CPU thread that calls it.
+
+    For a process that runs as many programs at the same time as there are cores. Otherwise XLA's
+    own threads hand each other the operations of a step, and wait busily for the next: a training
+    of a 1-4-1 network takes twice the processor's time. The numbers are the same, as those of
+    workers that keep to one core. Without effect once JAX has computed something, and where it may
+    find accelerators, beside which the host has all its threads.
+
+    What keeps JAX from starting is said by `require_device` when that is called.
+    """
+    alone = importlib.util.find_spec("jax_plugins") is None or setting("jax_platforms") == "cpu"
+    if _THREADS in os.environ or not alone or startup.has_computed():
+        return
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    os.environ[_THREADS] = "1"  # read when JAX starts, and nothing to whom this process starts
+    try:
+        with contextlib.suppress(InputError):
+            require_device()
+    finally:
+        del os.environ[_THREADS]
+
+
+_THREADS = "NPROC"
+"""Where XLA looks for the number of its CPU threads."""
 
 
 @lru_cache(maxsize=1)

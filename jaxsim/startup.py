@@ -1,4 +1,4 @@
-"""What a process sets up before it imports JAX, which takes most of the time of a short command."""
+"""What a process needs before it imports JAX, which takes most of the time of a short command."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 
@@ -113,6 +114,15 @@ def _backend() -> str:
     import jax
 
     return jax.default_backend()
+
+
+def cache_directory() -> Path:
+    """Return where compiled programs and measured widths are remembered between processes."""
+    given = os.environ.get("JAXSIM_CACHE_DIR")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "jaxsim"
 
 
 def collect_garbage_rarely() -> None:

@@ -144,6 +144,22 @@ def test_xla_knows_the_flag():
     assert (done.returncode, done.stdout) == (0, "3.0\n"), done.stderr
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted there")
+def test_programs_keep_to_the_thread_that_calls_them():
+    script = """
+import os, jax, jax.numpy as jnp
+from jaxsim import runtime
+runtime.configure()
+runtime.compute_on_threads_apart()
+started = set(os.listdir("/proc/self/task"))
+jax.jit(lambda x: jax.lax.fori_loop(0, 99, lambda n, x: jnp.sin(x @ x.T), x))(jnp.ones((99, 99)))
+pools = [open(f"/proc/self/task/{t}/comm").read().strip() for t in os.listdir("/proc/self/task")]
+print("NPROC" in os.environ, sum("XLAEigen" in name for name in pools))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "False 1\n", (done.stdout, done.stderr)
+
+
 def test_half_a_program_in_the_cache_is_replaced():
     cache = Path(runtime.setting("jax_compilation_cache_dir"))
     for earlier in cache.glob("jit_once_more_than_anybody-*"):

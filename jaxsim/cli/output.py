@@ -75,6 +75,11 @@ def print_answer(text: str, end: str = "\n") -> None:
         raise unprintable(error) from None
 
 
+def print_text(text: str) -> None:
+    """Print what was laid out before, to its last line's end."""
+    print_answer(text, end="")
+
+
 def print_message(text: str) -> None:
     """Print a line to standard error if that can be written."""
     message_console().print(text, highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jaxsim.cli.options import CodeOption, DirectoryArgument, SetOption
-from jaxsim.cli.output import answer_console, print_answer
+from jaxsim.cli.output import answer_console, print_answer, print_text
 
 
 def report(
@@ -18,16 +18,23 @@ def report(
     allow_code: CodeOption = False,
 ) -> None:
     """Answer a study from the results there are, also while it runs."""
+    from jaxsim.report.kept_report import KeptReport, report_directory
+
+    place, console = report_directory(directory, settings), answer_console()
+    kept = KeptReport(directory, place, [plots, *settings], console, print_text)
+    if not allow_code and kept.show():
+        return
+
     from jaxsim import runtime
     from jaxsim.launch.directory import reopen
     from jaxsim.launch.simulate import open_results
-    from jaxsim.report.write import report_directory, write_report
+    from jaxsim.report.write import write_report, written_files
 
     runtime.configure()
     opened = reopen(directory, allow_code)
     study = opened.study.with_questions(settings) if settings else opened.study
-    place = report_directory(directory, settings)
-    write_report(open_results(opened), study, place, answer_console(), plots=plots)
+    with kept.remembering(study, written_files()):
+        write_report(open_results(opened), study, place, console, plots=plots)
 
 
 def replay(

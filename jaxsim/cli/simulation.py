@@ -20,7 +20,7 @@ from jaxsim.cli.options import (
     load,
     print_warnings,
 )
-from jaxsim.cli.output import answer_console, message_console, print_answer
+from jaxsim.cli.output import answer_console, message_console, print_answer, print_text
 from jaxsim.errors import InputError
 
 
@@ -44,10 +44,13 @@ def run(
     """Run a study, or go on with it, and answer it."""
     from jaxsim import runtime
     from jaxsim.launch.simulate import simulate
+    from jaxsim.report.kept_report import KeptReport
     from jaxsim.report.progress import ConsoleProgress
-    from jaxsim.report.write import write_report
+    from jaxsim.report.write import write_report, written_files
 
     runtime.configure()
+    if devices is None and workers in (None, 1):
+        runtime.compute_on_threads_apart()
     loaded = load(study, settings, replicates, allow_code, quick)
     print_warnings(loaded)
     directory = output or Path("runs") / loaded.spec.name
@@ -65,7 +68,10 @@ def run(
             soft_wrap=True,
         )
         raise typer.Exit(130) from None
-    write_report(results, loaded, directory, answer_console(), plots=plots)
+    answers = answer_console()
+    kept = KeptReport(directory, directory, [plots], answers, print_text)
+    with kept.remembering(loaded, written_files()):
+        write_report(results, loaded, directory, answers, plots=plots)
 
 
 def launch(

@@ -9,8 +9,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from jaxsim.results.files import unwritable, write_atomically
-from jaxsim.results.provenance import SNAPSHOT, commit, jaxsim_version, versions
+from jaxsim.results.files import SNAPSHOT, unwritable, write_atomically
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -29,6 +28,8 @@ def keep_source(directory: Path) -> Path:
     Raises:
         InputError: if it cannot be written.
     """
+    from jaxsim.results.provenance import commit, jaxsim_version, versions
+
     home = source_home(directory)
     if _is_whole(home):
         return home

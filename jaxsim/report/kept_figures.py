@@ -22,7 +22,7 @@ from pathlib import Path
 from jaxsim.errors import InputError
 from jaxsim.launch.source import package_digest
 from jaxsim.results.files import open_regular, read_regular, write_atomically
-from jaxsim.runtime import cache_directory
+from jaxsim.startup import cache_directory
 
 _MOST = 2000
 """Records in the cache, of about a kilobyte each; beyond it the older half goes."""
@@ -38,7 +38,7 @@ class KeptFigures:
 
     def __init__(self, folder: Path, content: str) -> None:
         self.folder = folder
-        key = hashlib.sha256(f"{_drawing()}\0{content}".encode()).hexdigest()
+        key = hashlib.sha256(f"{drawing_digest()}\0{content}".encode()).hexdigest()
         self.record = cache_directory() / "figures" / f"{key}.json"
 
     def drawn(self, draw: Callable[[], Iterable[Path]]) -> set[str]:
@@ -51,40 +51,46 @@ class KeptFigures:
 
     def find(self) -> set[str] | None:
         """Return the names of the files if all are there as they would be drawn now, else None."""
-        if not _settings_are_of_files():
+        if not settings_are_of_files():
             return None
         try:
             files = json.loads(read_regular(self.record))
-            whole = all(_digest(self.folder / name) == digest for name, digest in files.items())
+            whole = all(digest_of(self.folder / name) == digest for name, digest in files.items())
         except (OSError, ValueError, AttributeError, TypeError):
             return None
         return set(files) if whole else None
 
     def remember(self, names: Iterable[str]) -> None:
         """Remember files that were just drawn; a cache that cannot be written costs only time."""
-        if not _settings_are_of_files():
+        if not settings_are_of_files():
             return
         with contextlib.suppress(OSError, InputError):
-            files = {name: _digest(self.folder / name) for name in sorted(names)}
+            files = {name: digest_of(self.folder / name) for name in sorted(names)}
             self.record.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.record, json.dumps(files).encode())
-            _forget_old(self.record.parent)
+            forget_old(self.record.parent)
 
 
-def _forget_old(folder: Path) -> None:
+def forget_old(folder: Path) -> None:
+    """Remove the older half of the records of a folder if there are too many."""
     records = list(folder.glob("*.json"))
     if len(records) > _MOST:
         for path in sorted(records, key=lambda p: p.stat().st_mtime)[: len(records) // 2]:
             path.unlink(missing_ok=True)
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return the digest of a file.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
     with open_regular(path) as file:
         return hashlib.sha256(file.read()).hexdigest()
 
 
 @lru_cache(maxsize=1)
-def _drawing() -> str:
+def drawing_digest() -> str:
     """Return a digest of everything besides the content that figures depend on."""
     digest = hashlib.sha256()
     for name in ("matplotlib", "numpy", "pillow", "kiwisolver", "contourpy"):
@@ -106,7 +112,7 @@ def _settings_files() -> list[Path]:
     return [*places, Path(folder, "matplotlibrc")] if folder else places
 
 
-def _settings_are_of_files() -> bool:
+def settings_are_of_files() -> bool:
     """Return whether nobody has changed Matplotlib's settings in this process."""
     matplotlib = sys.modules.get("matplotlib")
     if matplotlib is None:

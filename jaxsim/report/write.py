@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -225,27 +223,18 @@ def _optimal_risk(results: Results, study: Study) -> Picture | None:
     return Picture(f"{identities}\0{answer.model_dump_json()}", draw)
 
 
-def report_directory(directory: Path, settings: Sequence[str]) -> Path:
-    """Return where the answer to changed questions goes, so that it replaces no other.
-
-    Example:
-        >>> report_directory(Path("runs/a"), ["epsilon=[0.02]"]).parts[:3]
-        ('runs', 'a', 'reports')
-    """
-    if not settings:
-        return Path(directory)
-    text = " ".join(settings)
-    name = re.sub(r"[^A-Za-z0-9.=_-]+", "_", text).strip("_")[:60]
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return Path(directory) / "reports" / f"{name}-{digest}"
-
-
 def _say(console: Console, text: str, style: str | None = None) -> None:
     """Print text as it is: labels and paths may hold what looks like markup.
 
     What a stranger's files hold may not control the terminal.
     """
     console.print(shown(text), style=style, highlight=False, soft_wrap=True, markup=False)
+
+
+def written_files() -> list[str]:
+    """Return the names of all files that a report may write into its folder."""
+    figures = (f"plots/{name}" for name in FIGURE_FILES)
+    return [ANSWER, PAGE, *(f"{name}.csv" for name in TABLES), *figures]
 
 
 def _remove(paths) -> None:

@@ -18,6 +18,8 @@ from jaxsim.errors import InputError
 
 MANIFEST = "study.json"
 """The file of a directory of results that says which study it holds."""
+SNAPSHOT = "SOURCE.json"
+"""Beside a copied package: what it was copied from."""
 TEMPORARY = ".*.tmp"
 """Pattern of the names of files that are being written."""
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from jaxsim.engines.registry import ENGINES, ExecutionConfig
+from jaxsim.results.files import SNAPSHOT
 from jaxsim.runtime import Device, c_library, setting
 
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "numpy", "scipy")
@@ -40,10 +41,6 @@ def jaxsim_version() -> str:
         return importlib.metadata.version("jaxsim-mc")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
-
-
-SNAPSHOT = "SOURCE.json"
-"""Beside a copied package: what it was copied from."""
 
 
 @lru_cache(maxsize=1)

@@ -19,13 +19,13 @@ def places(tmp_path, monkeypatch):
     (tmp_path / "package" / "style.py").write_text("COLOURS = 1\n")
     for name in ("a.svg", "a.png"):
         (tmp_path / "plots" / name).write_text(name)
-    kept_figures._drawing.cache_clear()
+    kept_figures.drawing_digest.cache_clear()
     yield tmp_path
-    kept_figures._drawing.cache_clear()
+    kept_figures.drawing_digest.cache_clear()
 
 
 def found(place, content="answer"):
-    kept_figures._drawing.cache_clear()
+    kept_figures.drawing_digest.cache_clear()
     return KeptFigures(place / "plots", content).find()
 
 

@@ -21,10 +21,11 @@ from jaxsim.questions.answer import Answer
 from jaxsim.questions.data import Data
 from jaxsim.questions.question import Question
 from jaxsim.questions.registry import QUESTIONS
+from jaxsim.report.kept_report import report_directory
 from jaxsim.report.plots import FIGURES, FURTHER, OF_GRIDS
 from jaxsim.report.progress import ConsoleProgress
 from jaxsim.report.text import interval_text
-from jaxsim.report.write import FIGURE_FILES, OPTIMAL_RISK, report_directory, write_report
+from jaxsim.report.write import FIGURE_FILES, OPTIMAL_RISK, write_report
 from tests.studies import TWO, slow_but, study, toml
 
 SPEC = {"grid": TWO, "paired": ["optimizer"], "replicates": 160, "title": "x^2, $cheap"}
