@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import jax
 
 from jaxsim import runtime
 from jaxsim.engines.registry import ENGINES, REFERENCE, EngineName, unsupported_reason
 from jaxsim.errors import InputError
+from jaxsim.launch import forms
 from jaxsim.launch.benchmark_request import Asked
 from jaxsim.launch.layout import block_runs, choose_workers
-from jaxsim.launch.measure import Measurement, settle
+from jaxsim.launch.measure import Measurement, configs_of, settle
 from jaxsim.launch.meters import Meter, NotMeasured, ProcessMeter, TimedOut, ask_all
 from jaxsim.launch.sweep import Budget, Ladder, Reading, asked_of, choice, climb, rounds
 from jaxsim.speed.figures import (
@@ -37,6 +38,8 @@ from jaxsim.speed.work import block_bytes, moved_bytes, step_work
 from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
 
+FORMS_PART = 0.25
+"""Part of the budget for the forms of a native program."""
 ROUNDS_PART, SCALING_ROUNDS = 0.6, 5
 """Part of the budget for one device where several are measured, too; readings of several."""
 OBSERVATIONS = 3
@@ -134,6 +137,12 @@ def _measure_alone(
     engines = _engines(experiment, meter, budget, alone.left_out)
     alone.automatic = [n for n in engines if n == REFERENCE or ENGINES[n].automatic(experiment)]
     replicates = block_runs(asked.study)
+    if forms.NATIVE in engines:
+        # As a long run does before it begins.
+        say("measuring forms of the native program")
+        (config,) = configs_of(experiment, forms.NATIVE, 0, replicates, "auto")
+        part = FORMS_PART * budget.seconds / forms.MOST_PART
+        meter.ask("form", budget.left(), seconds=part, **asdict(config))
     alone.ladders = [Ladder(experiment, name, replicates, asked.widths) for name in engines]
     climb(meter, alone.ladders, budget, say)
     say("reading all of them in turn")

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxsim import runtime
@@ -34,10 +33,10 @@ from jaxsim.engines.registry import (
     unsupported_reason,
 )
 from jaxsim.errors import InputError
+from jaxsim.launch.forms import find_form
 from jaxsim.results.files import write_atomically
 from jaxsim.results.provenance import versions
-from jaxsim.speed.timing import TrainingClock, observation_seconds, started
-from jaxsim.training import keys
+from jaxsim.speed.timing import TrainingClock, observation_seconds, trained
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.hyperparameters import program_key
 
@@ -51,8 +50,8 @@ UNTRAINED_SIZE = 2**26
 GAIN = 1.1
 SEGMENT_SECONDS = 1e-3
 """What starting the compiled calls of one checkpoint costs, whatever the width."""
-ALIKE, ALIKE_STEPS = 1e-4, 8
-"""How close parameters must be, after how many steps, for a program to count as the same."""
+ALIKE = 1e-4
+"""How close parameters must be after a few steps for a program to count as the same."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,14 @@ def measure(
                 tried += [time_training(experiment, config) for config in configs]
         return _that_fits(experiment, fastest(experiment, tried))
 
+    allowed = _allowed(replicates, engine, lanes)
     try:
-        return _remembered(experiment, _allowed(replicates, engine, lanes), cores, search)
+        found = _remembered(experiment, allowed, cores, search)
+        seconds = replicates * experiment.steps / found.rate(experiment)
+        if find_form(experiment, found.config, seconds):
+            found = replace(found, seconds_per_step=TrainingClock(experiment, found.config).best())
+            _remember(experiment, allowed, cores, found)
+        return found
     except jax.errors.JaxRuntimeError as error:
         if not runtime.is_out_of_memory(error):
             raise
@@ -324,20 +329,11 @@ def configs_of(
 def trains_alike(experiment: Experiment, name: EngineName) -> bool:
     """Return whether an engine compiles on this device and trains as the reference does."""
     try:
-        ends = [_trained(experiment, ExecutionConfig(n, SMALLEST)) for n in (REFERENCE, name)]
+        ends = [trained(experiment, ExecutionConfig(n, SMALLEST)) for n in (REFERENCE, name)]
     except Exception:  # whatever a compiler may raise on a device it was not tried on
         return False
     apart = np.abs(ends[0] - ends[1]).max(1)
     return bool(np.median(apart) <= ALIKE * np.abs(ends[0]).max())
-
-
-def _trained(experiment: Experiment, config: ExecutionConfig) -> np.ndarray:
-    """Return the parameters of a block after a few steps."""
-    engine, state, _ = started(experiment, config)
-    rate = jnp.asarray(1e-3, experiment.dtype)
-    shared = engine.shared(keys.root_key(experiment.seed))
-    state = engine.advance(state, shared, np.int32(0), np.int32(ALIKE_STEPS), rate)
-    return np.asarray(engine.theta(state))
 
 
 def lane_counts(

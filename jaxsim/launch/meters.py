@@ -24,6 +24,7 @@ from jaxsim import runtime
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.errors import InputError, reason
 from jaxsim.launch import worker_process
+from jaxsim.launch.forms import find_form
 from jaxsim.launch.measure import trains_alike
 from jaxsim.launch.request import pack, unpack
 from jaxsim.speed.machine import copy_bandwidth, matrix_products, product_sizes
@@ -61,7 +62,7 @@ class Meter:
         """Return what is measured.
 
         Args:
-            what: "compile", "read", "observe", "alike" or "ceiling".
+            what: "compile", "read", "observe", "alike", "form" or "ceiling".
             timeout: seconds after which a meter in another process is ended.
             request: engine, width and lanes, or what else is to be known.
 
@@ -92,6 +93,9 @@ class Meter:
 
     def _observe(self, **config: Any) -> dict[str, float]:
         return {"seconds": observation_seconds(self.experiment, ExecutionConfig(**config))}
+
+    def _form(self, seconds: float, **config: Any) -> dict[str, float]:
+        return {"another": find_form(self.experiment, ExecutionConfig(**config), seconds)}
 
     def _alike(self, engine: str) -> dict[str, float]:
         return {"alike": float(trains_alike(self.experiment, engine))}

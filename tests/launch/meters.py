@@ -78,5 +78,9 @@ class MadeUp(Meter):
         self.clock.seconds += self.ceiling_seconds
         return {"gflops": 100.0, "gigabytes": 10.0}
 
+    def _form(self, seconds: float, **config: Any) -> dict[str, float]:
+        self.clock.seconds += 0.01 * seconds
+        return {"another": False}
+
     def _alike(self, engine):
         return {"alike": 1.0}

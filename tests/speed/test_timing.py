@@ -20,7 +20,7 @@ def clock(monkeypatch):
         now.calls.append(int(stop - first))
         return state
 
-    def started(experiment, config):
+    def started(experiment, config, engine=None):
         now.seconds += 3.0
         engine = SimpleNamespace(shared=lambda key: None, advance=advance)
         return engine, np.zeros((config.width, 5), np.float32), 0.0

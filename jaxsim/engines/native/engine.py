@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -12,9 +13,9 @@ from jax import Array
 from jaxsim.engines import lanes
 from jaxsim.engines.engine import ByText
 from jaxsim.engines.lanes import Drawn, Steps
-from jaxsim.engines.native import library, population, training
+from jaxsim.engines.native import forms, library, population, training
 from jaxsim.engines.native.forward_passes import native_forward_passes
-from jaxsim.engines.native.program import Source
+from jaxsim.engines.native.program import Source, Target
 from jaxsim.engines.native.values import Untranslatable
 from jaxsim.errors import InputError
 from jaxsim.training.experiment import Experiment
@@ -35,7 +36,8 @@ def native_unsupported_reason(experiment: Experiment) -> str:
         return "it is a program for CPUs"
     if library.compiler() is None:
         return "there is no C compiler: none of cc, gcc and clang is installed, and CC is not set"
-    source = _source(ByText(experiment, program_key(experiment)), lanes_of(experiment))
+    by_text = ByText(experiment, program_key(experiment))
+    source = _source(by_text, lanes_of(experiment), forms.form_of(experiment))
     if isinstance(source, str):
         return source
     try:
@@ -46,12 +48,12 @@ def native_unsupported_reason(experiment: Experiment) -> str:
 
 
 @lru_cache(maxsize=64)
-def _source(by_text: ByText, count: int) -> Source | str:
+def _source(by_text: ByText, count: int, target: Target) -> Source | str:
     """Return the program of an experiment, or why there is none."""
     try:
         native_forward_passes(by_text.experiment.network)
         generate = (training if by_text.experiment.samples_per_step else population).generate
-        return generate(by_text.experiment, library.target(), count)
+        return generate(by_text.experiment, target, count)
     except Untranslatable as reason:
         return str(reason)
 
@@ -61,13 +63,24 @@ def lanes_of(experiment: Experiment) -> int:
     return 64 // experiment.dtype.itemsize
 
 
-def native_steps(experiment: Experiment, count: int) -> Steps:
+@lru_cache(maxsize=64)
+def steps_in(target: Target) -> Callable[[Experiment, int], Steps]:
+    """Return `native_steps` in one form, always the same function."""
+    return partial(native_steps, target=target)
+
+
+def native_steps(experiment: Experiment, count: int, target: Target) -> Steps:
     """Return several training steps of a group of lanes as one call of the compiled program.
+
+    Args:
+        experiment: what is trained.
+        count: members of a group.
+        target: the form of the program.
 
     Raises:
         InputError: if it cannot be compiled.
     """
-    source = _source(ByText(experiment, program_key(experiment)), count)
+    source = _source(ByText(experiment, program_key(experiment)), count, target)
     assert isinstance(source, Source)
     name, dtype = library.load(source), experiment.dtype
     constant = () if experiment.samples_per_step else population.population_data(experiment)

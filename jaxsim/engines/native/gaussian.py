@@ -56,7 +56,7 @@ def generate(experiment: Experiment, target: Target, lanes: int) -> Source:
 
 class _Generator:
     def __init__(self, experiment: Experiment, target: Target, lanes: int) -> None:
-        self.experiment, self.lanes = experiment, lanes
+        self.experiment, self.target, self.lanes = experiment, target, lanes
         network, self.real = experiment.network, experiment.dtype
         self.network, self.teacher = network, taught(experiment)
         self.vector = math.gcd(target.vector_bytes // self.real.itemsize, lanes)
@@ -112,7 +112,7 @@ class _Generator:
                 "",
             ]
         )
-        return Source(text, self.layers.scratch * self.vector)
+        return Source(text, self.layers.scratch * self.vector, self.target.tuning)
 
     def _tables(self) -> list[str]:
         """Return the C definitions of numbers by input."""

@@ -22,7 +22,11 @@ from jaxsim.errors import InputError
 
 HEADER = Path(__file__).with_name("native.h")
 _FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=fast", "-w")
-_WHOLE_VECTORS = ("-mtune=generic", "-mprefer-vector-width=512")
+TUNINGS = {
+    "": ("-mtune=generic", "-mprefer-vector-width=512"),
+    "processor": ("-mprefer-vector-width=512",),
+}
+"""Of gcc for registers of 512 bits: its own tuning splits vectors and copies them in halves."""
 
 _DIGEST = 64
 
@@ -48,10 +52,10 @@ def compiler_version() -> str:
 @lru_cache(maxsize=1)
 def target() -> Target:
     """Return what this machine's processor has."""
-    features = _features().split()
-    if "avx512f" in features and "avx512dq" in features:
+    names = features().split()
+    if "avx512f" in names and "avx512dq" in names:
         return Target(64, 32)
-    if "avx2" in features and "fma" in features:
+    if "avx2" in names and "fma" in names:
         return Target(32, 16)
     return Target(16, 32 if platform.machine() in ("aarch64", "arm64") else 16)
 
@@ -85,8 +89,8 @@ def build(source: Source) -> tuple[str, ctypes.CDLL]:
         source.text,
         HEADER.read_text(),
         compiler_version(),
-        *flags(),
-        _features(),
+        *flags(source.tuning),
+        features(),
         runtime.c_library(),
     )
     name = "jaxsim_" + hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
@@ -94,12 +98,19 @@ def build(source: Source) -> tuple[str, ctypes.CDLL]:
     return name, _open(path) or _compile(compiler_path, source, path)
 
 
-def flags() -> tuple[str, ...]:
-    """Return the options of the compiler; they are part of the bits."""
+def flags(tuning: str = "") -> tuple[str, ...]:
+    """Return the options of the compiler.
+
+    Args:
+        tuning: a name of `TUNINGS`.
+    """
     native = "-march=native" if platform.machine() in ("x86_64", "AMD64") else "-mcpu=native"
-    # gcc's tuning for cores of 512 bits splits vectors and copies them in halves.
-    whole = target().vector_bytes == 64 and "clang" not in compiler_version()
-    return (*_FLAGS, native, *(_WHOLE_VECTORS if whole else ()))
+    return (*_FLAGS, native, *(TUNINGS[tuning] if has_tunings() else ()))
+
+
+def has_tunings() -> bool:
+    """Return whether it is gcc for registers of 512 bits, whose tuning matters."""
+    return target().vector_bytes == 64 and "clang" not in compiler_version()
 
 
 def _open(path: Path) -> ctypes.CDLL | None:
@@ -122,7 +133,7 @@ def _compile(there: str, source: Source, path: Path) -> ctypes.CDLL:
         folder = Path(name)
         (folder / "program.c").write_text(source.text)
         made = folder / "program.so"
-        command = [there, *flags(), f"-I{HEADER.parent}", f"-I{jax.ffi.include_dir()}"]
+        command = [there, *flags(source.tuning), f"-I{HEADER.parent}", f"-I{jax.ffi.include_dir()}"]
         command += [str(folder / "program.c"), "-o", str(made)]
         # glibc's vector mathematics where it is to be had.
         for options in (["-DUSE_LIBMVEC", "-Wl,--no-undefined", "-lmvec", "-lm"], ["-lm"]):
@@ -148,11 +159,23 @@ def _compile(there: str, source: Source, path: Path) -> ctypes.CDLL:
 
 
 @lru_cache(maxsize=1)
-def _features() -> str:
+def features() -> str:
     """Return the names of the processor's instruction sets, as the system lists them."""
+    listed = _listed("flags", "features")
+    return listed[0] if listed else f"{platform.machine()} {platform.processor()}"
+
+
+@lru_cache(maxsize=1)
+def processor() -> str:
+    """Return what tells one kind of processor from another."""
+    return " ".join([platform.machine(), *_listed("model name", "cpu family", "model", "cpu part")])
+
+
+def _listed(*names: str) -> list[str]:
+    """Return what the system says of the first processor under some names."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    listed = [line for line in lines if line.lower().startswith(("flags", "features"))]
-    return listed[0].partition(":")[2].strip() if listed else platform.machine()
+        return []
+    pairs = (line.partition(":") for line in first.splitlines())
+    return [text.strip() for name, _, text in pairs if name.strip().lower() in names]

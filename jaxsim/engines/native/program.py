@@ -9,15 +9,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Target:
-    """What the compiler compiles for.
+    """What a program is written and compiled for. No number of a training depends on it.
 
     Attributes:
         vector_bytes: of a SIMD register.
         registers: how many there are.
+        rows: of a mini-batch that go through the network at a time, a divisor of its size; 0 for
+            an estimate of the best.
+        tuning: of the compiler, a name of `library.TUNINGS`.
     """
 
     vector_bytes: int
     registers: int
+    rows: int = 0
+    tuning: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,12 @@ class Source:
     Attributes:
         text: C, to be compiled with native.h.
         scratch: numbers of scratch memory that a call needs.
+        tuning: of the compiler, a name of `library.TUNINGS`.
     """
 
     text: str
     scratch: int
+    tuning: str = ""
 
 
 def preamble(real: np.dtype, vector: int, lanes: int) -> list[str]:

@@ -51,7 +51,7 @@ def generate(experiment: Experiment, target: Target, lanes: int) -> Source:
 
 class _Generator:
     def __init__(self, experiment: Experiment, target: Target, lanes: int) -> None:
-        self.experiment, self.lanes = experiment, lanes
+        self.experiment, self.target, self.lanes = experiment, target, lanes
         finite = experiment.drawn_from.law.finite
         # Gradients of the true risk are those of one mini-batch of all points, with weights.
         points = () if finite is None else finite[0]
@@ -61,7 +61,7 @@ class _Generator:
         self.arguments = 2 + (self.table or self.weighted)
         self.network, self.real = experiment.network, experiment.dtype
         self.vector = math.gcd(target.vector_bytes // self.real.itemsize, lanes)
-        self.rows = _rows(self.network, self.batch, self.vector * self.real.itemsize)
+        self.rows = target.rows or rows_of(self.network, self.batch, target)
         self.layers = Layers(self.network, self.real, target, self.rows)
 
     def source(self) -> Source:
@@ -77,7 +77,7 @@ class _Generator:
                 "",
             ]
         )
-        return Source(text, self.layers.scratch * self.vector)
+        return Source(text, self.layers.scratch * self.vector, self.target.tuning)
 
     def _step(self) -> list[str]:
         """Return the statements that leave the gradient of a step in `gradient`."""
@@ -236,13 +236,20 @@ def rows_at_a_time(batch: int, numbers: int, parameters: int, vector_bytes: int)
     return min(divisors, key=lambda rows: (traffic(rows), -rows))
 
 
-def _rows(network: Network, batch: int, vector_bytes: int) -> int:
-    if any(spec.multiplier != 1.0 for spec in network.layer_specs):
-        return batch  # a multiplier is that of whole sums
+def can_be_parted(network: Network) -> bool:
+    """Return whether a mini-batch may go through the network in parts."""
+    # A multiplier is that of whole sums.
+    return all(spec.multiplier == 1.0 for spec in network.layer_specs)
+
+
+def rows_of(network: Network, batch: int, target: Target) -> int:
+    """Return how many rows of a mini-batch go through a network at a time, by an estimate."""
+    if not can_be_parted(network):
+        return batch
     assert network.activation is not None
     kept = sum(network.hidden) * (1 if network.activation.slope_from_value else 2)
     numbers = kept + 2 * network.outputs + 2 * max(network.hidden, default=1)
-    return rows_at_a_time(batch, numbers, network.size, vector_bytes)
+    return rows_at_a_time(batch, numbers, network.size, target.vector_bytes)
 
 
 def _keep(z: Operand, h: Operand, hidden: bool) -> Callable[[str, str, str], str]:

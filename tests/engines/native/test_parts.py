@@ -6,6 +6,7 @@ import pytest
 from jaxsim.engines import block, lanes
 from jaxsim.engines.native import engine as native
 from jaxsim.engines.native import library, training
+from jaxsim.engines.native.program import Target
 from jaxsim.engines.registry import ExecutionConfig, make_engine
 from tests.studies import slow_but, study
 
@@ -31,7 +32,7 @@ CASES = {
 
 def trained(experiment, monkeypatch, rows):
     """Return the parameters after 40 steps with some rows at a time."""
-    monkeypatch.setattr(training, "_rows", lambda network, batch, vector_bytes: rows or batch)
+    monkeypatch.setattr(training, "rows_of", lambda network, batch, target: rows or batch)
     native._source.cache_clear()
     lanes._training.cache_clear()
     engine = make_engine(experiment, ExecutionConfig("native", 16, native.lanes_of(experiment)))
@@ -54,7 +55,7 @@ def test_what_is_worked_on_stays_in_a_near_cache():
         hidden = {"network": {"hidden": [100]}, "training": {"batch_size": batch}}
         (experiment,) = study(**hidden).experiments
         source = native._source.__wrapped__(
-            native.ByText(experiment, "any"), native.lanes_of(experiment)
+            native.ByText(experiment, "any"), native.lanes_of(experiment), library.target()
         )
         scratch.append(source.scratch - 2 * batch * 16)
     # All but the samples themselves, which are two numbers each.
@@ -66,4 +67,4 @@ def test_multipliers_of_whole_sums_keep_mini_batches_whole():
     (experiment,) = study(
         network={"hidden": [100], "parametrization": "ntk"}, training={"batch_size": 1024}
     ).experiments
-    assert training._rows(experiment.network, 1024, 64) == 1024
+    assert training.rows_of(experiment.network, 1024, Target(64, 32)) == 1024
