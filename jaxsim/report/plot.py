@@ -199,4 +199,6 @@ def _lacking(kind: str, answer: Answer) -> str:
         "exceedance_vs_risk": "it asks for no event risk_above",
         "exceedance_vs_error_rate": "it asks for no event error_rate_above",
         "strata": "its design is plain",
+        "exceedance_vs_n": "its networks were not trained",
+        "learning_curves": "its networks were not trained",
     }.get(kind, "nothing is known of it")

@@ -9,7 +9,7 @@ from jaxsim.estimation import Estimate
 from jaxsim.estimation.restarts import CERTAINTY
 from jaxsim.questions.answer import Answer, ExperimentAnswer, SpreadAnswer
 from jaxsim.questions.data import EvidenceAnswer
-from jaxsim.questions.events import ABOVE_OPTIMUM, Event
+from jaxsim.questions.events import ABOVE_OPTIMUM, CONSTANT, Event
 from jaxsim.questions.pairs import ComparisonAnswer
 from jaxsim.report.levels import level_sentences
 from jaxsim.report.parts import part_texts
@@ -76,7 +76,8 @@ def sentences(answer: Answer) -> list[str]:
     lines += _every_n(done)
     lines += _permanent(done, answer.asked[0]) if done else []
     lines += _liminf(done)
-    lines += _constant(done)
+    if all(event.kind != CONSTANT for event in answer.asked):  # it has sentences of its own then
+        lines += _constant(done)
     lines += level_sentences(answer) if not answer.contradictions else []
     lines += published_sentences(answer)
     lines += [text for e in done for text in _others(e)]
@@ -123,7 +124,8 @@ def risk_over(done: Sequence[ExperimentAnswer]) -> str:
 
 
 def _opening(spread: SpreadAnswer, over: str, whose: str = "") -> str:
-    return f"After {counted(spread.steps, 'step')} {spread.asked.clause(whose, over)}"
+    when = f"After {counted(spread.steps, 'step')}" if spread.steps else "At initialization"
+    return f"{when} {spread.asked.clause(whose, over)}"
 
 
 def _probability(one: Estimate) -> str:
@@ -312,7 +314,7 @@ def _constant(done: list[ExperimentAnswer]) -> list[str]:
     layered = with_constants(done)
     if not layered:
         return []
-    ranked = sorted(layered, key=lambda e: (_constant_share(e), e.label))
+    ranked = sorted(layered, key=lambda e: (constant_share(e), e.label))
     least, most = ranked[0], ranked[-1]
 
     def share(e: ExperimentAnswer) -> str:
@@ -330,7 +332,7 @@ def _constant(done: list[ExperimentAnswer]) -> list[str]:
     return [f"Constant networks: {counts} end with a network that is constant for all inputs."]
 
 
-def _constant_share(e: ExperimentAnswer) -> float:
+def constant_share(e: ExperimentAnswer) -> float:
     """Return the estimated probability of ending with a constant network."""
     return [*e.permanent.constant_probability[-1:], e.permanent.constant[-1] / e.runs][0]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -11,9 +12,15 @@ from rich.text import Text
 from jaxsim.estimation import interval_of
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.questions.data import EvidenceAnswer
-from jaxsim.questions.events import ABOVE_OPTIMUM
+from jaxsim.questions.events import ABOVE_OPTIMUM, CONSTANT
 from jaxsim.report.parts import PARTS, design_notes, part_cells, shows_parts
-from jaxsim.report.sentences import NOTEWORTHY, noteworthy, risk_over, with_constants
+from jaxsim.report.sentences import (
+    NOTEWORTHY,
+    constant_share,
+    noteworthy,
+    risk_over,
+    with_constants,
+)
 from jaxsim.report.text import (
     MOST_DRAWN,
     counted,
@@ -165,7 +172,8 @@ def notes(answer: Answer, on_page: bool = False) -> list[str]:
     div, und = ("", "") if on_page else (" (div.)", " (und.)")
     lines.append(
         f"intervals: {_method(answer)} ({_coverage(answer)}), each for itself, ends rounded "
-        f"outward; diverged runs{div} count {_lost(answer)}, undecided ones{und} widen the interval"
+        f"outward; diverged runs{div} count {diverged_count(answer)}, undecided ones{und} widen "
+        "the interval"
     )
     lines += design_notes(done)
     if shows_bounds(done) and not on_page:
@@ -181,7 +189,8 @@ def notes(answer: Answer, on_page: bool = False) -> list[str]:
     if len(done) > MOST_DRAWN:
         lines.append(f"figures show the first {MOST_DRAWN:,} of {len(done):,} experiments")
     lines += legend(done)
-    lines += [f"constant: {text}" for text in constant_texts(done)]
+    if all(event.kind != CONSTANT for event in answer.asked):  # the table has them then
+        lines += [f"constant: {text}" for text in constant_texts(done)]
     descriptions: list[Callable[[ExperimentAnswer], str]]
     descriptions = [_until, _risk] if on_page else [_until, _optimum, _risk]
     for text_of in descriptions:
@@ -189,8 +198,10 @@ def notes(answer: Answer, on_page: bool = False) -> list[str]:
         for e in done:
             if text_of(e):
                 groups.setdefault(text_of(e), []).append(e.label)
+        if len(groups) > MOST_NOTES:
+            groups = with_ranges(groups)
         for text, labels in groups.items():
-            lines.append(text if len(groups) == 1 else f"{joined(labels)}: {text}")
+            lines.append(text if len(groups) == 1 else f"{_some(labels)}: {text}")
     missing = sum(e.planned - e.runs for e in answer.experiments)
     if missing:
         verb = "is" if missing == 1 else "are"
@@ -201,7 +212,7 @@ def notes(answer: Answer, on_page: bool = False) -> list[str]:
     if diverged:
         lines.append(
             f"{counted(diverged, 'run')} diverged (infinite or undefined risk), counted "
-            f"{_lost(answer)}"
+            f"{diverged_count(answer)}"
         )
     if len(answer.device_kinds) > 1:
         kinds = joined([f"{n:,} on {kind}" for kind, n in answer.device_kinds.items()])
@@ -209,7 +220,7 @@ def notes(answer: Answer, on_page: bool = False) -> list[str]:
     return lines
 
 
-def _lost(answer: Answer) -> str:
+def diverged_count(answer: Answer) -> str:
     """Return as what diverged runs count."""
     others = [event.short for event in answer.asked if not event.diverged_fail]
     if not others:
@@ -239,10 +250,52 @@ def constant_texts(done: list[ExperimentAnswer]) -> list[str]:
         groups.setdefault(text, []).append(e.label)
     if len(done) == 1:
         return list(groups)
+    if len(groups) > MOST_NOTES:
+        ranked = sorted(layered, key=lambda e: (constant_share(e), e.label))
+        ends = {text: labels for text, labels in groups.items() if ranked[0].label in labels}
+        ends |= {text: labels for text, labels in groups.items() if ranked[-1].label in labels}
+        return [" to ".join(f"{text} of {_some(labels)}" for text, labels in ends.items())]
     return [
-        f"{text} of {'each experiment' if len(labels) == len(done) else joined(labels)}"
+        f"{text} of {'each experiment' if len(labels) == len(done) else _some(labels)}"
         for text, labels in groups.items()
     ]
+
+
+MOST_NOTES = 4
+"""Notes on groups of experiments that say the same but for some numbers."""
+MOST_NAMED = 6
+"""Experiments that a note names."""
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+def with_ranges(groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return texts with what they are of, those that differ in some numbers joined as ranges.
+
+    Example:
+        >>> with_ranges({"room for 9 pieces": ["a"], "room for 16 pieces": ["b"], "exact": ["c"]})
+        {'room for 9 to 16 pieces': ['a', 'b'], 'exact': ['c']}
+    """
+    alike: dict[str, list[str]] = {}
+    for text in groups:
+        alike.setdefault(_NUMBER.sub("\0", text), []).append(text)
+    joint = {}
+    for skeleton, texts in alike.items():
+        parts = skeleton.split("\0")
+        whole = parts[0]
+        for numbers, part in zip(
+            zip(*map(_NUMBER.findall, texts), strict=True), parts[1:], strict=True
+        ):
+            ends = sorted(set(numbers), key=lambda n: float(n.replace(",", "")))
+            whole += (ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}") + part
+        joint[whole] = [label for text in texts for label in groups[text]]
+    return joint
+
+
+def _some(labels: list[str]) -> str:
+    """Return labels as in a sentence, of many the first ones."""
+    if len(labels) <= MOST_NAMED:
+        return joined(labels)
+    return f"{joined(labels[:2])} and {len(labels) - 2:,} others"
 
 
 def _method(answer: Answer) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _WIDE = 88
-"""Characters of a line beyond which a list of several values has a line for each."""
+"""Characters of a line beyond which a list has several: one for each value that is no number."""
 
 
 def toml_text(
@@ -31,6 +32,11 @@ def toml_text(
         <BLANKLINE>
         [grid]
         "network.hidden" = [[2], [4]]
+        >>> print(toml_text({"checkpoints": list(range(1000, 1020))}), end="")
+        checkpoints = [
+            1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013,
+            1014, 1015, 1016, 1017, 1018, 1019,
+        ]
     """
     plain = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
     sections = {k: v for k, v in table.items() if isinstance(v, Mapping)}
@@ -50,7 +56,10 @@ def _lines(table: Mapping[str, Any]) -> list[str]:
             continue
         line = f"{_key(name)} = {_value(value)}"
         if len(line) > _WIDE and isinstance(value, list | tuple) and len(value) > 1:
-            line = "\n    ".join([f"{_key(name)} = [", *(f"{_value(v)}," for v in value)]) + "\n]"
+            parts = [f"{_value(v)}," for v in value]
+            if all(isinstance(v, int | float) for v in value):
+                parts = textwrap.wrap(" ".join(parts), _WIDE - 4)
+            line = "\n    ".join([f"{_key(name)} = [", *parts]) + "\n]"
         lines.append(line)
     return lines
 

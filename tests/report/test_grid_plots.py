@@ -263,3 +263,22 @@ def test_reports_draw_grids_where_there_are_any(answer, line, tmp_path, monkeypa
     files = {p.name for p in draw_all(line, tmp_path)}
     assert {"exceedance_vs_grid.svg", "exceedance_vs_grid.png"} <= files
     assert "phase_diagram.svg" not in files
+
+
+def test_words_that_follow_from_others_are_left_out_of_long_names():
+    full = {
+        "training.batch_size": "full",
+        "training.set.scope": "replicate",
+        "training.set.n": "all",
+    }
+    whole = {
+        "training.batch_size": "population",
+        "training.set.scope": None,
+        "training.set.n": None,
+    }
+    grid = grid_of(
+        [{**which, "network.hidden": f"[{m}]"} for which in (full, whole) for m in (2, 4)]
+    )
+    assert set(grid.names) == {"batch size full", "batch size population"}
+    short = grid_of([{"a.name": name, "b.name": name * 2} for name in "xy"])
+    assert set(short.names) == {"x, xx", "y, yy"}

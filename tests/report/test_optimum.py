@@ -171,3 +171,28 @@ def test_what_is_stated_is_in_the_bracket_with_its_reason(toy):
     lower = found.hierarchies[0].widths[-1].optimum.lower
     assert (lower.value, lower.evidence.kind) == (0.001, "stated")
     assert lower.reason == "stated in the study: Theorem 3"
+
+
+def test_numbers_of_neurons_from_few_to_many_stand_apart(toy):
+    wide = study(grid={"network.hidden": [[2], [4], [2048]]})
+    found = find_optima(wide, None, 0.0)
+    functions, brackets = optimum_figure(found, wide).axes
+    assert functions.get_title() == "target and best network"
+    places = brackets.transData.transform([(m, 1.0) for m in (0, 1, 2, 4, 2048)])[:, 0]
+    width = brackets.bbox.width
+    assert (np.diff(places) > width / 20).all()
+    assert [t.get_text() for t in brackets.get_xticklabels()] == ["0", "1", "10", "100", "1,000"]
+
+
+def test_a_zero_below_a_short_range_has_no_number_upon_it(toy):
+    flat = study(problem__target="0.2*abs(x)")
+    figure = optimum_figure(find_optima(flat, None, 0.0), flat)
+    brackets = figure.axes[-1]
+    assert any(text.get_text() == "0" for text in brackets.texts)
+    figure.canvas.draw()
+    assert not any(t.get_text() for t in brackets.get_yticklabels(minor=True))
+
+
+def test_one_number_of_neurons_is_no_picture_of_its_own(toy):
+    linear = study(network={"hidden": []}, problem__target="x")
+    assert len(optimum_figure(find_optima(linear, None, 0.0), linear).axes) == 1

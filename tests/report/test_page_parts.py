@@ -15,10 +15,11 @@ from jaxsim.report.page.axes import chosen_axes
 from jaxsim.report.page.explorer import MOST_CELLS, embedded
 from jaxsim.report.page.figures import FIGURES
 from jaxsim.report.page.svg import Classes, inline
+from jaxsim.report.page.tables import published
 from jaxsim.report.plots import draw_all
 from jaxsim.report.table import notes
 from jaxsim.report.write import write_views
-from tests.report.answers import HOSTILE, small_answer, with_experiments
+from tests.report.answers import HOSTILE, PUBLISHED, small_answer, with_experiments
 
 NUMBER = re.compile(r"-?\d*\.?\d+(?:[eE][-+]?\d+)?")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -213,3 +214,38 @@ def test_published_numbers_stand_beside_the_measured_ones(answer, tmp_path):
     assert 'href="#published"' in page
     assert "published" not in page_of(answer, tmp_path).split("<style>")[0]
     assert 'id="published"' not in page_of(answer, tmp_path)
+
+
+def test_what_most_published_numbers_share_is_said_once(answer):
+    def numbers(remarks, places=("file A",) * 9):
+        return answer.model_copy(
+            update={
+                "published": tuple(
+                    PUBLISHED.model_copy(
+                        update={"experiment": f"e{k // 2}", "discussion": r, "place": place}
+                    )
+                    for k, (r, place) in enumerate(zip(remarks, places, strict=False))
+                )
+            }
+        )
+
+    def shown(*args):
+        (group,) = published(numbers(*args))
+        remarks = [remark for e in group["experiments"] for remark in e["remarks"]]
+        return (
+            group["remark"],
+            remarks,
+            [r["place"] for e in group["experiments"] for r in e["rows"]],
+        )
+
+    assert shown(["Same."] * 6)[:2] == ("Same.", [])
+    most = ["Same."] * 5 + ["Other."]
+    assert shown(most)[:2] == ("Of 5 of these 6 numbers: Same.", ["runs that fail: Other."])
+    # What few have stays beside their numbers, and so does what is of two experiments only.
+    few = ["", "", "", "Rare.", "", "Rare.", "", "Rare."]
+    assert shown(few)[0] == ""
+    assert len(shown(few)[1]) == 3
+    assert shown(["Same."] * 4)[0] == ""
+    # The place of several numbers of an experiment stands beside the first of them.
+    places = ["a", "a", "b", "c", "d", "d"]
+    assert shown([""] * 6, places)[2] == ["a", "", "b", "c", "d", ""]

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from matplotlib.axis import Axis
-from matplotlib.collections import PolyCollection
+from matplotlib.collections import FillBetweenPolyCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,6 +21,7 @@ from jaxsim.questions.data import EvidenceAnswer
 from jaxsim.questions.design import DesignAnswer
 from jaxsim.questions.distribution import DistributionAnswer
 from jaxsim.report.plots import FIGURES, draw_all
+from jaxsim.report.plots.against_n import spaced
 from jaxsim.report.plots.labels import MOST, clean, short_names
 from jaxsim.report.plots.parts import axis_bottom, logarithmic
 from jaxsim.report.plots.sheet import Around, Sheet
@@ -35,6 +36,7 @@ from tests.report.answers import (
     small_answer,
     with_bounds,
     with_experiments,
+    with_grid,
     with_optimum,
     with_thresholds,
     with_undecided,
@@ -49,6 +51,8 @@ from tests.report.figures import (
     renderer_of,
 )
 
+MANY = 30
+"""Experiments of which a panel against n has no room for all."""
 PROOF = EvidenceAnswer.of(PROVED)
 
 
@@ -426,3 +430,23 @@ def test_names_of_panels_are_placed_without_a_search_unless_a_power_may_stand_th
             assert not name.overlaps(sheet.axes[0].yaxis.offsetText.get_window_extent())
         assert name.y0 > sheet.axes[0].get_window_extent().y1
         searched.clear()
+
+
+def test_of_many_experiments_lines_are_spaced_from_the_lowest_to_the_highest(answer):
+    shares = [((7 * k) % MANY) / MANY for k in range(MANY)]
+    many = with_grid(answer, [{"place": k} for k in range(MANY)], shares)
+    kept = [int(e.axes["place"]) for e in spaced(many.finished)]
+    order = sorted(range(MANY), key=lambda k: shares[k])
+    # Nine places from 0 to 29, 29/8 apart, rounded (ties to even).
+    assert kept == sorted(order[k] for k in (0, 4, 7, 11, 14, 18, 22, 25, 29))
+    figure = drawn("exceedance_vs_n", many)
+    assert len([t for legend in figure.legends for t in legend.get_texts()]) == 9
+    (grey,) = labelled(figure.axes[0], FillBetweenPolyCollection, "_range")
+    ends = grey.get_paths()[0].vertices[:, 1]
+    assert (ends.min(), ends.max()) == pytest.approx((0.0, 29 / 30), abs=2e-3)  # of 400 runs
+    assert "lines: 9 of 30 experiments, evenly spaced from the lowest to the highest" in note(
+        figure
+    )
+    few = with_grid(answer, [{"place": k} for k in range(16)], shares[:16])
+    assert len(spaced(few.finished)) == 16
+    assert not labelled(drawn("exceedance_vs_n", few).axes[0], FillBetweenPolyCollection, "_range")

@@ -61,7 +61,7 @@ _OTHERS = {
     OPTIMAL_RISK: (
         "How is the optimal risk known?",
         "Target and best network that is known, where they have a picture, and both ends of the "
-        "optimal risk by the number of neurons.",
+        "optimal risk by the number of neurons, where several are known.",
     )
 }
 """Figures that stand elsewhere."""

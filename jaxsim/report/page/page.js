@@ -187,6 +187,9 @@
     // An event without a threshold has no axis of thresholds.
     const single = gridOf().texts.length < 2;
     for (const id of ["choose-threshold", "figure-threshold"]) $(id).hidden = single;
+    const untrained = stepsOf().texts.length < 2;
+    for (const id of ["choose-step", "figure-steps"]) $(id).hidden = untrained;
+    $("shades").hidden = single && untrained;
     write("caption-threshold", `P against ${kinds[state.kind].symbol} after n = ${step} steps`);
     write("caption-steps", `P against n at ${threshold(eps)}`);
     $("against-threshold").setAttribute("aria-label", `P against ${kinds[state.kind].symbol} after ${step} steps; at ${threshold(eps)}: ${said(state.m, state.t)}`);

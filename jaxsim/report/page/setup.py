@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,12 +15,17 @@ from jaxsim.training.experiment import Experiment
 
 MOST = 8
 """Values of a fact that differs between experiments."""
+FEW_NUMBERS = 5
+"""Numbers that differ and are written out: of more it is said from where to where they go."""
+_PLAIN = re.compile(r"-?\d+(,\d{3})*(\.\d+)?(e[+-]?\d+)?")
 LONGEST = 400
 """Letters of a value,"""
 LONGEST_OF_SEVERAL = 60
 """and of one of several."""
 MOST_NUMBERS = 12
 """Numbers of a list that are written out."""
+MOST_EQUAL = 5
+"""Layers of one width in a row that are not counted instead."""
 TAGS = ("law", "name", "kind", "schedule")
 """Keys that say which of several things a table is."""
 
@@ -64,6 +71,8 @@ def _different(values: Sequence[str]) -> str:
         '[differs: sgd (rate = 1) or adam (rate = 2)]'
         >>> _different(["a (b = 1)", "a (b = 2)"])
         'a (b = [differs: 1 or 2])'
+        >>> _different([f"{n} neurons" for n in (16, 32, 64, 128, 256, 1024)])
+        '[differs: 6 numbers from 16 to 1024] neurons'
     """
     words = [value.split(" ") for value in values]
     least = min(map(len, words))
@@ -78,7 +87,11 @@ def _different(values: Sequence[str]) -> str:
         parts = [part[:-1] for part in parts]
     parts = [part or "nothing" for part in parts]
     shown = " or ".join(parts[:MOST])
-    if len(parts) > MOST:
+    numbers = [float(p.replace(",", "")) for p in parts if _PLAIN.fullmatch(p)]
+    if len(parts) > FEW_NUMBERS and len(numbers) == len(parts):
+        low, high = (parts[numbers.index(end)] for end in (min(numbers), max(numbers)))
+        shown = f"{len(parts):,} numbers from {low} to {high}"
+    elif len(parts) > MOST:
         shown += f" or {len(parts) - MOST:,} others"
     if max(map(len, parts)) > LONGEST_OF_SEVERAL:
         shown = f"{len(parts):,} kinds, see the study"
@@ -142,11 +155,27 @@ def _target(e: Experiment) -> str:
     return said(target) + ("" if noise in (None, "none") else f" + noise, {said(noise)}")
 
 
+def _sizes(widths: Sequence[int]) -> str:
+    """Return widths of layers with dashes; of many equal ones in a row how many there are.
+
+    Example:
+        >>> _sizes([1, 4, 4, 1]), _sizes([1] + [2] * 9 + [1])
+        ('1-4-4-1', '1-2-...-2-1 (9 layers of 2)')
+    """
+    parts, told = [], []
+    for width, run in itertools.groupby(widths):
+        count = len(list(run))
+        long = count >= MOST_EQUAL
+        parts.append(f"{width}-...-{width}" if long else "-".join([str(width)] * count))
+        told += [f"{count} layers of {width}"] if long else []
+    return "-".join(parts) + (f" ({', '.join(told)})" if told else "")
+
+
 def _network(e: Experiment) -> str:
     module = e.spec.get("network", {}).get("module")
     if module is not None:
         return said(module)
-    sizes = "-".join(map(str, (e.network.inputs, *e.network.hidden, e.network.outputs)))
+    sizes = _sizes((e.network.inputs, *e.network.hidden, e.network.outputs))
     return sizes if e.network.hidden else f"{sizes}, without a hidden layer"
 
 

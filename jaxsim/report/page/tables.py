@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
+from operator import itemgetter
 from typing import Any
 
 from jaxsim.digits import interval_text
@@ -22,6 +25,8 @@ from jaxsim.report.text import (
 
 MOST_ROWS = 3_000
 """Of a table; the CSV files have all."""
+MOST_REPEATED = 3
+"""Experiments whose numbers have the same remark before it is said once for all."""
 MOST_DESIGNS = 60
 """Tables of strata."""
 
@@ -52,10 +57,29 @@ def published(answer: Answer) -> list[dict[str, Any]]:
     for group in groups.values():
         places = {row["place"] for e in group["experiments"] for row in e["rows"]}
         group["place"] = places.pop() if len(places) == 1 else ""
+        group["remark"] = _shared_remark(group["experiments"])
         for e in group["experiments"]:
             e["remarks"] = _remarks(e["rows"])
+            for place, alike in itertools.groupby(e["rows"], key=itemgetter("place")):
+                for row in list(alike)[1:] if place else ():
+                    row["place"] = ""  # as in the row above
             e["lines"] = len(e["rows"]) + len(e["remarks"])
     return list(groups.values())
+
+
+def _shared_remark(experiments: list[dict[str, Any]]) -> str:
+    """Take the remark that most numbers of several experiments have from them, and return it."""
+    rows = [row for e in experiments for row in e["rows"]]
+    counts = Counter(row["discussion"] for row in rows if row["discussion"])
+    text, count = counts.most_common(1)[0] if counts else ("", 0)
+    of = sum(any(row["discussion"] == text for row in e["rows"]) for e in experiments)
+    if of < MOST_REPEATED or 2 * count < len(rows):
+        return ""
+    for row in rows:
+        if row["discussion"] == text:
+            row["discussion"] = ""
+    whose = "" if count == len(rows) else f"Of {count:,} of these {len(rows):,} numbers: "
+    return whose + text
 
 
 def _remarks(rows: list[dict[str, str]]) -> list[str]:

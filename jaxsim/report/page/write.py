@@ -23,6 +23,7 @@ from jaxsim.report.parts import PARTS, shows_parts
 from jaxsim.report.published import published_sentences
 from jaxsim.report.sentences import risk_over
 from jaxsim.report.table import (
+    diverged_count,
     event_heading,
     shared_columns,
     shows_bounds,
@@ -102,11 +103,13 @@ def write_page(
         over=risk_over(answer.finished),
         clauses=[event.clause() for event in answer.asked],
         other_events=any(event.kind != ABOVE_OPTIMUM for event in answer.asked),
+        trained=any(e.steps for e in answer.finished) or not answer.finished,
         above_optimum=any(event.kind == ABOVE_OPTIMUM for event in answer.asked),
         parts=PARTS if shows_parts(answer.finished) else (),
         bounds=shows_bounds(answer.finished),
         permanent=shows_permanent(answer.finished),
         liminf=shows_liminf(answer.finished),
+        lost=diverged_count(answer),
         notes=notes[len(answer.warnings) :],
         designs=tables.designs(answer),
         optima=optima_rows(answer),
@@ -144,7 +147,8 @@ def _size(answer: Answer) -> str:
     whose = "" if len(done) == 1 else f"{counted(len(done), 'experiment')}, "
     many = counted(runs[0], "run") if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,} runs"
     long = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
-    return f"{whose}{many}{' each' if len(done) > 1 else ''}, of {long} steps each"
+    each = f"{whose}{many}{' each' if len(done) > 1 else ''}"
+    return f"{each}, of {long} steps each" if steps[-1] else f"{each}, not trained"
 
 
 def _left_out(answer: Answer, shown: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,28 +28,38 @@ from jaxsim.report.plots.parts import (
 from jaxsim.report.plots.sheet import Sheet
 from jaxsim.report.text import counted, number
 
+MOST_LINES = 16
+"""Of a panel; of more experiments"""
+FEW_LINES = 9
+"""are drawn."""
+
 
 def against_n(answer: Answer) -> Figure | None:
     """Draw P against n, one panel per event of the study, with pointwise intervals.
 
     Lines are failures / runs; undecided runs are a darker band above, up to
-    (failures + undecided) / runs. A probability in three parts has each of them drawn apart.
+    (failures + undecided) / runs. A probability in three parts has each of them drawn apart. Of
+    many experiments some are drawn, from the one that fails least often to the one that fails most
+    often, before the range of all. Networks that were not trained have no such figure.
     """
-    done = answer.finished
-    if not done:
+    every = answer.finished
+    if not style.trained(every):
         return None
+    done = spaced(every)
     with style.styled():
         size = (6.4, 3.6) if len(answer.asked) == 1 else (3.1, 2.7)
         sheet = Sheet(len(answer.asked), *size)
-        rare = is_rare(_top(done), done)
-        style.step_axis(sheet.axes[0], max((e.checkpoints for e in done), key=lambda c: c[-1]))
+        rare = is_rare(_top(every), every)
+        style.step_axis(sheet.axes[0], max((e.checkpoints for e in every), key=lambda c: c[-1]))
         if rare:
             sheet.axes[0].set_yscale("log")
             style.quiet(sheet.axes)
-            sheet.axes[0].set_ylim(_bottom(done), 2 if in_parts(done) else 1)
+            sheet.axes[0].set_ylim(_bottom(every), 2 if in_parts(every) else 1)
         else:
             sheet.axes[0].set_ylim(-0.03, 1.03)
         for g, panel in enumerate(sheet.axes):
+            if len(done) < len(every):
+                _range(panel, every, g)
             for place, experiment in enumerate(done):
                 _course(panel, experiment, g, place, rare)
             _bounds(panel, done, g)
@@ -59,13 +70,50 @@ def against_n(answer: Answer) -> Figure | None:
             sheet,
             answer,
             "does the failure probability go to 0?",
-            _note(answer, done, rare),
+            _note(answer, done, rare) + _left_out(done, every),
             style.STEPS,
             _probability(answer),
             [*handles, *key[0]],
             [*style.names(done), *key[1]],
         )
     return figure
+
+
+def spaced(done: Sequence[ExperimentAnswer]) -> list[ExperimentAnswer]:
+    """Return the experiments whose lines a panel has room for, in their order.
+
+    All of them, or such as are evenly spaced in the order of their failure probabilities at the
+    last step, averaged over the events, with both ends of that order.
+    """
+    if len(done) <= MOST_LINES:
+        return list(done)
+    share = [np.mean([row[-1].estimate for row in e.exceedance.estimates]) for e in done]
+    order = np.argsort(share, kind="stable")
+    places = np.round(np.linspace(0, len(done) - 1, FEW_LINES)).astype(int)
+    return [done[k] for k in sorted(order[places])]
+
+
+def _range(panel: Axes, every: Sequence[ExperimentAnswer], g: int) -> None:
+    """Draw the range of the estimates of many experiments, at the steps that any of them has."""
+    steps = np.unique(np.concatenate([e.checkpoints for e in every]))
+    curves = []
+    for e in every:
+        values = [estimate.estimate for estimate in e.exceedance.estimates[g]]
+        curves.append(np.interp(steps, e.checkpoints, values, left=np.nan, right=np.nan))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a step that is of none
+        low, high = np.nanmin(curves, axis=0), np.nanmax(curves, axis=0)
+    panel.fill_between(steps, low, high, color=style.OPEN, lw=0, zorder=0, label="_range")
+
+
+def _left_out(done: Sequence[ExperimentAnswer], every: Sequence[ExperimentAnswer]) -> list[str]:
+    """Return the clause on experiments that have no line."""
+    if len(done) == len(every):
+        return []
+    return [
+        f"lines: {len(done)} of {len(every):,} experiments, evenly spaced from the lowest to the "
+        "highest at the last step; grey: range of all"
+    ]
 
 
 def _named(event: Event) -> str:

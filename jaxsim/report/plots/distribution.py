@@ -31,6 +31,8 @@ def risk_distribution(answer: Answer) -> Figure | None:
     done = answer.finished
     if not any(e.distribution.count for e in done):
         return None
+    if not style.trained(done) and not any(event.of_risk for event in answer.asked):
+        return None  # nothing ended anywhere, and nobody asked
     with style.styled():
         sheet = Sheet(len(done), *((5.4, 3.2) if len(done) == 1 else (2.7, 1.8)))
         edges, beyond = _edges(done)

@@ -29,6 +29,8 @@ _TITLES = {
     "training.set.size": "training samples",
     "steps": "steps n",
 }
+_LONG = 30
+"""Letters of a name from which on words that follow from others are left out."""
 _SPARSE, _FEW = 4, 3
 """Two axes with at least so many values and at most so many differences are one axis."""
 
@@ -107,7 +109,7 @@ class Grid:
         found = 0
         for places in groups.values():
             sizes = [len(set(column)) for column in zip(*places, strict=True)]
-            if min(sizes) >= 2 and (len(axes) == 1 or 2 * len(places) >= math.prod(sizes)):
+            if min(sizes) >= 2 and (len(axes) == 1 or 2 * len(places) > math.prod(sizes)):
                 found += len(places)
         return found
 
@@ -155,6 +157,9 @@ def grid_of(experiments: Sequence[Mapping[str, Axis]]) -> Grid:
     titles = _titles(order)
     axes = [NumericAxis(key, titles[key], numbers[key]) for key in kept]
     names = [_name(words, e) for e in range(len(experiments))]
+    if max(map(len, names), default=0) > _LONG:
+        words = _telling(words)
+        names = [_name(words, e) for e in range(len(experiments))]
     axes, names = _joined(axes, names)
     along = tuple(titles[k] for k in order if k not in kept) if axes else ()
     return Grid(tuple(axes), tuple(names), along)
@@ -178,6 +183,17 @@ def _unevenness(places: Sequence[float]) -> float:
     """Return the greatest over the mean distance of neighbours."""
     gaps = [b - a for a, b in pairwise(places)]
     return max(gaps) * len(gaps) / sum(gaps)
+
+
+def _telling(words: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return the words without those that follow from the ones before them."""
+    kept: dict[str, tuple[str, ...]] = {}
+    known = 1
+    for key, column in words.items():
+        together = len(set(zip(*kept.values(), column, strict=True)))
+        if together > known:
+            kept[key], known = column, together
+    return kept
 
 
 def _numbers(column: Sequence[Axis]) -> tuple[float | None, ...] | None:

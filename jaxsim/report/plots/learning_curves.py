@@ -27,10 +27,11 @@ def learning_curves(answer: Answer) -> Figure | None:
     """Draw the 5, 25, 50, 75 and 95 per cent quantiles of the true risk against n.
 
     Thin lines around the median are the ends of its distribution-free interval. The optimal risk is
-    a dotted line, or two around a grey strip that holds it.
+    a dotted line, or two around a grey strip that holds it. Networks that were not trained have no
+    such figure.
     """
     done = answer.finished
-    if not done:
+    if not style.trained(done):
         return None
     with style.styled():
         sheet = Sheet(len(done), *((5.4, 3.2) if len(done) == 1 else (2.7, 1.8)))

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from jaxsim.network.network import Network
 from jaxsim.problem.problem import Problem
@@ -22,6 +22,10 @@ from jaxsim.study.study import Study
 from jaxsim.training.experiment import Experiment
 
 POINTS = 2001
+LONGEST = 40
+"""Letters of the names of experiments in a title."""
+MOST_EVEN = 30
+"""Numbers of neurons on a linear axis: where the largest is more, the axis is logarithmic."""
 MOST_OUTPUTS = 4
 """Of a function that is drawn."""
 MOST = 6
@@ -32,30 +36,41 @@ def optimum_figure(answer: OptimaAnswer, study: Study) -> Figure:
     """Draw one row of panels for each problem and architecture, the first few of them.
 
     Left: target and best explicit network, where any of them has one input and few outputs. Right:
-    the bracket of R*(m) for every number m of first-layer neurons.
+    the bracket of R*(m) for every number m of first-layer neurons, where any has several.
     """
     chosen = answer.hierarchies[:MOST]
     experiments = [_widest(one, study) for one in chosen]
-    both = any(_is_drawn(e) for e in experiments)
+    functions = any(_is_drawn(e) for e in experiments)
+    brackets = not functions or any(len(one.widths) > 1 for one in chosen)
     with style.styled():
-        size = (8.4 if both else 5.2, 0.5 + 2.7 * len(chosen))
+        size = (8.4 if functions and brackets else 5.2, 0.5 + 2.7 * len(chosen))
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots(len(chosen), 1 + both, squeeze=False)
+        axes = figure.subplots(len(chosen), functions + brackets, squeeze=False)
         for hierarchy, experiment, panels in zip(chosen, experiments, axes, strict=True):
             several = len(answer.hierarchies) > 1
-            name = _short("; ".join(hierarchy.experiments)) if several else ""
-            if both:
+            name = _short(hierarchy.experiments) if several else ""
+            if functions:
                 _functions(panels[0], hierarchy, experiment)
                 panels[0].set_title(name or "target and best network", fontsize=9)
-            _brackets(panels[-1], hierarchy, "" if both else name)
+            if brackets:
+                _brackets(panels[-1], hierarchy, "" if functions else name)
         title = figure.suptitle(clean(answer.title or answer.name), fontsize=10.5, wrap=True)
         title.set_gid("title-16.0")  # a page has it elsewhere
     return figure
 
 
-def _short(text: str) -> str:
-    text = clean(text)
+def _short(labels: Sequence[str]) -> str:
+    """Return the names of experiments as a title: all, or the first one and how many others.
+
+    Example:
+        >>> _short(["sgd", "adam"]), _short(["adam, b2 0.9"] * 9)
+        ('sgd; adam', 'adam, b2 0.9 and 8 others')
+    """
+    text = clean("; ".join(labels))
+    if len(text) > LONGEST and len(labels) > 1:
+        text = f"{clean(labels[0])[:LONGEST]} and {len(labels) - 1:,} others"
+        text = text if len(labels) > 2 else text.removesuffix("s")
     return text if len(text) < 60 else f"{text[:57]}..."
 
 
@@ -144,6 +159,8 @@ def _brackets(panel: Axes, one: HierarchyAnswer, name: str) -> None:
         panel.set_ylim(positive.min() / 4, 2 * positive.max())
         if (known <= 0).any():
             panel.set_ylim(bottom=floor / 2)
+            # In a short range the numbers between powers of ten would stand on the zero.
+            panel.yaxis.set_minor_formatter(NullFormatter())
             # What has no place on a logarithmic axis stands on a line of its own.
             panel.axhline(floor, color="#888888", lw=0.8, ls=":", zorder=0)
             panel.annotate("0", (0, floor), xycoords=("axes fraction", "data"), xytext=(-7, 0),
@@ -155,6 +172,13 @@ def _brackets(panel: Axes, one: HierarchyAnswer, name: str) -> None:
     unproved = "" if proved.all() else ", open: no proof"
     title = f"lower ends (up{unproved}) and upper ends (down)"
     panel.set_title(f"{name}\n{title}" if name else title, fontsize=9)
+    if max(places) > MOST_EVEN:
+        panel.set_xscale("symlog", linthresh=1, linscale=0.5)
+        panel.set_xlim(min(places) - 0.3, 1.3 * max(places))
+        powers = [p for k in range(10) if (p := 10**k) <= max(places)]
+        panel.set_xticks([0, *powers], ["0", *(f"{p:,}" for p in powers)])
+        panel.set_xticks([], minor=True)
+        return
     panel.set_xlim(min(places) - 0.5, max(places) + 0.5)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     if not layered:

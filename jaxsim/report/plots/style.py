@@ -145,6 +145,11 @@ def after(done: Sequence[ExperimentAnswer]) -> str:
     return f"after {counted(steps.pop(), 'step')}" if len(steps) == 1 else "after the last step"
 
 
+def trained(done: Sequence[ExperimentAnswer]) -> bool:
+    """Return whether any experiment has a step, so that something can be drawn against steps."""
+    return any(e.checkpoints[-1] > 0 for e in done)
+
+
 def with_steps(done: Sequence[ExperimentAnswer]) -> list[str]:
     """Return the names of the experiments, with their last steps where these differ."""
     if len({e.checkpoints[-1] for e in done}) == 1:
@@ -158,10 +163,6 @@ def with_steps(done: Sequence[ExperimentAnswer]) -> list[str]:
 def step_axis(axes: Axes, steps: Sequence[int]) -> None:
     """Make the x axis one of training steps: logarithmic, with 0 shown."""
     last = int(steps[-1])
-    if last == 0:
-        axes.set_xlim(-1, 1)
-        axes.set_xticks([0], ["0"])
-        return
     axes.set_xscale("symlog", linthresh=1, linscale=0.4)
     axes.set_xlim(0, last * 1.15)
     powers = [10**p for p in range(12) if 10**p <= last]
