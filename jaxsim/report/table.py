@@ -212,7 +212,7 @@ def notes(answer: Answer, on_page: bool = False) -> list[str]:
     if diverged:
         lines.append(
             f"{counted(diverged, 'run')} diverged (infinite or undefined risk), counted "
-            f"{diverged_count(answer)}"
+            f"{diverged_count(answer).replace('as failed', 'as failures')}"
         )
     if len(answer.device_kinds) > 1:
         kinds = joined([f"{n:,} on {kind}" for kind, n in answer.device_kinds.items()])

@@ -442,7 +442,7 @@ def test_of_many_experiments_lines_are_spaced_from_the_lowest_to_the_highest(ans
     figure = drawn("exceedance_vs_n", many)
     assert len([t for legend in figure.legends for t in legend.get_texts()]) == 9
     (grey,) = labelled(figure.axes[0], FillBetweenPolyCollection, "_range")
-    ends = grey.get_paths()[0].vertices[:, 1]
+    ends = np.asarray(grey.get_paths()[0].vertices)[:, 1]
     assert (ends.min(), ends.max()) == pytest.approx((0.0, 29 / 30), abs=2e-3)  # of 400 runs
     assert "lines: 9 of 30 experiments, evenly spaced from the lowest to the highest" in note(
         figure
