@@ -96,27 +96,36 @@ class RiskHistogram:
                 f"error of shape {np.shape(error)} does not fit values of shape {x.shape}: one "
                 "error, or one for each value, is accepted"
             )
-        slack = np.broadcast_to(np.asarray(error, np.float64), x.shape).ravel()
+        slack = np.asarray(error, np.float64).ravel()
         if (slack < 0).any():
             raise InputError(f"error = {np.nanmin(slack):g} is not accepted: a bound >= 0 is")
-        x = np.where(np.isfinite(x), x, np.inf).ravel()
-        if x.size:
-            slack = np.where(np.isinf(x), 0.0, np.where(np.isnan(slack), np.inf, slack))
-            with np.errstate(over="ignore"):
-                columns = (x - slack, x, x + slack)
-            for column, y in enumerate(columns):
-                keys, counts = _counted(_key(y))
-                three = np.zeros((len(keys), 3), np.int64)
-                three[:, column] = counts
-                self._file(keys, three)
-                self._min[column] = min(self._min[column], y.min())
-                self._max[column] = max(self._max[column], y.max())
-            self.total += x.size
+        x = x.ravel()
+        if not np.isfinite(x).all():
+            x = np.where(np.isfinite(x), x, np.inf)
+        if not x.size:
+            return self
+        keys, exact = _key(x), not slack.any()
+        self._file(keys, [LEAST, VALUE, MOST])
+        self._widen(x, slice(None) if exact else VALUE)
+        self.total += x.size
+        if exact:
+            return self
+        slack = np.where(np.isinf(x), 0.0, np.where(np.isnan(slack), np.inf, slack))
+        with np.errstate(over="ignore"):
+            ends = {LEAST: x - slack, MOST: x + slack}
+        # Most errors are far smaller than a bin: only what lies in another bin moves.
+        for column, y in ends.items():
+            other = _key(y)
+            moved = other != keys
+            if moved.any():
+                self._file(keys[moved], [column], -1)
+                self._file(other[moved], [column])
+            self._widen(y, column)
         return self
 
     def merge(self, other: RiskHistogram) -> RiskHistogram:
         """Count what the other histogram counted; return the histogram itself."""
-        self._file(other._keys, other._counts)
+        self._add(other._keys, other._counts)
         self._min = np.minimum(self._min, other._min)
         self._max = np.maximum(self._max, other._max)
         self.total += other.total
@@ -175,11 +184,29 @@ class RiskHistogram:
     def __repr__(self) -> str:
         return f"RiskHistogram(total={self.total}, min={self.min:g}, max={self.max:g})"
 
-    def _file(self, keys: np.ndarray, counts: np.ndarray) -> None:
-        merged, where = np.unique(np.concatenate([self._keys, keys]), return_inverse=True)
-        total = np.zeros((len(merged), 3), np.int64)
-        np.add.at(total, where, np.concatenate([self._counts, counts]))
-        self._keys, self._counts = merged, total
+    def _file(self, keys: np.ndarray, columns: list[int], sign: int = 1) -> None:
+        """Count values by the numbers of their bins, in some of the columns."""
+        present, counts = _counted(keys)
+        rows = np.zeros((len(present), 3), np.int64)
+        rows[:, columns] = sign * counts[:, None]
+        self._add(present, rows)
+
+    def _widen(self, x: np.ndarray, columns: int | slice) -> None:
+        """Take values into account in the extremes of some of the columns."""
+        self._min[columns] = np.minimum(self._min[columns], x.min())
+        self._max[columns] = np.maximum(self._max[columns], x.max())
+
+    def _add(self, keys: np.ndarray, counts: np.ndarray) -> None:
+        """Add the counts of bins, whose numbers increase."""
+        where = np.searchsorted(self._keys, keys)
+        new = where == len(self._keys)
+        if len(self._keys):
+            new |= self._keys[np.where(new, 0, where)] != keys
+        if new.any():
+            self._keys = np.insert(self._keys, where[new], keys[new])
+            self._counts = np.insert(self._counts, where[new], 0, axis=0)
+            where = where + np.cumsum(new) - new
+        self._counts[where] += counts
 
     def _bin_of(self, rank: ArrayLike, column: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the edges around the rank-th smallest value, no wider than all values."""
@@ -194,7 +221,8 @@ class RiskHistogram:
 def _key(x: np.ndarray) -> np.ndarray:
     """Return bin numbers in the order of the values: 0, 1, ... from zero up, -1, -2, ... below."""
     magnitude = np.abs(x).view(np.int64) >> _SHIFT
-    return np.where(x < 0, -1 - magnitude, magnitude)
+    negative = x < 0
+    return np.where(negative, -1 - magnitude, magnitude) if negative.any() else magnitude
 
 
 def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +231,7 @@ def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if keys.max() - first > _SPAN:
         return np.unique(keys, return_counts=True)
     counts = np.bincount(keys - first)
-    occupied = np.flatnonzero(counts)
+    occupied = np.flatnonzero(counts > 0)
     return occupied + first, counts[occupied]
 
 

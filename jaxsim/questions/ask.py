@@ -51,7 +51,7 @@ from jaxsim.questions.warnings import study_warnings
 from jaxsim.results.frame import Axis, axes_of
 from jaxsim.results.polished import PolishedFiles, Sample
 from jaxsim.results.provenance import jaxsim_version
-from jaxsim.results.results import Results
+from jaxsim.results.results import Results, fact_values
 from jaxsim.risk import RiskRule
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.polish import Polished
@@ -100,8 +100,9 @@ def analyse(
     answered: list[ExperimentAnswer] = []
     asked: list[Found] = []
     measured: dict[int, Measured] = {}
+    runs_by_facts = Counter[tuple[str, ...]]()
     for subject, place in zip(subjects, axes, strict=True):
-        e, question, seen = _answered(results, subject, place, len(subjects))
+        e, question, seen = _answered(results, subject, place, len(subjects), runs_by_facts)
         answered.append(e)
         of_numbers = zip(subject.published, seen, strict=True)
         measured |= {id(number): found for number, found in of_numbers}
@@ -111,7 +112,7 @@ def analyse(
         answered = [withheld(e) for e in answered]
     pairs = compare_pairs(results, subjects, confidence)
     kinds, versions = Counter[str](), Counter[str]()
-    for (kind, version), runs in results.provenance("device_kind", "version.jaxsim").items():
+    for (kind, version), runs in runs_by_facts.items():
         kinds[kind] += runs
         versions[version] += runs
     return Answer(
@@ -244,9 +245,23 @@ def subjects_of(
     return subjects, known
 
 
-def _parts(results: Results, subject: Subject) -> Iterator[tuple[Stratum, Records]]:
-    """Yield the independent runs of a subject with the stratum that they count in."""
-    for stratum, records in results.parts(subject.experiment):
+FACTS = "device_kind", "version.jaxsim"
+"""Facts of shards by whose values runs are counted."""
+
+
+def _parts(
+    results: Results, subject: Subject, by_facts: Counter[tuple[str, ...]] | None = None
+) -> Iterator[tuple[Stratum, Records]]:
+    """Yield the independent runs of a subject with the stratum that they count in.
+
+    Args:
+        results: of the study.
+        subject: whose runs.
+        by_facts: where runs are counted by `FACTS`.
+    """
+    for stratum, records, facts in results.parts_with_facts(subject.experiment):
+        if by_facts is not None:
+            by_facts[fact_values(facts, FACTS)] += len(records.replicate)
         if subject.strata.one_sample:
             yield from sorted_into(subject.strata, records)
         else:
@@ -254,15 +269,19 @@ def _parts(results: Results, subject: Subject) -> Iterator[tuple[Stratum, Record
 
 
 def _answered(
-    results: Results, subject: Subject, axes: dict[str, Axis], experiments: int
+    results: Results,
+    subject: Subject,
+    axes: dict[str, Axis],
+    experiments: int,
+    by_facts: Counter[tuple[str, ...]],
 ) -> tuple[ExperimentAnswer, Exceedance, list[Measured]]:
     """Return the answers of one of so many experiments, and what is asked further."""
     experiment = subject.experiment
     questions = {name: question(subject) for name, question in QUESTIONS.items()}
     runs = diverged = 0
-    for stratum, records in _parts(results, subject):
+    for stratum, records in _parts(results, subject, by_facts):
         runs += len(records.replicate)
-        diverged += int((~np.isfinite(records.risk[:, -1])).sum())
+        diverged += np.count_nonzero(~np.isfinite(records.risk[:, -1]))
         for question in questions.values():
             question.add(records, stratum.number)
     for split, records in results.families(experiment):

@@ -127,11 +127,11 @@ class Grades(Question):
                 gone,
                 np.ones(len(last), bool),
             ]
-            counts = [failing.sum()]
+            counts = [np.count_nonzero(failing)]
             for grade in grades:
-                counts.append((rest & grade).sum())
+                counts.append(np.count_nonzero(rest & grade))
                 rest = rest & ~grade
-            self.counts[stratum, :, g] += [*counts, (failing & was_polished).sum()]
+            self.counts[stratum, :, g] += [*counts, np.count_nonzero(failing & was_polished)]
 
     def _falls(self, records: Records, lower: float) -> np.ndarray:
         """Return which runs have fallen over the last checkpoints, [R]."""

@@ -129,8 +129,8 @@ def _best_runs(results: Results, rules: Mapping[str, RiskRule]) -> dict[str, Bes
     best: dict[str, BestRun] = {}
     for experiment in results.experiments:
         rule = rules[experiment.evaluation_key]
-        for records in results.chunks(experiment):
-            _take_best(best, experiment, rule, records.risk, records.error)
+        for risk, error in results.risks(experiment):
+            _take_best(best, experiment, rule, risk, error)
     files, recorded, thetas = PolishedFiles(results.store.directory), {}, {}
     for experiment in results.experiments:
         rule = rules[experiment.evaluation_key]

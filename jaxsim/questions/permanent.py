@@ -99,12 +99,16 @@ class PermanentFailures(Question):
             self.by_bound[stratum, place] += np.bincount(which % places, minlength=places)
         neurons = np.minimum(records.dead_neurons, len(self.dead_neurons) - 1)
         self.dead_neurons += np.bincount(neurons, minlength=len(self.dead_neurons))
-        self.dead_layer += int((records.dead_layer > 0).sum())
+        self.dead_layer += np.count_nonzero(records.dead_layer > 0)
         # Shards of earlier versions do not say, but a wholly inactive layer does.
-        by_layer = (records.inactive == self.widths).any(2) if len(self.widths) else False
+        by_layer = np.zeros(records.risk.shape, bool)
+        for layer, width in enumerate(self.widths):
+            by_layer |= records.inactive[:, :, layer] == width
         # What overflows is no function, though neurons of it are inactive.
         known = np.isfinite(records.risk)
-        self.constant[stratum] += (((records.constant == 1) | by_layer) & known).sum(0)
+        self.constant[stratum] += np.count_nonzero(
+            ((records.constant == 1) | by_layer) & known, axis=0
+        )
         self.runs[stratum] += len(records.replicate)
 
     def merge(self, other: Self) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from jaxsim.design.stratum import Design, Stratum, plain_design
 from jaxsim.notebook import MOST_SHOWN, html_table
 from jaxsim.results.frame import axes_of, frame
+from jaxsim.results.read_ahead import read_ahead
 from jaxsim.results.store import Shard, Store
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.records import Records
@@ -106,9 +109,29 @@ class Results:
         Raises:
             DamagedShard: for a shard that cannot be trusted.
         """
+        for stratum, records, _ in self.parts_with_facts(experiment):
+            yield stratum, records
+
+    def parts_with_facts(
+        self, experiment: Experiment
+    ) -> Iterator[tuple[Stratum, Records, Mapping[str, str]]]:
+        """Yield the same with the provenance stored with each shard.
+
+        Raises:
+            DamagedShard: for a shard that cannot be trusted.
+        """
         for stratum in self.design(experiment).strata:
-            for shard in self.of_stratum(stratum):
-                yield stratum, stratum.whole(self.store.read(shard))
+            shards = self.of_stratum(stratum)
+            for records, facts in read_ahead(self.store.read_with_facts, shards):
+                yield stratum, stratum.whole(records), facts
+
+    def risks(self, experiment: Experiment) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the risks of an experiment and their errors, one shard at a time, [R, T] each.
+
+        Raises:
+            DamagedShard: for a shard of which these cannot be trusted.
+        """
+        yield from read_ahead(self.store.read_risks, self.finished(experiment))
 
     def weighted(self, experiment: Experiment) -> Iterator[tuple[Records, Stratum | None, float]]:
         """Yield records with their stratum and the share of the law that each run stands for.
@@ -172,9 +195,7 @@ class Results:
         counts: Counter[tuple[str, ...]] = Counter()
         for experiment in self.experiments:
             for shard in self.finished(experiment):
-                known = self.store.facts(shard)
-                key = tuple(known.get(name, "unknown") for name in facts)
-                counts[key] += shard.stop - shard.first
+                counts[fact_values(self.store.facts(shard), facts)] += shard.stop - shard.first
         return counts
 
     def parameters(self, experiment: str | int, replicate: int | str = "best", *args, **options):
@@ -207,3 +228,8 @@ class Results:
         if not frames:
             return pd.DataFrame()
         return pd.concat(frames, ignore_index=True).infer_objects()
+
+
+def fact_values(known: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of some facts of a shard, "unknown" where it does not tell one."""
+    return tuple(known.get(name, "unknown") for name in names)

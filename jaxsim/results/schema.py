@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pyarrow as pa
 
@@ -62,12 +64,18 @@ OTHER_COLUMNS = "its columns are not those of this experiment"
 def has_schema(schema: pa.Schema, checkpoints: int, layers: int) -> bool:
     """Return whether a table's columns are those of such an experiment."""
     plain = schema.remove_metadata()
+    return any(plain.equals(form) for form in _schemas(checkpoints, layers))
+
+
+@lru_cache(maxsize=32)
+def _schemas(checkpoints: int, layers: int) -> tuple[pa.Schema, ...]:
+    """Return what the columns of such an experiment can be."""
     forms = (
         (True, False, False), (True, True, False), (False, False, False),
         (True, False, True), (True, True, True),
         (True, False, False, True), (True, True, False, True),
     )  # fmt: skip
-    return any(plain.equals(arrow_schema(checkpoints, layers, *form)) for form in forms)
+    return tuple(arrow_schema(checkpoints, layers, *form) for form in forms)
 
 
 def to_arrow(records: Records, metadata: dict[str, str]) -> pa.Table:
@@ -121,6 +129,12 @@ def from_arrow(table: pa.Table, checkpoints: int, layers: int) -> Records:
         else:
             values[name] = column.to_numpy(zero_copy_only=False)
     return Records(**values)
+
+
+def per_checkpoint(table: pa.Table, name: str) -> np.ndarray:
+    """Return one column of a table with a number for every checkpoint, [R, T]."""
+    column = table.column(name).combine_chunks()
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, -1)
 
 
 def concatenate(parts: list[Records]) -> Records:

@@ -12,8 +12,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,14 @@ from jaxsim.results.files import (
     read_regular,
     write_atomically,
 )
-from jaxsim.results.schema import OTHER_COLUMNS, VERSION, from_arrow, has_schema, to_arrow
+from jaxsim.results.schema import (
+    OTHER_COLUMNS,
+    VERSION,
+    from_arrow,
+    has_schema,
+    per_checkpoint,
+    to_arrow,
+)
 from jaxsim.training.records import Records
 
 _EXPERIMENT = "jaxsim.experiment"
@@ -140,7 +149,30 @@ class Store:
         Raises:
             DamagedShard: naming the file and what is wrong with it.
         """
-        return from_arrow_checked(self._table(shard), shard, self.path(shard))
+        return self.read_with_facts(shard)[0]
+
+    def read_with_facts(self, shard: Shard) -> tuple[Records, dict[str, str]]:
+        """Read and check a shard as `read`, with the provenance stored with it."""
+        with self._parquet(shard, whole=True) as file:
+            facts = self._facts(shard, file)
+            table = file.read(use_threads=False)
+        return from_arrow_checked(table, shard, self.path(shard)), facts
+
+    def read_risks(self, shard: Shard) -> tuple[np.ndarray, np.ndarray]:
+        """Read the risks and their errors alone, [R, T] each: a third of the time of `read`.
+
+        The pages of these columns, all columns' names and the number of rows are checked; the
+        other pages are not.
+
+        Raises:
+            DamagedShard: as `read`.
+        """
+        with self._parquet(shard, whole=True) as file:
+            self._facts(shard, file)
+            self._check_shape(shard, file)
+            table = file.read(["risk", "error"], use_threads=False)
+            risk, error = (per_checkpoint(table, name) for name in ("risk", "error"))
+        return risk, error
 
     def facts(self, shard: Shard) -> dict[str, str]:
         """Return the provenance stored with a shard, after a look at it that reads its end only.
@@ -151,14 +183,16 @@ class Store:
         """
         with self._parquet(shard) as file:
             facts = self._facts(shard, file)
-            if not has_schema(file.schema_arrow, shard.checkpoints, shard.layers):
-                raise DamagedShard(shard, self.path(shard), OTHER_COLUMNS)
-            rows, planned = file.metadata.num_rows, shard.stop - shard.first
-            if rows != planned:
-                raise DamagedShard(
-                    shard, self.path(shard), f"it holds {rows} replicates, its name says {planned}"
-                )
+            self._check_shape(shard, file)
             return facts
+
+    def _check_shape(self, shard: Shard, file: pq.ParquetFile) -> None:
+        if not has_schema(file.schema_arrow, shard.checkpoints, shard.layers):
+            raise DamagedShard(shard, self.path(shard), OTHER_COLUMNS)
+        rows, planned = file.metadata.num_rows, shard.stop - shard.first
+        if rows != planned:
+            reason = f"it holds {rows} replicates, its name says {planned}"
+            raise DamagedShard(shard, self.path(shard), reason)
 
     def _facts(self, shard: Shard, file: pq.ParquetFile) -> dict[str, str]:
         raw = file.schema_arrow.metadata or {}
@@ -191,16 +225,37 @@ class Store:
         with source:
             try:
                 content = pa.BufferReader(source.read()) if whole else source
-                yield pq.ParquetFile(content, page_checksum_verification=True)
+                yield _parquet_file(content)
             except DamagedShard:
                 raise
             except _UNREADABLE as error:
                 raise DamagedShard(shard, path, _first_line(error)) from None
 
-    def _table(self, shard: Shard) -> pa.Table:
-        with self._parquet(shard, whole=True) as file:
-            self._facts(shard, file)
-            return file.read(use_threads=False)
+
+_POOL_CHANGES = threading.Lock()  # shards are read on several threads
+
+
+@lru_cache(maxsize=1)
+def _pool() -> pa.MemoryPool:
+    """Return the fastest memory pool for the small columns of shards that Arrow was built with.
+
+    Its usual one, mimalloc, takes twice the time (measured: 3.4 against 1.6 ms for 10,000 runs).
+    """
+    try:
+        return pa.jemalloc_memory_pool()
+    except NotImplementedError:
+        return pa.system_memory_pool()
+
+
+def _parquet_file(content: Any) -> pq.ParquetFile:
+    """Return a reader; that of `pyarrow.parquet` takes its pool from a setting of the process."""
+    with _POOL_CHANGES:
+        usual = pa.default_memory_pool()
+        pa.set_memory_pool(_pool())
+        try:
+            return pq.ParquetFile(content, page_checksum_verification=True)
+        finally:
+            pa.set_memory_pool(usual)
 
 
 def from_arrow_checked(table: pa.Table, shard: Shard, path: Path) -> Records:

@@ -39,7 +39,7 @@ def test_counts_equal_a_plain_loop(data, runs, checkpoints):
     error = data.draw(hnp.arrays(np.float64, (runs, checkpoints), elements=ERRORS))
     lower, upper = sorted(data.draw(st.tuples(*[st.sampled_from([0.0, 0.25, 0.5, np.inf])] * 2)))
     lower = 0.5 if lower == np.inf else lower
-    eps = [0.0, 0.25, 1.0]
+    eps = data.draw(st.sampled_from([[0.0, 0.25, 1.0], [1.0, 0.0, 0.25] * 8]))
     counts = classify(risk, error, lower, upper, eps)
     assert counts.runs == runs
     for t in range(checkpoints):

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from jaxsim.errors import InputError
 from jaxsim.estimation import RiskHistogram, quantile, quantile_interval
+from jaxsim.estimation.histogram import LEAST, MOST, VALUE
 
 ANY = st.floats(width=64) | st.sampled_from([0.0, -0.0, 1.0, 5e-324, -5e-324, -1e-17, 1.5e308])
 VALUES = hnp.arrays(np.float64, st.integers(0, 60), elements=ANY)
@@ -168,3 +169,25 @@ def test_bad_input_is_refused():
         RiskHistogram([1.0]).quantile(0.0)
     assert RiskHistogram().quantile_interval(0.5, 0.9) == (-np.inf, np.inf)
     assert RiskHistogram().count_above(0.0) == (0, 0)
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data(), values=VALUES, cut=st.integers(0, 60))
+def test_values_with_errors_are_filed_at_least_and_at_most(data, values, cut):
+    sizes = st.sampled_from([0.0, 1e-15, 1e-3, 1.0, np.inf, np.nan])
+    error = data.draw(hnp.arrays(np.float64, values.shape, elements=sizes))
+    h = RiskHistogram(values[:cut], error[:cut]).add(values[cut:], error[cut:])
+    x = cleaned(values)
+    slack = np.where(np.isinf(x), 0.0, np.where(np.isnan(error), np.inf, error))
+    with np.errstate(over="ignore"):
+        sides = {LEAST: x - slack, VALUE: x, MOST: x + slack}
+    for column, of in sides.items():
+        # Without an error all three columns are those of the values.
+        if np.isneginf(of).any():
+            continue
+        alone, keys = RiskHistogram(of), h.occupied(column)
+        np.testing.assert_array_equal(keys, alone.occupied(VALUE))
+        expected = alone.cumulative(keys, VALUE)
+        np.testing.assert_array_equal(h.cumulative(keys, column), expected)
+    if len(x):
+        assert (h.least, h.most) == (sides[LEAST].min(), sides[MOST].max())

@@ -7,6 +7,7 @@ import sys
 import threading
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from jaxsim.errors import InputError
@@ -53,6 +54,35 @@ def test_a_shard_comes_back_bit_for_bit(tmp_path, layers):
     assert store.has(shard)
     assert same_bits(store.read(shard), records)
     assert store.facts(shard)["device_kind"] == "test"
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_risks_alone_are_those_of_the_whole_shard(tmp_path, layers):
+    shard, records, store = (
+        Shard("00ff", 10, 17, 3, layers),
+        some_records(layers=layers),
+        Store(tmp_path),
+    )
+    store.write(shard, records, {})
+    risk, error = store.read_risks(shard)
+    assert (risk.tobytes(), error.tobytes()) == (records.risk.tobytes(), records.error.tobytes())
+    assert risk.shape == error.shape == records.risk.shape
+    other = Shard("00ff", 10, 16, 3, layers)
+    store.path(shard).rename(store.path(other))
+    with pytest.raises(DamagedShard, match="holds 7 replicates"):
+        store.read_risks(other)
+
+
+def test_damage_to_the_risks_is_seen_where_they_alone_are_read(tmp_path):
+    store = Store(tmp_path)
+    store.write(SHARD, some_records(), {})
+    path = store.path(SHARD)
+    place = pq.ParquetFile(path).metadata.row_group(0).column(3).data_page_offset
+    content = bytearray(path.read_bytes())
+    content[place + 60] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedShard):
+        store.read_risks(SHARD)
 
 
 def test_writing_again_replaces_by_the_same_bytes(tmp_path):
@@ -208,8 +238,6 @@ def test_concatenate_and_head_cut_along_replicates():
 
 
 def test_shards_of_versions_that_did_not_look_for_constant_networks_are_read(tmp_path):
-    import pyarrow.parquet as pq
-
     store, records = Store(tmp_path), some_records()
     store.write(SHARD, records, {})
     path = store.path(SHARD)
