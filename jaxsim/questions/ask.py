@@ -281,7 +281,7 @@ def _answered(
     runs = diverged = 0
     for stratum, records in _parts(results, subject, by_facts):
         runs += len(records.replicate)
-        diverged += np.count_nonzero(~np.isfinite(records.risk[:, -1]))
+        diverged += int(np.count_nonzero(~np.isfinite(records.risk[:, -1])))
         for question in questions.values():
             question.add(records, stratum.number)
     for split, records in results.families(experiment):

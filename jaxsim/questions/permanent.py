@@ -99,7 +99,7 @@ class PermanentFailures(Question):
             self.by_bound[stratum, place] += np.bincount(which % places, minlength=places)
         neurons = np.minimum(records.dead_neurons, len(self.dead_neurons) - 1)
         self.dead_neurons += np.bincount(neurons, minlength=len(self.dead_neurons))
-        self.dead_layer += np.count_nonzero(records.dead_layer > 0)
+        self.dead_layer += int(np.count_nonzero(records.dead_layer > 0))
         # Shards of earlier versions do not say, but a wholly inactive layer does.
         by_layer = np.zeros(records.risk.shape, bool)
         for layer, width in enumerate(self.widths):
