@@ -153,7 +153,7 @@ def _training(
             optimizer=jax.vmap(transformation(learning_rate).init)(theta),
             data=jax.vmap(jax.vmap(init_data))(grouped),
             diverged=jnp.full(grouped.shape, -1, jnp.int32),
-            key=jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, keys.MINI_BATCHES)))(grouped),
+            key=jax.vmap(jax.vmap(keys.mini_batches))(grouped),
         )
 
     def advance(

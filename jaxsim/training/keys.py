@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxsim.training.threefry import rolled, unrolled
+
 INITIALIZATION, MINI_BATCHES, TRAINING_SET, RESAMPLING = 0, 1, 2, 3
 LARGEST_REPLICATE = 2**32 - 1
 
@@ -46,6 +48,14 @@ def experiment_key(seed: int, words: tuple[int, int]) -> Array:
 def replicate_keys(key: Array, replicates: Array) -> Array:
     """Return the keys [width] of the given replicates, uint32 [width]."""
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, replicates.astype(jnp.uint32))
+
+
+def mini_batches(key: Array) -> Array:
+    """Return the stream of mini-batches of a replicate: fold_in(replicate key, MINI_BATCHES)."""
+    if jax.default_backend() != "cpu":
+        return jax.random.fold_in(key, MINI_BATCHES)
+    # The same key, by a program that a CPU compiles in a third of the time.
+    return rolled(jax.random.fold_in(unrolled(key), MINI_BATCHES))
 
 
 @jax.jit

@@ -106,7 +106,7 @@ def make_train(experiment: Experiment) -> Train:
             optimizer=transformation(learning_rate).init(parameters),
             data=init_data(key),
             diverged=jnp.asarray(-1, jnp.int32),
-            key=jax.random.fold_in(key, keys.MINI_BATCHES),
+            key=keys.mini_batches(key),
         )
 
     def advance(
