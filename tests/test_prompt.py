@@ -1,6 +1,8 @@
 """What objects show of themselves at the prompt and in a notebook."""
 
 import html.parser
+import re
+from dataclasses import replace
 
 import jaxsim
 from jaxsim.estimation import Estimate
@@ -55,6 +57,25 @@ def test_an_estimate_is_one_line():
     assert said.startswith("Estimate('sgd', n = 30, eps = 0.05: P = ")
     assert f"{one.failures} of 64 runs fail" in said
     assert "\n" not in said
+
+
+def test_an_estimate_is_a_table_in_a_notebook_with_what_it_rests_on():
+    one = small_answer().experiments[0].exceedance.estimates[1][-1]
+    shown = replace(one, experiment="<i>a</i>", lower_bound=0.12399)._repr_html_()
+    assert tags(shown) == TABLE - {"p"} | {"details", "summary", "ul", "li"}
+    assert "&lt;i&gt;a" in shown
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", shown)
+    assert cells[1:3] == ["eps = 0.05", "30"]
+    assert cells[5:7] == [f"{one.failures}", "64"]
+    assert cells[3] in repr(one)
+    assert all(end in repr(one) for end in cells[4].split(" to "))
+    assert "at least 0.123 for every n" in shown  # rounded down
+    said = [
+        repr(replace(one, event=kind, eps=eps))
+        for kind, eps in (("not_all_right", 0.0), ("risk_above", 0.0), ("inactive_at_least", 2.0))
+    ]
+    names = ["not all right", "risk above 0", "inactive at least 2"]
+    assert all(f", {name}: P = " in text for name, text in zip(names, said, strict=True))
 
 
 def test_the_public_names_are_there_and_documented():

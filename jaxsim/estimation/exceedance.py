@@ -14,17 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import ROUND_FLOOR
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsim.digits import interval_text
+from jaxsim.digits import interval_text, rounded
 from jaxsim.errors import InputError
 from jaxsim.estimation.counts import Counts
 from jaxsim.estimation.intervals import Interval, clopper_pearson, interval_of
 from jaxsim.estimation.restarts import restarts
 from jaxsim.evidence import PROVED, Evidence
+from jaxsim.notebook import html_table
 from jaxsim.optimum.bracket import Bracket
 
 
@@ -119,15 +121,48 @@ class Estimate:
         middle, low, high = interval_text(
             self.estimate, self.lower, self.upper, self.design != "plain"
         )
-        what = f"eps = {self.eps:.12g}"
-        if self.event != "above_optimum":
-            what = f"{self.event} {self.eps:.12g}"
         counts = f"{self.failures:,} of {self.runs:,} runs fail"
         counts += f", {self.undecided:,} undecided" if self.undecided else ""
         return (
-            f"Estimate({self.experiment!r}, n = {self.step:,}, {what}: P = "
+            f"Estimate({self.experiment!r}, n = {self.step:,}, {self._asked}: P = "
             f"{'unresolved' if self.open else middle} [{low}, {high}], {counts})"
         )
+
+    @property
+    def _asked(self) -> str:
+        """The event in few words: "eps = 0.1", "risk above 0.1", "not all right"."""
+        if self.event == "above_optimum":
+            return f"eps = {self.eps:.12g}"
+        name = self.event.replace("_", " ")
+        counted = name.endswith(("above", "at least"))
+        return f"{name} {self.eps:.12g}" if counted else name
+
+    def _repr_html_(self) -> str:
+        """Return a table of one row with what it rests on, for notebooks."""
+        small = self.design != "plain"
+        middle, low, high = interval_text(self.estimate, self.lower, self.upper, small)
+        numbers = [f"{n:,}" for n in (self.failures, self.runs, self.diverged, self.undecided)]
+        level = f"{100 * self.confidence:.12g} % interval"
+        heads = [
+            "experiment",
+            "event",
+            "n",
+            "P",
+            level,
+            "failures",
+            "runs",
+            "diverged",
+            "undecided",
+        ]
+        row = [
+            self.experiment, self._asked, f"{self.step:,}",
+            "unresolved" if self.open else middle, f"{low} to {high}", *numbers,
+        ]  # fmt: skip
+        rests = f"interval: {self.method}; the counts are {self.evidence}"
+        least = rounded(self.lower_bound, 3, ROUND_FLOOR)
+        bound = f"at least {least:.12g} for every n: {self.lower_bound_reason}"
+        notes = [rests, bound] if self.lower_bound > 0 else [rests]
+        return html_table(heads, [row], notes=notes, texts=2)
 
 
 class LowerBoundLike(Protocol):

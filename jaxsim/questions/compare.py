@@ -127,7 +127,7 @@ class Differences:
 
     def _repr_html_(self) -> str:
         """Return a table for notebooks."""
-        return html_table(_HEADS, [row.cells for row in self.rows], notes=self._said)
+        return html_table(_HEADS, [row.cells for row in self.rows], notes=self._said, texts=2)
 
     @property
     def _said(self) -> list[str]:

@@ -97,15 +97,17 @@ class Study:
 
     def _repr_html_(self) -> str:
         """Return the experiments as a table, for notebooks."""
-        heads = ["experiment", "parameters", "optimizer", "batch size", "steps", "replicates"]
+        heads = ["experiment", "optimizer", "batch size", "parameters", "steps", "replicates"]
         rows = [
             [
-                e.label, f"{e.network.size:,}", e.optimizer.name, str(e.batch_size),
+                e.label, e.optimizer.name, str(e.batch_size), f"{e.network.size:,}",
                 f"{e.steps:,}", f"{self.spec.replicates:,}",
             ]
             for e in self.experiments[:MOST_SHOWN]
         ]  # fmt: skip
-        return html_table(heads, rows, self.spec.title or repr(self), len(self.experiments))
+        return html_table(
+            heads, rows, self.spec.title or repr(self), len(self.experiments), texts=2
+        )
 
     @classmethod
     def load(
