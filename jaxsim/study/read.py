@@ -15,6 +15,7 @@ from jaxsim.errors import InputError
 from jaxsim.registry import reason_of
 from jaxsim.study.plain import plain, table_of
 from jaxsim.study.spec import StudySpec
+from jaxsim.study.toml_text import toml_value
 
 LARGEST_FILE = 64 * 2**20
 """Bytes of a study file."""
@@ -149,6 +150,19 @@ _TITLED = ("problem", "network", "optimizer", "training", "grid", "steps")
 _LONGEST_TITLE = 160
 
 
+def _written(value: Any) -> str:
+    """Return a value as a study file has it, a text without quotes.
+
+    Example:
+        >>> _written({"network.hidden": [[10], [100]]}), _written("sin(x)"), _written(True)
+        ('{ "network.hidden" = [[10], [100]] }', 'sin(x)', 'true')
+    """
+    try:
+        return value if isinstance(value, str) else toml_value(value)
+    except ValueError:  # an object of the user's own
+        return str(value)
+
+
 def changed(table: Mapping[str, Any], settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return a study's table with keys set; `events` replace its `epsilon`, and the reverse.
 
@@ -160,7 +174,9 @@ def changed(table: Mapping[str, Any], settings: Iterable[tuple[str, Any]]) -> di
     if any(key == "title" for key, _ in settings):
         stated = []
     else:
-        stated = [f"{key} = {value}" for key, value in settings if key.split(".")[0] in _TITLED]
+        stated = [
+            f"{key} = {_written(value)}" for key, value in settings if key.split(".")[0] in _TITLED
+        ]
     if stated and updated.get("title"):
         # Its own title tells of the study as it stands in the file.
         updated["title"] = f"{updated.get('name')} with {', '.join(stated)}"[:_LONGEST_TITLE]

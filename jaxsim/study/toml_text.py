@@ -54,9 +54,9 @@ def _lines(table: Mapping[str, Any]) -> list[str]:
     for name, value in table.items():
         if value is None:
             continue
-        line = f"{_key(name)} = {_value(value)}"
+        line = f"{_key(name)} = {toml_value(value)}"
         if len(line) > _WIDE and isinstance(value, list | tuple) and len(value) > 1:
-            parts = [f"{_value(v)}," for v in value]
+            parts = [f"{toml_value(v)}," for v in value]
             if all(isinstance(v, int | float) for v in value):
                 parts = textwrap.wrap(" ".join(parts), _WIDE - 4)
             line = "\n    ".join([f"{_key(name)} = [", *parts]) + "\n]"
@@ -72,7 +72,12 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Return a value as TOML, on one line.
+
+    Raises:
+        ValueError: for what TOML cannot say.
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
@@ -82,8 +87,8 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(v) for v in value)}]"
+        return f"[{', '.join(toml_value(v) for v in value)}]"
     if isinstance(value, Mapping):
-        inner = [f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None]
+        inner = [f"{_key(k)} = {toml_value(v)}" for k, v in value.items() if v is not None]
         return f"{{ {', '.join(inner)} }}" if inner else "{}"
     raise ValueError(f"{value!r} cannot be said in TOML")
