@@ -152,9 +152,19 @@ def published_sentences(answer: Answer) -> list[str]:
             "Undecided: no difference is found, but the intervals leave one larger than the stated "
             "tolerance open; more runs decide."
         )
-    said = [one for one in measured if one.discussion and one.verdict != "differs"]
-    lines += [f"{_named(one)}: {one.discussion}" for one in said][:MOST_SAID]
+    said: dict[str, list[str]] = {}
+    for one in measured:
+        if one.discussion and one.verdict != "differs":
+            said.setdefault(one.discussion, []).append(_named(one))
+    lines += [f"{_first(names)}: {text}" for text, names in said.items()][:MOST_SAID]
     return lines
+
+
+def _first(names: list[str]) -> str:
+    """Return the name of the first number that something is said of, and how many others are."""
+    if len(names) == 1:
+        return names[0]
+    return f"{names[0]}, and {counted(len(names) - 1, 'other')}"
 
 
 def _difference(one: PublishedComparison) -> str:

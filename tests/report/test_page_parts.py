@@ -17,6 +17,7 @@ from jaxsim.report.page.figures import FIGURES
 from jaxsim.report.page.svg import Classes, inline
 from jaxsim.report.page.tables import published
 from jaxsim.report.plots import draw_all
+from jaxsim.report.published import published_sentences
 from jaxsim.report.table import notes
 from jaxsim.report.write import write_views
 from tests.report.answers import HOSTILE, PUBLISHED, small_answer, with_experiments
@@ -249,3 +250,18 @@ def test_what_most_published_numbers_share_is_said_once(answer):
     # The place of several numbers of an experiment stands beside the first of them.
     places = ["a", "a", "b", "c", "d", "d"]
     assert shown([""] * 6, places)[2] == ["a", "", "b", "c", "d", ""]
+
+
+def test_a_remark_on_several_numbers_is_one_sentence(answer):
+    texts = ("Same.", "Same.", "Other.", "Same.")
+    numbers = [
+        PUBLISHED.model_copy(
+            update={"experiment": f"e{k}", "discussion": text, "verdict": "agrees"}
+        )
+        for k, text in enumerate(texts)
+    ]
+    lines = published_sentences(answer.model_copy(update={"published": tuple(numbers)}))
+    assert lines[1:] == [
+        "e0, runs that fail, and 2 others: Same.",
+        "e2, runs that fail: Other.",
+    ]
