@@ -80,6 +80,10 @@ def levels_table(answer: Answer) -> Table:
     return shown
 
 
+FEW_DRIFTING = 2
+"""Experiments that move the same parameter and have a sentence each."""
+
+
 def level_sentences(answer: Answer) -> list[str]:
     """Return sentences on grades, levels and drift."""
     done = answer.finished
@@ -87,7 +91,7 @@ def level_sentences(answer: Answer) -> list[str]:
     for e in done:
         if e.levels is not None and len(done) <= 3:
             lines.append(_levels(e, e.levels, len(done) > 1))
-    lines += [_drift(e, e.drift) for e in done if e.drift is not None and e.drift.optimum]
+    lines += _drifts([(e, e.drift) for e in done if e.drift is not None and e.drift.optimum])
     convex = [e for e in done if e.drift is not None and e.drift.convex]
     if convex:
         whose = "" if len(convex) == len(done) else f" of {joined([e.label for e in convex])}"
@@ -139,13 +143,60 @@ def _levels(e: ExperimentAnswer, answer: LevelsAnswer, named: bool) -> str:
     )
 
 
-def _drift(e: ExperimentAnswer, drift: DriftAnswer) -> str:
-    """Return a sentence on where the parameters go."""
+def _drifts(drifting: list[tuple[ExperimentAnswer, DriftAnswer]]) -> list[str]:
+    """Return sentences on where the parameters go, one for experiments that move one alike."""
+    groups: dict[tuple[Any, ...], list[tuple[ExperimentAnswer, DriftAnswer]]] = {}
+    for e, drift in drifting:
+        moved, _ = _moved(drift)
+        assert drift.optimum is not None
+        alike: tuple[Any, ...] = (e.label,)
+        if len(moved) == 1:
+            place = moved[0]
+            goal = f"{drift.optimum[place]:.6g}"
+            alike = drift.names[place], goal, drift.runs, e.steps, drift.confidence
+        groups.setdefault(alike, []).append((e, drift))
+    lines = []
+    for alike, members in groups.items():
+        if len(alike) == 1 or len(members) <= FEW_DRIFTING:
+            lines += [_drift(*member) for member in members]
+        else:
+            lines.append(_drift_of_many(members))
+    return lines
+
+
+def _drift_of_many(members: list[tuple[ExperimentAnswer, DriftAnswer]]) -> str:
+    """Return a sentence on where the one parameter goes that all experiments move."""
+    e, drift = members[0]
+    (place,), _ = _moved(drift)
+    assert drift.optimum is not None
+    apart: dict[bool, list[str]] = {True: [], False: []}
+    for one, of in members:
+        (k,), outside = _moved(of)
+        mean, low, high = interval_text(of.mean[k], of.lower[k], of.upper[k])
+        apart[bool(outside.any())].append(f"{one.label}: {mean} ({low} to {high})")
+    parts = [f"not there {'; '.join(apart[True])}"] * bool(apart[True])
+    parts += [f"perhaps there {'; '.join(apart[False])}"] * bool(apart[False])
+    return (
+        f"The mean of {drift.names[place]} over {counted(drift.runs, 'run')} after "
+        f"{counted(e.steps, 'step')}, where the minimizer has {drift.optimum[place]:.6g}, is, as "
+        f"far as {100 * drift.confidence:.12g} % intervals tell, {'; and '.join(parts)}."
+    )
+
+
+def _moved(drift: DriftAnswer) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of parameters that move, and which intervals are off the minimizer."""
     assert drift.optimum is not None
     optimum, lower, upper = (np.array(a) for a in (drift.optimum, drift.lower, drift.upper))
     hair = 1e-9 * (1 + np.abs(optimum))  # what polishing leaves
     outside = (optimum < lower - hair) | (optimum > upper + hair)
-    moved = np.flatnonzero((np.array(drift.deviation) > 0) | outside)
+    return np.flatnonzero((np.array(drift.deviation) > 0) | outside), outside
+
+
+def _drift(e: ExperimentAnswer, drift: DriftAnswer) -> str:
+    """Return a sentence on where the parameters go."""
+    assert drift.optimum is not None
+    optimum = np.array(drift.optimum)
+    moved, outside = _moved(drift)
     shown = sorted(moved, key=lambda i: not outside[i])[:MOST_PARAMETERS_SAID]
     parts = []
     for i in shown:

@@ -87,6 +87,19 @@ def test_a_method_drifts_to_another_point_and_the_answer_says_why(tmp_path):
     assert "p2 is" in where
     assert "3 parameters more" in where
     assert "the mean is not at" in where
+    near = e.drift.model_copy(update={"mean": [0.0, 0.1], "upper": [0.0, 0.11]})
+    alike = [
+        e.model_copy(update={"label": label, "drift": drift})
+        for label, drift in (("a, 1", e.drift), ("b", near), ("c", e.drift))
+    ]
+    (where,) = (
+        s
+        for s in level_sentences(answer.model_copy(update={"experiments": alike}))
+        if "minimizer has" in s
+    )
+    assert where.startswith(f"The mean of output.biases over {RUNS} runs after 1,200 steps, where ")
+    assert "not there a, 1: 0.0" in where
+    assert "; c: 0.0" in where.split("; and perhaps there b: 0.1")[0]
     both = answer.model_copy(update={"experiments": [e, second]})
     (convex,) = (s for s in level_sentences(both) if "convex" in s)
     assert convex.startswith(f"The risk of {e.label} is a convex function")
