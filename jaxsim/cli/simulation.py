@@ -23,6 +23,9 @@ from jaxsim.cli.options import (
 from jaxsim.cli.output import answer_console, message_console, print_answer, print_text
 from jaxsim.errors import InputError
 
+BUSY_CORES = 4
+"""So many cores have a shard each in any study: none is needed by the program of another."""
+
 
 def run(
     study: StudyArgument,
@@ -49,7 +52,7 @@ def run(
     from jaxsim.report.write import write_report, written_files
 
     runtime.configure()
-    if devices is None and workers in (None, 1):
+    if devices is None and workers in (None, 1) and runtime.cores() <= BUSY_CORES:
         runtime.compute_on_threads_apart()
     loaded = load(study, settings, replicates, allow_code, quick)
     print_warnings(loaded)
