@@ -48,7 +48,8 @@ class Spent:
     Attributes:
         seconds: of the processor.
         wall: seconds until it ended.
-        mebibytes: of memory at most, of its largest process.
+        mebibytes: of memory at most, of its largest process; not below what this process, from which
+            it was forked, has itself.
     """
 
     seconds: float

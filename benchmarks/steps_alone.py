@@ -19,8 +19,13 @@ LONG = 1e4
 """Seconds of training, for which the form of a program is measured."""
 
 
-def clock_of(study: dict[str, Any]) -> Any:
-    """Return a function steps -> seconds of the processor, and the width of its block."""
+def clock_of(study: dict[str, Any], form: bool = True) -> Any:
+    """Return a function steps -> seconds of the processor, and the width of its block.
+
+    Args:
+        study: of one experiment, as a table.
+        form: whether the form of the program is measured before, where a build does that.
+    """
     import jax
     import numpy as np
 
@@ -55,7 +60,8 @@ def clock_of(study: dict[str, Any]) -> Any:
     except ImportError:
         pass
     else:
-        find_form(experiment, config, LONG)
+        if form:
+            find_form(experiment, config, LONG)
     engine, state, rate = started(experiment, config)
     shared = engine.shared(keys.root_key(experiment.seed))
 

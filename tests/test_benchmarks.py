@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import against, campaign, scaling, startup, throughput
+from benchmarks import against, against_cases, campaign, scaling, startup, steps_alone, throughput
 from benchmarks.equivalence import MEMBERS, STEPS, TOLERANCE, disagreement, reference, require_same
 from benchmarks.figures import plot_curves, plot_ratios
 from benchmarks.peers import PEERS
@@ -114,26 +114,45 @@ def test_a_made_up_campaign_is_looked_after_by_every_command(tmp_path):
     assert "(0 bins)" not in says["analyse"]
 
 
-def test_another_commit_is_compared_round_by_round(monkeypatch):
+def test_another_commit_is_compared_round_by_round():
     if not (against.ROOT / ".git").exists():
         pytest.skip("there is no repository")
     asked = []
 
-    def seconds(tree, study, output, cache):
-        assert cache.parent == output.parent
-        assert (tree / "jaxsim" / "__init__.py").exists()
-        here = tree == against.ROOT
-        asked.append((here, study["steps"]))
-        return (1.0 if here else 2.0) + study["steps"] * (0.001 if here else 0.01)
+    def case(build):
+        assert (build.tree / "jaxsim" / "__init__.py").exists()
+        here = build.tree == against.ROOT
+        asked.append((build.turn, here))
+        return {"run, s": (1.0 if here else 3.0) * (100 if build.turn == 0 else build.turn)}
 
-    monkeypatch.setattr(against, "processor_seconds", seconds)
-    study = against.CASES["population"]()
-    figures = against.compare("HEAD", study, 2)
+    found = against.compare("HEAD", {"a": case}, 2)
     # The first round fills caches, and whoever came first comes last in the next.
-    here, there = ([(side, 20_000), (side, 10_000)] for side in (True, False))
-    assert asked[:8] == [*here, *there, *there, *here]
-    assert figures["whole run"]["ratios"] == pytest.approx([202 / 21] * 2)
-    assert figures["half of the steps"]["ratios"] == pytest.approx([10] * 2)
+    assert asked == [(0, True), (0, False), (1, False), (1, True), (2, True), (2, False)]
+    assert found == {"run, s": {"here": [1, 2], "there": [3, 6], "ratios": [3, 3]}}
     with pytest.raises(SystemExit, match="'no-such-commit' cannot be checked out"):
-        against.compare("no-such-commit", study, 1)
-    assert len(Study.from_dict(study).experiments) == 1
+        against.compare("no-such-commit", {"a": case}, 1)
+
+
+def test_what_builds_are_compared_by_are_studies():
+    tables = [make() for make in against_cases.SHAPES.values()]
+    tables += [against_cases.population_study(), against_cases.sweep_study()]
+    counts = [len(Study.from_dict(table).experiments) for table in tables]
+    assert counts == [1] * (len(tables) - 1) + [64]
+
+
+def test_what_a_process_spends_is_counted_and_its_failure_is_one_sentence(tmp_path):
+    build = against_cases.Build(against.ROOT, tmp_path, 1)
+    spent, text = build.python("-c", "print(sum(range(3_000_000)), input())", given="x")
+    assert text.split() == ["4499998500000", "x"]
+    assert 0 < spent.seconds < 5
+    assert spent.mebibytes > 5
+    with pytest.raises(SystemExit, match="ValueError: no"):
+        build.python("-c", "raise ValueError('no')")
+
+
+def test_training_alone_is_timed_per_member_step():
+    # Commands of a case are scripts of this tree, run with the package of another.
+    study = against_cases.network([2], 4)
+    seconds, width = steps_alone.clock_of(study, form=False)
+    assert width == 128
+    assert 0 < seconds(8) < 60

@@ -89,6 +89,7 @@ def in_lanes(
     lanes: int,
     make_steps: Callable[[Experiment, int], Steps],
     make_forward_passes: Callable[[Network], ForwardPasses] | None = None,
+    drawing_keys: Callable[[Array], Array] = unrolled,
 ) -> Engine:
     """Return the engine with groups of `lanes` members; the width must be a multiple of it.
 
@@ -97,13 +98,16 @@ def in_lanes(
         lanes: members of a group.
         make_steps: how a group is trained.
         make_forward_passes: the network's passes over points for risks; None for the plain ones.
+        drawing_keys: keys -> the same keys, for whoever draws their bits.
     """
     draw = drawing_of(experiment)
     observe, gradient_norm = evaluation(
         ByText(experiment, experiment.evaluation_key), make_forward_passes
     )
     by_program = ByText(experiment, program_key(experiment))
-    shared, start, advance, theta, members, resample = _training(by_program, lanes, make_steps)
+    shared, start, advance, theta, members, resample = _training(
+        by_program, lanes, make_steps, drawing_keys
+    )
     start = numbered(experiment, start)
 
     def init(key: Array, replicates: Array, learning_rate: Array) -> State:
@@ -132,7 +136,10 @@ def in_lanes(
 
 @lru_cache(maxsize=64)
 def _training(
-    by_text: ByText, lanes: int, make_steps: Callable[[Experiment, int], Steps]
+    by_text: ByText,
+    lanes: int,
+    make_steps: Callable[[Experiment, int], Steps],
+    drawing_keys: Callable[[Array], Array],
 ) -> tuple[Callable, ...]:
     """Return (shared, start, advance, theta by member, State by member, resample), compiled."""
     experiment = by_text.experiment
@@ -142,7 +149,7 @@ def _training(
     if batches is None:
         one_group, shared, init_data = _without_batches(steps), _nothing, _nothing
     else:
-        one_group = _make_advance(experiment, batches, lanes, steps)
+        one_group = _make_advance(experiment, batches, lanes, steps, drawing_keys)
         shared, init_data = batches.shared, batches.init
 
     def start(members: Array, theta: Array, learning_rate: LearningRate) -> State:
@@ -230,7 +237,11 @@ def _without_batches(steps: Steps) -> Callable[..., State]:
 
 
 def _make_advance(
-    experiment: Experiment, batches: Batches, lanes: int, steps: Steps
+    experiment: Experiment,
+    batches: Batches,
+    lanes: int,
+    steps: Steps,
+    drawing_keys: Callable[[Array], Array],
 ) -> Callable[..., State]:
     """Return the steps first, ..., stop - 1 of one group of lanes."""
     ahead = _steps_drawn(experiment, batches, lanes)
@@ -269,7 +280,7 @@ def _make_advance(
         return data, Drawn(*table(state.data), jax.lax.optimization_barrier(index))
 
     def advance(state: State, shared: Any, first: Array, stop: Array, rate: LearningRate) -> State:
-        state = state._replace(key=unrolled(state.key))
+        state = state._replace(key=drawing_keys(state.key))
 
         def several(carry: tuple[Array, State]) -> tuple[Array, State]:
             begin, state = carry

@@ -18,6 +18,7 @@ from jaxsim.engines.native.engine import lanes_of, native_unsupported_reason, st
 from jaxsim.engines.native.forms import form_of
 from jaxsim.engines.native.forward_passes import native_forward_passes
 from jaxsim.engines.native.library import compiler_version
+from jaxsim.engines.native.threefry import compiled
 from jaxsim.engines.pallas.engine import pallas_engine, pallas_unsupported_reason
 from jaxsim.engines.unrolled import unrolled_steps, unrolled_unsupported_reason
 from jaxsim.errors import InputError
@@ -83,7 +84,11 @@ ENGINES: dict[EngineName, EngineKind] = {
     ),
     "native": EngineKind(
         make=lambda experiment, config: in_lanes(
-            experiment, config.lanes, steps_in(form_of(experiment)), native_forward_passes
+            experiment,
+            config.lanes,
+            steps_in(form_of(experiment)),
+            native_forward_passes,
+            compiled,
         ),
         unsupported_reason=native_unsupported_reason,
         lane_counts=lambda experiment: (lanes_of(experiment),),

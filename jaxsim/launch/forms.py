@@ -17,6 +17,7 @@ from jaxsim.engines.native import forms
 from jaxsim.engines.native.engine import steps_in
 from jaxsim.engines.native.forward_passes import native_forward_passes
 from jaxsim.engines.native.program import Target
+from jaxsim.engines.native.threefry import compiled
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.errors import InputError
 from jaxsim.speed.timing import TrainingClock, trained
@@ -83,4 +84,4 @@ def _least(clocks: dict[Target, TrainingClock]) -> dict[Target, float]:
 
 
 def _engine(experiment: Experiment, config: ExecutionConfig, form: Target) -> Engine:
-    return lanes.in_lanes(experiment, config.lanes, steps_in(form), native_forward_passes)
+    return lanes.in_lanes(experiment, config.lanes, steps_in(form), native_forward_passes, compiled)

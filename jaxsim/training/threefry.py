@@ -19,8 +19,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = np.uint32(0x1BD11BDA)
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+PARITY = np.uint32(0x1BD11BDA)
 
 
 def unrolled(keys: Array) -> Array:
@@ -41,10 +41,10 @@ def rolled(keys: Array) -> Array:
 
 def hash_pair(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
     """Return Threefry-2x32 of a counter under a key, all uint32 of one shape or broadcast."""
-    words = (*key, key[0] ^ key[1] ^ _PARITY)
+    words = (*key, key[0] ^ key[1] ^ PARITY)
     a, b = counter[0] + words[0], counter[1] + words[1]
     for block in range(5):
-        for rotation in _ROTATIONS[block % 2]:
+        for rotation in ROTATIONS[block % 2]:
             a = a + b
             b = (b << np.uint32(rotation)) | (b >> np.uint32(32 - rotation))
             b = a ^ b
@@ -61,12 +61,14 @@ def _hashes(key: Array, size: int) -> tuple[Array, Array]:
     return hash_pair((key[0], key[1]), (jnp.zeros_like(low), low))
 
 
-def _seed(seed: Array) -> Array:
-    seed = seed.astype(np.uint64)
-    return jnp.stack([(seed >> np.uint64(32)), seed & np.uint64(0xFFFFFFFF)]).astype(np.uint32)
+def seed(number: Array) -> Array:
+    """Return the words of the key of a seed, [2]."""
+    number = number.astype(np.uint64)
+    return jnp.stack([(number >> np.uint64(32)), number & np.uint64(0xFFFFFFFF)]).astype(np.uint32)
 
 
-def _fold_in(key: Array, data: ArrayLike) -> Array:
+def fold_in(key: Array, data: ArrayLike) -> Array:
+    """Return the words of the key that a number leads to, [2]."""
     data = jnp.asarray(data).astype(np.uint32)
     (folded,) = jax.lax.optimization_barrier(
         (jnp.stack(hash_pair((key[0], key[1]), (jnp.zeros_like(data), data))),)
@@ -92,10 +94,10 @@ def _random_bits(key: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
 def _implementation():
     return jax.extend.random.define_prng_impl(
         key_shape=(2,),
-        seed=_seed,
+        seed=seed,
         split=_split,
         random_bits=_random_bits,
-        fold_in=_fold_in,
+        fold_in=fold_in,
         name="threefry2x32_unrolled",
         tag="fru",
     )

@@ -15,7 +15,7 @@ from jaxsim.engines.block import run_block
 from jaxsim.engines.engine import vmap_engine
 from jaxsim.engines.lanes import in_lanes
 from jaxsim.engines.native import library
-from jaxsim.engines.native.engine import _source, native_steps
+from jaxsim.engines.native.engine import _source, steps_in
 from jaxsim.engines.unrolled import unrolled_steps
 from jaxsim.network.forward_passes import plain_forward_passes
 from jaxsim.report.plan import programs_of
@@ -109,7 +109,7 @@ def test_the_c_program_of_a_sweep_holds_none_of_its_numbers():
     sources = []
     for experiment in (first, last):
         _source.cache_clear()
-        source = _source(engines.ByText(experiment, program_key(experiment)), 16)
+        source = _source(engines.ByText(experiment, program_key(experiment)), 16, library.target())
         assert not isinstance(source, str)
         sources.append(source.text)
     assert sources[0] == sources[1]
@@ -120,9 +120,11 @@ def test_the_c_program_of_a_sweep_holds_none_of_its_numbers():
     assert literals == [] or "0x1.ff7ceep-1f" not in literals
 
 
-@pytest.mark.parametrize("make_steps", [unrolled_steps, native_steps])
+@pytest.mark.parametrize(
+    "make_steps", [unrolled_steps, steps_in(library.target())], ids=["unrolled", "native"]
+)
 def test_engines_in_lanes_train_a_sweep_with_one_program(make_steps):
-    if make_steps is native_steps and library.compiler() is None:
+    if make_steps is not unrolled_steps and library.compiler() is None:
         pytest.skip("no C compiler")
     first, *_, last = study(**SWEEP).experiments
 
