@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib.metadata
 import importlib.util
 import logging
@@ -189,6 +190,18 @@ def require_unforked() -> None:
             "a fork does not have; start a new one (multiprocessing.get_context('spawn')), or give "
             "`workers` to share the work"
         )
+
+
+def forget_programs() -> None:
+    """Give the memory of compiled programs back, in a process of jaxsim's own.
+
+    What is needed again is traced again and read from the cache on disk. A user's own session may
+    have programs of its own, which this would forget, too.
+    """
+    jax.clear_caches()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def cores() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import importlib.abc
 import importlib.machinery
@@ -132,6 +134,20 @@ def collect_garbage_rarely() -> None:
     a tenth of a short run.
     """
     gc.set_threshold(20_000, 20, 20)
+
+
+_MOST_ARENAS = -8
+"""Number of an option in glibc's malloc.h."""
+
+
+def keep_heaps_few() -> None:
+    """Let the threads of a process of jaxsim's own share two heaps, where the C library is glibc.
+
+    XLA has many threads, and what each leaves in a heap of its own is lost to the others: of the
+    quickstart's memory some 100 MiB.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_MOST_ARENAS, 2)
 
 
 def is_shadowed() -> bool:

@@ -54,6 +54,7 @@ def main() -> None:
     """Run the command line: bad input ends with one sentence and exit code 2."""
     open_streams()
     startup.collect_garbage_rarely()
+    startup.keep_heaps_few()
     if startup.is_shadowed():
         print_message(
             "warning: an unrelated distribution named 'jaxsim' is installed here, too, and owns a "

@@ -187,6 +187,7 @@ def _require(options: argparse.Namespace) -> None:
 def main() -> int:
     """Run the worker; exit code 2 for bad input."""
     startup.collect_garbage_rarely()
+    startup.keep_heaps_few()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?")
     parser.add_argument("--measure", action="store_true")
