@@ -21,7 +21,8 @@ COMMANDS = {
     "gpu-precision": gpu.one_precision,
 }
 
-if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
-    COMMANDS[sys.argv[1]](sys.argv[2:])
-else:
-    throughput.main(sys.argv[1:])
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
+        COMMANDS[sys.argv[1]](sys.argv[2:])
+    else:
+        throughput.main(sys.argv[1:])

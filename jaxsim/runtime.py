@@ -12,7 +12,7 @@ import os
 import platform
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxsim import startup
 from jaxsim.errors import InputError
@@ -190,6 +191,18 @@ def require_unforked() -> None:
             "a fork does not have; start a new one (multiprocessing.get_context('spawn')), or give "
             "`workers` to share the work"
         )
+
+
+def at_once(function: Callable[..., Any], *arguments: np.ndarray) -> np.ndarray:
+    """Return a function's value, computed by one program.
+
+    Operations that are called one by one compile a program each, some 25 ms. Functions that cannot
+    be traced are called as they are.
+    """
+    try:
+        return np.asarray(jax.jit(function)(*arguments))
+    except jax.errors.JAXTypeError:
+        return np.asarray(function(*map(jnp.asarray, arguments)))
 
 
 def forget_programs() -> None:

@@ -199,3 +199,27 @@ def test_a_program_is_in_the_cache_when_all_of_it_is(tmp_path, monkeypatch):
     cache.put("a", b"another")
     assert seen == [None, b"whole"]
     assert cache.get("a") == b"another"
+
+
+def test_programs_that_were_forgotten_are_compiled_again():
+    doubled = jax.jit(lambda x: 2 * x)
+    assert float(doubled(3.0)) == 6.0
+    assert doubled._cache_size() == 1
+    runtime.forget_programs()
+    assert doubled._cache_size() == 0
+    assert float(doubled(4.0)) == 8.0
+
+
+def test_a_value_is_computed_at_once_or_as_it_can_be():
+    compiled = []
+    wanted = [0.0, 1.0, 2.0]
+
+    def traced(x):
+        compiled.append(isinstance(x, jax.core.Tracer))
+        return jax.numpy.where(x < 0, 0.0, x) + 1.0
+
+    np.testing.assert_array_equal(runtime.at_once(traced, np.array(wanted)), np.add(wanted, 1))
+    assert compiled == [True]
+    # A function that looks at numbers cannot be traced.
+    looks = lambda x: x + 1 if bool((x > -1).all()) else x  # noqa: E731
+    np.testing.assert_array_equal(runtime.at_once(looks, np.array(wanted)), np.add(wanted, 1))

@@ -1,8 +1,11 @@
 """What a process imports, and JAX's settings however it comes to be imported."""
 
+import ctypes
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,8 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 JAX_AFTERWARDS = """
 import sys
+import tempfile
+from pathlib import Path
 import jaxsim
 assert "jax" not in sys.modules
 import jax.numpy as jnp
@@ -33,6 +38,8 @@ assert not any("jaxsim" in type(finder).__module__ for finder in sys.meta_path)
 
 WORKER = """
 import sys
+import tempfile
+from pathlib import Path
 import jaxsim.launch.process
 unwanted = "scipy.stats scipy.optimize scipy.integrate pandas matplotlib sklearn typer jinja2"
 assert not set(unwanted.split()) & set(sys.modules), set(unwanted.split()) & set(sys.modules)
@@ -63,3 +70,40 @@ def test_jax_is_set_up_when_it_is_imported_after_jaxsim(program):
 
 def test_a_worker_waits_for_no_library_of_reports():
     python(WORKER)
+
+
+def test_threads_of_a_command_share_two_heaps():
+    code = """
+import ctypes, sys, threading
+from jaxsim import startup
+
+if sys.argv[1] == "few":
+    startup.keep_heaps_few()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+together = threading.Barrier(6)
+
+def allocate():
+    together.wait()
+    for _ in range(100):
+        libc.malloc(ctypes.c_size_t(1000))
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+out = ctypes.c_void_p(libc.fopen(sys.argv[2].encode(), b"w"))
+libc.malloc_info(0, out)
+libc.fclose(out)
+"""
+    if not hasattr(ctypes.CDLL(None), "malloc_info"):
+        pytest.skip("the C library is not glibc")
+    with tempfile.TemporaryDirectory() as folder:
+        heaps = {}
+        for kind in ("few", "many"):
+            path = Path(folder) / kind
+            subprocess.run([sys.executable, "-c", code, kind, str(path)], check=True)
+            heaps[kind] = path.read_text().count("<heap nr=")
+    assert heaps["few"] <= 2 < heaps["many"]

@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # its parts are imported when they are used
-from scipy import special
 
 DEFENSIVE = 0.2
 """Share of the particles that follow the law itself, whatever their scores."""
@@ -216,14 +215,14 @@ def _functions(log_phi: np.ndarray, deaths: np.ndarray) -> tuple[np.ndarray, np.
     h, means, functions = log_phi, [log_phi], [log_phi]
     for j, chance in reversed(list(enumerate(deaths))):
         transition = _log_transition(chance)
-        mean = np.minimum(special.logsumexp(transition + h, axis=1), 0.0)
+        mean = np.minimum(scipy.special.logsumexp(transition + h, axis=1), 0.0)
         if j == len(deaths) - 1:
             # Nothing is resampled after it: what counts is whether a run fails.
             spread = mean + np.log1p(-np.exp(np.minimum(mean, -_RESAMPLING)))
         else:
             apart = np.abs(np.expm1(h - mean[:, None]))
             logs = np.log(np.maximum(apart, 1e-300))
-            spread = special.logsumexp(transition + 2 * logs, axis=1) + 2 * mean
+            spread = scipy.special.logsumexp(transition + 2 * logs, axis=1) + 2 * mean
         functions.append(0.5 * np.logaddexp(spread, np.log(_RESAMPLING) + 2 * mean))
         means.append(mean)
         h = mean

@@ -22,6 +22,7 @@ from jaxsim.optimum.relu_sums import represents
 from jaxsim.problem.problem import Problem
 from jaxsim.risk.constants import bayes_risk, best_constant_risk
 from jaxsim.risk.teacher import TeacherTarget
+from jaxsim.runtime import at_once
 
 
 class Stated(NamedTuple):
@@ -153,8 +154,9 @@ def _attains_bayes_risk(problem: Problem, network: Network) -> str | None:
     loss, target = problem.loss, problem.target
     if loss.residual is None or loss.best is None:
         return None
-    r = jnp.linspace(0.0, 4.0, 41)
-    symmetric = bool(jnp.all(loss.residual(r) == loss.residual(-r)))
+    r = np.linspace(0.0, 4.0, 41)
+    values = at_once(loss.residual, np.stack([r, -r]))
+    symmetric = bool(np.all(values[0] == values[1]))
     shifts = network.fully_connected and network.layer_specs[-1].biases is not None
     if not (symmetric or shifts or problem.noise.variance == 0):
         return None

@@ -20,6 +20,7 @@ from jaxsim.problem.intervals import enclose
 from jaxsim.problem.rounding import with_rounding
 from jaxsim.problem.support import Ball, Box
 from jaxsim.problem.targets import ExpressionTarget
+from jaxsim.runtime import at_once
 
 _OCTAVES = 14
 """Doublings of the distance over which growth is measured."""
@@ -102,7 +103,7 @@ def loss_growth(loss: Any) -> float:
     if loss.residual is None:
         return 2.0 if loss.degree is None else float(max(loss.degree, 1))
     with jax.ensure_compile_time_eval(), np.errstate(all="ignore"):
-        far = np.asarray(loss.residual(jnp.asarray([1e6, 1e7, -1e6, -1e7])), float)
+        far = at_once(loss.residual, np.array([1e6, 1e7, -1e6, -1e7])).astype(float)
         rise = np.nanmax(np.log10(np.abs(far[1::2])) - np.log10(np.abs(far[::2])))
     return float(max(1.0, round(float(rise), 3))) if np.isfinite(rise) else 2.0
 

@@ -20,6 +20,7 @@ from jaxsim.problem.input_laws import InputLaw, finite_law
 from jaxsim.problem.losses import Loss
 from jaxsim.problem.noise import Noise
 from jaxsim.problem.targets import LabelTarget, Target
+from jaxsim.runtime import at_once
 
 _PROBES = 512
 
@@ -118,7 +119,7 @@ class Problem:
         else:
             unit = np.random.default_rng(0).random((_PROBES, self.law.unit_dimension))
             x = self.law.from_unit(unit)
-            y = np.asarray(self.target(jnp.asarray(x)))
+            y = at_once(self.target, x)
         rows = y.reshape(len(x), -1)
         for wrong, what in (
             (~np.isfinite(rows).all(1), "finite"),
