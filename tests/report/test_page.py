@@ -325,7 +325,7 @@ def test_a_design_has_a_table_of_strata_and_three_parts_for_each_probability(ans
         assert first.count(f'<th scope="col">{part}</th>') == 1
     for group in re.findall(r"<tbody.*?</tbody>", first, re.DOTALL):
         assert len(re.findall(r"<t[dh][ >]", group.split("</tr>")[0])) == columns
-    strata = page[page.index('<section id="strata">') : page.index('<section id="optimum">')]
+    strata = page[page.index('<section id="strata">') : page.index('<section id="optimum"')]
     assert strata.count("<details") == len(answer.eps)
     one = strata.split("</details>")[0]
     assert "sgd, eps = 0.001" in one

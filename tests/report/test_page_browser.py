@@ -245,6 +245,27 @@ def test_on_a_phone_a_published_number_its_measured_one_and_the_verdict_are_in_v
     assert ["published" in names[0], "measured" in names[1], "verdict" in names[2]] == [True] * 3
 
 
+def test_reasons_of_the_optimum_are_in_view_on_a_phone_and_said_once_elsewhere(page, browser):
+    def cells():
+        return browser.run(
+            """[...document.querySelectorAll("#optimum tbody td")].map((e) =>
+              [e.dataset.name, e.getBoundingClientRect().right, getComputedStyle(e).display])"""
+        )
+
+    browser.open(page)
+    assert all(name == "not below" for name, _, display in cells() if display == "none")
+    browser.call("Emulation.setDeviceMetricsOverride", width=390, height=800,
+                 deviceScaleFactor=1, mobile=True)  # fmt: skip
+    browser.open(page)
+    phone = cells()
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    assert phone
+    assert len(phone) % 3 == 0
+    assert [name for name, *_ in phone[:3]] == ["inf L", "not below", "not above"]
+    assert max(right for _, right, _ in phone) <= 390
+    assert all(display != "none" for *_, display in phone)
+
+
 def test_a_dark_page_has_light_text_also_in_figures(page, browser):
     browser.open(page)
     colours = """["body", "#threshold-value", "svg.figure text", "h2"].map((s) =>

@@ -205,7 +205,7 @@ def test_published_numbers_stand_beside_the_measured_ones(answer, tmp_path):
     second = first.model_copy(update={"experiment": "gone", "verdict": "not measured", "runs": 0,
                                       "estimate": None, "p": None, "p_holm": None})  # fmt: skip
     page = page_of(answer.model_copy(update={"published": (first, second)}), tmp_path)
-    part = page[page.index('<section id="published">') : page.index('<section id="explore"')]
+    part = page[page.index('<section id="published"') : page.index('<section id="explore"')]
     said = " ".join(unescape(re.sub("<[^>]*>", " ", part)).split())
     assert "A & B (2018)" in said
     assert "27 of 100: 0.270 [0.186, 0.368]" in said
