@@ -222,6 +222,20 @@ def test_each_figure_says_how_many_steps_and_runs(answer):
     assert [panel.get_title() for panel in figure.axes] == ["sgd (30 steps)", "adam (7,000 steps)"]
 
 
+def test_levels_where_runs_stop_are_seen_in_small_panels(answer):
+    figure = drawn("risk_distribution", answer)
+    for panel in figure.axes:
+        (bars,) = panel.patches[:1]
+        share, edges, _ = bars.get_data()
+        (lines,) = [c for c in panel.collections if c.get_label() == "_high bars"]
+        found = {round(float(np.log10(x)), 6): y for (x, _), (_, y) in lines.get_segments()}
+        centres = np.log10(edges[:-1] * edges[1:]) / 2
+        high = share > 0.1 * share.max()
+        assert found == {
+            round(float(x), 6): y for x, y in zip(centres[high], share[high], strict=True)
+        }
+
+
 def test_short_names_are_distinct_clean_and_short():
     names = short_names([*HOSTILE, *ALIKE])
     assert len(set(names)) == len(names)

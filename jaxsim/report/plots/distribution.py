@@ -16,6 +16,8 @@ from jaxsim.report.text import counted
 BINS_PER_DECADE = 40
 ROOM = 0.04
 """At both ends, as a share of the axis: the numbers of neighbouring panels stay apart."""
+LEAST_LINE = 0.1
+"""Bars of at least this part of the highest one are drawn as lines, too."""
 _LARGEST = float(np.finfo(float).max) / 4
 FAR = 1e4
 """Runs above the 95 % quantile of all by more than this factor are in the last bar."""
@@ -44,6 +46,10 @@ def risk_distribution(answer: Answer) -> Figure | None:
             share = _shares(experiment, edges) / experiment.runs
             colour = style.COLOURS[place % len(style.COLOURS)]
             panel.stairs(share, edges, fill=True, color=colour)
+            # A bar is narrower than a line in small panels: the high ones are drawn as lines, too.
+            high = share > LEAST_LINE * share.max(initial=0)
+            middle = np.sqrt(edges[1:] * edges[:-1])[high]
+            panel.vlines(middle, 0, share[high], colors=colour, lw=1.0, label="_high bars")
             if _open(experiment, edges):
                 end = min(max(_gap(experiment), edges[0]), edges[-1])
                 panel.axvspan(edges[0], end, color=style.OPEN, lw=0, zorder=0, label="_optimum")
