@@ -18,6 +18,7 @@ from jaxsim.launch.simulate import open_results
 from jaxsim.results.provenance import provenance
 from jaxsim.results.results import Results
 from jaxsim.results.schema import concatenate
+from jaxsim.results.store import Store
 from jaxsim.study.study import Study
 from jaxsim.training.records import Records, Status
 
@@ -161,3 +162,19 @@ def all_bits(directory: str | Path) -> dict[str, bytes]:
             for field, column in zip(records._fields, records, strict=True):
                 found[f"{name}.{field}"] = np.ascontiguousarray(column).tobytes()
     return found
+
+
+def with_records(monkeypatch, change):
+    """Let stores read what `change` (records, shard) makes of the records in their files."""
+    read = Store.read_with_facts
+
+    def changed(self, shard):
+        records, facts = read(self, shard)
+        return change(records, shard), facts
+
+    def risks(self, shard):
+        records = self.read(shard)
+        return records.risk, records.error
+
+    monkeypatch.setattr(Store, "read_with_facts", changed)
+    monkeypatch.setattr(Store, "read_risks", risks)

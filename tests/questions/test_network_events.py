@@ -13,7 +13,7 @@ from jaxsim.questions.quantities import require_neurons, values_of_event
 from jaxsim.report.table import notes
 from jaxsim.study.study import Study
 from tests.questions.test_strata import made_up_records
-from tests.studies import TWO, made_up, table
+from tests.studies import TWO, made_up, table, with_records
 from tests.training.test_constant import net
 
 EVENTS = {"constant": True, "inactive_at_least": [2, 1], "risk_above": 0.05}
@@ -42,16 +42,14 @@ def drawn(label, replicate, shape):
 @pytest.fixture
 def networks(results, monkeypatch):
     """Give the runs of the store inactive neurons, and return these by label."""
-    store, labels = type(results.store), {e.id: e.label for e in results.experiments}
-    read, seen = store.read, {}
+    labels, seen = {e.id: e.label for e in results.experiments}, {}
 
-    def with_networks(self, shard):
-        records = read(self, shard)
+    def with_networks(records, shard):
         label = labels[shard.experiment]
         inactive, constant = drawn(label, records.replicate, records.risk.shape)
         return records._replace(inactive=inactive[:, :, None].astype(np.int32), constant=constant)
 
-    monkeypatch.setattr(store, "read", with_networks)
+    with_records(monkeypatch, with_networks)
     for e in results.experiments:
         parts = list(results.chunks(e))
         lost = np.concatenate([~np.isfinite(records.risk) for records in parts])

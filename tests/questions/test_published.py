@@ -14,7 +14,7 @@ from jaxsim.questions.ask import analyse
 from jaxsim.report.published import published_frame, published_sentences, published_tables
 from jaxsim.study.study import Study
 from tests.questions.two_experiments import answered, asked, risks
-from tests.studies import made_up
+from tests.studies import made_up, with_records
 
 EVENT = {"risk_above": 0.04}
 
@@ -105,14 +105,11 @@ def test_agreement_has_to_exclude_the_tolerance(results):
 
 def test_what_is_not_known_of_runs_makes_no_difference(results, monkeypatch):
     """Runs whose numerical error hides on which side they are are counted on either."""
-    store = type(results.store)
-    read = store.read
 
-    def vague(self, shard):
-        records = read(self, shard)
+    def vague(records, shard):
         return records._replace(error=np.full_like(records.error, 0.02))
 
-    monkeypatch.setattr(store, "read", vague)
+    with_records(monkeypatch, vague)
     (one,) = answered(results, number(value=0.5))
     risk = risks(results, 0)
     assert one.undecided == int((np.abs(risk - 0.04) < 0.02).sum())
@@ -121,16 +118,13 @@ def test_what_is_not_known_of_runs_makes_no_difference(results, monkeypatch):
 
 
 def test_a_level_agrees_if_all_of_its_printed_digits_do(results, monkeypatch):
-    store = type(results.store)
-    read = store.read
     levels = np.array([0.0374066, 0.0380, 0.0706])
 
-    def at_levels(self, shard):
-        records = read(self, shard)
+    def at_levels(records, shard):
         risk = np.broadcast_to(levels[records.replicate % 3][:, None], records.risk.shape)
         return records._replace(risk=risk + 1e-9 * records.replicate[:, None])
 
-    monkeypatch.setattr(store, "read", at_levels)
+    with_records(monkeypatch, at_levels)
     level = {"quantity": "level", "experiment": "one", "level": True, "factor": 2.0}
     right, wrong, second, nowhere = answered(
         results,
@@ -148,15 +142,12 @@ def test_a_level_agrees_if_all_of_its_printed_digits_do(results, monkeypatch):
 
 
 def test_runs_on_their_way_are_no_level(results, monkeypatch):
-    store = type(results.store)
-    read = store.read
 
-    def passing_by(self, shard):
-        records = read(self, shard)
+    def passing_by(records, shard):
         risk = np.where(records.replicate == 7, 0.0374, 0.0375 + 1e-9 * records.replicate)
         return records._replace(risk=np.broadcast_to(risk[:, None], records.risk.shape))
 
-    monkeypatch.setattr(store, "read", passing_by)
+    with_records(monkeypatch, passing_by)
     entry = {"quantity": "level", "experiment": "one", "level": True, "value": "0.0374"}
     (one,) = answered(results, entry)
     assert (one.count, one.verdict) == (79, "differs")
@@ -164,30 +155,25 @@ def test_runs_on_their_way_are_no_level(results, monkeypatch):
 
 
 def test_constant_networks_are_an_event(results, monkeypatch):
-    store = type(results.store)
-    read = store.read
 
-    def constant(self, shard):
-        records = read(self, shard)
+    def constant(records, shard):
         column = np.where(records.replicate < 20, 1, 0)[:, None]
         return records._replace(constant=np.broadcast_to(column, records.constant.shape))
 
-    monkeypatch.setattr(store, "read", constant)
+    with_records(monkeypatch, constant)
     (one,) = answered(results, number(value="25 %", event={"constant": True}, step=0))
     assert (one.count, one.verdict, one.step) == (20, "undecided", 0)
     assert one.event == "the network is constant"
 
 
 def test_inactive_neurons_are_counted_at_the_step(results, monkeypatch):
-    read = type(results.store).read
 
-    def inactive(self, shard):
-        records = read(self, shard)
+    def inactive(records, shard):
         made_up = np.zeros_like(records.inactive)
         made_up[:, 0, 0], made_up[:, -1, 0] = records.replicate % 4, records.replicate % 2
         return records._replace(inactive=made_up)
 
-    monkeypatch.setattr(type(results.store), "read", inactive)
+    with_records(monkeypatch, inactive)
     kinds = [(k, step) for step in (0, 60) for k in (1, 2)]
     entries = [number(value=0.5, event={"inactive_at_least": k}, step=n) for k, n in kinds]
     found = answered(results, *entries)

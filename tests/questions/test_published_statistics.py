@@ -22,7 +22,7 @@ from jaxsim.report.published import (
 from jaxsim.study.study import Study
 from tests.questions.test_strata import RUNS, WEIGHTS, stratified_results
 from tests.questions.two_experiments import answered, asked, risks
-from tests.studies import made_up, table
+from tests.studies import made_up, table, with_records
 
 RUNS_EACH = 80
 
@@ -40,15 +40,13 @@ def results(tmp_path_factory):
 @pytest.fixture
 def inactive(monkeypatch, results):
     """The same with 0, 1 or 2 inactive neurons of three, in "two" one more."""
-    read = type(results.store).read
 
-    def counted(self, shard):
-        records = read(self, shard)
+    def counted(records, shard):
         one_more = int(shard.experiment == results.experiments[1].id)
         column = (records.replicate % 3 + one_more)[:, None, None]
         return records._replace(inactive=np.broadcast_to(column, records.inactive.shape))
 
-    monkeypatch.setattr(type(results.store), "read", counted)
+    with_records(monkeypatch, counted)
     return results
 
 
@@ -127,14 +125,12 @@ def test_a_difference_of_two_means_holds_for_both(inactive):
 
 
 def test_a_diverged_run_may_have_any_number_of_inactive_neurons(results, monkeypatch):
-    read = type(results.store).read
 
-    def lost(self, shard):
-        records = read(self, shard)
+    def lost(records, shard):
         risk = np.where(records.replicate[:, None] < 20, np.nan, records.risk)
         return records._replace(risk=risk)
 
-    monkeypatch.setattr(type(results.store), "read", lost)
+    with_records(monkeypatch, lost)
     share, neurons = answered(
         results,
         number(mean="inactive_share", value=0.1),
