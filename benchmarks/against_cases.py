@@ -48,8 +48,8 @@ class Spent:
     Attributes:
         seconds: of the processor.
         wall: seconds until it ended.
-        mebibytes: of memory at most, of its largest process; not below what this process, from which
-            it was forked, has itself.
+        mebibytes: of memory at most, of its largest process; not below what this process has
+            itself, from which it was forked.
     """
 
     seconds: float
