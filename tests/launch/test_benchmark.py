@@ -38,6 +38,12 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.setitem(ENGINES, name, kind)
 
 
+@pytest.fixture(autouse=True)
+def _forms_are_found(monkeypatch):
+    """Meters that are not made up have measured the forms of programs, too."""
+    monkeypatch.setattr(measure, "find_form", lambda *_: False)
+
+
 def measured(rates=FAST, seconds=60.0, devices=1, asked=None, **options):
     """Return figures of a made-up machine and its meters."""
     clock, made = Clock(), []
