@@ -14,11 +14,9 @@ import jax
 
 from jaxsim.engines.engine import Engine, vmap_engine
 from jaxsim.engines.lanes import LANES, in_lanes
-from jaxsim.engines.native.engine import lanes_of, native_unsupported_reason, steps_in
+from jaxsim.engines.native.engine import lanes_of, native_engine, native_unsupported_reason
 from jaxsim.engines.native.forms import form_of
-from jaxsim.engines.native.forward_passes import native_forward_passes
 from jaxsim.engines.native.library import compiler_version
-from jaxsim.engines.native.threefry import compiled
 from jaxsim.engines.pallas.engine import pallas_engine, pallas_unsupported_reason
 from jaxsim.engines.unrolled import unrolled_steps, unrolled_unsupported_reason
 from jaxsim.errors import InputError
@@ -83,12 +81,8 @@ ENGINES: dict[EngineName, EngineKind] = {
         ),
     ),
     "native": EngineKind(
-        make=lambda experiment, config: in_lanes(
-            experiment,
-            config.lanes,
-            steps_in(form_of(experiment)),
-            native_forward_passes,
-            compiled,
+        make=lambda experiment, config: native_engine(
+            experiment, config.lanes, form_of(experiment)
         ),
         unsupported_reason=native_unsupported_reason,
         lane_counts=lambda experiment: (lanes_of(experiment),),

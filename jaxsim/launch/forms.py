@@ -11,13 +11,9 @@ import time
 
 import jax
 
-from jaxsim.engines import lanes
-from jaxsim.engines.engine import Engine
 from jaxsim.engines.native import forms
-from jaxsim.engines.native.engine import steps_in
-from jaxsim.engines.native.forward_passes import native_forward_passes
+from jaxsim.engines.native.engine import native_engine
 from jaxsim.engines.native.program import Target
-from jaxsim.engines.native.threefry import compiled
 from jaxsim.engines.registry import ExecutionConfig
 from jaxsim.errors import InputError
 from jaxsim.speed.timing import TrainingClock, trained
@@ -55,7 +51,7 @@ def find_form(experiment: Experiment, config: ExecutionConfig, seconds: float) -
     for form in forms.forms(experiment):
         if time.perf_counter() - begin > MOST_PART * seconds:
             break
-        engine = _engine(experiment, config, form)
+        engine = native_engine(experiment, config.lanes, form)
         try:
             end = trained(experiment, config, engine).tobytes()
             bits = bits or end
@@ -81,7 +77,3 @@ def _least(clocks: dict[Target, TrainingClock]) -> dict[Target, float]:
         for form, clock in clocks.items():
             least[form] = min(least[form], clock.read(READING, time.process_time))
     return least
-
-
-def _engine(experiment: Experiment, config: ExecutionConfig, form: Target) -> Engine:
-    return lanes.in_lanes(experiment, config.lanes, steps_in(form), native_forward_passes, compiled)

@@ -52,7 +52,7 @@ def machine(monkeypatch):
 
     monkeypatch.setattr(forms, "TrainingClock", Clock)
     monkeypatch.setattr(forms, "trained", trained)
-    monkeypatch.setattr(forms, "_engine", lambda experiment, config, form: form)
+    monkeypatch.setattr(forms, "native_engine", lambda experiment, lanes, form: form)
     return seconds, ends, compiled
 
 

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxsim.engines import lanes
-from jaxsim.engines.engine import ByText
+from jaxsim.engines.engine import ByText, Engine
 from jaxsim.engines.lanes import Drawn, Steps
 from jaxsim.engines.native import forms, library, population, training
 from jaxsim.engines.native.forward_passes import native_forward_passes
 from jaxsim.engines.native.program import Source, Target
+from jaxsim.engines.native.threefry import compiled
 from jaxsim.engines.native.values import Untranslatable
 from jaxsim.errors import InputError
 from jaxsim.training.experiment import Experiment
@@ -61,6 +62,11 @@ def _source(by_text: ByText, count: int, target: Target) -> Source | str:
 def lanes_of(experiment: Experiment) -> int:
     """Return the best number of lanes: a cache line of numbers, whatever the registers hold."""
     return 64 // experiment.dtype.itemsize
+
+
+def native_engine(experiment: Experiment, count: int, target: Target) -> Engine:
+    """Return the engine with groups of `count` members, its program in one form."""
+    return lanes.in_lanes(experiment, count, steps_in(target), native_forward_passes, compiled)
 
 
 @lru_cache(maxsize=64)
