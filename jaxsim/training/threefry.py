@@ -10,7 +10,9 @@ default), so that keys may change over at any point.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.extend.random
@@ -31,7 +33,7 @@ def unrolled(keys: Array) -> Array:
         >>> float(jax.random.uniform(key)) == float(jax.random.uniform(unrolled(key)))
         True
     """
-    return jax.random.wrap_key_data(jax.random.key_data(keys), impl=_implementation())
+    return jax.random.wrap_key_data(jax.random.key_data(keys), impl=_unrolled())
 
 
 def rolled(keys: Array) -> Array:
@@ -61,23 +63,19 @@ def _hashes(key: Array, size: int) -> tuple[Array, Array]:
     return hash_pair((key[0], key[1]), (jnp.zeros_like(low), low))
 
 
-def seed(number: Array) -> Array:
+def _seed(number: Array) -> Array:
     """Return the words of the key of a seed, [2]."""
     number = number.astype(np.uint64)
     return jnp.stack([(number >> np.uint64(32)), number & np.uint64(0xFFFFFFFF)]).astype(np.uint32)
 
 
-def fold_in(key: Array, data: ArrayLike) -> Array:
+def _fold_in(key: Array, data: ArrayLike) -> Array:
     """Return the words of the key that a number leads to, [2]."""
     data = jnp.asarray(data).astype(np.uint32)
     (folded,) = jax.lax.optimization_barrier(
         (jnp.stack(hash_pair((key[0], key[1]), (jnp.zeros_like(data), data))),)
     )
     return folded
-
-
-def _split(key: Array, shape: tuple[int, ...]) -> Array:
-    return jnp.stack(_hashes(key, math.prod(shape)), axis=-1).reshape(*shape, 2)
 
 
 def _random_bits(key: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
@@ -90,14 +88,35 @@ def _random_bits(key: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
     return bits.reshape(shape)
 
 
-@lru_cache(maxsize=1)
-def _implementation():
+def implementation(
+    name: str,
+    tag: str,
+    hashes: Callable[[Array, int], Sequence[Array]],
+    random_bits: Callable[[Array, int, tuple[int, ...]], Array],
+) -> Any:
+    """Return JAX's default generator with hashes and bits that are computed in some way.
+
+    Args:
+        name: of the implementation of keys.
+        tag: three letters for it.
+        hashes: (key, size) -> both words of the hashes of 0, 1, 2, ..., uint32 [size] each.
+        random_bits: (key, width of a number, shape) -> random bits.
+    """
+
+    def split(key: Array, shape: tuple[int, ...]) -> Array:
+        return jnp.stack(hashes(key, math.prod(shape)), axis=-1).reshape(*shape, 2)
+
     return jax.extend.random.define_prng_impl(
         key_shape=(2,),
-        seed=seed,
-        split=_split,
-        random_bits=_random_bits,
-        fold_in=fold_in,
-        name="threefry2x32_unrolled",
-        tag="fru",
+        seed=_seed,
+        split=split,
+        random_bits=random_bits,
+        fold_in=_fold_in,
+        name=name,
+        tag=tag,
     )
+
+
+@lru_cache(maxsize=1)
+def _unrolled() -> Any:
+    return implementation("threefry2x32_unrolled", "fru", _hashes, _random_bits)

@@ -13,8 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 import jax
-import jax.extend.random
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -35,7 +33,7 @@ def compiled(keys: Array) -> Array:
         >>> float(jax.random.uniform(key)) == float(jax.random.uniform(compiled(key)))
         True
     """
-    return jax.random.wrap_key_data(jax.random.key_data(keys), impl=_implementation())
+    return jax.random.wrap_key_data(jax.random.key_data(keys), impl=_compiled())
 
 
 @lru_cache(maxsize=2)
@@ -115,18 +113,9 @@ def _random_bits(key: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
     return bits.astype(np.dtype(f"uint{bit_width}")).reshape(shape)
 
 
-def _split(key: Array, shape: tuple[int, ...]) -> Array:
-    return jnp.stack(_hashes(key, math.prod(shape), True), axis=-1).reshape(*shape, 2)
-
-
 @lru_cache(maxsize=1)
-def _implementation() -> Any:
-    return jax.extend.random.define_prng_impl(
-        key_shape=(2,),
-        seed=threefry.seed,
-        split=_split,
-        random_bits=_random_bits,
-        fold_in=threefry.fold_in,
-        name="threefry2x32_compiled",
-        tag="frc",
-    )
+def _compiled() -> Any:
+    def hashes(key: Array, size: int) -> list[Array]:
+        return _hashes(key, size, True)
+
+    return threefry.implementation("threefry2x32_compiled", "frc", hashes, _random_bits)
