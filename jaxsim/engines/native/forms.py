@@ -3,7 +3,7 @@
 Which one is fastest depends on the network, the batch and the processor, and no estimate tells it
 well: 1-64-1 with batches of 32 is 1.5 times as fast with half the vector and a quarter of the rows,
 1-16-16-1 with neither. So it is measured where enough is trained (`jaxsim.launch.forms`) and
-remembered for the program and the processor. All forms do the same arithmetic in the same order:
+remembered for network, batch and processor. All forms do the same arithmetic in the same order:
 no bit depends on the choice, which therefore is no part of a study.
 """
 
