@@ -39,12 +39,11 @@ def clock_of(study: dict[str, Any], form: bool = True) -> Any:
 
         engine_name = "native"
     except ImportError:
+        from jaxsim.launch.measure import _start as started  # type: ignore[attr-defined,no-redef]
+        from jaxsim.simulation import keys  # type: ignore[attr-defined,no-redef]
         from jaxsim.simulation.engines import (  # type: ignore[import-not-found,no-redef]
             Form as ExecutionConfig,
         )
-
-        from jaxsim.launch.measure import _start as started  # type: ignore[attr-defined,no-redef]
-        from jaxsim.simulation import keys  # type: ignore[attr-defined,no-redef]
 
         engine_name = "kernel"
 
