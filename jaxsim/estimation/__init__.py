@@ -2,7 +2,7 @@
 
 from jaxsim.estimation.anytime import confidence_sequence
 from jaxsim.estimation.band import Band, band
-from jaxsim.estimation.counts import Counts, Outcome, classify, outcomes
+from jaxsim.estimation.counts import Counts, Outcome, classify, classify_known, outcomes
 from jaxsim.estimation.coverage import coverage
 from jaxsim.estimation.exceedance import Estimate, estimates
 from jaxsim.estimation.families import (
@@ -62,6 +62,7 @@ __all__ = [
     "band",
     "betting_lower",
     "classify",
+    "classify_known",
     "clopper_pearson",
     "compare",
     "compare_all",

@@ -19,10 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsim.errors import InputError
-from jaxsim.estimation.limits import count_above
-
-MANY = 20
-"""Thresholds up to which it is faster to compare every run with each of them."""
+from jaxsim.estimation.known_values import KnownValues
 
 
 class Outcome(IntEnum):
@@ -108,25 +105,26 @@ def classify(
         >>> counts.failures.tolist(), counts.undecided.tolist(), counts.diverged.tolist()
         ([[2]], [[1]], [1])
     """
+    return classify_known(KnownValues(risk, error), lower, upper, eps)
+
+
+def classify_known(values: KnownValues, lower: float, upper: float, eps: ArrayLike) -> Counts:
+    """Return the same of values of which other questions are asked, too.
+
+    Raises:
+        InputError: as `classify`.
+    """
     thresholds = np.atleast_1d(np.asarray(eps, np.float64))
-    least, most, diverged = _bounds(risk, error, lower, upper, thresholds)
-    runs, checkpoints = least.shape
+    _check(lower, upper, thresholds)
+    runs, checkpoints = values.value.shape
     failures = np.empty((len(thresholds), checkpoints), np.int64)
     passes = np.empty_like(failures)
-    together = len(thresholds) > MANY
-    # One checkpoint at a time: contiguous booleans are counted far faster than those along an axis.
+    lost = np.empty(checkpoints, np.int64)
     for t in range(checkpoints):
-        low, high, gone = (np.ascontiguousarray(a[:, t]) for a in (least, most, diverged))
-        if together:
-            failures[:, t] = np.count_nonzero(gone) + count_above(low, upper + thresholds)
-            known = runs - np.count_nonzero(np.isnan(high))
-            passes[:, t] = known - count_above(high, lower + thresholds)
-            continue
-        # One threshold at a time: [G, R, T] booleans need not fit into memory.
-        for g, threshold in enumerate(thresholds):
-            failures[g, t] = np.count_nonzero(gone | (low > upper + threshold))
-            passes[g, t] = np.count_nonzero(high <= lower + threshold)
-    lost = np.count_nonzero(diverged, axis=0).astype(np.int64)
+        column = values.column(t)
+        failures[:, t] = column.failures(upper + thresholds)
+        passes[:, t] = column.passes(lower + thresholds)
+        lost[t] = column.gone
     return Counts(failures, runs - failures - passes, runs, lost)
 
 
@@ -142,41 +140,20 @@ def outcomes(
         >>> outcomes([[0.1], [2.0], [1.2], [np.nan]], np.zeros((4, 1)), 0.0, 0.5, 1.0).tolist()
         [[0], [1], [2], [1]]
     """
-    least, most, diverged = _bounds(risk, error, lower, upper, np.asarray([eps], np.float64))
-    result = np.full(least.shape, Outcome.UNDECIDED, np.int8)
-    result[most <= lower + eps] = Outcome.PASS
-    result[diverged | (least > upper + eps)] = Outcome.FAIL
+    _check(lower, upper, np.asarray([eps], np.float64))
+    values = KnownValues(risk, error)
+    result = np.full(values.value.shape, Outcome.UNDECIDED, np.int8)
+    for t in range(result.shape[1]):
+        column = values.column(t)
+        result[column.passing(lower + eps), t] = Outcome.PASS
+        result[column.failing(upper + eps), t] = Outcome.FAIL
     return result
 
 
-def _bounds(
-    risk: ArrayLike, error: ArrayLike, lower: float, upper: float, eps: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return risk - error, risk + error, nan where either is not finite, and who diverged."""
-    risk, error = np.asarray(risk, np.float64), np.asarray(error, np.float64)
-    _check(risk, error, lower, upper, eps)
-    diverged = ~np.isfinite(risk)
-    if not diverged.any() and np.isfinite(error).all():
-        return risk - error, risk + error, diverged
-    # Comparisons with nan are false: such a run neither passes nor fails by comparison.
-    known = ~diverged & np.isfinite(error)
-    value, slack = np.where(known, risk, np.nan), np.where(known, error, np.nan)
-    return value - slack, value + slack, diverged
-
-
-def _check(
-    risk: np.ndarray, error: np.ndarray, lower: float, upper: float, eps: np.ndarray
-) -> None:
-    if risk.ndim != 2 or risk.shape != error.shape:
-        raise InputError(
-            f"risk of shape {risk.shape} and error of shape {error.shape} are not accepted: "
-            "both must be [runs, checkpoints]"
-        )
+def _check(lower: float, upper: float, eps: np.ndarray) -> None:
     if not lower <= upper:
         raise InputError(
             f"the bracket [{lower}, {upper}] of the optimal risk is empty; accepted: lower <= upper"
         )
     if eps.ndim != 1 or not np.isfinite(eps).all():
         raise InputError(f"eps = {eps.tolist()} is not accepted: a list of finite numbers is")
-    if (error < 0).any():
-        raise InputError(f"error = {np.nanmin(error):g} is not accepted: a bound >= 0 is")

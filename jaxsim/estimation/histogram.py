@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsim.errors import InputError
+from jaxsim.estimation.bins import bin_edges, bin_numbers, closed, counted
+from jaxsim.estimation.known_values import Column
 from jaxsim.estimation.quantiles import quantile_ranks, sample_rank
 
-_SHIFT = 40  # 64 bits - (1 sign + 11 exponent + 12 mantissa)
-_SPAN = 1 << 18  # bins, 64 powers of two: so far counting is faster than sorting
 LEAST, VALUE, MOST = range(3)  # columns of the counts
 
 
@@ -104,7 +104,7 @@ class RiskHistogram:
             x = np.where(np.isfinite(x), x, np.inf)
         if not x.size:
             return self
-        keys, exact = _key(x), not slack.any()
+        keys, exact = bin_numbers(x), not slack.any()
         self._file(keys, [LEAST, VALUE, MOST])
         self._widen(x, slice(None) if exact else VALUE)
         self.total += x.size
@@ -113,14 +113,29 @@ class RiskHistogram:
         slack = np.where(np.isinf(x), 0.0, np.where(np.isnan(slack), np.inf, slack))
         with np.errstate(over="ignore"):
             ends = {LEAST: x - slack, MOST: x + slack}
-        # Most errors are far smaller than a bin: only what lies in another bin moves.
         for column, y in ends.items():
-            other = _key(y)
-            moved = other != keys
-            if moved.any():
-                self._file(keys[moved], [column], -1)
-                self._file(other[moved], [column])
-            self._widen(y, column)
+            self._move(keys, column, y, bin_numbers(y))
+        return self
+
+    def add_column(self, column: Column, exact: bool = False) -> RiskHistogram:
+        """Count the values of a checkpoint as `add` does; return the histogram itself.
+
+        Args:
+            column: the values.
+            exact: whether their errors are left out.
+        """
+        value, error = column.rest
+        self.add(value, 0.0 if exact else error)
+        if not len(column.value):
+            return self
+        keys, counts = column.bins
+        self._add(keys, np.repeat(counts[:, None], 3, axis=1))
+        self.total += len(column.value)
+        known_exactly = exact or column.exact
+        self._widen(column.value, slice(None) if known_exactly else VALUE)
+        if not known_exactly:
+            self._move(column.at_value.keys, LEAST, column.least, column.at_least.keys)
+            self._move(column.at_value.keys, MOST, column.most, column.at_most.keys)
         return self
 
     def merge(self, other: RiskHistogram) -> RiskHistogram:
@@ -176,7 +191,7 @@ class RiskHistogram:
 
     def count_above(self, threshold: float) -> tuple[int, int]:
         """Return how many values certainly are, and how many may be, greater than a threshold."""
-        least, greatest = _closed(self._keys)
+        least, greatest = closed(self._keys)
         certain = np.maximum(least, self._min[LEAST]) > threshold
         possible = np.minimum(greatest, self._max[MOST]) > threshold
         return int(self._counts[certain, LEAST].sum()), int(self._counts[possible, MOST].sum())
@@ -186,10 +201,21 @@ class RiskHistogram:
 
     def _file(self, keys: np.ndarray, columns: list[int], sign: int = 1) -> None:
         """Count values by the numbers of their bins, in some of the columns."""
-        present, counts = _counted(keys)
+        present, counts = counted(keys)
         rows = np.zeros((len(present), 3), np.int64)
         rows[:, columns] = sign * counts[:, None]
         self._add(present, rows)
+
+    def _move(self, keys: np.ndarray, column: int, ends: np.ndarray, at: np.ndarray) -> None:
+        """Count ends in one of the columns in their own bins instead of those of the values.
+
+        Most errors are far smaller than a bin: only what lies in another bin moves.
+        """
+        moved = None if at is keys else at != keys
+        if moved is not None and moved.any():
+            self._file(keys[moved], [column], -1)
+            self._file(at[moved], [column])
+        self._widen(ends, column)
 
     def _widen(self, x: np.ndarray, columns: int | slice) -> None:
         """Take values into account in the extremes of some of the columns."""
@@ -216,37 +242,3 @@ class RiskHistogram:
         place = np.searchsorted(np.cumsum(self._counts[:, column]), rank, side="left")
         lower, upper = bin_edges(self._keys[place])
         return np.maximum(lower, self._min[column]), np.minimum(upper, self._max[column])
-
-
-def _key(x: np.ndarray) -> np.ndarray:
-    """Return bin numbers in the order of the values: 0, 1, ... from zero up, -1, -2, ... below."""
-    magnitude = np.abs(x).view(np.int64) >> _SHIFT
-    negative = x < 0
-    return np.where(negative, -1 - magnitude, magnitude) if negative.any() else magnitude
-
-
-def _counted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the keys there are, increasing, and how often; as `np.unique` does by sorting."""
-    first = keys.min()
-    if keys.max() - first > _SPAN:
-        return np.unique(keys, return_counts=True)
-    counts = np.bincount(keys - first)
-    occupied = np.flatnonzero(counts > 0)
-    return occupied + first, counts[occupied]
-
-
-def bin_edges(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the edges of the bins with these numbers, which neighbouring bins share."""
-    magnitude = np.where(keys < 0, -1 - keys, keys)
-    near = (magnitude << _SHIFT).view(np.float64)
-    # The pattern after the last finite one is that of infinity; after infinity come the nans.
-    far = ((magnitude + np.isfinite(near)) << _SHIFT).view(np.float64)
-    return np.where(keys < 0, -far, near), np.where(keys < 0, -near, far)
-
-
-def _closed(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least and the greatest float64 of each bin."""
-    lower, upper = bin_edges(keys)
-    finite = lower < upper
-    inner_lower = np.where(finite & (keys < 0), np.nextafter(lower, np.inf), lower)
-    return inner_lower, np.where(finite & (keys >= 0), np.nextafter(upper, -np.inf), upper)

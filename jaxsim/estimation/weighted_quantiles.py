@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsim.errors import InputError
+from jaxsim.estimation.bins import bin_edges
 from jaxsim.estimation.checks import checked_level
-from jaxsim.estimation.histogram import LEAST, MOST, VALUE, RiskHistogram, bin_edges
+from jaxsim.estimation.histogram import LEAST, MOST, VALUE, RiskHistogram
 from jaxsim.estimation.intervals import Interval
 from jaxsim.estimation.stratified import one_end
 from jaxsim.estimation.stratified_counts import StratifiedCounts, checked_weights

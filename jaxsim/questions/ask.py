@@ -46,6 +46,7 @@ from jaxsim.questions.published_question import Measured, PublishedNumbers
 from jaxsim.questions.quantities import not_recorded, require_neurons
 from jaxsim.questions.question import Subject
 from jaxsim.questions.registry import QUESTIONS
+from jaxsim.questions.runs import Runs, risks_of
 from jaxsim.questions.spread import spreads
 from jaxsim.questions.warnings import study_warnings
 from jaxsim.results.frame import Axis, axes_of
@@ -263,9 +264,10 @@ def _parts(
         if by_facts is not None:
             by_facts[fact_values(facts, FACTS)] += len(records.replicate)
         if subject.strata.one_sample:
-            yield from sorted_into(subject.strata, records)
+            of_strata = sorted_into(subject.strata, records)
+            yield from ((part, Runs(*of_part)) for part, of_part in of_strata)
         else:
-            yield stratum, records
+            yield stratum, Runs(*records)
 
 
 def _answered(
@@ -281,7 +283,7 @@ def _answered(
     runs = diverged = 0
     for stratum, records in _parts(results, subject, by_facts):
         runs += len(records.replicate)
-        diverged += int(np.count_nonzero(~np.isfinite(records.risk[:, -1])))
+        diverged += risks_of(records).column(len(experiment.checkpoints) - 1).gone
         for question in questions.values():
             question.add(records, stratum.number)
     for split, records in results.families(experiment):

@@ -10,6 +10,7 @@ from pydantic import Field
 from jaxsim.estimation import RiskHistogram
 from jaxsim.questions.data import Data
 from jaxsim.questions.question import Question, Subject
+from jaxsim.questions.runs import risks_of
 from jaxsim.training.records import Records
 
 MOST_BINS = 4096
@@ -48,7 +49,8 @@ class Distribution(Question):
 
     def add(self, records: Records, stratum: int = 0) -> None:
         """File the last risks of a shard."""
-        self.risks[stratum].add(records.risk[:, -1])
+        last = risks_of(records).column(records.risk.shape[1] - 1)
+        self.risks[stratum].add_column(last, exact=True)
 
     def merge(self, other: Self) -> None:
         """Add the other's risks."""

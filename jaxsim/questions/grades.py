@@ -18,18 +18,19 @@ the run out of it.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
 
-from jaxsim.estimation import Outcome, outcomes
 from jaxsim.questions.data import Data
 from jaxsim.questions.events import ABOVE_OPTIMUM
 from jaxsim.questions.provable import decided_strata, remaining_risk
 from jaxsim.questions.quantities import quantities
 from jaxsim.questions.question import Question, Subject
+from jaxsim.questions.runs import risks_of
 from jaxsim.questions.weights import weighted_share
+from jaxsim.results.polished import Sample
 from jaxsim.training.polish import Basin
 from jaxsim.training.records import Records
 
@@ -98,46 +99,39 @@ class Grades(Question):
     def add(self, records: Records, stratum: int = 0) -> None:
         """Grade the runs of a shard."""
         lower, upper = self.subject.ends
-        last = records.risk[:, -1]
-        self.runs[stratum] += len(last)
-        gone = ~np.isfinite(last)
+        column = risks_of(records).column(records.risk.shape[1] - 1)
+        self.runs[stratum] += column.runs
         bound = np.append(self.remaining.values, -np.inf)[self.remaining.which(records)]
+        gone = ~np.isfinite(records.risk[:, -1]) if column.gone else None
         trend = self._falls(records, lower)
-        done = None if self.subject.sample is None else self.subject.sample.polished
-        settled_risk, slack = np.full((2, len(last)), np.nan)
-        minimum, was_polished = np.zeros(len(last), bool), np.zeros(len(last), bool)
-        if done is not None:
-            inside = records.replicate < len(done.risk)
-            place = records.replicate[inside]
-            settled = done.basin[place] >= Basin.STATIONARY
-            settled_risk[inside] = np.where(settled, done.risk[place], np.nan)
-            slack[inside] = done.error[place]
-            minimum[inside] = done.basin[place] == Basin.MINIMUM
-            was_polished |= inside
+        sample = self.subject.sample
+        polished = None if sample is None else _Polished.of(sample, records)
         for g, event in enumerate(self.events):
             eps = event.threshold
-            low, high = (lower, upper) if event.kind == ABOVE_OPTIMUM else (0.0, 0.0)
-            fails = outcomes(records.risk[:, -1:], records.error[:, -1:], low, high, eps)
-            rest = failing = fails[:, 0] == Outcome.FAIL
+            limit = (upper if event.kind == ABOVE_OPTIMUM else 0.0) + eps
+            rest = failing = np.flatnonzero(column.failing(limit))
             grades = [
-                bound > high + eps,
-                minimum & (settled_risk - slack > high + eps),
+                bound > limit,
+                None if polished is None else polished.minimum_above(limit),
                 trend,
-                settled_risk <= high + eps,
+                None if polished is None else polished.risk <= limit,
                 gone,
-                np.ones(len(last), bool),
             ]
-            counts = [np.count_nonzero(failing)]
+            counts = [len(failing)]
             for grade in grades:
-                counts.append(np.count_nonzero(rest & grade))
-                rest = rest & ~grade
-            self.counts[stratum, :, g] += [*counts, np.count_nonzero(failing & was_polished)]
+                had = len(rest)
+                if grade is not None:
+                    rest = rest[~grade[rest]]
+                counts.append(had - len(rest))
+            counts.append(len(rest))
+            counts.append(0 if polished is None else np.count_nonzero(polished.inside[failing]))
+            self.counts[stratum, :, g] += counts
 
-    def _falls(self, records: Records, lower: float) -> np.ndarray:
-        """Return which runs have fallen over the last checkpoints, [R]."""
+    def _falls(self, records: Records, lower: float) -> np.ndarray | None:
+        """Return which runs have fallen over the last checkpoints, [R]; None if these are few."""
         risk = records.risk[:, -LOOKED_BACK:]
         if risk.shape[1] < LOOKED_BACK:
-            return np.zeros(len(risk), bool)
+            return None
         with np.errstate(invalid="ignore"):
             margin = records.error[:, -LOOKED_BACK:-1] + records.error[:, 1 - LOOKED_BACK :]
             each = (risk[:, :-1] - risk[:, 1:] > margin).all(1)
@@ -175,3 +169,36 @@ class Grades(Question):
                     counts = np.where(decided, 0, counts)
                 rows[name].append(float(weighted_share(design, counts, self.runs, proved)))
         return rows
+
+
+class _Polished(NamedTuple):
+    """What polishing says of the runs of a shard, [R] each.
+
+    Attributes:
+        inside: whether they are of the sample.
+        risk: where polishing led to, if it is settled; not a number otherwise.
+        error: of that risk.
+        minimum: whether that is a local minimum.
+    """
+
+    inside: np.ndarray
+    risk: np.ndarray
+    error: np.ndarray
+    minimum: np.ndarray
+
+    @classmethod
+    def of(cls, sample: Sample, records: Records) -> _Polished:
+        """Return what the sample of an experiment says of its records."""
+        done, runs = sample.polished, len(records.replicate)
+        inside = records.replicate < len(done.risk)
+        place = records.replicate[inside]
+        risk, error = np.full((2, runs), np.nan)
+        minimum = np.zeros(runs, bool)
+        risk[inside] = np.where(done.basin[place] >= Basin.STATIONARY, done.risk[place], np.nan)
+        error[inside] = done.error[place]
+        minimum[inside] = done.basin[place] == Basin.MINIMUM
+        return cls(inside, risk, error, minimum)
+
+    def minimum_above(self, limit: float) -> np.ndarray:
+        """Return which are at a minimum above a limit for certain."""
+        return self.minimum & (self.risk - self.error > limit)

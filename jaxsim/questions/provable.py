@@ -171,12 +171,16 @@ class RemainingRisk(NamedTuple):
 
     def which(self, records: Records) -> np.ndarray:
         """Return the index of the best bound of every run, [R]; -1 where there is none."""
-        by_neurons = np.minimum(records.dead_neurons, len(self.bounds) - 2)
-        last = len(self.bounds) - 1
-        by_layer = (records.dead_layer > 0) & (self.values[last] > self.values[by_neurons])
-        index = np.where(by_layer, last, by_neurons)
-        known = (records.status == Status.OK) & (self.values[index] > -np.inf)
-        return np.where(known, index, -1)
+        last, known = len(self.bounds) - 1, self.values > -np.inf
+        index = np.minimum(records.dead_neurons, last - 1)
+        dead_layer = records.dead_layer > 0
+        if dead_layer.any():
+            by_layer = dead_layer & (self.values[last] > self.values[index])
+            index = np.where(by_layer, last, index)
+        if not known.all():
+            index = np.where(known[index], index, -1)
+        ended = records.status == Status.OK
+        return index if ended.all() else np.where(ended, index, -1)
 
 
 def remaining_risk(

@@ -12,6 +12,7 @@ from jaxsim.estimation.post_stratified import shared_levels
 from jaxsim.estimation.weighted_quantiles import weighted_quantile, weighted_quantile_interval
 from jaxsim.questions.data import Data
 from jaxsim.questions.question import Question, Subject
+from jaxsim.questions.runs import risks_of
 from jaxsim.training.records import Records
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -54,8 +55,9 @@ class Quantiles(Question):
 
     def add(self, records: Records, stratum: int = 0) -> None:
         """File the risks of a shard."""
+        risks = risks_of(records)
         for t, histograms in enumerate(self.risks):
-            histograms[stratum].add(records.risk[:, t], records.error[:, t])
+            histograms[stratum].add_column(risks.column(t))
         self.gradients[stratum].add(records.gradient_norm)
 
     def merge(self, other: Self) -> None:

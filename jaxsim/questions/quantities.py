@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jaxsim.errors import InputError
-from jaxsim.estimation import Counts, classify, outcomes
+from jaxsim.estimation import Counts, classify, classify_known, outcomes
 from jaxsim.evidence import PROVED, Bound, Evidence
 from jaxsim.network.network import Network
 from jaxsim.optimum.bracket import Bracket
@@ -20,6 +20,7 @@ from jaxsim.questions.events import (
     Event,
 )
 from jaxsim.questions.question import Subject
+from jaxsim.questions.runs import risks_of
 from jaxsim.risk.constants import best_constant_risk
 from jaxsim.risk.error_rate import constant_error_rate, make_error_rate
 from jaxsim.training.experiment import Experiment
@@ -78,6 +79,8 @@ class Quantity:
     def counts(self, records: Records, thresholds: np.ndarray | None = None) -> Counts:
         """Return how many runs fail, at the thresholds of the events or at others."""
         chosen = self.thresholds if thresholds is None else thresholds
+        if self.events[0].of_risk:
+            return classify_known(risks_of(records), *self.ends, chosen)
         counts = classify(*self.values(records), *self.ends, chosen)
         return replace(counts, diverged=(~np.isfinite(records.risk)).sum(0, dtype=np.int64))
 
