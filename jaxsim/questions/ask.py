@@ -2,15 +2,17 @@
 
 The first pass finds the best true risk of every hypothesis class, which closes the bracket of the
 optimal risk from above; the second asks all questions; where experiments share random numbers a
-third compares them in pairs.
+third compares them in pairs. Where the optimal risk is known exactly there is no first pass: the
+second finds the best risks as well, and is repeated should one contradict what is known.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,11 +34,20 @@ from jaxsim.questions.contradictions import (
 )
 from jaxsim.questions.data import EventAnswer, EvidenceAnswer, OptimumAnswer
 from jaxsim.questions.drift import drift_answer
-from jaxsim.questions.events import ABOVE_OPTIMUM, Asked, events_of
+from jaxsim.questions.events import ABOVE_OPTIMUM, Asked, Event, events_of
 from jaxsim.questions.exceedance import Exceedance
 from jaxsim.questions.levels import levels_answer
 from jaxsim.questions.liminf import liminf
-from jaxsim.questions.optimum import Optimum, optima, risk_rules
+from jaxsim.questions.optimum import (
+    Optimum,
+    exact_classes,
+    known_before,
+    margin_of,
+    optima,
+    risk_rules,
+    same_ends,
+    with_best_runs,
+)
 from jaxsim.questions.pairs import compare_pairs
 from jaxsim.questions.permanent import PermanentFailures
 from jaxsim.questions.post_strata import with_post_strata
@@ -91,23 +102,22 @@ def analyse(
     """
     name, title = text("name", name), text("title", title)
     stated = None if warnings is None else texts("warnings", warnings)
-    subjects, known = subjects_of(results, eps, confidence, interval, post_stratify)
+    asked_about = _checked(results, eps, confidence, interval, post_stratify)
     subtracted = [number.subtracted for number in published]
     numbers = [*published, *(number for number in subtracted if number is not None)]
-    subjects = [replace(s, published=of_experiment(numbers, s.experiment.id)) for s in subjects]
+    rules, before = risk_rules(results.experiments), known_before(results)
+    exact = exact_classes(before)
+    known = with_best_runs(results, rules, before, before.keys() - exact)
+    subjects = asked_about.subjects(rules, known, numbers)
+    seen = _seen(results, subjects)
+    if exact:
+        assumed, known = known, with_best_runs(results, rules, before)
+        if not same_ends(assumed, known):
+            subjects = asked_about.subjects(rules, known, numbers)
+            seen = _seen(results, subjects)
+    answered, asked, measured, runs_by_facts = seen
     given = study_warnings(results.experiments) if stated is None else stated
     brackets = {name: optimum.bracket for name, optimum in known.items()}
-    axes = axes_of(results.experiments)
-    answered: list[ExperimentAnswer] = []
-    asked: list[Found] = []
-    measured: dict[int, Measured] = {}
-    runs_by_facts = Counter[tuple[str, ...]]()
-    for subject, place in zip(subjects, axes, strict=True):
-        e, question, seen = _answered(results, subject, place, len(subjects), runs_by_facts)
-        answered.append(e)
-        of_numbers = zip(subject.published, seen, strict=True)
-        measured |= {id(number): found for number, found in of_numbers}
-        asked.append(Found(e.label, e.exceedance, e.permanent, question))
     contradicting = contradictions(asked, brackets)
     if contradicting:
         answered = [withheld(e) for e in answered]
@@ -200,6 +210,61 @@ def subjects_of(
     Raises:
         InputError: as `analyse`.
     """
+    asked = _checked(results, eps, confidence, interval, post_stratify)
+    rules = risk_rules(results.experiments)
+    known = optima(results, rules)
+    return asked.subjects(rules, known), known
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of the experiments of results, checked."""
+
+    results: Results
+    events: tuple[Event, ...]
+    confidence: float
+    interval: str
+    post_stratify: bool
+
+    def subjects(
+        self,
+        rules: Mapping[str, RiskRule],
+        known: Mapping[str, Optimum],
+        published: Sequence[Published] = (),
+    ) -> list[Subject]:
+        """Return what is asked about, given what is known of the optimal risks."""
+        files = PolishedFiles(self.results.store.directory)
+        above = [event.threshold for event in self.events if event.kind == ABOVE_OPTIMUM]
+        subjects = [
+            Subject(
+                experiment=e,
+                optimum=known[e.hypothesis_class].bracket,
+                risk=rules[e.evaluation_key],
+                eps=np.array(above),
+                confidence=self.confidence,
+                interval=self.interval,
+                before=known[e.hypothesis_class].before,
+                levels=known[e.hypothesis_class].levels,
+                sample=_sample(self.results, e, files),
+                events=self.events,
+                design=self.results.design(e),
+                published=of_experiment(published, e.id),
+            )
+            for e in self.results.experiments
+        ]
+        if not self.post_stratify:
+            return subjects
+        return [with_post_strata(s, self.results.runs_planned(s.experiment)) for s in subjects]
+
+
+def _checked(
+    results: Results, eps: Asked, confidence: float, interval: str, post_stratify: bool
+) -> _Asked:
+    """Return what is asked.
+
+    Raises:
+        InputError: as `analyse`.
+    """
     if not isinstance(results, Results):
         raise InputError(
             f"results = {results!r} is not accepted: it should be what `jaxsim.simulate` returns"
@@ -212,38 +277,15 @@ def subjects_of(
             if lacks_rate or (event.of_pattern and not experiment.activation_pattern):
                 raise not_recorded(event)
             require_neurons(event, experiment.network)
-    above = [event.threshold for event in events if event.kind == ABOVE_OPTIMUM]
     checked_level(confidence, "confidence")
     interval_of(interval)
     if not isinstance(post_stratify, bool):
         raise InputError(
             f"post_stratify = {post_stratify!r} is not accepted: it should be true or false"
         )
-    designs = {e.id: results.design(e) for e in results.experiments}
     if post_stratify:
-        check_plain(list(designs.values()))
-    rules = risk_rules(results.experiments)
-    known = optima(results, rules)
-    files = PolishedFiles(results.store.directory)
-    subjects = [
-        Subject(
-            experiment=e,
-            optimum=known[e.hypothesis_class].bracket,
-            risk=rules[e.evaluation_key],
-            eps=np.array(above),
-            confidence=confidence,
-            interval=interval,
-            before=known[e.hypothesis_class].before,
-            levels=known[e.hypothesis_class].levels,
-            sample=_sample(results, e, files),
-            events=events,
-            design=designs[e.id],
-        )
-        for e in results.experiments
-    ]
-    if post_stratify:
-        subjects = [with_post_strata(s, results.runs_planned(s.experiment)) for s in subjects]
-    return subjects, known
+        check_plain([results.design(e) for e in results.experiments])
+    return _Asked(results, events, confidence, interval, post_stratify)
 
 
 FACTS = "device_kind", "version.jaxsim"
@@ -260,7 +302,9 @@ def _parts(
         subject: whose runs.
         by_facts: where runs are counted by `FACTS`.
     """
-    for stratum, records, facts in results.parts_with_facts(subject.experiment):
+    margin = margin_of(subject.risk)
+    for stratum, records, shard, facts in results.parts_of_shards(subject.experiment):
+        results.best.note(shard, margin, records.risk, records.error)
         if by_facts is not None:
             by_facts[fact_values(facts, FACTS)] += len(records.replicate)
         if subject.strata.one_sample:
@@ -268,6 +312,34 @@ def _parts(
             yield from ((part, Runs(*of_part)) for part, of_part in of_strata)
         else:
             yield stratum, Runs(*records)
+
+
+class _Seen(NamedTuple):
+    """What the runs of all experiments say.
+
+    Attributes:
+        answered: of every experiment.
+        asked: what further sentences are made from, of every experiment.
+        measured: of published numbers, by the identity of the number.
+        runs_by_facts: runs by the values of `FACTS`.
+    """
+
+    answered: list[ExperimentAnswer]
+    asked: list[Found]
+    measured: dict[int, Measured]
+    runs_by_facts: Counter[tuple[str, ...]]
+
+
+def _seen(results: Results, subjects: Sequence[Subject]) -> _Seen:
+    """Return what the runs say, by one pass over the shards."""
+    seen = _Seen([], [], {}, Counter())
+    for subject, place in zip(subjects, axes_of(results.experiments), strict=True):
+        e, question, numbers = _answered(results, subject, place, len(subjects), seen.runs_by_facts)
+        seen.answered.append(e)
+        of_numbers = zip(subject.published, numbers, strict=True)
+        seen.measured.update({id(number): found for number, found in of_numbers})
+        seen.asked.append(Found(e.label, e.exceedance, e.permanent, question))
+    return seen
 
 
 def _answered(

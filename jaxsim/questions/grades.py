@@ -124,7 +124,7 @@ class Grades(Question):
                     rest = rest[~grade[rest]]
                 counts.append(had - len(rest))
             counts.append(len(rest))
-            counts.append(0 if polished is None else np.count_nonzero(polished.inside[failing]))
+            counts.append(0 if polished is None else int(polished.inside[failing].sum()))
             self.counts[stratum, :, g] += counts
 
     def _falls(self, records: Records, lower: float) -> np.ndarray | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from jaxsim.design.stratum import Design, Stratum, plain_design
 from jaxsim.notebook import MOST_SHOWN, html_table
+from jaxsim.results.best_risks import BestRisk, BestRisks
 from jaxsim.results.frame import axes_of, frame
 from jaxsim.results.read_ahead import read_ahead
 from jaxsim.results.store import Shard, Store
@@ -41,6 +40,22 @@ class Split:
     reverse: bool = False
 
 
+class Part(NamedTuple):
+    """The runs of a shard.
+
+    Attributes:
+        stratum: that they are a sample of.
+        records: of the whole network.
+        shard: that holds them.
+        facts: the provenance stored with it.
+    """
+
+    stratum: Stratum
+    records: Records
+    shard: Shard
+    facts: Mapping[str, str]
+
+
 @dataclass(frozen=True, repr=False)
 class Results:
     """Finished shards of a study.
@@ -55,6 +70,7 @@ class Results:
         remarks: sentences on how the number of runs came about.
         until: why the runs of an experiment are enough, or not yet, by its id; none where their
             number is fixed beforehand.
+        best: the best risks of the shards that were read.
     """
 
     store: Store
@@ -64,6 +80,7 @@ class Results:
     splits: Mapping[str, Sequence[Split]] = field(default_factory=dict)
     remarks: Sequence[str] = ()
     until: Mapping[str, str] = field(default_factory=dict)
+    best: BestRisks = field(default_factory=BestRisks, compare=False)
 
     def __repr__(self) -> str:
         """Return where the runs are and how many are finished, on one line."""
@@ -109,29 +126,38 @@ class Results:
         Raises:
             DamagedShard: for a shard that cannot be trusted.
         """
-        for stratum, records, _ in self.parts_with_facts(experiment):
-            yield stratum, records
+        for part in self.parts_of_shards(experiment):
+            yield part.stratum, part.records
 
-    def parts_with_facts(
-        self, experiment: Experiment
-    ) -> Iterator[tuple[Stratum, Records, Mapping[str, str]]]:
-        """Yield the same with the provenance stored with each shard.
+    def parts_of_shards(self, experiment: Experiment) -> Iterator[Part]:
+        """Yield the same with the shard and the provenance stored with it.
 
         Raises:
             DamagedShard: for a shard that cannot be trusted.
         """
         for stratum in self.design(experiment).strata:
             shards = self.of_stratum(stratum)
-            for records, facts in read_ahead(self.store.read_with_facts, shards):
-                yield stratum, stratum.whole(records), facts
+            read = read_ahead(self.store.read_with_facts, shards)
+            for shard, (records, facts) in zip(shards, read, strict=True):
+                yield Part(stratum, stratum.whole(records), shard, facts)
 
-    def risks(self, experiment: Experiment) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the risks of an experiment and their errors, one shard at a time, [R, T] each.
+    def best_risks(self, experiment: Experiment, margin: float) -> Iterator[BestRisk]:
+        """Yield the best risk of every shard of an experiment that has a finite one.
+
+        Args:
+            experiment: of the study.
+            margin: how many times the error of a risk is added to it.
 
         Raises:
-            DamagedShard: for a shard of which these cannot be trusted.
+            DamagedShard: for a shard of which the risks cannot be trusted.
         """
-        yield from read_ahead(self.store.read_risks, self.finished(experiment))
+        shards = self.finished(experiment)
+        unread = [shard for shard in shards if not self.best.knows(shard, margin)]
+        read = read_ahead(self.store.read_risks, unread)
+        for shard, (risk, error) in zip(unread, read, strict=True):
+            self.best.note(shard, margin, risk, error)
+        found = (self.best.of(shard, margin) for shard in shards)
+        yield from (best for best in found if best is not None)
 
     def weighted(self, experiment: Experiment) -> Iterator[tuple[Records, Stratum | None, float]]:
         """Yield records with their stratum and the share of the law that each run stands for.

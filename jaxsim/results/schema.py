@@ -122,19 +122,32 @@ def from_arrow(table: pa.Table, checkpoints: int, layers: int) -> Records:
     shapes = {"inactive": (rows, checkpoints, layers), "error_rate": (rows, checkpoints, 2)}
     for field in table.schema:
         name = _FIELDS.get(str(field.name), str(field.name))
-        column = table.column(field.name).combine_chunks()
+        values[name] = _numbers(table.column(field.name))
         if pa.types.is_fixed_size_list(field.type):
-            shape = shapes.get(name, (rows, checkpoints))
-            values[name] = column.flatten().to_numpy(zero_copy_only=False).reshape(shape)
-        else:
-            values[name] = column.to_numpy(zero_copy_only=False)
+            values[name] = values[name].reshape(shapes.get(name, (rows, checkpoints)))
     return Records(**values)
 
 
 def per_checkpoint(table: pa.Table, name: str) -> np.ndarray:
     """Return one column of a table with a number for every checkpoint, [R, T]."""
-    column = table.column(name).combine_chunks()
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, -1)
+    return _numbers(table.column(name)).reshape(table.num_rows, -1)
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """Return the numbers of a column, those of lists one after the other, without a copy.
+
+    Raises:
+        InputError: if there are rows without a value.
+    """
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if array.null_count:
+        raise InputError("it has rows without a value")
+    if isinstance(array, pa.FixedSizeListArray):
+        size = array.type.list_size
+        array = array.values.slice(array.offset * size, len(array) * size)
+        if array.null_count:
+            raise InputError("it has rows without a value")
+    return array.to_numpy(zero_copy_only=False)
 
 
 def concatenate(parts: list[Records]) -> Records:
