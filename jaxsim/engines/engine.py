@@ -186,7 +186,7 @@ def drawing(by_text: ByText) -> Callable:
 @lru_cache(maxsize=64)
 def training(by_text: ByText) -> tuple[tuple[Callable, Callable], Callable]:
     """Return ((shared, start), advance) of the reference engine, compiled."""
-    train = make_train(by_text.experiment)
+    train = make_train(by_text.experiment, bits_apart=jax.default_backend() == "cpu")
     advance = jax.vmap(train.advance, in_axes=(0, None, None, None, None))
     return (
         (jax.jit(train.shared), jax.jit(jax.vmap(train.start, in_axes=(0, 0, None)))),

@@ -18,6 +18,7 @@ from jax import Array
 from jaxsim.risk import make_risk
 from jaxsim.training import keys
 from jaxsim.training.batches import make_batches
+from jaxsim.training.draws import with_bits_apart
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.hyperparameters import LearningRate, lifted_optimizer
 
@@ -73,11 +74,17 @@ class Train(NamedTuple):
     coast: Callable[[State, LearningRate, int], tuple[Array, Array]]
 
 
-def make_train(experiment: Experiment) -> Train:
-    """Return the training run of an experiment as pure functions of one replicate."""
+def make_train(experiment: Experiment, bits_apart: bool = False) -> Train:
+    """Return the training run of an experiment as pure functions of one replicate.
+
+    Args:
+        experiment: what is trained.
+        bits_apart: compute the random bits of a step once and keep them, as CPUs like it; the
+            numbers are the same.
+    """
     network, dtype = experiment.network, experiment.dtype
     trainable = None if network.trainable.all() else jnp.asarray(network.trainable)
-    loss_and_gradient, shared, init_data = _gradient_oracle(experiment)
+    loss_and_gradient, shared, init_data = _gradient_oracle(experiment, bits_apart)
     ravel = _ravel(experiment)
 
     transformation = make_transformation(experiment)
@@ -183,7 +190,9 @@ def make_transformation(
     return transformation
 
 
-def _gradient_oracle(experiment: Experiment) -> tuple[Callable, Callable, Callable]:
+def _gradient_oracle(
+    experiment: Experiment, bits_apart: bool
+) -> tuple[Callable, Callable, Callable]:
     """Return ((state, shared, n) -> (data, loss, gradient), shared data, replicate's data)."""
     network, problem = experiment.network, experiment.drawn_from
     if experiment.batch_size == "population":
@@ -197,8 +206,13 @@ def _gradient_oracle(experiment: Experiment) -> tuple[Callable, Callable, Callab
 
     batches = make_batches(experiment)
 
+    def draw(shared: Any, data: Any, key: Array, n: Array) -> tuple[Any, Array, Array]:
+        if not bits_apart:
+            return batches.draw(shared, data, key, n)
+        return with_bits_apart(batches.draw, n, shared, data, key, n)
+
     def sampled(state: State, shared: Any, n: Array) -> tuple[Any, Array, Array]:
-        data, x, y = batches.draw(shared, state.data, state.key, n)
+        data, x, y = draw(shared, state.data, state.key, n)
 
         def empirical_risk(theta: Array) -> Array:
             losses = problem.loss.function(network.apply(theta, x), y)
