@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import importlib.metadata
 import importlib.util
 import logging
@@ -122,6 +121,8 @@ def compute_on_threads_apart() -> None:
     alone = importlib.util.find_spec("jax_plugins") is None or setting("jax_platforms") == "cpu"
     if _THREADS in os.environ or not alone or startup.has_computed():
         return
+    global _apart
+    _apart = True
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     os.environ[_THREADS] = "1"  # read when JAX starts, and nothing to whom this process starts
     try:
@@ -133,6 +134,13 @@ def compute_on_threads_apart() -> None:
 
 _THREADS = "NPROC"
 """Where XLA looks for the number of its CPU threads."""
+_apart = False
+"""Whether they were left out."""
+
+
+def xla_threads() -> str:
+    """Return what the number of XLA's CPU threads follows from, for which it may cut programs."""
+    return "1" if _apart else f"{os.environ.get(_THREADS, '')} of {cores()}"
 
 
 @lru_cache(maxsize=1)
@@ -146,11 +154,16 @@ def _write_whole_programs() -> None:
     try:
         from jax._src.lru_cache import _CACHE_SUFFIX, LRUCache
 
-        in_place = LRUCache.put
+        in_place, found = LRUCache.put, LRUCache.get
     except (ImportError, AttributeError):
         return
 
+    def get(self: Any, key: str) -> bytes | None:
+        _cached.entry = found(self, key)
+        return _cached.entry
+
     def put(self: Any, key: str, value: bytes) -> None:
+        _cached.entry = value
         folder = str(self.path)
         if "://" in folder or self.eviction_enabled:
             in_place(self, key, value)
@@ -162,8 +175,39 @@ def _write_whole_programs() -> None:
         finally:
             beside.unlink(missing_ok=True)
 
-    LRUCache.put = put
+    LRUCache.get, LRUCache.put = get, put
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
+
+
+_cached = threading.local()
+"""The last entry of JAX's cache that this thread read or wrote."""
+
+
+@contextmanager
+def noting_compilation() -> Iterator[Callable[[], bytes | None]]:
+    """Note what XLA has compiled inside, as JAX's cache holds it.
+
+    A program that came out of the cache cannot be serialized once more: on a CPU what comes of it
+    lacks its functions (jaxlib 0.10.2). So it is taken from where it came.
+
+    Yields:
+        A function that returns the program that this thread compiled last, serialized; None if JAX
+        has no cache or keeps it in another form.
+    """
+    _cached.entry = None
+
+    def compiled() -> bytes | None:
+        if _cached.entry is None:
+            return None
+        try:
+            from jax._src import compilation_cache as cache
+
+            return cache.extract_executable_and_time(cache.decompress_executable(_cached.entry))[0]
+        except (ImportError, AttributeError, ValueError):
+            return None
+
+    yield compiled
+    _cached.entry = None
 
 
 _forked = False
@@ -205,14 +249,8 @@ def at_once(function: Callable[..., Any], *arguments: np.ndarray) -> np.ndarray:
         return np.asarray(function(*map(jnp.asarray, arguments)))
 
 
-def forget_programs() -> None:
-    """Give the memory of compiled programs back, in a process of jaxsim's own.
-
-    What is needed again is traced again and read from the cache on disk. A user's own session may
-    have programs of its own, which this would forget, too.
-    """
-    jax.clear_caches()
-    gc.collect()
+def trim_memory() -> None:
+    """Give memory that the C library holds but nobody uses back to the system."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

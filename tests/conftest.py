@@ -53,11 +53,13 @@ jax.config.update("jax_num_cpu_devices", 1)
 if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # a plugin may have imported JAX before
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 
-from jaxsim import runtime, startup  # noqa: E402
+from jaxsim import programs, runtime, startup  # noqa: E402
 from jaxsim.launch import searches  # noqa: E402
 
 # Bounds of inf L are searched for where a test asks for it by a budget.
 searches.LEAST_SECONDS, searches.PART = 0.0, math.inf
+# Tests replace functions, which no key of a kept program tells.
+programs.enabled = False
 runtime.configure(1)
 # From now on the number of devices stays, whatever a command asks for that a test runs in here.
 assert jax.default_backend() != "cpu" or len(jax.local_devices()) == 1

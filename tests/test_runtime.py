@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxsim import InputError, runtime, startup
+from jaxsim import InputError, programs, runtime, startup
 from tests.studies import slow_but
 
 ASKED = "--xla_gpu_autotune_level=0"
@@ -205,7 +205,7 @@ def test_programs_that_were_forgotten_are_compiled_again():
     doubled = jax.jit(lambda x: 2 * x)
     assert float(doubled(3.0)) == 6.0
     assert doubled._cache_size() == 1
-    runtime.forget_programs()
+    programs.forget_programs()
     assert doubled._cache_size() == 0
     assert float(doubled(4.0)) == 8.0
 

@@ -71,7 +71,9 @@ def run(
             soft_wrap=True,
         )
         raise typer.Exit(130) from None
-    runtime.forget_programs()
+    from jaxsim.programs import forget_programs
+
+    forget_programs()
     answers = answer_console()
     kept = KeptReport(directory, directory, [plots], answers, print_text)
     with kept.remembering(loaded, written_files()):

@@ -18,12 +18,12 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxsim import runtime
+from jaxsim import programs, runtime
 from jaxsim.network.forward_passes import ForwardPasses
 from jaxsim.network.network import Network
 from jaxsim.training import keys
 from jaxsim.training.certificate import make_certificate
-from jaxsim.training.evaluate import Observation, make_evaluate
+from jaxsim.training.evaluate import Evaluate, Observation, make_evaluate
 from jaxsim.training.experiment import Experiment
 from jaxsim.training.hyperparameters import (
     LearningRate,
@@ -115,6 +115,19 @@ class ByText:
     def __init__(self, experiment: Any, text: str) -> None:
         self.experiment, self.text = experiment, text
 
+    def kept(
+        self, make: Callable[[], Callable[..., Any]], *what: object, **options: Any
+    ) -> programs.Program:
+        """Return a program of the experiments of this text, which later processes find compiled.
+
+        Args:
+            make: returns the function.
+            what: says which of their functions it is, and in which form.
+            options: of `jax.jit`.
+        """
+        key = None if self.experiment.own_code else (*what, self.text)
+        return programs.kept(make, key, **options)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ByText) and self.text == other.text
 
@@ -147,10 +160,12 @@ def vmap_engine(experiment: Experiment) -> Engine:
     )
 
 
-@jax.jit
-def _resample(state: State, ancestors: Array, streams: Array) -> State:
+def _resampled(state: State, ancestors: Array, streams: Array) -> State:
     kept = jax.tree.map(lambda leaf: leaf[ancestors], state._replace(key=()))
     return kept._replace(key=streams)
+
+
+_resample = programs.kept(lambda: _resampled, ("resample",))
 
 
 def drawing_of(experiment: Experiment) -> Callable[[Array, Array], tuple[Array, Array]]:
@@ -161,7 +176,7 @@ def drawing_of(experiment: Experiment) -> Callable[[Array, Array], tuple[Array, 
         given["data"] = experiment.draw_data
     if experiment.network.scales:
         given["scales"] = tuple(map(np.float64, experiment.network.scales))
-    return partial(draw, **given) if given else draw
+    return lambda key, replicates: draw(key, replicates, given)
 
 
 @lru_cache(maxsize=64)
@@ -171,44 +186,65 @@ def drawing(by_text: ByText) -> Callable:
     The numbers are what the network's `init` takes besides the key, by name.
     """
     experiment = by_text.experiment
-    train = make_train(experiment)
     # The same numbers, whose program a CPU compiles in half the time.
     written_out = jax.default_backend() == "cpu" and experiment.network.fully_connected
 
-    def draw(key: Array, replicates: Array, **given: Any) -> tuple[Array, Array]:
-        members = keys.replicate_keys(key, replicates)
-        one = partial(train.draw, **given)
-        return members, jax.vmap(one)(unrolled(members) if written_out else members)
+    def make() -> Callable:
+        train = make_train(experiment)
 
-    return jax.jit(draw)
+        def draw(key: Array, replicates: Array, given: dict[str, Any]) -> tuple[Array, Array]:
+            members = keys.replicate_keys(key, replicates)
+            one = partial(train.draw, **given)
+            return members, jax.vmap(one)(unrolled(members) if written_out else members)
+
+        return draw
+
+    return by_text.kept(make, "draw", written_out)
 
 
 @lru_cache(maxsize=64)
 def training(by_text: ByText) -> tuple[tuple[Callable, Callable], Callable]:
     """Return ((shared, start), advance) of the reference engine, compiled."""
-    train = make_train(by_text.experiment, bits_apart=jax.default_backend() == "cpu")
-    advance = jax.vmap(train.advance, in_axes=(0, None, None, None, None))
+    bits_apart = jax.default_backend() == "cpu"
+    train = lru_cache(maxsize=1)(partial(make_train, by_text.experiment, bits_apart=bits_apart))
+
+    def start() -> Callable:
+        return jax.vmap(train().start, in_axes=(0, 0, None))
+
+    def advance() -> Callable:
+        return jax.vmap(train().advance, in_axes=(0, None, None, None, None))
+
     return (
-        (jax.jit(train.shared), jax.jit(jax.vmap(train.start, in_axes=(0, 0, None)))),
-        jax.jit(advance, donate_argnums=0),
+        (by_text.kept(lambda: train().shared, "shared"), by_text.kept(start, "start")),
+        by_text.kept(advance, "advance", donate_argnums=0),
     )
 
 
 @lru_cache(maxsize=64)
 def certifying(
-    by_text: ByText, make_forward_passes: Callable[[Network], ForwardPasses] | None = None
+    by_text: ByText,
+    make_forward_passes: Callable[[Network], ForwardPasses] | None = None,
+    form: str = "",
 ) -> Callable[[Any, LearningRate], tuple[Array, Array]]:
-    """Return (State by member, learning rate) -> (dead_layer, dead_neurons), compiled."""
+    """Return (State by member, learning rate) -> (dead_layer, dead_neurons), compiled.
+
+    Args:
+        by_text: an experiment by the program of its certificate.
+        make_forward_passes: as for `evaluation`.
+        form: of the forward passes.
+    """
     experiment = by_text.experiment
-    forward_passes = (
-        None if make_forward_passes is None else make_forward_passes(experiment.network)
-    )
-    certificate = make_certificate(experiment, make_train(experiment), forward_passes)
 
-    def run(states: State, learning_rate: LearningRate) -> tuple[Array, Array]:
-        return _in_cache(lambda group: certificate(group, learning_rate), states)
+    def make() -> Callable:
+        passes = None if make_forward_passes is None else make_forward_passes(experiment.network)
+        certificate = make_certificate(experiment, make_train(experiment), passes)
 
-    return jax.jit(run)
+        def run(states: State, learning_rate: LearningRate) -> tuple[Array, Array]:
+            return _in_cache(lambda group: certificate(group, learning_rate), states)
+
+        return run
+
+    return by_text.kept(make, "certificate", form)
 
 
 def _in_cache(function: Callable[[Any], Any], members: Any) -> Any:
@@ -226,29 +262,34 @@ def _in_cache(function: Callable[[Any], Any], members: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def evaluation(
-    by_text: ByText, make_forward_passes: Callable[[Network], ForwardPasses] | None = None
+    by_text: ByText,
+    make_forward_passes: Callable[[Network], ForwardPasses] | None = None,
+    form: str = "",
 ) -> tuple[Callable, Callable]:
     """Return (observe, gradient_norm), compiled; all optimizers of an architecture share them.
 
     Args:
         by_text: an experiment by its evaluation program.
         make_forward_passes: the engine's own over points; None for the plain ones.
+        form: of the forward passes: says what they are compiled by.
     """
     experiment = by_text.experiment
-    forward_passes = (
-        None if make_forward_passes is None else make_forward_passes(experiment.network)
-    )
-    evaluate = make_evaluate(experiment, forward_passes)
+
+    @lru_cache(maxsize=1)
+    def evaluate() -> Evaluate:
+        passes = None if make_forward_passes is None else make_forward_passes(experiment.network)
+        return make_evaluate(experiment, passes)
+
     on_cpu = jax.default_backend() == "cpu"
     one_input = experiment.problem.law.density_1d is not None
 
-    def by_member(function: Callable[[Array], Any], **options: Any) -> Callable[[Array], Any]:
-        def run(theta: Array) -> Any:
+    def by_member(name: str, **options: Any) -> Callable[[Array], Any]:
+        def make() -> Callable[[Array], Any]:
+            every = jax.vmap(getattr(evaluate(), name))
             # Risks of several inputs need many points: those of a whole block leave the cache.
-            every = jax.vmap(function)
-            return every(theta) if one_input else _in_cache(every, theta)
+            return every if one_input else lambda theta: _in_cache(every, theta)
 
-        return jax.jit(run, compiler_options=options)
+        return by_text.kept(make, name, form, **options)
 
     plain = runtime.plain_reductions() if on_cpu and experiment.network.outputs == 1 else {}
-    return by_member(evaluate.observe, **plain), by_member(evaluate.gradient_norm)
+    return by_member("observe", compiler_options=plain), by_member("gradient_norm")

@@ -90,6 +90,7 @@ def in_lanes(
     make_steps: Callable[[Experiment, int], Steps],
     make_forward_passes: Callable[[Network], ForwardPasses] | None = None,
     drawing_keys: Callable[[Array], Array] = unrolled,
+    form: str = "unrolled",
 ) -> Engine:
     """Return the engine with groups of `lanes` members; the width must be a multiple of it.
 
@@ -99,14 +100,15 @@ def in_lanes(
         make_steps: how a group is trained.
         make_forward_passes: the network's passes over points for risks; None for the plain ones.
         drawing_keys: keys -> the same keys, for whoever draws their bits.
+        form: says which of these functions they are, and what their programs are compiled by.
     """
     draw = drawing_of(experiment)
     observe, gradient_norm = evaluation(
-        ByText(experiment, experiment.evaluation_key), make_forward_passes
+        ByText(experiment, experiment.evaluation_key), make_forward_passes, form
     )
     by_program = ByText(experiment, program_key(experiment))
     shared, start, advance, theta, members, resample = _training(
-        by_program, lanes, make_steps, drawing_keys
+        by_program, lanes, make_steps, drawing_keys, form
     )
     start = numbered(experiment, start)
 
@@ -118,9 +120,8 @@ def in_lanes(
             )
         return start(*draw(key, replicates), learning_rate)
 
-    certificate = numbered(
-        experiment, certifying(ByText(experiment, certificate_key(experiment)), make_forward_passes)
-    )
+    by_certificate = ByText(experiment, certificate_key(experiment))
+    certificate = numbered(experiment, certifying(by_certificate, make_forward_passes, form))
     return Engine(
         shared=shared,
         init=init,
@@ -140,33 +141,43 @@ def _training(
     lanes: int,
     make_steps: Callable[[Experiment, int], Steps],
     drawing_keys: Callable[[Array], Array],
+    form: str,
 ) -> tuple[Callable, ...]:
     """Return (shared, start, advance, theta by member, State by member, resample), compiled."""
     experiment = by_text.experiment
     batches = make_batches(experiment) if experiment.samples_per_step else None
-    transformation = make_transformation(experiment)
-    steps = make_steps(experiment, lanes)
-    if batches is None:
-        one_group, shared, init_data = _without_batches(steps), _nothing, _nothing
-    else:
-        one_group = _make_advance(experiment, batches, lanes, steps, drawing_keys)
-        shared, init_data = batches.shared, batches.init
+    shared, init_data = (_nothing, _nothing) if batches is None else (batches.shared, batches.init)
 
-    def start(members: Array, theta: Array, learning_rate: LearningRate) -> State:
-        grouped = members.reshape(-1, lanes)
-        theta = _in_groups(theta, lanes)
-        return State(
-            theta=theta,
-            optimizer=jax.vmap(transformation(learning_rate).init)(theta),
-            data=jax.vmap(jax.vmap(init_data))(grouped),
-            diverged=jnp.full(grouped.shape, -1, jnp.int32),
-            key=jax.vmap(jax.vmap(keys.mini_batches))(grouped),
+    def start() -> Callable:
+        transformation = make_transformation(experiment)
+
+        def run(members: Array, theta: Array, learning_rate: LearningRate) -> State:
+            grouped = members.reshape(-1, lanes)
+            theta = _in_groups(theta, lanes)
+            return State(
+                theta=theta,
+                optimizer=jax.vmap(transformation(learning_rate).init)(theta),
+                data=jax.vmap(jax.vmap(init_data))(grouped),
+                diverged=jnp.full(grouped.shape, -1, jnp.int32),
+                key=jax.vmap(jax.vmap(keys.mini_batches))(grouped),
+            )
+
+        return run
+
+    def advance() -> Callable:
+        steps = make_steps(experiment, lanes)
+        one_group = (
+            _without_batches(steps)
+            if batches is None
+            else _make_advance(experiment, batches, lanes, steps, drawing_keys)
         )
 
-    def advance(
-        state: State, common: Any, first: ArrayLike, stop: ArrayLike, learning_rate: LearningRate
-    ) -> State:
-        return jax.lax.map(lambda s: one_group(s, common, first, stop, learning_rate), state)
+        def run(
+            state: State, common: Any, first: ArrayLike, stop: ArrayLike, rate: LearningRate
+        ) -> State:
+            return jax.lax.map(lambda s: one_group(s, common, first, stop, rate), state)
+
+        return run
 
     def members(state: State) -> State:
         def split(leaf: Array) -> Array:
@@ -200,13 +211,16 @@ def _training(
             key=streams.reshape(state.key.shape),
         )
 
+    def kept(make: Callable[[], Callable], name: str, **options: Any) -> Callable:
+        return by_text.kept(make, f"lanes {name}", lanes, **options)
+
     return (
-        jax.jit(shared),
-        jax.jit(start),
-        jax.jit(advance, donate_argnums=0, compiler_options=_OPTIONS),
-        jax.jit(lambda theta: _by_member(theta, lanes)),
-        jax.jit(members),
-        jax.jit(resample),
+        kept(lambda: shared, "shared"),
+        kept(start, "start"),
+        kept(advance, f"advance {form}", donate_argnums=0, compiler_options=_OPTIONS),
+        kept(lambda: lambda theta: _by_member(theta, lanes), "theta"),
+        kept(lambda: members, "members"),
+        kept(lambda: resample, "resample"),
     )
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import uuid
 from pathlib import Path
 
+from jaxsim.package import PACKAGE, package_digest, package_files
 from jaxsim.results.files import SNAPSHOT, unwritable, write_atomically
-
-_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def source_home(directory: Path) -> Path:
@@ -38,8 +36,8 @@ def keep_source(directory: Path) -> Path:
     shutil.rmtree(home, ignore_errors=True)
     beside = home.with_name(f".{home.name}.{uuid.uuid4().hex[:8]}")
     try:
-        for path in _files(_PACKAGE):
-            to = beside / _PACKAGE.name / path.relative_to(_PACKAGE)
+        for path in package_files(PACKAGE):
+            to = beside / PACKAGE.name / path.relative_to(PACKAGE)
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, to)
         facts = {"commit": commit(), "version": jaxsim_version(), "versions": versions()}
@@ -63,7 +61,7 @@ def _is_whole(home: Path) -> bool:
     Nothing else: neither links, nor compiled code (`__pycache__`), which need not be that of the
     source beside it. Python is told to keep that elsewhere (PYTHONPYCACHEPREFIX).
     """
-    wanted = {Path(_PACKAGE.name) / p.relative_to(_PACKAGE) for p in _files(_PACKAGE)}
+    wanted = {Path(PACKAGE.name) / p.relative_to(PACKAGE) for p in package_files(PACKAGE)}
     copied = set()
     try:
         if home.is_symlink():
@@ -74,25 +72,7 @@ def _is_whole(home: Path) -> bool:
             copied |= {Path(folder, name).relative_to(home) for name in files}
         return (
             copied == wanted | {Path(SNAPSHOT)}
-            and package_digest(home / _PACKAGE.name) == package_digest()
+            and package_digest(home / PACKAGE.name) == package_digest()
         )
     except OSError:
         return False
-
-
-def package_digest(package: Path | None = None) -> str:
-    """Return a digest of the names and contents of a package's files, of this one by default."""
-    package = package or _PACKAGE
-    digest = hashlib.sha256()
-    for path in _files(package):
-        name = str(path.relative_to(package))
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _files(package: Path) -> list[Path]:
-    return sorted(
-        p
-        for p in package.rglob("*")
-        if p.is_file() and "__pycache__" not in p.parts and not p.name.startswith(".")
-    )

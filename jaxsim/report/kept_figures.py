@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from jaxsim.errors import InputError
-from jaxsim.launch.source import package_digest
+from jaxsim.package import package_digest
 from jaxsim.results.files import open_regular, read_regular, write_atomically
 from jaxsim.startup import cache_directory
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from jaxsim.network.network import Network
 from jaxsim.optimizer import Optimizer, optimizer
 from jaxsim.optimum.optimal_risk import Stated, optimal_risk
 from jaxsim.problem.problem import Problem
+from jaxsim.problem.user_code import is_reference
 from jaxsim.questions.events import NOT_ALL_RIGHT, Event
 from jaxsim.questions.quantities import require_neurons
 from jaxsim.risk import RiskOptions
@@ -98,7 +99,17 @@ def _experiment(variation: Variation, context: Context) -> Experiment:
         error_rate=error_rate,
         activation_pattern=pattern,
         shared_batches=spec.training.mini_batches == "shared",
+        own_code=_has_own_code(dump),
     )
+
+
+def _has_own_code(value: Any) -> bool:
+    """Return whether nested tables refer to code of the user's own."""
+    if isinstance(value, Mapping):
+        return any(map(_has_own_code, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_own_code, value))
+    return is_reference(value) or session.is_text(value)
 
 
 def _shared_problem(spec: ProblemSpec, context: Context) -> Problem:

@@ -78,6 +78,8 @@ class Experiment:
         activation_pattern: whether changes of the activation pattern are recorded beside the risk.
         shared_batches: all replicates, of all experiments of the study, train on one stream of
             mini-batches; what is random is then the initialization alone.
+        own_code: whether functions, modules or transformations of the user's own are part of it,
+            whose effects no text tells.
         draw_data: numbers that the draw of Theta_0 receives as data, float64, so that laws that
             differ in nothing else share a compiled draw; None for a law without any.
     """
@@ -106,6 +108,7 @@ class Experiment:
     error_rate: bool = False
     activation_pattern: bool = False
     shared_batches: bool = False
+    own_code: bool = False
     draw_data: np.ndarray | None = field(repr=False, compare=False, default=None)
 
     @property

@@ -66,7 +66,9 @@ def lanes_of(experiment: Experiment) -> int:
 
 def native_engine(experiment: Experiment, count: int, target: Target) -> Engine:
     """Return the engine with groups of `count` members, its program in one form."""
-    return lanes.in_lanes(experiment, count, steps_in(target), native_forward_passes, compiled)
+    form = f"native {target} {library.facts(target.tuning)}"
+    steps = steps_in(target)
+    return lanes.in_lanes(experiment, count, steps, native_forward_passes, compiled, form)
 
 
 @lru_cache(maxsize=64)

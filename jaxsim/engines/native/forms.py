@@ -18,6 +18,7 @@ from pathlib import Path
 from jaxsim import runtime
 from jaxsim.engines.native import library, training
 from jaxsim.engines.native.program import Target
+from jaxsim.processor import features, processor
 from jaxsim.training.experiment import Experiment
 
 FEWEST_ROWS, HALVINGS = 4, 3
@@ -83,8 +84,8 @@ def _path(experiment: Experiment) -> Path:
         f"{experiment.samples_per_step} {experiment.precision}",
         library.HEADER.read_text(),
         library.compiler_version(),
-        library.features(),
-        library.processor(),
+        features(),
+        processor(),
     )
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
     return runtime.cache_directory() / "forms" / f"{key}.json"

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import jax
 
-from jaxsim import runtime
+from jaxsim import programs, runtime
 from jaxsim.engines.native.program import Source, Target
 from jaxsim.errors import InputError
+from jaxsim.processor import features
 
 HEADER = Path(__file__).with_name("native.h")
 _FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fno-math-errno", "-ffp-contract=fast", "-w")
@@ -29,6 +30,8 @@ TUNINGS = {
 """Of gcc for registers of 512 bits: its own tuning splits vectors and copies them in halves."""
 
 _DIGEST = 64
+PREFIX = "jaxsim_"
+"""Of the names under which XLA knows the programs."""
 
 
 @lru_cache(maxsize=1)
@@ -68,11 +71,28 @@ def load(source: Source) -> str:
         InputError: if the compiler is missing or fails.
     """
     name, library = build(source)
+    _register(name, library)
+    return name
+
+
+def _register(name: str, library: ctypes.CDLL) -> None:
     with _registering:
         if name not in _registered:
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(library.run), platform="cpu")
             _registered[name] = library
-    return name
+
+
+def _load_by_name(name: str) -> bool:
+    """Register a program of the cache, which a kept program calls; return whether it is there."""
+    if name in _registered:
+        return True
+    library = _open(_path(name))
+    if library is not None:
+        _register(name, library)
+    return library is not None
+
+
+programs.load_library[PREFIX] = _load_by_name
 
 
 _registering = threading.Lock()
@@ -85,17 +105,24 @@ def build(source: Source) -> tuple[str, ctypes.CDLL]:
     compiler_path = compiler()
     if compiler_path is None:
         raise InputError("there is no C compiler")
-    facts = (
-        source.text,
-        HEADER.read_text(),
-        compiler_version(),
-        *flags(source.tuning),
-        features(),
-        runtime.c_library(),
-    )
-    name = "jaxsim_" + hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
-    path = runtime.cache_directory() / "native" / f"{name}.so"
+    text = f"{source.text}\n{facts(source.tuning)}"
+    name = PREFIX + hashlib.sha256(text.encode()).hexdigest()[:24]
+    path = _path(name)
     return name, _open(path) or _compile(compiler_path, source, path)
+
+
+def facts(tuning: str = "") -> str:
+    """Return all that fixes the bits of a compiled program besides its source.
+
+    Args:
+        tuning: a name of `TUNINGS`.
+    """
+    parts = HEADER.read_text(), compiler_version(), *flags(tuning), features(), runtime.c_library()
+    return "\n".join(parts)
+
+
+def _path(name: str) -> Path:
+    return runtime.cache_directory() / "native" / f"{name}.so"
 
 
 def flags(tuning: str = "") -> tuple[str, ...]:
@@ -156,26 +183,3 @@ def _compile(there: str, source: Source, path: Path) -> ctypes.CDLL:
         except OSError:
             pass  # a cache that cannot be written costs time, not results
         return ctypes.CDLL(str(made))
-
-
-@lru_cache(maxsize=1)
-def features() -> str:
-    """Return the names of the processor's instruction sets, as the system lists them."""
-    listed = _listed("flags", "features")
-    return listed[0] if listed else f"{platform.machine()} {platform.processor()}"
-
-
-@lru_cache(maxsize=1)
-def processor() -> str:
-    """Return what tells one kind of processor from another."""
-    return " ".join([platform.machine(), *_listed("model name", "cpu family", "model", "cpu part")])
-
-
-def _listed(*names: str) -> list[str]:
-    """Return what the system says of the first processor under some names."""
-    try:
-        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
-    except OSError:
-        return []
-    pairs = (line.partition(":") for line in first.splitlines())
-    return [text.strip() for name, _, text in pairs if name.strip().lower() in names]
