@@ -90,7 +90,7 @@ class Program:
 
     def __getattr__(self, name: str) -> Any:
         # Lowering, tracing and the like are those of `jax.jit`.
-        if name.startswith("_"):
+        if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.jitted, name)
 
