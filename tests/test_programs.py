@@ -101,7 +101,7 @@ def test_inside_what_is_traced_a_program_is_traced_too():
 def test_code_of_the_users_own_is_not_kept(cache):
     assert programs.kept(lambda: wave, None)(X).shape == X.shape
     plain = study().experiments[0]
-    own = study(problem__target=lambda x: x).experiments[0]
+    own = study(problem__target=lambda x: x, network__hidden=[7]).experiments[0]
     assert not plain.own_code
     assert own.own_code
     vmap_engine(own).init(keys.root_key(1), np.arange(2, dtype=np.uint32), jnp.float32(0.1))
