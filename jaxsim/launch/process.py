@@ -28,6 +28,7 @@ from jaxsim.launch.best_runs import offer_best_runs
 from jaxsim.launch.cleanup import remove_stale
 from jaxsim.launch.deadline import TIME_LIMIT, Deadline
 from jaxsim.launch.directory import bind, reopen
+from jaxsim.launch.known_certificates import certificates_of
 from jaxsim.launch.layout import choose_layouts
 from jaxsim.launch.polishing import polish_runs, polish_seconds
 from jaxsim.launch.request import read_request, unpack
@@ -42,7 +43,6 @@ from jaxsim.launch.slurm import allocation
 from jaxsim.launch.stages import Task
 from jaxsim.launch.tasks import TaskRecord
 from jaxsim.launch.worker import work_through
-from jaxsim.results.certificates import CertificateFiles
 
 
 def share(tasks: list[Task], index: int, of: int) -> list[Task]:
@@ -108,7 +108,8 @@ def serve(options: argparse.Namespace) -> int:
         def observe(experiment: Any, shard: Any, records: Any, seconds: float) -> None:
             record.shard(shard, directory.layout(experiment).width, seconds)
 
-        study, files = directory.study, CertificateFiles(directory.store.directory)
+        study = directory.study
+        files = certificates_of(study, directory.store.directory)
         searches = planned_searches(study) if options.search != 0 else []
         seconds = search_seconds(study) if options.search is None else options.search
         own_searches = searches[options.index :: options.of]

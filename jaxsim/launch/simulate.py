@@ -23,13 +23,13 @@ from jaxsim.launch.best_runs import offer_best_runs
 from jaxsim.launch.cleanup import remove_stale
 from jaxsim.launch.deadline import Deadline
 from jaxsim.launch.directory import Directory, bind
+from jaxsim.launch.known_certificates import certificates_of
 from jaxsim.launch.layout import choose_workers
 from jaxsim.launch.polishing import polish_runs, polish_seconds
 from jaxsim.launch.runs_made import enough, remarks
 from jaxsim.launch.searches import planned_searches, search_seconds, searching, wait_seconds
 from jaxsim.launch.worker import work_through
 from jaxsim.optimum.strategy import Budget
-from jaxsim.results.certificates import CertificateFiles
 from jaxsim.results.results import Results
 from jaxsim.results.store import DamagedShard, Shard
 from jaxsim.study.study import Study
@@ -129,7 +129,8 @@ def simulate(
             _processes(directory, workers, devices, progress, seconds if searches else 0.0)
         else:
             remove_stale(directory)  # as the first of several processes does
-            deadline, files = Deadline(), CertificateFiles(directory.store.directory)
+            deadline = Deadline()
+            files = certificates_of(study, directory.store.directory)
 
             def still() -> None:
                 progress.say(f"searching for bounds of inf L, for up to {limit:.3g} s in all")
