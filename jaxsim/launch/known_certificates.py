@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxsim.engines.native.library import features, processor
 from jaxsim.errors import InputError
-from jaxsim.launch.source import package_digest
 from jaxsim.optimum.solve import Certificates
 from jaxsim.optimum.strategy import Certificate, CertificateError
+from jaxsim.package import package_digest
+from jaxsim.processor import features, processor
 from jaxsim.results.certificates import CertificateFiles
 from jaxsim.startup import cache_directory
 from jaxsim.study.study import Study
