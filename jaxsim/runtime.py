@@ -94,17 +94,22 @@ def configure(devices: int | None = None, matmul_precision: str = "highest") -> 
         )
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", matmul_precision)
-    if not setting("jax_compilation_cache_dir"):
-        jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
-    _write_whole_programs()
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    keep_compilations()
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         try:
             jax.config.update("jax_num_cpu_devices", devices or 1)
         except RuntimeError:
             # The backend is up already: its devices are what there is.
             pass
+
+
+def keep_compilations() -> None:
+    """Let JAX keep what it compiles for later processes."""
+    if not setting("jax_compilation_cache_dir"):
+        jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
+    _write_whole_programs()
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def compute_on_threads_apart() -> None:

@@ -42,6 +42,7 @@ import tempfile
 from pathlib import Path
 import jaxsim.launch.process
 unwanted = "scipy.stats scipy.optimize scipy.integrate pandas matplotlib sklearn typer jinja2"
+unwanted += " scipy.special flax"
 assert not set(unwanted.split()) & set(sys.modules), set(unwanted.split()) & set(sys.modules)
 """
 

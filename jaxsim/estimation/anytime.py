@@ -16,8 +16,8 @@ a factor of two to three in width.
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy import special
 
 from jaxsim.estimation.checks import checked_counts, checked_level
 
@@ -51,19 +51,21 @@ def confidence_sequence(
 
 def sequence_lower(k: np.ndarray, n: np.ndarray, alpha: float | np.ndarray) -> np.ndarray:
     """Return the lower ends of CS_n; k failures of n runs, checked before."""
-    return np.where(k > 0, special.expit(_edge(k, n, alpha, -_FARTHEST)), 0.0)
+    return np.where(k > 0, scipy.special.expit(_edge(k, n, alpha, -_FARTHEST)), 0.0)
 
 
 def sequence_upper(k: np.ndarray, n: np.ndarray, alpha: float | np.ndarray) -> np.ndarray:
     """Return the upper ends of CS_n; k failures of n runs, checked before."""
-    return np.where(k < n, special.expit(_edge(k, n, alpha, _FARTHEST)), 1.0)
+    return np.where(k < n, scipy.special.expit(_edge(k, n, alpha, _FARTHEST)), 1.0)
 
 
 def _edge(k: np.ndarray, n: np.ndarray, alpha: float | np.ndarray, farthest: float) -> np.ndarray:
     """Return the log odds where log E_n = log 1/alpha, between those of S / n and the farthest."""
-    constant = special.betaln(_A + k, _B + n - k) - special.betaln(_A, _B) + np.log(alpha)
+    constant = (
+        scipy.special.betaln(_A + k, _B + n - k) - scipy.special.betaln(_A, _B) + np.log(alpha)
+    )
     safe = np.maximum(n, 1.0)
-    inside = np.clip(special.logit(k / safe), -_FARTHEST, _FARTHEST)
+    inside = np.clip(scipy.special.logit(k / safe), -_FARTHEST, _FARTHEST)
     inside = np.broadcast_to(inside, np.shape(constant))
     outside = np.full_like(inside, farthest)
     for _ in range(_HALVINGS):

@@ -31,7 +31,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy import special
 
 from jaxsim.errors import InputError
 from jaxsim.estimation.checks import checked_level
@@ -122,7 +121,7 @@ def _betting(p: np.ndarray, alpha: float) -> np.ndarray:
         with np.errstate(divide="ignore"):
             for j, stake in enumerate(STAKES):
                 wealth[j] = np.log((1 - stake) + stake * odds).sum(0)
-        return special.logsumexp(wealth, axis=0) - threshold
+        return scipy.special.logsumexp(wealth, axis=0) - threshold
 
     # At the mean the product is at most 1, for log(1 + x) <= x: the limit is below.
     start = np.full(p.shape[1], -_FAR)
@@ -244,7 +243,7 @@ def _exceeded(guard: np.ndarray, high: np.ndarray) -> np.ndarray:
     most, and any j of Q with binom(Q, j) c^-j.
     """
     count = len(guard)
-    factors = (GUARD_FACTOR * special.comb(count, np.arange(1, count + 1))) ** (
+    factors = (GUARD_FACTOR * scipy.special.comb(count, np.arange(1, count + 1))) ** (
         1 / np.arange(1.0, count + 1)
     )
     largest = -np.sort(-guard, axis=0)

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy import special
 
 from jaxsim.arguments import text
 from jaxsim.errors import unknown
@@ -97,8 +96,10 @@ def _polished(
     """Return beta quantiles after Newton steps in log p; SciPy's own are off by 1e-8 at n = 1e9."""
     with np.errstate(all="ignore"):
         for _ in range(2):
-            mass = special.betainc(a, b, p) if lower_tail else special.betaincc(a, b, p)
-            log_density = (a - 1) * np.log(p) + special.xlog1py(b - 1, -p) - special.betaln(a, b)
+            mass = scipy.special.betainc(a, b, p) if lower_tail else scipy.special.betaincc(a, b, p)
+            log_density = (
+                (a - 1) * np.log(p) + scipy.special.xlog1py(b - 1, -p) - scipy.special.betaln(a, b)
+            )
             slope = np.exp(log_density + np.log(p)) / mass
             step = np.log(mass / tail) / (slope if lower_tail else -slope)
             # A quantile that is off by more would be a failure, not a rounding error.
@@ -155,11 +156,13 @@ def _mid_p_lower(k: np.ndarray, n: np.ndarray, tail: float) -> np.ndarray:
     """Return the root of P(X >= k) + P(X > k) = 2 tail for k >= 1."""
 
     def excess(t: np.ndarray) -> np.ndarray:
-        p = special.expit(t)
-        above = np.where(k < n, special.betainc(k + 1, np.where(k < n, n - k, 1.0), p), 0.0)
-        return special.betainc(k, n - k + 1, p) + above - 2 * tail
+        p = scipy.special.expit(t)
+        above = np.where(k < n, scipy.special.betainc(k + 1, np.where(k < n, n - k, 1.0), p), 0.0)
+        return scipy.special.betainc(k, n - k + 1, p) + above - 2 * tail
 
-    return special.expit(_bisect(excess, special.logit(lower_limit(k, n, tail)), _far(k)))
+    return scipy.special.expit(
+        _bisect(excess, scipy.special.logit(lower_limit(k, n, tail)), _far(k))
+    )
 
 
 def _mid_p_upper(k: np.ndarray, n: np.ndarray, tail: float) -> np.ndarray:
@@ -167,11 +170,13 @@ def _mid_p_upper(k: np.ndarray, n: np.ndarray, tail: float) -> np.ndarray:
     n = np.maximum(n, k + 1)
 
     def excess(t: np.ndarray) -> np.ndarray:
-        p = special.expit(t)
-        less = np.where(k > 0, special.betaincc(np.maximum(k, 1.0), n - k + 1, p), 0.0)
-        return special.betaincc(k + 1, n - k, p) + less - 2 * tail
+        p = scipy.special.expit(t)
+        less = np.where(k > 0, scipy.special.betaincc(np.maximum(k, 1.0), n - k + 1, p), 0.0)
+        return scipy.special.betaincc(k + 1, n - k, p) + less - 2 * tail
 
-    return special.expit(_bisect(excess, special.logit(upper_limit(k, n, tail)), -_far(k)))
+    return scipy.special.expit(
+        _bisect(excess, scipy.special.logit(upper_limit(k, n, tail)), -_far(k))
+    )
 
 
 _FAR = 700.0  # logit of 1e-304

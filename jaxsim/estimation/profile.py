@@ -19,7 +19,6 @@ from __future__ import annotations
 import numpy as np
 import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike
-from scipy import special
 
 from jaxsim.estimation.checks import checked_counts, checked_level
 from jaxsim.estimation.roots import decreasing_root
@@ -86,7 +85,7 @@ def profile_limit(
         # The least sum of failures is the greatest of passes: the same formulas, exchanged.
         f, g = _tilt(share, rest, r) if upper else _tilt(rest, share, r)
         up, down = (x, n - x) if upper else (n - x, x)
-        ratio = special.xlog1py(up, -g / r) + special.xlog1py(down, f / r)
+        ratio = scipy.special.xlog1py(up, -g / r) + scipy.special.xlog1py(down, f / r)
         return (f if upper else g), np.where(active, ratio, 0.0).sum(0)
 
     none = ~active.any(0)

@@ -18,7 +18,6 @@ import numpy as np
 from jax import Array
 
 from jaxsim.network.activations import Activation
-from jaxsim.network.module import FullyConnected
 from jaxsim.network.network import Layer, Network, fully_connected
 
 
@@ -39,8 +38,6 @@ def with_learned_slopes(layers: tuple[Layer, ...], activation: Activation) -> Ne
     plain = fully_connected(layers, activation)
     counts = [layer.fan_out if learned.per_neuron else 1 for layer in layers[:-1]]
     ends = np.cumsum([plain.size, *counts])
-    module = plain.module
-    assert isinstance(module, FullyConnected)
 
     def unravel(theta: Array) -> Any:
         tree = plain.unravel(theta[: plain.size])
@@ -59,7 +56,7 @@ def with_learned_slopes(layers: tuple[Layer, ...], activation: Activation) -> Ne
         activation=None,
         size=int(ends[-1]),
         init=init,
-        apply=lambda theta, x: module.apply(unravel(theta), x),
+        apply=lambda theta, x: plain.module.apply(unravel(theta), x),
         unravel=unravel,
         layer_specs=(),
         trainable=np.concatenate([plain.trainable, np.ones(sum(counts), bool)]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -20,7 +21,6 @@ from jax.flatten_util import ravel_pytree
 from jaxsim.errors import InputError, reason
 from jaxsim.network.activations import Activation
 from jaxsim.network.initializers import Initializer
-from jaxsim.network.module import FullyConnected
 from jaxsim.network.parameter_layout import ParameterLayout
 
 _MOST_PARAMETERS = 2**28
@@ -70,7 +70,7 @@ class Network:
         unravel: theta [P] -> the parameters as the flax module has them.
         layer_specs: of a fully-connected network, hidden layers first; else empty.
         trainable: bool [P]; False entries keep their initial values.
-        module: the flax module, whose `apply` takes what `unravel` returns.
+        make_module: returns `module`, which nobody needs whose programs are compiled.
         scales: of the laws of weights and biases in turn, which `init` may be given as data; empty
             if not all of its laws take them.
     """
@@ -85,8 +85,13 @@ class Network:
     unravel: Callable[[Array], Any]
     layer_specs: tuple[Layer, ...]
     trainable: np.ndarray = field(repr=False)
-    module: Any = field(repr=False, compare=False, default=None)
+    make_module: Callable[[], Any] = field(repr=False, compare=False, default=lambda: None)
     scales: tuple[float, ...] = ()
+
+    @property
+    def module(self) -> Any:
+        """The flax module, whose `apply` takes what `unravel` returns."""
+        return self.make_module()
 
     @property
     def fully_connected(self) -> bool:
@@ -121,12 +126,17 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
         >>> network.size
         13
     """
-    module = FullyConnected(
-        widths=tuple(layer.fan_out for layer in layers),
-        activation=activation,
-        use_bias=tuple(layer.biases is not None for layer in layers),
-        multipliers=tuple(layer.multiplier for layer in layers),
-    )
+
+    @lru_cache(maxsize=1)
+    def module() -> Any:
+        from jaxsim.network.module import FullyConnected
+
+        return FullyConnected(
+            widths=tuple(layer.fan_out for layer in layers),
+            activation=activation,
+            use_bias=tuple(layer.biases is not None for layer in layers),
+            multipliers=tuple(layer.multiplier for layer in layers),
+        )
 
     layout = ParameterLayout.of(layers)
 
@@ -153,7 +163,7 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
         return jnp.concatenate(parts)
 
     def apply(theta: Array, x: Array) -> Any:
-        return module.apply(unravel(theta), x)
+        return module().apply(unravel(theta), x)
 
     trainable = np.ones(layout.size, bool)
     for layer, place in zip(layers, layout.places, strict=True):
@@ -171,7 +181,7 @@ def fully_connected(layers: tuple[Layer, ...], activation: Activation) -> Networ
         unravel=unravel,
         layer_specs=layers,
         trainable=trainable,
-        module=module,
+        make_module=module,
         scales=tuple(law.scale(*f) for law, f in zip(laws, fans, strict=True)) if known else (),
     )
 
@@ -259,5 +269,5 @@ def from_flax(module: Any, inputs: int, outputs: int) -> Network:
         unravel=unravel,
         layer_specs=(),
         trainable=np.ones(flat.size, bool),
-        module=module,
+        make_module=lambda: module,
     )

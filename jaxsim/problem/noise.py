@@ -14,8 +14,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy  # its parts are imported when they are used
 from jax import Array
-from scipy.special import roots_hermitenorm, roots_legendre
 
 from jaxsim.errors import InputError
 
@@ -60,7 +60,10 @@ class Noise:
         """
         if self.kind == "none":
             return np.zeros(1), np.ones(1)
-        nodes, weights = (roots_hermitenorm if self.kind == "normal" else roots_legendre)(n)
+        rules = scipy.special
+        nodes, weights = (
+            rules.roots_hermitenorm if self.kind == "normal" else rules.roots_legendre
+        )(n)
         return self.scale * nodes, weights / weights.sum()
 
 

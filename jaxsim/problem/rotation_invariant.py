@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy  # its parts are imported when they are used
 from jax import Array
-from scipy.special import ndtri
 
 from jaxsim.problem.support import Ball
 
@@ -76,7 +76,7 @@ class SphereLaw:
 
 def normals(u: np.ndarray) -> np.ndarray:
     """Return Phi^-1(u), finite also for u = 0."""
-    return ndtri(np.clip(np.asarray(u, np.float64), 2.0**-54, 1 - 2.0**-53))
+    return scipy.special.ndtri(np.clip(np.asarray(u, np.float64), 2.0**-54, 1 - 2.0**-53))
 
 
 def _direction_dimension(d: int) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import scipy  # its parts are imported when they are used
 
 from jaxsim.problem.input_laws import InputLaw, NormalLaw, UniformLaw
 from jaxsim.problem.rotation_invariant import BallLaw, SphereLaw
@@ -82,8 +82,8 @@ def _normal(law: NormalLaw) -> Coordinates:
         """Return (whether a cell is reflected, the probabilities below its ends)."""
         reflected = low > 0  # the lower tail keeps its relative precision, the upper one does not
         return reflected, (
-            ndtr(np.where(reflected, -high, low)),
-            ndtr(np.where(reflected, -low, high)),
+            scipy.special.ndtr(np.where(reflected, -high, low)),
+            scipy.special.ndtr(np.where(reflected, -low, high)),
         )
 
     def mass(low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ def _normal(law: NormalLaw) -> Coordinates:
 
     def points(low: np.ndarray, high: np.ndarray, u: np.ndarray) -> np.ndarray:
         reflected, (start, stop) = tails(low, high)
-        z = ndtri(np.maximum(start + (stop - start) * u, 1e-320))
+        z = scipy.special.ndtri(np.maximum(start + (stop - start) * u, 1e-320))
         return mean + std * np.clip(np.where(reflected, -z, z), low, high)
 
     k = law.dimension

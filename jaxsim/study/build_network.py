@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 from typing import Any
 
-import flax.linen as nn
 import jax
 
 from jaxsim.errors import InputError
@@ -99,6 +98,8 @@ def build_network(spec: NetworkSpec, inputs: int, outputs: int, context: Context
 
 def _module(name: str, inputs: int, outputs: int, context: Context) -> Network:
     """Return the network of the user's own flax module."""
+    import flax.linen as nn
+
     subject = f"network.module = {name!r}"
     given = load(name, "network.module", context.allow_code)
     module = given if isinstance(given, nn.Module) else guarded(given, subject)()

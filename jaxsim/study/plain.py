@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
 import numpy as np
 import optax
 
@@ -41,7 +41,7 @@ def plain(value: Any, key: str = "") -> Any:
         raise InputError(f"{key[:40]}... is nested too deeply; accepted: {_DEEPEST} levels")
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, optax.GradientTransformation | nn.Module) or _is_function(value):
+    if isinstance(value, optax.GradientTransformation) or _is_module(value) or _is_function(value):
         return _object(value, key)
     if isinstance(value, str):
         return _text(str(value), key)
@@ -78,6 +78,12 @@ _MODULES = {"network": lambda text: {"module": text}, "module": lambda text: tex
 _TRANSFORMATIONS = {"optimizer": lambda text: {"name": text}, "name": lambda text: text}
 
 
+def _is_module(value: Any) -> bool:
+    """Return whether a value is a flax module; there is none if nobody has imported flax."""
+    flax = sys.modules.get("flax.linen")
+    return flax is not None and isinstance(value, flax.Module)
+
+
 def _is_function(value: Any) -> bool:
     return callable(value) and not isinstance(value, type) and not hasattr(value, "__array__")
 
@@ -91,7 +97,7 @@ def _object(value: Any, key: str) -> Any:
     last = next((part for part in reversed(key.split(".")) if not part.isdigit()), "")
     if isinstance(value, optax.GradientTransformation):
         kind, accepted = "an optax transformation", _TRANSFORMATIONS
-    elif isinstance(value, nn.Module):
+    elif _is_module(value):
         kind, accepted = "a flax module", _MODULES
     else:
         kind, accepted = "a function", _FUNCTIONS

@@ -203,6 +203,7 @@ class Study:
     @classmethod
     def _build(cls, spec: StudySpec, allow_code: bool, base: Path | None) -> Study:
         runtime.require_device()
+        runtime.keep_compilations()
         context = Context(
             spec.seed, tuple(spec.paired), base, allow_code, spec.asked, tuple(spec.record)
         )

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from scipy import special
+import scipy  # its parts are imported when they are used
 
 from jaxsim.evidence import confidence
 from jaxsim.network.activations import Activation
@@ -290,6 +290,6 @@ def _entries(law: Entry, shape: tuple[int, ...], rng: np.random.Generator) -> np
         case HalfNormal() if law.normal:
             return law.scale * rng.standard_normal(shape)
         case HalfNormal(end):
-            mass = special.erf(end / math.sqrt(2))
-            return law.scale * math.sqrt(2) * special.erfinv(rng.uniform(-mass, mass, shape))
+            mass = scipy.special.erf(end / math.sqrt(2))
+            return law.scale * math.sqrt(2) * scipy.special.erfinv(rng.uniform(-mass, mass, shape))
     raise TypeError(law)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
-from scipy import special
+import scipy  # its parts are imported when they are used
 
 from jaxsim.network.activations import Activation
 from jaxsim.problem.support import Ball, Box, Points, Support
@@ -356,5 +356,7 @@ def strip(ratio: np.ndarray, dimension: int) -> np.ndarray:
         return np.where(ratio < 1, 0.0, 0.5)
     if dimension == 2:
         return np.arcsin(np.minimum(ratio, 1.0)) / math.pi
-    peak = math.exp(special.gammaln(dimension / 2) - special.gammaln((dimension - 1) / 2))
+    peak = math.exp(
+        scipy.special.gammaln(dimension / 2) - scipy.special.gammaln((dimension - 1) / 2)
+    )
     return np.where(ratio < 1, np.minimum(ratio * peak / math.sqrt(math.pi), 0.5), 0.5)

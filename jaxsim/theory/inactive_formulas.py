@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import scipy  # its parts are imported when they are used
-from scipy import special
 
 from jaxsim.problem.support import Ball, Box, Points, Support
 from jaxsim.theory.laws import Entry
@@ -224,7 +223,7 @@ def _on_ball(
     bias_down = biases.scale * (1 - rounding.relative)
     if biases.normal and c == 0:
         ratio = reach / bias_down * math.sqrt(dimension)
-        value = float(special.stdtr(dimension, -ratio))
+        value = float(scipy.special.stdtr(dimension, -ratio))
         margin = abs(rounding.absolute) / bias_down
         return value, 1e-13 * value + margin, "Student distribution"
     bias = Summand(biases.half, biases.scale * (1 + rounding.relative), -bias_down)

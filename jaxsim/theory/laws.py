@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from scipy import special
+import scipy  # its parts are imported when they are used
 
 from jaxsim.network.initializers import Initializer
 from jaxsim.theory.panels import HEIGHT, PANEL, REACH
@@ -121,7 +121,7 @@ class HalfNormal:
 
     def cdf(self, x: np.ndarray) -> np.ndarray:
         """Return P(X <= x)."""
-        return special.erf(np.clip(x, 0.0, self.end) / _ROOT2) / self._mass
+        return scipy.special.erf(np.clip(x, 0.0, self.end) / _ROOT2) / self._mass
 
     def pdf(self, x: np.ndarray) -> np.ndarray:
         """Return the density at x in [0, end]."""
@@ -148,7 +148,7 @@ class HalfNormal:
 
 
 def _erfcx(z: np.ndarray) -> np.ndarray:
-    return special.wofz(1j * z)
+    return scipy.special.wofz(1j * z)
 
 
 def _log_erfcx(z: np.ndarray) -> np.ndarray:
@@ -198,7 +198,7 @@ class Entry:
             return float(self.constant <= t)
         half = 0.5 * float(self.half.cdf(np.asarray(abs(t) / self.scale)))
         if self.normal:
-            return float(special.ndtr(t / self.scale))
+            return float(scipy.special.ndtr(t / self.scale))
         return 0.5 + math.copysign(half, t)
 
 

@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import scipy  # its parts are imported when they are used
-from scipy import special
 
 from jaxsim.theory import panels
 from jaxsim.theory.laws import Entry, HalfLaw, HalfNormal
@@ -140,7 +139,7 @@ def _continuous(terms: list[Summand], t: float) -> tuple[float, float]:
     normal = [term for term in terms if term.normal]
     if len(normal) == len(terms):
         std = math.sqrt(sum(term.count * term.first**2 for term in normal))
-        return _rounded(float(special.ndtr(t / std)))
+        return _rounded(float(scipy.special.ndtr(t / std)))
     number = sum(term.count for term in terms)
     if number == 1:
         return _rounded(float(_below(terms[0], np.asarray(t))))
@@ -213,7 +212,7 @@ def integral_over_norm(
     cdf_bound = bias.half.log_bounds()[1]
 
     def integrand(x: np.ndarray) -> np.ndarray:
-        log_pdf = log_constant + special.xlogy(dimension - 1, x) - x * x / 2
+        log_pdf = log_constant + scipy.special.xlogy(dimension - 1, x) - x * x / 2
         return np.exp(log_pdf) * _below(bias, t - reach * x)
 
     def log_bound(middle: np.ndarray, radius: np.ndarray) -> np.ndarray:
