@@ -36,7 +36,7 @@ from jaxsim import runtime, startup
 from jaxsim.package import package_digest
 from jaxsim.processor import features, processor
 
-_MOST = 4000
+_MOST = 2000
 """Programs in the cache, of some 100 kB each; beyond it the older half goes."""
 _LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "optax", "flax", "ml_dtypes")
 _DIGEST = hashlib.sha256().digest_size

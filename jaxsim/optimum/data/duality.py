@@ -26,7 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, xlog1py, xlogy
+import scipy  # its parts are imported when they are used
 
 from jaxsim.problem.losses import Loss
 
@@ -157,7 +157,7 @@ def _log_cosh() -> ScalarLoss:
 
     def dual(q: Array) -> Array:
         # H((1 + q)/2) - log 2, without the logarithms of 2 that cancel.
-        return -0.5 * (xlog1py(1 + q, q) + xlog1py(1 - q, -q))
+        return -0.5 * (scipy.special.xlog1py(1 + q, q) + scipy.special.xlog1py(1 - q, -q))
 
     return _of_residual(rho, np.tanh, lambda r: 1 - np.tanh(r) ** 2, dual, 1.0, lambda q: 1 - q * q)
 
@@ -189,13 +189,13 @@ def logistic_dual() -> ScalarLoss:
 
     def dual(q: Array, y: Array) -> Pair:
         a = np.abs(q)
-        entropy = -xlogy(a, a) - xlog1py(1 - a, -a)
+        entropy = -scipy.special.xlogy(a, a) - scipy.special.xlog1py(1 - a, -a)
         return entropy, np.abs(entropy)
 
     return ScalarLoss(
         value=lambda z, y: np.logaddexp(0.0, np.where(y == 1, -z, z)),
-        slope=lambda z, y: np.where(y == 1, -expit(-z), expit(z)),
-        curvature=lambda z, y: expit(z) * expit(-z),
+        slope=lambda z, y: np.where(y == 1, -scipy.special.expit(-z), scipy.special.expit(z)),
+        curvature=lambda z, y: scipy.special.expit(z) * scipy.special.expit(-z),
         dual=dual,
         domain=_signed_domain,
         freedom=lambda q, y: np.abs(q) * (1 - np.abs(q)),

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import numpy as np
 import scipy  # its parts are imported when they are used
-from scipy.special import logsumexp, xlog1py, xlogy
 
 from jaxsim.optimum.data.equations import exact_change, independent_columns
 from jaxsim.optimum.data.rounding import UNIT, gamma, sum_above, sum_below
@@ -35,7 +34,7 @@ def softmax_above(
     # A sum of positive terms: log(1 + sum of the others) where the label's logit is largest.
     relative = z - z[rows, labels][:, None]
     relative[rows, labels] = -np.inf
-    others = logsumexp(relative, axis=1)
+    others = scipy.special.logsumexp(relative, axis=1)
     value = np.logaddexp(0.0, others)
     # The gradient in z has the 1-norm at most 2, and at most 2 e^others.
     steep = np.minimum(1.0, np.exp(np.minimum(others, 0.0)))
@@ -74,7 +73,7 @@ def softmax_below(
     others[rows, largest] = 0.0
     moved = 1.001 * change.sum(1) + gamma(classes) * rest
     ends = np.stack([np.clip(rest - moved, 0, None), np.minimum(rest + moved, 1.0)])
-    main = (-xlog1py(1 - ends, -ends)).min(0) - VALUE_UNITS * (rest + moved)
+    main = (-scipy.special.xlog1py(1 - ends, -ends)).min(0) - VALUE_UNITS * (rest + moved)
     value = sum_below(weights, others.sum(1) * (1 - classes * UNIT) + main)
     scale = np.abs(d).max() * (weights @ np.abs(x))
     return DualBound(value, proved, relative(np.abs(residual) + bounds, scale))
@@ -83,7 +82,7 @@ def softmax_below(
 def _entropy_below(p: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Return lower bounds of -P log P for shares within their changes."""
     ends = np.stack([np.maximum(p - change, 0.0), np.minimum(p + change, 1.0)])
-    entropy = -xlogy(ends, ends)
+    entropy = -scipy.special.xlogy(ends, ends)
     return (entropy - VALUE_UNITS * (np.abs(entropy) + ends)).min(0)
 
 
