@@ -142,8 +142,9 @@ def outcomes(
     """
     _check(lower, upper, np.asarray([eps], np.float64))
     values = KnownValues(risk, error)
-    result = np.full(values.value.shape, Outcome.UNDECIDED, np.int8)
-    for t in range(result.shape[1]):
+    runs, checkpoints = values.value.shape
+    result = np.full((runs, checkpoints), Outcome.UNDECIDED, np.int8)
+    for t in range(checkpoints):
         column = values.column(t)
         result[column.passing(lower + eps), t] = Outcome.PASS
         result[column.failing(upper + eps), t] = Outcome.FAIL
