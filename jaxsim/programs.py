@@ -56,6 +56,9 @@ class Program:
         key: says, with the code of the package, what the function computes, whatever the values of
             its arguments; None to keep it in this process only.
         options: of `jax.jit`.
+
+    Attributes:
+        used: whether it was called since `forget_unused` looked.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class Program:
     ) -> None:
         self._make, self._key, self._options = make, key, options
         self._lock, self._loaded = threading.Lock(), {}
+        self._files: dict[tuple[Any, ...], Path] = {}
+        self.used = False
         _PROGRAMS.add(self)
 
     @cached_property
@@ -81,6 +86,7 @@ class Program:
         signature = _signature(arguments) if self._key is not None else None
         if signature is None:
             return self.jitted(*arguments)
+        self.used = True
         program = self._loaded.get(signature)
         if program is None:
             with self._lock:  # a second thread would make the same
@@ -99,6 +105,17 @@ class Program:
         with self._lock:
             self._loaded.clear()
 
+    @property
+    def loaded(self) -> int:
+        """How many compiled programs it holds, one for each signature."""
+        return len(self._loaded)
+
+    def forget_kept(self) -> None:
+        """Give the memory of what the cache has back; the rest would have to be compiled anew."""
+        with self._lock:
+            for signature in [s for s, path in self._files.items() if path.exists()]:
+                self._loaded.pop(signature, None)
+
     def _compiled(self, signature: tuple[Any, ...], arguments: tuple[Any, ...]) -> Any:
         """Return the compiled program, or what compiles it where nothing can be kept."""
         facts = _facts()
@@ -107,6 +124,7 @@ class Program:
         text = "\0".join((*facts, str(self._key), str(self._options), str(signature[:-1])))
         name = hashlib.sha256(text.encode()).hexdigest()
         path = startup.cache_directory() / "programs" / f"{name}.bin"
+        self._files[signature] = path
         found = _load(path)
         if found is not None:
             return found
@@ -133,6 +151,26 @@ def kept(
     """
     text = None if key is None else "\0".join(map(str, key))
     return Program(make, text, options)
+
+
+MOST_LOADED = 12
+"""Programs that a process holds whether it calls them or not: those of two or three experiments."""
+
+
+def forget_unused() -> None:
+    """Give the memory of programs back that were not called since this was called before.
+
+    A process that works through many experiments then holds the programs of a few of them, some
+    12 MiB each. One that is called again is read again from the cache.
+    """
+    present = list(_PROGRAMS)
+    if sum(program.loaded for program in present) > MOST_LOADED:
+        for program in present:
+            if not program.used:
+                program.forget_kept()
+        runtime.trim_memory()
+    for program in present:
+        program.used = False
 
 
 def forget_programs() -> None:

@@ -151,3 +151,51 @@ def test_a_later_process_traces_nothing_and_computes_the_same_bits(cache, engine
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
     assert all_bits(directories[0]) == all_bits(directories[1])
+
+
+def test_programs_that_are_not_called_any_more_are_given_back(cache, monkeypatch):
+    monkeypatch.setattr(programs, "_PROGRAMS", type(programs._PROGRAMS)())
+    monkeypatch.setattr(programs, "MOST_LOADED", 2)
+    made = [programs.kept(lambda: wave, ("unused", n)) for n in range(3)]
+    values = [program(X) for program in made]
+    programs.forget_unused()  # all were called since
+    assert [program.loaded for program in made] == [1, 1, 1]
+    made[1](X)
+    programs.forget_unused()
+    assert [program.loaded for program in made] == [0, 1, 0]
+    monkeypatch.setattr(programs.Program, "jitted", property(lambda self: untraced()))
+    assert all((program(X) == v).all() for program, v in zip(made, values, strict=True))
+
+
+def test_few_programs_and_those_that_the_cache_lacks_stay_loaded(cache, monkeypatch):
+    monkeypatch.setattr(programs, "_PROGRAMS", type(programs._PROGRAMS)())
+    few = programs.kept(lambda: wave, ("few",))
+    few(X)
+    for _ in range(3):
+        programs.forget_unused()
+    assert few.loaded == 1
+    monkeypatch.setattr(programs, "MOST_LOADED", 0)
+    for path in cache.glob("*.bin"):
+        path.unlink()
+    for _ in range(3):
+        programs.forget_unused()
+    assert few.loaded == 1
+
+
+def test_a_worker_holds_the_programs_of_a_few_experiments(tmp_path, monkeypatch):
+    from jaxsim.launch.simulate import simulate
+
+    monkeypatch.setattr(programs, "MOST_LOADED", 0)
+    loaded, forget = [], programs.forget_unused
+
+    def noted():
+        forget()
+        loaded.append(sum(program.loaded for program in programs._PROGRAMS))
+
+    programs.forget_programs()
+    monkeypatch.setattr(programs, "forget_unused", noted)
+    methods = [{"name": name, "learning_rate": 0.01} for name in ("sgd", "adam", "rmsprop")]
+    grid = {"replicates": 8, "steps": 3, "checkpoints": [3], "grid": {"optimizer": methods}}
+    simulate(study(execution__engine="vmap", **grid), tmp_path / "d", devices=1)
+    assert len(loaded) == 2
+    assert loaded[1] == loaded[0] > 0  # without this half as many again

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 
+from jaxsim import programs
 from jaxsim.engines.block import Stopped
 from jaxsim.launch.computation import Computation, Observer
 from jaxsim.launch.deadline import Deadline
@@ -102,9 +103,15 @@ def work(
     def serve(owner: int, device: Device) -> None:
         try:
             with jax.default_device(device):
+                before = None
                 while not deadline.passed() and (task := queue.take(owner)) is not None:
-                    if not directory.store.has(task[1]):
-                        Computation(directory, *task, device, deadline).run(report)
+                    if directory.store.has(task[1]):
+                        continue
+                    computation = Computation(directory, *task, device, deadline)
+                    if before not in (None, computation.program):
+                        programs.forget_unused()
+                    before = computation.program
+                    computation.run(report)
         except Stopped:
             pass
         except BaseException as error:

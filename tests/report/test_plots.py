@@ -1,7 +1,9 @@
 """Figures: their geometry, what they show of what is not known, and whose words they use."""
 
 import dataclasses
+import gc
 import math
+import weakref
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
@@ -25,7 +27,7 @@ from jaxsim.report.plots.against_n import spaced
 from jaxsim.report.plots.labels import MOST, clean, short_names
 from jaxsim.report.plots.parts import axis_bottom, logarithmic
 from jaxsim.report.plots.sheet import Around, Sheet
-from jaxsim.report.plots.style import BOUND, number_short, save
+from jaxsim.report.plots.style import BOUND, each_given_back, number_short, save
 from jaxsim.report.table import notes
 from jaxsim.report.text import MOST_DRAWN
 from tests.report.answers import (
@@ -464,3 +466,22 @@ def test_of_many_experiments_lines_are_spaced_from_the_lowest_to_the_highest(ans
     few = with_grid(answer, [{"place": k} for k in range(16)], shares[:16])
     assert len(spaced(few.finished)) == 16
     assert not labelled(drawn("exceedance_vs_n", few).axes[0], FillBetweenPolyCollection, "_range")
+
+
+def test_the_memory_of_a_figure_is_given_back_before_the_next_is_drawn(monkeypatch):
+    set_aside = []
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: len(set_aside))
+    monkeypatch.setattr(gc, "freeze", lambda: set_aside.append(1))
+    monkeypatch.setattr(gc, "unfreeze", set_aside.clear)
+    with each_given_back() as give_back:
+        assert set_aside
+        figure = Figure()
+        figure.add_subplot().plot([1, 2])
+        still_there = weakref.ref(figure)
+        del figure
+        give_back()
+        assert still_there() is None
+        with each_given_back() as within:
+            within()
+        assert set_aside
+    assert not set_aside

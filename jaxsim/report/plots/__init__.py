@@ -12,7 +12,7 @@ from jaxsim.report.plots.distribution import risk_distribution
 from jaxsim.report.plots.learning_curves import learning_curves
 from jaxsim.report.plots.phase_diagram import phase_diagram
 from jaxsim.report.plots.strata import strata
-from jaxsim.report.plots.style import save
+from jaxsim.report.plots.style import each_given_back, save
 from jaxsim.report.text import MOST_DRAWN
 
 FIGURES = {
@@ -41,8 +41,11 @@ def draw_all(answer: Answer, directory: Path) -> list[Path]:
     if len(answer.finished) > MOST_DRAWN:
         answer = answer.model_copy(update={"experiments": answer.finished[:MOST_DRAWN]})
     written: list[Path] = []
-    for name, draw in {**FIGURES, **FURTHER, **OF_GRIDS}.items():
-        figure = draw(whole if name in OF_GRIDS else answer)
-        if figure is not None:
-            written += save(figure, Path(directory) / "plots" / name)
+    with each_given_back() as give_back:
+        for name, draw in {**FIGURES, **FURTHER, **OF_GRIDS}.items():
+            figure = draw(whole if name in OF_GRIDS else answer)
+            if figure is not None:
+                written += save(figure, Path(directory) / "plots" / name)
+                del figure
+                give_back()
     return written
