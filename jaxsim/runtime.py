@@ -143,6 +143,11 @@ _apart = False
 """Whether they were left out."""
 
 
+def computes_on_threads_apart() -> bool:
+    """Return whether a program keeps to the CPU thread that calls it."""
+    return _apart
+
+
 def xla_threads() -> str:
     """Return what the number of XLA's CPU threads follows from, for which it may cut programs."""
     return "1" if _apart else f"{os.environ.get(_THREADS, '')} of {cores()}"

@@ -71,7 +71,9 @@ def simulate(
         replicates: in place of the study's.
         devices: how many devices to use; None for all.
         workers: processes to share the work; each uses `devices` devices, or its part of the GPUs.
-            None for one process per CPU core if the study is long, else none but this one.
+            None for one process per CPU core if the study is long, else none but this one. Where
+            JAX was told to leave threads alone, as `jaxsim run` does on few cores, threads of this
+            process are as fast.
         repair: verify all shards first and compute damaged ones again.
         progress: told what happens: an instance of `Progress`.
 
@@ -114,7 +116,9 @@ def simulate(
     if mixed is not None:
         progress.say(f"warning: {mixed}")
     searches, seconds = planned_searches(study), search_seconds(study)
-    workers = workers or choose_workers(study, devices)
+    if workers is None:
+        # Threads that XLA leaves alone are as fast as processes, of which each has its start.
+        workers = 1 if runtime.computes_on_threads_apart() else choose_workers(study, devices)
     if not study.spec.staged:
         workers = min(workers, max(len(missing), 1))  # one with nothing to do costs its start
     total = study.spec.replicates * len(study.experiments)

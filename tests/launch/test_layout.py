@@ -1,6 +1,7 @@
 """How a study is laid out: processes, engines, widths, shards; by measurement or as told."""
 
 import json
+import subprocess
 
 import jax
 import pytest
@@ -203,6 +204,14 @@ def test_measuring_for_pinned_processes_happens_in_one(own_cache, monkeypatch):
     assert layout.is_remembered(asked.experiments[0], 64, "auto", "auto", 1)
     monkeypatch.setattr(measure, "time_training", None)
     assert list(choose_layouts(asked).values()) == [found]
+
+
+def test_threads_that_xla_leaves_alone_take_the_place_of_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(runtime, "_apart", True)
+    monkeypatch.setattr(subprocess, "Popen", None)
+    results = simulate(study(replicates=64), tmp_path / "out")
+    assert results.complete
 
 
 @pytest.mark.slow
