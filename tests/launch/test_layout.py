@@ -1,7 +1,6 @@
 """How a study is laid out: processes, engines, widths, shards; by measurement or as told."""
 
 import json
-import subprocess
 
 import jax
 import pytest
@@ -209,7 +208,7 @@ def test_measuring_for_pinned_processes_happens_in_one(own_cache, monkeypatch):
 def test_threads_that_xla_leaves_alone_take_the_place_of_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "LONG_SECONDS", 0.0)
     monkeypatch.setattr(runtime, "_apart", True)
-    monkeypatch.setattr(subprocess, "Popen", None)
+    monkeypatch.setattr("jaxsim.launch.simulate._processes", None)
     results = simulate(study(replicates=64), tmp_path / "out")
     assert results.complete
 
