@@ -38,6 +38,8 @@ from jaxsim.processor import features, processor
 
 _MOST = 2000
 """Programs in the cache, of some 100 kB each; beyond it the older half goes."""
+_LARGEST = 1 << 24
+"""Bytes of a program that is kept: larger ones hold the data of a study."""
 _LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "optax", "flax", "ml_dtypes")
 _DIGEST = hashlib.sha256().digest_size
 
@@ -131,7 +133,7 @@ class Program:
         lowered = self.jitted.lower(*arguments)
         with runtime.noting_compilation() as serialized:
             compiled = lowered.compile()
-            _keep(path, compiled, serialized(), lowered.as_text())
+            _keep(path, compiled, serialized(), lowered)
         return compiled
 
 
@@ -212,12 +214,14 @@ def _tracing() -> Any:
 def _facts() -> tuple[str, ...] | None:
     """Return what a program in the cache depends on besides its key and signature.
 
-    None where programs are not kept: several devices, of which each wants its own, and settings by
-    which JAX looks at every operation.
+    None where programs are not kept: several devices, of which each wants its own, another device
+    than JAX's first, and settings by which JAX looks at every operation.
     """
     devices = jax.local_devices() if enabled else []
     watching = ("jax_disable_jit", "jax_debug_nans", "jax_debug_infs", "jax_check_tracer_leaks")
     if len(devices) != 1 or jax.process_count() != 1 or any(map(runtime.setting, watching)):
+        return None
+    if runtime.setting("jax_default_device") not in (None, devices[0]):
         return None
     if not runtime.setting("jax_enable_compilation_cache"):
         return None
@@ -265,19 +269,21 @@ def _load(path: Path) -> Any | None:
         return None
 
 
-def _keep(path: Path, compiled: Any, serialized: bytes | None, text: str) -> None:
+def _keep(path: Path, compiled: Any, serialized: bytes | None, lowered: Any) -> None:
     """Write a program to the cache; what cannot be written costs later processes time only.
 
     Args:
         path: of the file.
         compiled: the program.
         serialized: by XLA.
-        text: of the lowered program.
+        lowered: what was compiled.
     """
-    if serialized is None:
+    if serialized is None or len(serialized) > _LARGEST:
         return
-    names = {n for p in load_library for n in re.findall(rf"@({re.escape(p)}\w+)", text)}
     with contextlib.suppress(Exception):  # of pickling and of JAX: some programs have no such form
+        # Tables of data that are built in are left out of the text.
+        text = lowered.compiler_ir().operation.get_asm(large_elements_limit=16)
+        names = {n for p in load_library for n in re.findall(rf"@({re.escape(p)}\w+)", text)}
         content = pickle.dumps((sorted(names), *_serialized(compiled, serialized)))
         path.parent.mkdir(parents=True, exist_ok=True)
         _forget_old(path.parent)
