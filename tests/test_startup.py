@@ -43,6 +43,17 @@ from pathlib import Path
 import jaxsim.launch.process
 unwanted = "scipy.stats scipy.optimize scipy.integrate pandas matplotlib sklearn typer jinja2"
 unwanted += " scipy.special flax"
+import numpy as np
+from jaxsim.results.store import Shard, Store
+from jaxsim.training.records import Records
+whole, risk = np.zeros(2, np.int64), np.ones((2, 1))
+small, counts = whole.astype(np.int8), np.zeros((2, 1, 1), np.int32)
+records = Records(np.arange(2), small, whole - 1, risk, 0 * risk, counts, risk[:, 0],
+                  small.astype(np.int16), counts[:, 0, 0], np.zeros((2, 1), np.int8))
+with tempfile.TemporaryDirectory() as directory:
+    store, shard = Store(directory), Shard("a", 0, 2, 1, 1)
+    store.write(shard, records, {})
+    assert (store.read(shard).risk == 1).all()
 assert not set(unwanted.split()) & set(sys.modules), set(unwanted.split()) & set(sys.modules)
 """
 

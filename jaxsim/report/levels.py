@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +13,9 @@ from jaxsim.questions.drift import DriftAnswer
 from jaxsim.questions.grades import KINDS, LOOKED_BACK
 from jaxsim.questions.levels import LevelsAnswer
 from jaxsim.report.text import counted, interval_text, joined
+
+if TYPE_CHECKING:  # loaded when a table is written: runs need none
+    import pandas as pd
 
 MOST_PARAMETERS_SAID = 4
 """Parameters whose means a sentence names, first those that are apart from the minimizer."""
@@ -217,6 +219,8 @@ def _drift(e: ExperimentAnswer, drift: DriftAnswer) -> str:
 
 def levels_frame(answer: Answer) -> pd.DataFrame:
     """Return one row per experiment and level, and rows for runs at none and levels not seen."""
+    import pandas as pd
+
     rows: list[dict[str, Any]] = []
     for e in answer.finished:
         levels = e.levels
@@ -239,6 +243,8 @@ def levels_frame(answer: Answer) -> pd.DataFrame:
 
 def drift_frame(answer: Answer) -> pd.DataFrame:
     """Return one row per experiment and parameter: mean at the last step and minimizer."""
+    import pandas as pd
+
     return pd.DataFrame(
         [
             {

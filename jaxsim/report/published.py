@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
 from jaxsim.questions.answer import Answer
 from jaxsim.questions.published import PublishedComparison
 from jaxsim.report.text import counted, interval_text, joined
+
+if TYPE_CHECKING:  # loaded when a table is written: runs need none
+    import pandas as pd
 
 MOST_SAID = 8
 """Published numbers that a sentence names."""
@@ -178,4 +181,6 @@ def _named(one: PublishedComparison) -> str:
 
 def published_frame(answer: Answer) -> pd.DataFrame:
     """Return one row per published number, in the study's order."""
+    import pandas as pd
+
     return pd.DataFrame([one.model_dump() for one in answer.published])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from jaxsim.questions.answer import Answer, ExperimentAnswer
 from jaxsim.report.levels import drift_frame, levels_frame
 from jaxsim.report.published import published_frame
 from jaxsim.results.files import write_atomically
 from jaxsim.results.text_cells import harmless
+
+if TYPE_CHECKING:  # loaded when a table is written: runs need none
+    import pandas as pd
 
 GRADES = ("permanent", "minima", "falling", "descends", "undecided")
 """Of the failing runs, as columns."""
@@ -29,6 +30,8 @@ def estimates_frame(answer: Answer) -> pd.DataFrame:
     probability, with `liminf_evidence` and `liminf_reason`, and the failing runs by what is
     known of them.
     """
+    import pandas as pd
+
     rows = []
     for e in answer.finished:
         for g, course in enumerate(e.exceedance.estimates):
@@ -54,6 +57,8 @@ def quantiles_frame(answer: Answer) -> pd.DataFrame:
     A distribution-free interval of order statistics; an infinite end says that there are too few
     runs, an infinite quantile that it is a diverged run.
     """
+    import pandas as pd
+
     rows = [
         _named(e, {"experiment": e.label})
         | {
@@ -75,6 +80,8 @@ def quantiles_frame(answer: Answer) -> pd.DataFrame:
 
 def comparisons_frame(answer: Answer) -> pd.DataFrame:
     """Return one row per comparison: its fields, with table and result unfolded."""
+    import pandas as pd
+
     rows, over = [], {e.label: e.risk.named for e in answer.experiments}
     for comparison in answer.pairs.comparisons:
         result = asdict(comparison.result)
@@ -110,6 +117,8 @@ def strata_frame(answer: Answer) -> pd.DataFrame:
     Columns: what the stratum is, its `probability` and how often its runs fail, and `product`, what
     it adds to the failure probability.
     """
+    import pandas as pd
+
     rows = [
         _named(e, {"experiment": e.label})
         | {

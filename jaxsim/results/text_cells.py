@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # loaded when a table is written: runs need none
+    import pandas as pd
+
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What cells begin with that spreadsheets evaluate."""
@@ -15,6 +19,8 @@ def harmless(rows: pd.DataFrame) -> pd.DataFrame:
         >>> harmless(pd.DataFrame({"label": ["=1+1", "adam"], "x": [-1.0, 2.0]})).label.tolist()
         ["'=1+1", 'adam']
     """
+    import pandas as pd
+
     escaped = rows.copy(deep=False)
     for name in escaped.columns:
         column = escaped[name]

@@ -7,12 +7,13 @@ import sys
 import threading
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from jaxsim.errors import InputError
 from jaxsim.results import files
-from jaxsim.results.schema import concatenate, head
+from jaxsim.results.schema import concatenate, from_arrow, head, to_arrow
 from jaxsim.results.store import DamagedShard, Shard, Store
 from jaxsim.training.records import Records
 
@@ -252,3 +253,28 @@ def test_shards_of_versions_that_did_not_look_for_constant_networks_are_read(tmp
     pq.write_table(table.drop_columns(["risk"]), path, write_page_checksum=True)
     with pytest.raises(DamagedShard, match="columns"):
         store.read(SHARD)
+
+
+def test_columns_of_another_type_hold_the_same_numbers_or_are_refused(tmp_path):
+    shard, store = Shard("00ff", 10, 17, 3, 2), Store(tmp_path)
+    records = some_records()
+    store.write(shard, records._replace(dead_neurons=np.arange(7)), {})
+    assert same_bits(store.read(shard), records)
+    with pytest.raises(ValueError, match="int64 numbers do not fit int32"):
+        to_arrow(records._replace(dead_neurons=np.arange(7) + 2**31), {})
+
+
+def test_rows_without_a_value_are_refused():
+    table = to_arrow(some_records(), {})
+    place = table.schema.get_field_index("gradient_norm")
+    gap = pa.array([None, *range(6)], pa.float64())
+    with pytest.raises(InputError, match="rows without a value"):
+        from_arrow(table.set_column(place, "gradient_norm", gap), 3, 2)
+
+
+def test_a_part_of_a_table_has_its_own_rows():
+    table = to_arrow(some_records(), {})
+    part, whole = (from_arrow(t, 3, 2) for t in (table.slice(2, 4), table))
+    assert part.replicate.tolist() == [12, 13, 14, 15]
+    for name in ("risk", "error", "inactive", "gradient_norm", "constant"):
+        assert getattr(part, name).tobytes() == getattr(whole, name)[2:6].tobytes()
