@@ -20,6 +20,7 @@ from jax.typing import ArrayLike
 
 from jaxsim import programs, runtime
 from jaxsim.network.forward_passes import ForwardPasses
+from jaxsim.network.kinks import capacity
 from jaxsim.network.network import Network
 from jaxsim.training import keys
 from jaxsim.training.certificate import make_certificate
@@ -36,7 +37,9 @@ from jaxsim.training.threefry import unrolled
 from jaxsim.training.train import State, make_train
 
 CACHED_MEMBERS = 16
-"""Members evaluated at once on a CPU, where risks are sums over many points."""
+"""Members evaluated at once on a CPU: their arrays over many points stay in a core's own cache."""
+SMALL_ROOM = 16
+"""Pieces of a network of one input up to which more members are evaluated at once."""
 
 
 class Engine(NamedTuple):
@@ -247,17 +250,28 @@ def certifying(
     return by_text.kept(make, "certificate", form)
 
 
-def _in_cache(function: Callable[[Any], Any], members: Any) -> Any:
+def _in_cache(
+    function: Callable[[Any], Any], members: Any, together: int | None = CACHED_MEMBERS
+) -> Any:
     """Return function(members), on a CPU a few members at a time if their number allows it."""
     width = len(jax.tree.leaves(members)[0])
-    if jax.default_backend() != "cpu" or width % CACHED_MEMBERS:
+    if jax.default_backend() != "cpu" or not together or width % together:
         return function(members)
     # Both lengths are stated: an array of no hidden layers has no entry to infer one from.
-    groups = jax.tree.map(
-        lambda a: a.reshape(width // CACHED_MEMBERS, CACHED_MEMBERS, *a.shape[1:]), members
-    )
+    groups = jax.tree.map(lambda a: a.reshape(width // together, together, *a.shape[1:]), members)
     grouped = jax.lax.map(function, groups)
     return jax.tree.map(lambda a: a.reshape(width, *a.shape[2:]), grouped)
+
+
+def _members_in_cache(experiment: Experiment) -> int | None:
+    """Return how many members are evaluated at once; None for all of a block."""
+    network = experiment.network
+    if experiment.problem.law.density_1d is None:
+        return CACHED_MEMBERS
+    if not network.fully_connected:
+        return None
+    small = capacity(network, experiment.risk.pieces) <= SMALL_ROOM
+    return 4 * CACHED_MEMBERS if small else CACHED_MEMBERS
 
 
 @lru_cache(maxsize=64)
@@ -283,13 +297,17 @@ def evaluation(
     on_cpu = jax.default_backend() == "cpu"
     one_input = experiment.problem.law.density_1d is not None
 
-    def by_member(name: str, **options: Any) -> Callable[[Array], Any]:
-        def make() -> Callable[[Array], Any]:
-            every = jax.vmap(getattr(evaluate(), name))
-            # Risks of several inputs need many points: those of a whole block leave the cache.
-            return every if one_input else lambda theta: _in_cache(every, theta)
+    def observe() -> Callable[[Array], Observation]:
+        every = jax.vmap(evaluate().observe)
+        return lambda theta: _in_cache(every, theta, _members_in_cache(experiment))
 
-        return by_text.kept(make, name, form, **options)
+    def gradient_norm() -> Callable[[Array], Array]:
+        every = jax.vmap(evaluate().gradient_norm)
+        # In one input its bits depend on how many members are in one call.
+        return every if one_input else lambda theta: _in_cache(every, theta)
 
     plain = runtime.plain_reductions() if on_cpu and experiment.network.outputs == 1 else {}
-    return by_member("observe", compiler_options=plain), by_member("gradient_norm")
+    return (
+        by_text.kept(observe, "observe", form, compiler_options=plain),
+        by_text.kept(gradient_norm, "gradient_norm", form),
+    )

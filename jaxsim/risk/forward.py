@@ -22,6 +22,7 @@ from jax import Array
 from jaxsim.network.activations import Activation
 from jaxsim.network.forward_passes import ForwardPasses, Values, over_layers, plain_forward_passes
 from jaxsim.network.network import Network
+from jaxsim.risk.rare import computed_where_needed
 
 _USELESS = 1e-6
 """Share of a network's largest value at which its bound is looked at again."""
@@ -56,8 +57,13 @@ def forward(
     if len(x) * max(network.hidden) > _MOST_CAREFUL:
         return outputs.values, error
     # Only where the bound is useless, so that no other error changes.
-    careful = pointwise(network, theta, x, unit * jnp.abs(x))[1].max(0)
     useless = ~(error < _USELESS * jnp.abs(outputs.values).max(0))
+
+    def pointwise_bound(theta: Array, x: Array) -> Array:
+        _, bounds = pointwise(network, theta, x, unit * jnp.abs(x))
+        return bounds.max(0).astype(error.dtype)
+
+    careful = computed_where_needed(pointwise_bound, together=True)(useless.any(), error, theta, x)
     return outputs.values, jnp.where(useless, jnp.fmin(error, careful), error)
 
 

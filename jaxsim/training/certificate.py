@@ -79,7 +79,7 @@ def make_certificate(
         dead_layer = dead_neurons = jnp.zeros((), jnp.int32)
         slack: Array | None = None
         for number, (layer, (weights, biases)) in enumerate(
-            zip(ranges(theta), moves[:-1], strict=True), start=1
+            zip(ranges.of(theta), moves[:-1], strict=True), start=1
         ):
             weights, biases = jnp.abs(weights), jnp.abs(biases)
             if slack is None:

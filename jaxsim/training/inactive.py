@@ -35,6 +35,7 @@ from jaxsim.network.forward_passes import ForwardPasses, PreactivationRange, pla
 from jaxsim.network.kinks import network_kinks
 from jaxsim.network.network import Network
 from jaxsim.problem.support import Ball, Box, Everything, Points, Support
+from jaxsim.risk.rare import computed_where_needed
 from jaxsim.training.pointwise import CertainRange, make_certain_range, rounded_by
 
 
@@ -92,7 +93,17 @@ class LayerRange(NamedTuple):
         return inactive
 
 
-Ranges = Callable[[Array], tuple[LayerRange, ...]]
+class Ranges(NamedTuple):
+    """Ranges over the support of all hidden layers, as functions of theta [P] (float64).
+
+    Attributes:
+        of: theta -> ranges.
+        inactive: theta -> (ranges, which neurons are certified to be inactive, by layer), whose
+            margins at points are left out where they decide nothing.
+    """
+
+    of: Callable[[Array], tuple[LayerRange, ...]]
+    inactive: Callable[[Array], tuple[tuple[LayerRange, ...], tuple[Array, ...]]]
 
 
 def make_ranges(
@@ -102,7 +113,7 @@ def make_ranges(
     pieces: int | None = None,
     forward_passes: ForwardPasses | None = None,
 ) -> Ranges:
-    """Return theta [P] (float64) -> ranges of all hidden layers.
+    """Return the ranges of all hidden layers of a network.
 
     Args:
         network: a fully-connected network with an activation that has flat intervals.
@@ -120,13 +131,8 @@ def make_ranges(
 
     certain_range = make_certain_range(network, dtype, unit, support.draw_units)
 
-    def sampled_extremes(
-        theta: Array,
-    ) -> tuple[PreactivationRange, CertainRange, Array] | None:
-        """Return exact (low, high) per layer where finitely many points decide, and validity.
-
-        Between them: the same with margins, which hold in the arithmetic of the training.
-        """
+    def sampled_extremes(theta: Array) -> tuple[PreactivationRange, Array, Array] | None:
+        """Return exact (low, high) per layer where finitely many points decide; these; validity."""
         if depth == 1 or not (activation.piecewise_linear and math.isfinite(lipschitz)):
             return None
         if isinstance(support, Points):
@@ -141,15 +147,19 @@ def make_ranges(
         else:
             return None
         extremes = forward_passes.preactivation_range(theta, points)
-        return extremes, certain_range(theta, points), complete
+        return extremes, points, complete
 
     homogeneous = activation.piecewise_linear and activation.breakpoints == (0.0,)
     # Without biases such a network is x times its value at 1, or -x times that at -1.
     by_rays = isinstance(support, Everything) and support.dimension == 1 and homogeneous
 
-    def ranges(theta: Array) -> tuple[LayerRange, ...]:
+    def ranges(
+        theta: Array,
+        exact: tuple[PreactivationRange, Array, Array] | None,
+        certain: CertainRange | None,
+    ) -> tuple[LayerRange, ...]:
+        """Return the ranges; the margins at points are those that are given."""
         layers = network.layers(theta)[:-1]
-        exact = sampled_extremes(theta)
         rays = jnp.array([[1.0], [-1.0]], theta.dtype)
         on_rays = forward_passes.preactivation_range(theta, rays) if by_rays else None
         surely_on_rays = certain_range(theta, rays) if by_rays else None
@@ -179,10 +189,11 @@ def make_ranges(
                 terms = jnp.maximum(*(_safe(end, weights) for end in computed))
                 positive = jax.nn.relu(terms).sum(0) + jax.nn.relu(biases)
                 if exact is not None:
-                    extremes, certain, complete = exact
+                    extremes, _, complete = exact
                     low = jnp.where(complete, extremes[number][0], low)
                     high = jnp.where(complete, extremes[number][1], high)
-                    surely = _where(complete, certain[number], nowhere)
+                    if certain is not None:
+                        surely = _where(complete, certain[number], nowhere)
                 error = _after_activation(activation, before, error, size, unit)
             fan_in = weights.shape[0]
             # Drawn inputs are wrong by half a unit, on balls by more.
@@ -195,7 +206,43 @@ def make_ranges(
             )
         return tuple(layers_so_far)
 
-    return ranges
+    def of(theta: Array) -> tuple[LayerRange, ...]:
+        exact = sampled_extremes(theta)
+        return ranges(theta, exact, None if exact is None else certain_range(theta, exact[1]))
+
+    def with_margins(
+        theta: Array, extremes: PreactivationRange, points: Array, complete: Array
+    ) -> tuple[Array, ...]:
+        exact = extremes, points, complete
+        return _cleared(activation, ranges(theta, exact, certain_range(theta, points)))
+
+    def inactive(theta: Array) -> tuple[tuple[LayerRange, ...], tuple[Array, ...]]:
+        exact = sampled_extremes(theta)
+        layers = ranges(theta, exact, None)
+        cleared = _cleared(activation, layers)
+        if exact is not None:
+            doubtful = jnp.stack([_doubtful(activation, layer).any() for layer in layers[1:]])
+            cleared = computed_where_needed(with_margins)(doubtful.any(), cleared, theta, *exact)
+        return layers, cleared
+
+    return Ranges(of, inactive)
+
+
+def _cleared(activation: Activation, layers: tuple[LayerRange, ...]) -> tuple[Array, ...]:
+    return tuple(layer.clears(activation) for layer in layers)
+
+
+def _doubtful(activation: Activation, layer: LayerRange) -> Array:
+    """Return which neurons margins of points could still show to be inactive.
+
+    With them the extremes of a pre-activation lie further outside than without any. However they
+    are computed, they err by less than the margin of the layer, which holds in the training's
+    arithmetic.
+    """
+    least, most = layer.low + 2 * layer.margin, layer.high - 2 * layer.margin
+    hoped = layer._replace(certain_low=least, certain_high=most).clears(activation)
+    finite = jnp.isfinite(layer.low) & jnp.isfinite(layer.high) & jnp.isfinite(layer.margin)
+    return ~finite | (hoped != layer.clears(activation))
 
 
 class Inactivity(NamedTuple):
@@ -230,13 +277,13 @@ def make_inactivity(
 
     def inactivity(theta: Array) -> Inactivity:
         layers = network.layers(theta)
-        layer_ranges = ranges(theta) if ranges else (None,) * depth
+        layer_ranges, cleared = ranges.inactive(theta) if ranges else ((None,) * depth, ())
         counts = jnp.zeros(depth, jnp.int32)
         if ranges:
-            dead = [layer.clears(activation).sum() for layer in layer_ranges if layer is not None]
-            counts = jnp.stack(dead).astype(jnp.int32)
+            counts = jnp.stack([neurons.sum() for neurons in cleared]).astype(jnp.int32)
         constant: Array | None = None
-        for (weights, biases), layer in zip(layers, (*layer_ranges, None), strict=True):
+        for number, (weights, biases) in enumerate(layers):
+            layer = layer_ranges[number] if number < depth else None
             if constant is None:
                 low, high = support.affine_range(weights, biases)
                 constant = low == high
@@ -244,7 +291,7 @@ def make_inactivity(
                 constant = (constant[:, None] | (weights == 0)).all(0)
                 constant &= jnp.isfinite(biases)
             if layer is not None:
-                constant |= layer.clears(activation) | layer.flat(activation)
+                constant |= cleared[number] | layer.flat(activation)
         assert constant is not None
         return Inactivity(counts, constant.all().astype(jnp.int8))
 

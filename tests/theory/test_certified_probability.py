@@ -55,7 +55,7 @@ def test_the_recorded_event_lies_between_two_whose_laws_are_known(name):
     layers = Layer(d, count, normal(), uniform()), Layer(count, 1, normal(), uniform())
     network = fully_connected(layers, relu())
     theta = np.concatenate([w.ravel(), b, np.zeros(count + 1)]).astype(np.float32)
-    ranges = make_ranges(network, support, jnp.dtype("float32"))
+    ranges = make_ranges(network, support, jnp.dtype("float32")).of
     recorded = np.asarray(ranges(jnp.asarray(theta, jnp.float64))[0].clears(relu()))
     inner, outer = margins(support)
     reach = np.sqrt(d) if isinstance(support, Ball) else 1.0

@@ -15,7 +15,7 @@ from jaxsim.optimizer import optimizer
 from jaxsim.optimizer.methods import METHODS
 from jaxsim.problem.support import Ball, Box, Everything, Points
 from jaxsim.training import keys
-from jaxsim.training.inactive import make_inactivity
+from jaxsim.training.inactive import make_inactivity, make_ranges
 from tests.risk.cases import numpy_layers
 from tests.studies import slow_but, study
 
@@ -274,3 +274,37 @@ def test_deeper_layers_of_steep_activations_count_only_what_rounding_cannot_wake
 def test_a_moving_neuron_on_unbounded_inputs_has_no_bounded_reach():
     weights = jnp.array([[0.0, 1.0]])
     assert Everything(1).magnitude(weights).tolist() == [0.0, np.inf]
+
+
+@pytest.mark.parametrize(
+    "support", [Box((0.0,), (1.0,)), SUPPORTS["points"]], ids=["line", "points"]
+)
+@pytest.mark.parametrize("activation", [relu(), clipped_relu(0.0, 1.0)], ids=["relu", "clipped"])
+def test_margins_at_points_are_left_out_only_where_they_decide_nothing(support, activation):
+    """Zero biases put suprema of pre-activations on the ends of flat pieces exactly."""
+    network = net(support.dimension, (6, 6), activation)
+    thetas, rng = drawn(network, 60), np.random.default_rng(1)
+    for place in network.layout.places[:-1]:
+        thetas[:40, place.biases] = 0
+    thetas[20:40] *= rng.integers(0, 2, thetas[20:40].shape)
+    thetas[40:44] *= 1e30
+    thetas[44] = 0
+    thetas[45, 3], thetas[46, 9] = np.nan, np.inf
+    thetas[47:53] = np.round(thetas[47:53])
+    ranges = make_ranges(network, support, jnp.dtype("float32"))
+
+    def both(theta):
+        margins = jnp.stack([layer.certain_high for layer in ranges.of(theta)])
+        always = jnp.stack([layer.clears(activation) for layer in ranges.of(theta)])
+        without = [
+            layer._replace(certain_low=-jnp.inf, certain_high=jnp.inf).clears(activation)
+            for layer in ranges.of(theta)
+        ]
+        return always, jnp.stack(ranges.inactive(theta)[1]), jnp.stack(without), margins
+
+    always, found, without, margins = jax.jit(jax.vmap(both))(thetas)
+    finite = np.isfinite(thetas).all(1)
+    np.testing.assert_array_equal(found[finite], always[finite])
+    assert not (found & ~always).any(), "parameters that are no numbers certify nothing more"
+    assert np.isfinite(margins[:, 1]).any()
+    assert (always & ~without).any(), "margins at points decide something here"

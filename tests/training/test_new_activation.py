@@ -96,7 +96,7 @@ def test_a_peak_inside_the_range_counts():
     theta = jnp.array([2.0, 0.0, 1.0, -1.0, 1.0, 0.0])
     count = make_inactive(network, Points(np.array([[-1.0], [0.25], [1.0]])), jnp.dtype("float32"))
     assert count(theta).tolist() == [0, 0]
-    ranges = make_ranges(network, Box((-1.0,), (1.0,)), jnp.dtype("float32"))
+    ranges = make_ranges(network, Box((-1.0,), (1.0,)), jnp.dtype("float32")).of
     assert float(ranges(theta)[1].high[0]) == pytest.approx(0.5)
 
 
@@ -108,7 +108,7 @@ def test_errors_grow_by_the_slope():
     margins = []
     for lipschitz in (1.0, 3.0):
         network = fully_connected(specs, replace(tent(), lipschitz=lipschitz, rounding=0.0))
-        ranges = make_ranges(network, Box((0.0,), (0.4,)), jnp.dtype("float32"))
+        ranges = make_ranges(network, Box((0.0,), (0.4,)), jnp.dtype("float32")).of
         first, second = jax.jit(lambda t, r=ranges: [layer.margin[0] for layer in r(t)])(theta)
         margins.append(float(second))
     assert margins[1] - margins[0] == pytest.approx(2 * float(first), rel=1e-5)
