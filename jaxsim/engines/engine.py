@@ -8,6 +8,7 @@ optimizer and its schedule are data, so that a sweep over them compiles once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -38,6 +39,8 @@ from jaxsim.training.train import State, make_train
 
 CACHED_MEMBERS = 16
 """Members evaluated at once on a CPU: their arrays over many points stay in a core's own cache."""
+_COASTING = 1 << 14
+"""Parameters that coast at once on a CPU."""
 SMALL_ROOM = 16
 """Pieces of a network of one input up to which more members are evaluated at once."""
 
@@ -241,9 +244,26 @@ def certifying(
     def make() -> Callable:
         passes = None if make_forward_passes is None else make_forward_passes(experiment.network)
         certificate = make_certificate(experiment, make_train(experiment), passes)
+        # Each step of coasting is many small kernels: few parameters coast for many members.
+        many = max(CACHED_MEMBERS, _COASTING // certificate.parameters)
+        together = 1 << (many.bit_length() - 1)
 
         def run(states: State, learning_rate: LearningRate) -> tuple[Array, Array]:
-            return _in_cache(lambda group: certificate(group, learning_rate), states)
+            first = _in_cache(
+                lambda group: certificate.first_layer(group, learning_rate), states, together
+            )
+            all_layers = certificate.all_layers
+            if all_layers is None:
+                return first
+
+            def group(members: tuple[Any, State]) -> tuple[Array, Array]:
+                known, states = members
+                deeper = jax.vmap(certificate.may_be_deeper)(states.theta.astype(jnp.float64))
+                return jax.lax.cond(
+                    deeper.any(), lambda: all_layers(states, learning_rate), lambda: known
+                )
+
+            return _in_cache(group, (first, states))
 
         return run
 
@@ -255,8 +275,9 @@ def _in_cache(
 ) -> Any:
     """Return function(members), on a CPU a few members at a time if their number allows it."""
     width = len(jax.tree.leaves(members)[0])
-    if jax.default_backend() != "cpu" or not together or width % together:
+    if jax.default_backend() != "cpu" or not together or width % CACHED_MEMBERS:
         return function(members)
+    together = math.gcd(width, together)
     # Both lengths are stated: an array of no hidden layers has no entry to infer one from.
     groups = jax.tree.map(lambda a: a.reshape(width // together, together, *a.shape[1:]), members)
     grouped = jax.lax.map(function, groups)

@@ -98,11 +98,13 @@ class Ranges(NamedTuple):
 
     Attributes:
         of: theta -> ranges.
+        first: theta -> range of the first layer.
         inactive: theta -> (ranges, which neurons are certified to be inactive, by layer), whose
             margins at points are left out where they decide nothing.
     """
 
     of: Callable[[Array], tuple[LayerRange, ...]]
+    first: Callable[[Array], LayerRange]
     inactive: Callable[[Array], tuple[tuple[LayerRange, ...], tuple[Array, ...]]]
 
 
@@ -225,7 +227,7 @@ def make_ranges(
             cleared = computed_where_needed(with_margins)(doubtful.any(), cleared, theta, *exact)
         return layers, cleared
 
-    return Ranges(of, inactive)
+    return Ranges(of, lambda theta: ranges(theta, None, None)[0], inactive)
 
 
 def _cleared(activation: Activation, layers: tuple[LayerRange, ...]) -> tuple[Array, ...]:

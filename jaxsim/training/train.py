@@ -61,17 +61,17 @@ class Train(NamedTuple):
             `scales`.
         start: (replicate key, Theta_0, learning rate) -> State at step 0.
         advance: (state, shared, first, stop, learning rate) -> state after steps first..stop-1.
-        coast: (states of members at the same step, learning rate, limit) -> (path [members, P],
-            settled [members, P] bool): how far the memory of a coordinatewise optimizer alone
-            still carries each parameter if all further gradients vanish (the length of its path),
-            and whether it has come to rest.
+        coast: (states of members at the same step, learning rate, limit, n) -> (path [members, n],
+            settled [members, n] bool): how far the memory of a coordinatewise optimizer alone
+            still carries each of the first n parameters if all further gradients vanish (the length
+            of its path), and whether it has come to rest.
     """
 
     shared: Callable[[Array], Any]
     draw: Callable[..., Array]
     start: Callable[[Array, Array, LearningRate], State]
     advance: Callable[[State, Any, Array, Array, LearningRate], State]
-    coast: Callable[[State, LearningRate, int], tuple[Array, Array]]
+    coast: Callable[[State, LearningRate, int, int], tuple[Array, Array]]
 
 
 def make_train(experiment: Experiment, bits_apart: bool = False) -> Train:
@@ -83,15 +83,16 @@ def make_train(experiment: Experiment, bits_apart: bool = False) -> Train:
             numbers are the same.
     """
     network, dtype = experiment.network, experiment.dtype
-    trainable = None if network.trainable.all() else jnp.asarray(network.trainable)
+    trainable = None if network.trainable.all() else network.trainable
     loss_and_gradient, shared, init_data = _gradient_oracle(experiment, bits_apart)
     ravel = _ravel(experiment)
 
     transformation = make_transformation(experiment)
 
     def update(gradient: Array, state: Any, theta: Array, rate: LearningRate) -> tuple[Array, Any]:
-        if trainable is not None:
-            gradient = jnp.where(trainable, gradient, 0)
+        free = None if trainable is None else jnp.asarray(trainable[: theta.shape[-1]])
+        if free is not None:
+            gradient = jnp.where(free, gradient, 0)
         movement: Any
         if experiment.optimizer.coordinatewise:
             movement, state = transformation(rate).update(gradient, state, theta)
@@ -99,8 +100,8 @@ def make_train(experiment: Experiment, bits_apart: bool = False) -> Train:
             tree, parameters = network.unravel(gradient), network.unravel(theta)
             moved, state = transformation(rate).update(tree, state, parameters)
             movement = ravel(moved)
-        if trainable is not None:
-            movement = jnp.where(trainable, movement, 0)
+        if free is not None:
+            movement = jnp.where(free, movement, 0)
         return movement.astype(dtype), state
 
     def draw(key: Array, **data: Array) -> Array:
@@ -133,10 +134,14 @@ def make_train(experiment: Experiment, bits_apart: bool = False) -> Train:
 
         return jax.lax.fori_loop(first, stop, step, state)
 
-    def coast(states: State, learning_rate: LearningRate, limit: int) -> tuple[Array, Array]:
+    def coast(
+        states: State, learning_rate: LearningRate, limit: int, parameters: int
+    ) -> tuple[Array, Array]:
         # Members are at the same step, so that they share what is one number for all parameters.
-        memory = jax.tree.map(lambda a: a[0] if a.ndim == 1 else a, states.optimizer)
-        start = states.theta
+        memory = jax.tree.map(
+            lambda a: a[0] if a.ndim == 1 else a[:, :parameters], states.optimizer
+        )
+        start = states.theta[:, :parameters]
 
         def moving(carry: Any) -> Array:
             return (carry[0] < limit) & ~carry[-1].all()
