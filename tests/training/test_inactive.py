@@ -294,11 +294,12 @@ def test_margins_at_points_are_left_out_only_where_they_decide_nothing(support, 
     ranges = make_ranges(network, support, jnp.dtype("float32"))
 
     def both(theta):
-        margins = jnp.stack([layer.certain_high for layer in ranges.of(theta)])
-        always = jnp.stack([layer.clears(activation) for layer in ranges.of(theta)])
+        layers = ranges.of(theta)
+        margins = jnp.stack([layer.certain_high for layer in layers])
+        always = jnp.stack([layer.clears(activation) for layer in layers])
         without = [
             layer._replace(certain_low=-jnp.inf, certain_high=jnp.inf).clears(activation)
-            for layer in ranges.of(theta)
+            for layer in layers
         ]
         return always, jnp.stack(ranges.inactive(theta)[1]), jnp.stack(without), margins
 
