@@ -34,19 +34,29 @@ def setting(name: str) -> Any:
     return getattr(jax.config, name)
 
 
-@lru_cache(maxsize=1)
-def plain_reductions() -> dict[str, str]:
-    """Return the compiler options that make XLA's CPU compiler write reductions itself.
+PLAIN_REDUCTIONS = ("xla_cpu_experimental_ynn_fusion_type", "")
+"""Has XLA's CPU compiler write reductions itself.
 
-    Its library for them computes what it adds up slowly: without it the risk of a network of one
-    input takes two thirds of the time. No option where XLA knows none.
-    """
-    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+Its library for them computes what it adds up slowly: without it the risk of a network of one input
+takes two thirds of the time.
+"""
+NOTHING_HOISTED = ("xla_disable_hlo_passes", "while-loop-invariant-code-motion")
+"""Leaves in a loop over groups of members what is the same for all of them.
+
+Outside, numbers of places become arrays that are read in every pass, and what two parts of the loop
+have in common is no longer seen: kinks would be searched for twice.
+"""
+
+
+@lru_cache(maxsize=8)
+def known_options(*options: tuple[str, str]) -> dict[str, str]:
+    """Return the compiler options, without those that XLA does not know."""
     try:
-        jax.jit(lambda: jnp.zeros(()), compiler_options=options)()
+        jax.jit(lambda: jnp.zeros(()), compiler_options=dict(options))()
     except jax.errors.JaxRuntimeError:
-        return {}
-    return options
+        known = [known_options(option) for option in options] if len(options) > 1 else []
+        return {name: value for each in known for name, value in each.items()}
+    return dict(options)
 
 
 def product_precision(dtype: Any) -> float:

@@ -327,8 +327,10 @@ def evaluation(
         # In one input its bits depend on how many members are in one call.
         return every if one_input else lambda theta: _in_cache(every, theta)
 
-    plain = runtime.plain_reductions() if on_cpu and experiment.network.outputs == 1 else {}
+    options = [runtime.PLAIN_REDUCTIONS] if experiment.network.outputs == 1 else []
+    options += [runtime.NOTHING_HOISTED] if one_input else []
+    known = runtime.known_options(*options) if on_cpu and options else {}
     return (
-        by_text.kept(observe, "observe", form, compiler_options=plain),
+        by_text.kept(observe, "observe", form, compiler_options=known),
         by_text.kept(gradient_norm, "gradient_norm", form),
     )
