@@ -3,7 +3,7 @@
 import matplotlib as mpl
 import pytest
 
-from jaxsim.launch import source
+from jaxsim import package
 from jaxsim.report import kept_figures
 from jaxsim.report.kept_figures import KeptFigures
 
@@ -13,7 +13,7 @@ def places(tmp_path, monkeypatch):
     """Give a test a cache, a home and a package of its own."""
     monkeypatch.setenv("JAXSIM_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "settings"))
-    monkeypatch.setattr(source, "_PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(package, "PACKAGE", tmp_path / "package")
     for folder in ("settings", "package", "plots"):
         (tmp_path / folder).mkdir()
     (tmp_path / "package" / "style.py").write_text("COLOURS = 1\n")

@@ -6,8 +6,8 @@ import os
 import pytest
 from rich.console import Console
 
+from jaxsim import package
 from jaxsim.errors import InputError
-from jaxsim.launch import source
 from jaxsim.report import kept_figures, kept_report
 from jaxsim.report.kept_report import KeptReport
 from tests.studies import command, made_up, study
@@ -25,7 +25,7 @@ def place(tmp_path, monkeypatch):
     """Give a test a cache, a package and a directory of results of its own."""
     monkeypatch.setenv("JAXSIM_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "settings"))
-    monkeypatch.setattr(source, "_PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(package, "PACKAGE", tmp_path / "package")
     for folder in ("settings", "package", "runs/shards/1", "runs/optimum", "runs/plots"):
         (tmp_path / folder).mkdir(parents=True)
     for name in ("package/style.py", "runs/study.json", "runs/shards/1/0-64.parquet"):
