@@ -211,8 +211,8 @@ def drawing(by_text: ByText) -> Callable:
 @lru_cache(maxsize=64)
 def training(by_text: ByText) -> tuple[tuple[Callable, Callable], Callable]:
     """Return ((shared, start), advance) of the reference engine, compiled."""
-    bits_apart = jax.default_backend() == "cpu"
-    train = lru_cache(maxsize=1)(partial(make_train, by_text.experiment, bits_apart=bits_apart))
+    for_cpu = jax.default_backend() == "cpu"
+    train = lru_cache(maxsize=1)(partial(make_train, by_text.experiment, for_cpu=for_cpu))
 
     def start() -> Callable:
         return jax.vmap(train().start, in_axes=(0, 0, None))

@@ -55,12 +55,16 @@ def hash_pair(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[A
     return a, b
 
 
+_hash_pair = jax.jit(hash_pair)
+"""All programs of a process trace it once for each shape."""
+
+
 def _hashes(key: Array, size: int) -> tuple[Array, Array]:
     """Return the hashes of 0, 1, 2, ..., in memory: long loops, and none of them done twice."""
     if size > 1 << 32:
         raise NotImplementedError(f"more than 2**32 numbers in one draw: {size}")
     low = jax.lax.iota(np.uint32, size)
-    return hash_pair((key[0], key[1]), (jnp.zeros_like(low), low))
+    return _hash_pair((key[0], key[1]), (jnp.zeros_like(low), low))
 
 
 def _seed(number: Array) -> Array:
@@ -73,7 +77,7 @@ def _fold_in(key: Array, data: ArrayLike) -> Array:
     """Return the words of the key that a number leads to, [2]."""
     data = jnp.asarray(data).astype(np.uint32)
     (folded,) = jax.lax.optimization_barrier(
-        (jnp.stack(hash_pair((key[0], key[1]), (jnp.zeros_like(data), data))),)
+        (jnp.stack(_hash_pair((key[0], key[1]), (jnp.zeros_like(data), data))),)
     )
     return folded
 

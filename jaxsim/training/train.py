@@ -17,6 +17,7 @@ from jax import Array
 
 from jaxsim.risk import make_risk
 from jaxsim.training import keys
+from jaxsim.training.batch_sums import add_like_this, with_sums_written_out
 from jaxsim.training.batches import make_batches
 from jaxsim.training.draws import with_bits_apart
 from jaxsim.training.experiment import Experiment
@@ -74,17 +75,16 @@ class Train(NamedTuple):
     coast: Callable[[State, LearningRate, int, int], tuple[Array, Array]]
 
 
-def make_train(experiment: Experiment, bits_apart: bool = False) -> Train:
+def make_train(experiment: Experiment, for_cpu: bool = False) -> Train:
     """Return the training run of an experiment as pure functions of one replicate.
 
     Args:
         experiment: what is trained.
-        bits_apart: compute the random bits of a step once and keep them, as CPUs like it; the
-            numbers are the same.
+        for_cpu: write steps such that XLA compiles them well for CPUs; the numbers are the same.
     """
     network, dtype = experiment.network, experiment.dtype
     trainable = None if network.trainable.all() else network.trainable
-    loss_and_gradient, shared, init_data = _gradient_oracle(experiment, bits_apart)
+    loss_and_gradient, shared, init_data = _gradient_oracle(experiment, for_cpu)
     ravel = _ravel(experiment)
 
     transformation = make_transformation(experiment)
@@ -195,9 +195,7 @@ def make_transformation(
     return transformation
 
 
-def _gradient_oracle(
-    experiment: Experiment, bits_apart: bool
-) -> tuple[Callable, Callable, Callable]:
+def _gradient_oracle(experiment: Experiment, for_cpu: bool) -> tuple[Callable, Callable, Callable]:
     """Return ((state, shared, n) -> (data, loss, gradient), shared data, replicate's data)."""
     network, problem = experiment.network, experiment.drawn_from
     if experiment.batch_size == "population":
@@ -211,13 +209,9 @@ def _gradient_oracle(
 
     batches = make_batches(experiment)
 
-    def draw(shared: Any, data: Any, key: Array, n: Array) -> tuple[Any, Array, Array]:
-        if not bits_apart:
-            return batches.draw(shared, data, key, n)
-        return with_bits_apart(batches.draw, n, shared, data, key, n)
-
     def sampled(state: State, shared: Any, n: Array) -> tuple[Any, Array, Array]:
-        data, x, y = draw(shared, state.data, state.key, n)
+        given = shared, state.data, state.key, n
+        data, x, y = with_bits_apart(batches.draw, n, *given) if for_cpu else batches.draw(*given)
 
         def empirical_risk(theta: Array) -> Array:
             losses = problem.loss.function(network.apply(theta, x), y)
@@ -228,7 +222,11 @@ def _gradient_oracle(
             weights = batches.weights(n)
             return jnp.where(weights > 0, losses, 0).sum() / weights.sum()
 
-        loss, gradient = jax.value_and_grad(empirical_risk)(state.theta)
+        both = jax.value_and_grad(empirical_risk)
+        if for_cpu and add_like_this():
+            loss, gradient = with_sums_written_out(both, n, state.theta)
+        else:
+            loss, gradient = both(state.theta)
         return data, loss, gradient
 
     return sampled, batches.shared, batches.init
