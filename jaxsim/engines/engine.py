@@ -320,6 +320,9 @@ def evaluation(
 
     def observe() -> Callable[[Array], Observation]:
         every = jax.vmap(evaluate().observe)
+        # In one input XLA's own passes round otherwise in a loop over groups.
+        if one_input and make_forward_passes is None:
+            return every
         return lambda theta: _in_cache(every, theta, _members_in_cache(experiment))
 
     def gradient_norm() -> Callable[[Array], Array]:
