@@ -109,8 +109,9 @@ class Directory:
     def mixed_versions(self) -> str | None:
         """Return a sentence on experiments whose rest another version of jaxsim would compute.
 
-        Trainings have the same bits, but a version may know a better rule for a risk: those of two
-        versions agree within their errors only.
+        A version may know a better rule for a risk: those of two versions agree within their errors
+        only. And its programs may round otherwise: trainings of 0.4 on CPUs by the engine vmap have
+        the last bits of 0.3 in most studies, not with some losses and noises.
         """
         begun: dict[str, int] = {}
         for experiment in self.study.experiments:
@@ -130,8 +131,8 @@ class Directory:
             f"{count} experiment{'s were' if count > 1 else ' was'} begun by jaxsim {versions}"
         )
         return (
-            f"{begun_by} and would be finished by {jaxsim_version()}: their risks are those of two "
-            "versions, equal within their errors only; another directory has all of them from one"
+            f"{begun_by} and would be finished by {jaxsim_version()}: their runs are those of two "
+            "versions, which may round otherwise; another directory has all of them from one"
         )
 
 
