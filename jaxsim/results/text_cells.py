@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # loaded when a table is written: runs need none
     import pandas as pd
 
-
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What cells begin with that spreadsheets evaluate."""
 
@@ -16,6 +15,7 @@ def harmless(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows in which texts that begin like formulas begin with an apostrophe instead.
 
     Example:
+        >>> import pandas as pd
         >>> harmless(pd.DataFrame({"label": ["=1+1", "adam"], "x": [-1.0, 2.0]})).label.tolist()
         ["'=1+1", 'adam']
     """

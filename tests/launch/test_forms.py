@@ -121,7 +121,7 @@ def test_a_form_of_another_processor_or_batch_is_not_used(machine, monkeypatch):
     assert native_forms.form_of(experiment()) == HERE
     native_forms.remember(experiment(), Target(64, 32, 8))
     assert native_forms.form_of(experiment()) == Target(64, 32, 8)
-    monkeypatch.setattr(library, "processor", lambda: "another")
+    monkeypatch.setattr(native_forms, "processor", lambda: "another")
     assert native_forms.form_of(experiment()) == HERE
 
 
