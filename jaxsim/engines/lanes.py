@@ -73,7 +73,7 @@ def unsupported_reason(experiment: Experiment) -> str:
     """Return why an experiment cannot be trained in lanes; empty if it can."""
     network = experiment.network
     if not network.fully_connected or network.activation is None:
-        return "the network is a module of the user's own"
+        return "the network is a module of the user's own, or its slopes are learned"
     if not experiment.optimizer.coordinatewise:
         return f"the optimizer {experiment.optimizer.name!r} looks at whole layers"
     chosen = experiment.training_set
