@@ -315,7 +315,4 @@ def _serialized(compiled: Any, serialized: bytes) -> tuple[bytes, Any, Any]:
 @lru_cache(maxsize=1)
 def _forget_old(folder: Path) -> None:
     """Remove the older half of the programs if there are too many, once in a process."""
-    found = list(folder.glob("*.bin"))
-    if len(found) > _MOST:
-        for path in sorted(found, key=lambda p: p.stat().st_mtime)[: len(found) // 2]:
-            path.unlink(missing_ok=True)
+    startup.forget_older_half(folder.glob("*.bin"), _MOST)

@@ -12,7 +12,7 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -125,6 +125,14 @@ def cache_directory() -> Path:
         return Path(given)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "jaxsim"
+
+
+def forget_older_half(files: Iterable[Path], most: int) -> None:
+    """Remove the older half of some files of the cache if there are more than `most`."""
+    found = list(files)
+    if len(found) > most:
+        for path in sorted(found, key=lambda p: p.stat().st_mtime)[: len(found) // 2]:
+            path.unlink(missing_ok=True)
 
 
 def collect_garbage_rarely() -> None:

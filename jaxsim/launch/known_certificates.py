@@ -22,7 +22,7 @@ from jaxsim.optimum.strategy import Certificate, CertificateError
 from jaxsim.package import package_digest
 from jaxsim.processor import features, processor
 from jaxsim.results.certificates import CertificateFiles
-from jaxsim.startup import cache_directory
+from jaxsim.startup import cache_directory, forget_older_half
 from jaxsim.study.study import Study
 
 LIBRARIES = "jax", "jaxlib", "numpy", "scipy"
@@ -79,22 +79,16 @@ class KnownCertificates:
             # A cache that cannot be written costs only time.
             with contextlib.suppress(OSError, InputError):
                 self._kept().save(key, certificate)
-                self._forget_old()
+                forget_older_half(self.cache.glob("*/*/*/*.npz"), MOST_KEPT)
 
     def _kept(self) -> CertificateFiles:
         return CertificateFiles(self.cache / _digest())
-
-    def _forget_old(self) -> None:
-        kept = list(self.cache.glob("*/*/*/*.npz"))
-        if len(kept) > MOST_KEPT:
-            for path in sorted(kept, key=lambda p: p.stat().st_mtime)[: len(kept) // 2]:
-                path.unlink(missing_ok=True)
 
 
 def certificates_of(study: Study, directory: Path) -> Certificates:
     """Return the certificates of a directory; alone where a study's code is not all jaxsim's."""
     files = CertificateFiles(directory)
-    if study.allow_code or study.session_objects:
+    if study.own_code:
         return files
     return KnownCertificates(files, cache_directory() / "certificates")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from jaxsim.errors import InputError
 from jaxsim.package import package_digest
 from jaxsim.results.files import open_regular, read_regular, write_atomically
-from jaxsim.startup import cache_directory
+from jaxsim.startup import cache_directory, forget_older_half
 
 _MOST = 2000
 """Records in the cache, of about a kilobyte each; beyond it the older half goes."""
@@ -73,10 +73,7 @@ class KeptFigures:
 
 def forget_old(folder: Path) -> None:
     """Remove the older half of the records of a folder if there are too many."""
-    records = list(folder.glob("*.json"))
-    if len(records) > _MOST:
-        for path in sorted(records, key=lambda p: p.stat().st_mtime)[: len(records) // 2]:
-            path.unlink(missing_ok=True)
+    forget_older_half(folder.glob("*.json"), _MOST)
 
 
 def digest_of(path: Path) -> str:

@@ -210,7 +210,7 @@ def _terminal(console: Console) -> Iterator[str]:
 
 def _refers_to_more(study: Study) -> bool:
     """Return whether a study depends on files or code that its directory does not hold."""
-    if study.allow_code or study.session_objects:
+    if study.own_code:
         return True
     return _names_a_file(study.spec.model_dump(mode="json"))
 

@@ -76,6 +76,11 @@ class Study:
         """Names of Python objects that were passed directly: nothing else can run the study."""
         return session.names_in(self.spec.model_dump(mode="json"))
 
+    @property
+    def own_code(self) -> bool:
+        """Whether code of the user's own may be part of it, of which no digest tells."""
+        return self.allow_code or bool(self.session_objects)
+
     @cached_property
     def designs(self) -> dict[str, Design]:
         """The strata of every experiment, by its id.
