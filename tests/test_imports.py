@@ -25,6 +25,7 @@ ROWS = [
         "processor",
         "programs",
         "session",
+        "traces",
     },
     {"problem", "network", "optimizer"},
     {"risk"},

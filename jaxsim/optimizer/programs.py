@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsim.traces import called
+
 Number = np.ndarray
 
-_CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 _SPECIAL_POWERS = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
 """Exponents for which XLA has an operation of its own."""
 _SPECIAL_BASES = (1.0, 2.0)
@@ -125,10 +126,9 @@ def traced(function: Callable[..., Any], shapes: Any) -> Program:
 
         for equation in jaxpr.eqns:
             operands = tuple(map(read, equation.invars))
-            inner = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
-            if equation.primitive.name in _CALLS and inner is not None:
-                body = getattr(inner, "jaxpr", inner)
-                results = walk(body, getattr(inner, "consts", ()), operands)
+            inner = called(equation)
+            if inner is not None:
+                results = walk(*inner, operands)
                 known.update(zip(equation.outvars, results, strict=True))
                 continue
             places = tuple(range(count, count + len(equation.outvars)))

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxsim.training.rewriting import bind, called, evaluate
+from jaxsim.traces import called
+from jaxsim.training.rewriting import WRITTEN_OUT, bind, evaluate
 from jaxsim.training.threefry import rolled, unrolled
 
 _ON_KEYS = ("random_bits", "random_fold_in", "random_split")
@@ -70,7 +71,7 @@ def _bits(jaxpr: Any) -> list[Any]:
     for equation in jaxpr.eqns:
         if equation.primitive.name == "random_bits":
             shapes.append(equation.outvars[0].aval)
-        elif (inner := called(equation)) is not None:
+        elif (inner := called(equation, WRITTEN_OUT)) is not None:
             shapes += _bits(inner[0])
     return shapes
 

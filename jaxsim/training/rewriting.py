@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-_CALLS = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-}
-"""Primitives that call a function, and their parameter that holds it."""
+from jaxsim.traces import called
+
+WRITTEN_OUT = "jit", "pjit", "closed_call", "custom_jvp_call"
+"""Primitives that call a function, which is written out."""
 
 Rule = Callable[[Any, Sequence[Any]], list[Any] | None]
 """(equation, values of its operands) -> its results, None to leave it as it is."""
@@ -38,7 +35,7 @@ def evaluate(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Any], rule: 
 
     for equation in jaxpr.eqns:
         operands = [read(atom) for atom in equation.invars]
-        inner = called(equation)
+        inner = called(equation, WRITTEN_OUT)
         if inner is not None:
             results = evaluate(*inner, operands, rule)
         else:
@@ -46,15 +43,6 @@ def evaluate(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Any], rule: 
             results = bind(equation, operands) if results is None else results
         known.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
-
-
-def called(equation: Any) -> tuple[Any, Sequence[Any]] | None:
-    """Return the function that an equation calls, and its constants."""
-    parameter = _CALLS.get(equation.primitive.name)
-    if parameter is None:
-        return None
-    closed = equation.params[parameter]
-    return closed.jaxpr, closed.consts
 
 
 def bind(equation: Any, operands: Sequence[Any]) -> list[Any]:

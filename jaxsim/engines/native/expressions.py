@@ -25,8 +25,8 @@ from jaxsim.engines.native.values import (
     ctype,
     vector,
 )
+from jaxsim.traces import called
 
-_INNER = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 _SAME = ("copy", "copy_p", "stop_gradient", "optimization_barrier", "reduce_precision")
 
 
@@ -90,11 +90,9 @@ class Statements:
 
     def _apply(self, equation: Any, inputs: list[Values]) -> list[Values]:
         name, parameters = equation.primitive.name, equation.params
-        if name in _INNER:
-            inner = parameters.get("jaxpr") or parameters.get("call_jaxpr")
-            if hasattr(inner, "jaxpr"):
-                return self._run(inner.jaxpr, inner.consts, inputs)
-            return self._run(inner, (), inputs)
+        inner = called(equation)
+        if inner is not None:
+            return self._run(*inner, inputs)
         shape, dtype = equation.outvars[0].aval.shape, equation.outvars[0].aval.dtype
         if name in _SAME:
             return inputs
